@@ -1,6 +1,6 @@
 """From an article to the token ids that a model reads, and from a summary to the ids it should write.
 
-Training, evaluation and serving all come through here, so a release sees in production what it saw in training.
+Training, evaluation and serving all come through here: a release sees in production what it saw in training.
 Knows no torch: a tokenizer is anything with the few methods of `Tokenizer`.
 """
 
@@ -46,7 +46,8 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class PromptSpec:
-    """`prefix`: the template alone is the model's input. `chat`: system and user message in the model's own chat format."""
+    """`prefix`: the template alone is the model's input. `chat`: system and user message in the model's "
+    "own chat format."""
 
     kind: PromptKind = "prefix"
     system: str = ""
@@ -96,10 +97,15 @@ def _parse(template: str) -> list[tuple[str, str]]:
         if token in ("{{", "}}"):
             pieces.append(("literal", token[0]))
         elif match.group(1) is None:
-            raise ValueError(f"A single “{token}” stands at character {match.start() + 1}; write “{token}{token}” to mean it.")
+            raise ValueError(
+                f"A single “{token}” stands at character {match.start() + 1}; write “{token}{token}” to "
+                "mean it."
+            )
         elif not _NAME.fullmatch(match.group(1)) or match.group(1) not in VARIABLES:
             known = ", ".join("{" + name + "}" for name in VARIABLES)
-            raise ValueError(f"Unknown variable “{token}”. A prompt may use {known}; write “{{{{” and “}}}}” for braces.")
+            raise ValueError(
+                f"Unknown variable “{token}”. A prompt may use {known}; write “{{{{” and “}}}}” for braces."
+            )
         else:
             pieces.append(("variable", match.group(1)))
     pieces.append(("literal", template[at:]))
@@ -117,7 +123,10 @@ def check_prompt(spec: PromptSpec) -> None:
         raise ValueError(f"A prompt is of kind prefix or chat, not “{spec.kind}”.")
     used = [name for kind, name in _parse(spec.template) if kind == "variable"]
     if used.count("text") != 1:
-        raise ValueError(f"The template has to contain {{text}}, the article, exactly once; it has it {used.count('text')} times.")
+        raise ValueError(
+            f"The template has to contain {{text}}, the article, exactly once; it has it "
+            f"{used.count('text')} times."
+        )
     if spec.kind == "prefix" and spec.system:
         raise ValueError("Only a chat prompt has a system message; put everything into the template.")
     if "text" in variables(spec.system):
@@ -142,9 +151,9 @@ def encode_source(
 ) -> EncodedSource:
     """The ids of the whole prompt, at most `max_input_tokens` of them.
 
-    A text that is too long ends at the last sentence end that fits; where that would give away more than half of
-    the room (a sentence of a thousand words), it ends at a word. Raises PromptTooLong where the prompt alone fills
-    the input, UnsupportedModel where the family cannot read this kind of prompt.
+    A text that is too long ends at the last sentence end that fits; where that would give away more than half
+    of the room (a sentence of a thousand words), it ends at a word. Raises PromptTooLong where the prompt alone
+    fills the input, UnsupportedModel where the family cannot read this kind of prompt.
     """
     defused = _without_control_tokens(tokenizer, text)
     values = {
@@ -162,7 +171,8 @@ def encode_source(
     room = max_input_tokens - around
     if room < 1:
         raise PromptTooLong(
-            f"The prompt without the article takes {around} of the {max_input_tokens} tokens that the model is given. "
+            f"The prompt without the article takes {around} of the {max_input_tokens} tokens that the "
+            "model is given. "
             "Shorten the prompt or the title, or raise the maximum input length."
         )
     kept = _cut(tokenizer, defused, room)
@@ -176,13 +186,15 @@ def encode_source(
     return EncodedSource(ids, total, _length(tokenizer, defused[:kept]), kept < len(defused.rstrip()), kept)
 
 
-def encode_target(tokenizer: Tokenizer, family: str, spec: PromptSpec, *, summary: str, max_target_tokens: int) -> list[int]:
+def encode_target(
+    tokenizer: Tokenizer, family: str, spec: PromptSpec, *, summary: str, max_target_tokens: int
+) -> list[int]:
     """What the model should write: the summary, then the token that ends a generation."""
     text = _without_control_tokens(tokenizer, summary.strip())
     end = tokenizer.eos_token_id
     if family in ("gpt2", "llama"):
-        # After a plain prompt the model goes on in running text, so the summary begins with a space unless the
-        # template ended with one; a chat answer begins at once.
+        # After a plain prompt the model goes on in running text, so the summary begins with a space unless
+        # the template ended with one; a chat answer begins at once.
         if spec.kind == "prefix" and not spec.template[-1:].isspace():
             text = " " + text
         ids = tokenizer.encode(text, add_special_tokens=False)[: max_target_tokens - 1]
@@ -201,9 +213,13 @@ def _prompt_encoder(
     tokenizer: Tokenizer, family: str, spec: PromptSpec, values: Mapping[str, str]
 ) -> Callable[[str], list[int]]:
     if spec.kind == "prefix":
-        return lambda text: tokenizer.encode(render(spec.template, {**values, "text": text}), add_special_tokens=True)
+        return lambda text: tokenizer.encode(
+            render(spec.template, {**values, "text": text}), add_special_tokens=True
+        )
     if family not in ("llama", "gpt2"):
-        raise UnsupportedModel(f"A {family} model reads plain text; give it a prefix prompt instead of a chat prompt.")
+        raise UnsupportedModel(
+            f"A {family} model reads plain text; give it a prefix prompt instead of a chat prompt."
+        )
     if not tokenizer.chat_template:
         raise UnsupportedModel(
             "This model's tokenizer has no chat template, so a chat prompt cannot be put to it. "
@@ -225,9 +241,8 @@ def _length(tokenizer: Tokenizer, text: str) -> int:
 
 
 def _without_control_tokens(tokenizer: Tokenizer, text: str) -> str:
-    """An article that contains “<|im_end|>” or “</s>” must not end the prompt: its first character becomes a space.
-
-    Same length as before, so positions in the text stay valid.
+    """An article that contains “<|im_end|>” or “</s>” must not end the prompt: the mark's first character becomes
+    a space. Same length as before, so positions in the text stay valid.
     """
     for token in _control_tokens(tokenizer):
         if token in text:

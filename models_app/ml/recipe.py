@@ -1,4 +1,5 @@
-"""Everything about how a model is trained and how it writes, as values that refuse contradictions when built."""
+"""Everything about how a model is trained and how it writes, as values that refuse contradictions when "
+"built."""
 
 from __future__ import annotations
 
@@ -48,7 +49,11 @@ class _Settings:
         value = getattr(self, field)
         right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if not right or not least <= value <= most or (above and value == least):
-            self._refuse(field, f"has to be a number {'above' if above else 'from'} {least:g}{' and up' if above else ''} to {most:g}")
+            self._refuse(
+                field,
+                f"has to be a number {'above' if above else 'from'} {least:g}{' and up' if above else ''} "
+                f"to {most:g}",
+            )
         object.__setattr__(self, field, float(value))
 
     def _one_of(self, field: str, choices: tuple[str, ...]) -> None:
@@ -109,7 +114,9 @@ class Recipe(_Settings):
     seed: int = 13
     validations_per_epoch: int = 2
     patience: int | None = 3  #: stop after so many validations without a better loss; None never stops early
-    train_last_layers: int | None = None  #: only the last so many blocks and the final norm; None trains everything
+    train_last_layers: int | None = (
+        None  #: only the last so many blocks and the final norm; None trains everything
+    )
     lora_rank: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.05
@@ -152,7 +159,11 @@ class Recipe(_Settings):
             self._whole("patience", 1, 1000)
         if self.batch_tokens < self.max_source_tokens + self.max_target_tokens:
             longest = self.max_source_tokens + self.max_target_tokens
-            self._refuse("batch_tokens", f"has to hold at least one example of {longest} tokens (max_source_tokens + max_target_tokens)")
+            self._refuse(
+                "batch_tokens",
+                f"has to hold at least one example of {longest} tokens (max_source_tokens + "
+                "max_target_tokens)",
+            )
 
     def _check_trained_weights(self) -> None:
         self._whole("lora_rank", 1, 1024)
@@ -161,7 +172,9 @@ class Recipe(_Settings):
         if self.train_last_layers is not None:
             self._whole("train_last_layers", 1, 1000)
             if self.method == "lora":
-                self._refuse("train_last_layers", "means nothing with LoRA, which freezes all layers; leave it empty")
+                self._refuse(
+                    "train_last_layers", "means nothing with LoRA, which freezes all layers; leave it empty"
+                )
 
     def but(self, **changes: Any) -> Recipe:
         """This recipe with some fields changed, checked again."""

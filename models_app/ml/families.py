@@ -1,0 +1,434 @@
+"""The model families that can be trained and served: recognised, checked, fetched and loaded.
+
+Everything up to loading reads only JSON and file headers and imports no torch. Nothing that a model brings along is
+ever run: safetensors only, no remote code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from models_app.ml.errors import MLError, ModelUnavailable, OutOfDisk, UnsafeModel, UnsupportedModel
+from models_app.ml.prompting import PromptSpec, default_prompt
+from models_app.ml.starter import prepare_starter
+
+Kind = Literal["encoder-decoder", "decoder-only"]
+
+STARTER = "starter"
+
+
+@dataclass(frozen=True)
+class Family:
+    name: str
+    kind: Kind
+    model_types: tuple[str, ...]  #: of config.json
+    layers: tuple[str, ...]  #: where the blocks are, as attribute paths inside the model
+    lora_targets: tuple[str, ...]  #: the projections that LoRA adapts, by last part of their name
+
+    @property
+    def default_prompt(self) -> PromptSpec:
+        return default_prompt(self.name)
+
+
+#: Llama-type models are those whose logits are the output embedding times the last hidden state, with nothing
+#: in between (Gemma 2 caps them, Cohere scales them): training computes logits only where there is a label.
+FAMILIES: Mapping[str, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            "t5",
+            "encoder-decoder",
+            ("t5", "mt5", "umt5"),
+            ("encoder.block", "decoder.block"),
+            ("q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"),
+        ),
+        Family(
+            "bart",
+            "encoder-decoder",
+            ("bart",),
+            ("model.encoder.layers", "model.decoder.layers"),
+            ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+        ),
+        Family(
+            "pegasus",
+            "encoder-decoder",
+            ("pegasus",),
+            ("model.encoder.layers", "model.decoder.layers"),
+            ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+        ),
+        Family(
+            "prophetnet",
+            "encoder-decoder",
+            ("prophetnet",),
+            ("prophetnet.encoder.layers", "prophetnet.decoder.layers"),
+            ("query_proj", "key_proj", "value_proj", "out_proj", "intermediate", "output"),
+        ),
+        Family(
+            "bert2bert",
+            "encoder-decoder",
+            ("encoder-decoder",),
+            ("encoder.encoder.layer", "decoder.bert.encoder.layer"),
+            ("query", "key", "value", "dense"),
+        ),
+        Family("gpt2", "decoder-only", ("gpt2",), ("transformer.h",), ("c_attn", "c_proj", "c_fc")),
+        Family(
+            "llama",
+            "decoder-only",
+            ("llama", "mistral", "qwen2", "qwen3", "phi3", "smollm3"),
+            ("model.layers",),
+            (
+                "q_proj",
+                "k_proj",
+                "v_proj",
+                "o_proj",
+                "gate_proj",
+                "up_proj",
+                "down_proj",
+                "qkv_proj",
+                "gate_up_proj",
+            ),
+        ),
+    )
+}
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "vocab.json",
+    "vocab.txt",
+    "prophetnet.tokenizer",
+)
+_PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
+_OTHER_WEIGHTS = ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.npz")
+#: What is fetched from a hub, beside the weights.
+_HUB_FILES = re.compile(
+    r"config\.json|generation_config\.json|tokenizer.*\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)"
+    r"|merges\.txt|spiece\.model|tokenizer\.model|prophetnet\.tokenizer|chat_template\.(jinja|json)|model\.safetensors\.index\.json"
+    r"|model(-\d+-of-\d+)?\.safetensors"
+)
+_HUB_NAME = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?)(@(?P<revision>[\w./-]+))?")
+_LARGEST_JSON = 64 * 2**20
+
+
+def read_config(model_dir: Path) -> dict[str, Any]:
+    """config.json, or UnsupportedModel saying what is wrong with it."""
+    return _read_json(
+        Path(model_dir) / "config.json",
+        "A model directory needs the config.json that save_pretrained writes.",
+    )
+
+
+def detect_family(model_dir: Path) -> Family:
+    """By config.json alone."""
+    config = read_config(model_dir)
+    model_type = config.get("model_type")
+    for family in FAMILIES.values():
+        if model_type in family.model_types:
+            if family.name == "bert2bert":
+                _check_bert_pair(config)
+            return family
+    known = ", ".join(sorted(name for family in FAMILIES.values() for name in family.model_types))
+    raise UnsupportedModel(
+        f"The architecture “{model_type}” is not one that Galley can train and serve. Choose a model whose "
+        f"type is one of {known}."
+    )
+
+
+def _check_bert_pair(config: Mapping[str, Any]) -> None:
+    parts = [config.get(part) for part in ("encoder", "decoder")]
+    types = [part.get("model_type") if isinstance(part, dict) else None for part in parts]
+    if types != ["bert", "bert"]:
+        raise UnsupportedModel(
+            f"Of the encoder-decoder pairs only BERT with BERT is supported, not {types[0]} with {types[1]}."
+        )
+
+
+def position_limit(model_dir: Path) -> int | None:
+    """The most tokens the model has positions for, in one sequence; None where positions are relative (T5).
+
+    For an encoder-decoder it holds for source and target each, for a decoder-only model for both together.
+    """
+    config = read_config(model_dir)
+    if config.get("model_type") == "encoder-decoder":
+        limits = [config[part].get("max_position_embeddings") for part in ("encoder", "decoder")]
+        return min((limit for limit in limits if limit), default=None)
+    if config.get("model_type") in FAMILIES["t5"].model_types:
+        return None
+    return config.get("max_position_embeddings") or config.get("n_positions")
+
+
+def check_model_directory(path: Path) -> Family:
+    """Refuses a directory that cannot be loaded safely, with what to do about it; returns its family."""
+    path = Path(path)
+    if not path.is_dir():
+        raise ModelUnavailable(f"There is no directory {path}.")
+    config = read_config(path)
+    tokenizer_config = (
+        _read_json(path / "tokenizer_config.json", "") if (path / "tokenizer_config.json").is_file() else {}
+    )
+    if "auto_map" in config or "auto_map" in tokenizer_config:
+        raise UnsafeModel(
+            "This model needs its author's own code (auto_map in its configuration), which Galley does not "
+            "run. Choose a model of a standard architecture."
+        )
+    family = detect_family(path)
+    if "quantization_config" in config:
+        raise UnsupportedModel(
+            "These weights are quantized, so they cannot be trained. Use the original, unquantized model."
+        )
+    _check_tokenizer(path)
+    _check_weights(path)
+    return family
+
+
+def _check_tokenizer(path: Path) -> None:
+    if not any((path / name).is_file() for name in _TOKENIZER_FILES):
+        raise UnsupportedModel(
+            f"{path.name} has no tokenizer. Save it beside the weights with "
+            "tokenizer.save_pretrained(directory), or copy "
+            f"tokenizer.json (or {', '.join(_TOKENIZER_FILES[1:4])}) from where the model came from."
+        )
+
+
+def _check_weights(path: Path) -> None:
+    index = path / "model.safetensors.index.json"
+    if index.is_file():
+        shards = set(_read_json(index, "").get("weight_map", {}).values())
+        missing = sorted(name for name in shards if Path(name).name != name or not (path / name).is_file())
+        if missing or not shards:
+            raise ModelUnavailable(
+                f"{path.name} lacks parts of its weights: {', '.join(missing) or 'all'}. Copy the "
+                "directory again."
+            )
+        files = sorted(path / name for name in shards)
+    else:
+        files = [path / "model.safetensors"]
+        if not files[0].is_file():
+            raise _no_safetensors(path.name, (entry.name for entry in path.iterdir()))
+    for file in files:
+        _check_safetensors(file)
+
+
+def _no_safetensors(name: str, files: Iterable[str]) -> MLError:
+    present = [Path(file) for file in files]
+    if any(file.match(pattern) for file in present for pattern in _PICKLE_PATTERNS):
+        return UnsafeModel(
+            f"{name} has its weights only as pickle files, which can run code when they are opened, so "
+            "Galley does not open them. "
+            "Convert them where you trust them: model.save_pretrained(directory) writes model.safetensors."
+        )
+    if any(file.match(pattern) for file in present for pattern in _OTHER_WEIGHTS):
+        return UnsupportedModel(
+            f"{name} has no model.safetensors, only weights for other programs. Save the model with "
+            "transformers: model.save_pretrained(directory)."
+        )
+    return ModelUnavailable(f"{name} has no weights: model.safetensors is missing.")
+
+
+def _check_safetensors(file: Path) -> None:
+    """The header's promise against the file's size: a copy that broke off is refused before anything is "
+    "loaded."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            length = struct.unpack("<Q", stream.read(8))[0]
+            if length > min(size, _LARGEST_JSON):
+                raise ValueError
+            header = json.loads(stream.read(length))
+        end = max(
+            (tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"),
+            default=0,
+        )
+        if size != 8 + length + end:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
+        raise ModelUnavailable(f"{file.name} is not a whole safetensors file. Copy it again.") from None
+
+
+def _read_json(path: Path, hint: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise UnsupportedModel(f"{path.parent.name} has no {path.name}. {hint}".strip())
+    if path.stat().st_size > _LARGEST_JSON:
+        raise UnsupportedModel(
+            f"{path.name} is larger than {_LARGEST_JSON >> 20} MB; that is not a model's {path.name}."
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UnsupportedModel(f"{path.name} is not valid JSON. Copy the model again.") from None
+    if not isinstance(values, dict):
+        raise UnsupportedModel(f"{path.name} is not a JSON object. Copy the model again.")
+    return values
+
+
+def resolve_base(reference: str, cache_dir: Path, offline: bool | None = None) -> Path:
+    """The checked directory of a base: "starter", a directory, or a Hugging Face name, optionally with @revision.
+
+    `offline` None follows HF_HUB_OFFLINE. A hub name that was fetched before resolves without a network.
+    """
+    reference = reference.strip()
+    if reference == STARTER:
+        return prepare_starter(Path(cache_dir))
+    directory = Path(reference).expanduser()
+    if directory.is_dir():
+        check_model_directory(directory)
+        return directory.resolve()
+    match = _HUB_NAME.fullmatch(reference)
+    if match is None or reference.startswith((".", "/", "~")):
+        raise ModelUnavailable(
+            f"There is no model directory “{reference}”. Give “{STARTER}”, a directory on this machine, or "
+            "a Hugging Face name such as google-t5/t5-small."
+        )
+    if offline is None:
+        offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+    path = _fetch(match["repo"], match["revision"], Path(cache_dir) / "hub", offline)
+    check_model_directory(path)
+    return path
+
+
+def _fetch(repo: str, revision: str | None, cache: Path, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    if not offline:
+        files = _files_on_hub(repo, revision, cache)
+        if files is not None:
+            return Path(
+                snapshot_download(
+                    repo,
+                    revision=revision,
+                    cache_dir=cache,
+                    allow_patterns=files,
+                    endpoint=_hub(),
+                    token=os.environ.get("HF_TOKEN") or False,
+                )
+            )
+    try:
+        return Path(snapshot_download(repo, revision=revision, cache_dir=cache, local_files_only=True))
+    except LocalEntryNotFoundError:
+        state = "is switched off (HF_HUB_OFFLINE)" if offline else f"could not be reached at {_hub()}"
+        raise ModelUnavailable(
+            f"{repo} is not on this machine, and the model hub {state}. Connect to the network and try "
+            "again, or copy the "
+            f"model's directory here and give its path, or use “{STARTER}”, which needs no network."
+        ) from None
+
+
+def _hub() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def _files_on_hub(repo: str, revision: str | None, cache: Path) -> list[str] | None:
+    """Names to fetch; None where the hub cannot be reached."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    api = HfApi(endpoint=_hub(), token=os.environ.get("HF_TOKEN") or False)
+    try:
+        info = api.model_info(repo, revision=revision, files_metadata=True, timeout=10)
+    except GatedRepoError:
+        raise ModelUnavailable(
+            f"{repo} is gated: accept its terms on {_hub()}/{repo} and set HF_TOKEN to a token that may "
+            "read it."
+        ) from None
+    except RevisionNotFoundError:
+        raise ModelUnavailable(f"{repo} has no revision “{revision}”.") from None
+    except RepositoryNotFoundError:
+        raise ModelUnavailable(
+            f"{_hub()} has no model {repo}, or only for those with a token (HF_TOKEN). Check the name: "
+            "owner/model."
+        ) from None
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in (401, 403):
+            raise ModelUnavailable(
+                f"{_hub()} refused {repo} ({status}). Check the name and HF_TOKEN."
+            ) from None
+        return None
+    except Exception as error:
+        if _is_network_failure(error):
+            return None
+        raise
+    sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
+    if not any(name.endswith(".safetensors") and "/" not in name for name in sizes):
+        raise _no_safetensors(repo, sizes)
+    wanted = [name for name in sizes if _HUB_FILES.fullmatch(name)]
+    _check_room(cache, repo, sum(sizes[name] for name in wanted))
+    return wanted
+
+
+def _is_network_failure(error: Exception) -> bool:
+    import httpx
+
+    return isinstance(error, httpx.TransportError | OSError)
+
+
+def _check_room(cache: Path, repo: str, size: int) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cache).free
+    if free < size + 200 * 2**20:
+        raise OutOfDisk(
+            f"{repo} needs {size / 1e9:.1f} GB, and {cache} has {free / 1e9:.1f} GB left. Free some space "
+            "and try again."
+        )
+
+
+def load_tokenizer(model_dir: Path) -> Any:
+    """The transformers tokenizer, with a padding token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_dir, local_files_only=True, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:  # GPT-2, Llama: padding is masked by position, so any token will do
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(model_dir: Path, device: str = "cpu", dtype: str = "float32") -> Any:
+    """A transformers model in eval mode. `dtype` is torch's name of it."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    family = check_model_directory(model_dir)
+    loader = AutoModelForSeq2SeqLM if family.kind == "encoder-decoder" else AutoModelForCausalLM
+    model = loader.from_pretrained(
+        model_dir,
+        dtype=getattr(torch, dtype),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    if family.name == "bert2bert":
+        _complete_bert_pair(model, model_dir)
+    if model.generation_config.pad_token_id is None:
+        model.generation_config.pad_token_id = load_tokenizer(model_dir).pad_token_id
+    return model.eval().to(device)
+
+
+def _complete_bert_pair(model: Any, model_dir: Path) -> None:
+    """A pair put together from two BERTs names no start, end or padding; training and generation need all "
+    "three."""
+    tokenizer = load_tokenizer(model_dir)
+    ids = {
+        "decoder_start_token_id": tokenizer.cls_token_id,
+        "eos_token_id": tokenizer.sep_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    for name, value in ids.items():
+        for config in (model.config, model.generation_config):
+            if getattr(config, name, None) is None:
+                setattr(config, name, value)
