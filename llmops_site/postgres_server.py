@@ -158,15 +158,19 @@ class PostgresServer:
             time.sleep(0.1)
 
     def clear_remains(self) -> None:
-        """After a kill -9 of the server: its backends may live on for a while and keep the memory that a new one needs."""
+        """After a kill -9 of the server.
+
+        Its backends may live on for a while and keep the memory that a new server needs; its lock files name a pid that
+        may belong to somebody else by now, or to a zombie that nobody collects.
+        """
         orphans = self.processes()
         for sent in (signal.SIGQUIT, signal.SIGKILL):
             for process in orphans:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(sent)
             _, orphans = psutil.wait_procs(orphans, timeout=3)
-        with contextlib.suppress(FileNotFoundError):
-            (self.data / "postmaster.pid").unlink()
+        for path in (self.data / "postmaster.pid", *self.socket_directory.glob(".s.PGSQL.*")):
+            path.unlink(missing_ok=True)
 
     def shut_down(self) -> bool:
         process = self.postmaster()
