@@ -1,0 +1,330 @@
+"""Django settings, composed from the typed environment of `env.py`. Nothing else reads environment variables."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+from urllib.parse import urlparse
+
+import environ
+import structlog
+from csp.constants import NONE, SELF
+
+from llmops_site import embedded
+from llmops_site.env import read_environment
+from models_app.foundation.job_kinds import JobKind
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+ENV = read_environment(os.environ)
+GALLEY_HOME: Path = ENV.home
+VERSION = "0.1.0"
+
+SECRET_KEY = ENV.secret_key
+DEBUG: bool = ENV.debug
+ALLOWED_HOSTS: list[str] = ENV.allowed_hosts
+PUBLIC_URL: str = ENV.public_url or f"http://{ENV.host}:{ENV.port}"
+HTTPS = PUBLIC_URL.startswith("https://")
+if ENV.public_url:
+    ALLOWED_HOSTS = [*ALLOWED_HOSTS, urlparse(PUBLIC_URL).hostname or ""]
+
+INSTALLED_APPS = [
+    "reviews",
+    "models_app",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "axes",
+    "csp",
+    "django_htmx",
+    "django_filters",
+    "django_q",
+    "django_structlog",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    "models_app.web.middleware.HealthMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "models_app.web.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "models_app.web.middleware.ErrorPagesMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "llmops_site.urls"
+WSGI_APPLICATION = "llmops_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "reviews.web.navigation.navigation",
+            ],
+            "builtins": ["models_app.templatetags.galley"],
+        },
+    }
+]
+
+# ---------------------------------------------------------------- database, cache, queue
+
+if ENV.database_url:
+    _database = environ.Env.db_url_config(ENV.database_url)
+else:
+    _database = embedded.connection_settings(GALLEY_HOME)
+DATABASES = {
+    "default": {
+        **_database,
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# One web process keeps throttles in its own memory; several share them through the database.
+CACHES = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+        if ENV.web_workers == 1
+        else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "galley_cache"}
+    )
+}
+
+# Queues and how many jobs each carries out at a time.
+GALLEY_QUEUES = {"default": ENV.queue_workers, "training": 1}
+_DAY = 24 * 3600
+# The queue only transports job ids: `foundation.jobs` owns leases, attempts, deadlines and cancelling. Redelivery
+# (retry) is therefore far away, results are not kept and failures are acknowledged.
+_TIMEOUT = (ENV.training_hours + 1) * 3600
+Q_CLUSTER = {
+    "name": "default",
+    "orm": "default",
+    "workers": GALLEY_QUEUES["default"],
+    "queue_limit": 1,
+    "timeout": _TIMEOUT,
+    "retry": _TIMEOUT * 3 + _DAY,
+    "poll": 0.5,
+    "save_limit": -1,
+    "ack_failures": True,
+    "max_attempts": 1,
+    "catch_up": False,
+    "guard_cycle": 2,
+    "recycle": 500,
+    "ALT_CLUSTERS": {
+        "training": {"workers": 1, "queue_limit": 1, "timeout": _TIMEOUT, "retry": _TIMEOUT * 3 + _DAY, "poll": 0.5}
+    },
+}
+GALLEY_JOB_KINDS = {
+    "import_documents": JobKind(run="reviews.jobs.import_documents", ended="reviews.jobs.import_ended"),
+    "generate_summaries": JobKind(run="reviews.jobs.generate_summaries"),
+    "review_requests": JobKind(run="reviews.jobs.review_requests"),
+    "register_model": JobKind(run="models_app.jobs.registering.run"),
+    "train": JobKind(run="models_app.jobs.training.run", ended="models_app.jobs.training.ended"),
+    "evaluate": JobKind(run="models_app.jobs.evaluating.run", ended="models_app.jobs.evaluating.ended"),
+}
+GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
+
+# ---------------------------------------------------------------- what Galley does
+
+GALLEY_DEVICE: str = ENV.device
+GALLEY_TORCH_THREADS: int = ENV.torch_threads
+GALLEY_SLOT_THREADS: int = ENV.slot_threads
+GALLEY_SLOT_QUEUE: int = ENV.slot_queue
+GALLEY_REQUEST_SECONDS: int = ENV.request_seconds
+GALLEY_KEEP_REQUEST_TEXT: bool = ENV.keep_request_text
+GALLEY_MAX_UPLOAD_MB: int = ENV.max_upload_mb
+GALLEY_MAX_DOCUMENT_WORDS: int = ENV.max_document_words
+GALLEY_MIN_DOCUMENT_WORDS: int = ENV.min_document_words
+GALLEY_SPLIT_SHARES: tuple[int, int, int] = ENV.split_shares
+GALLEY_SPLIT_SALT: str = ENV.split_salt
+GALLEY_MIN_TRAINING_EXAMPLES: int = ENV.min_training_examples
+GALLEY_TRAINING_HOURS: int = ENV.training_hours
+GALLEY_OFFLINE: bool = ENV.offline
+
+# ---------------------------------------------------------------- people and their sessions
+
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "models_app.web.accounts.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": False}  # axes counts failures, across processes
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Galley"
+AXES_FAILURE_LIMIT = 8
+AXES_COOLOFF_TIME = 0.25
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_TEMPLATE = "429.html"
+AXES_VERBOSE = False
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+# ---------------------------------------------------------------- security
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "galley_session"
+CSRF_COOKIE_NAME = "galley_csrf"
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL] if HTTPS else []
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31536000 if HTTPS else 0
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "font-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "manifest-src": [SELF],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
+
+# ---------------------------------------------------------------- REST API
+
+KNOX_TOKEN_MODEL = "models_app.ApiToken"
+REST_KNOX = {"TOKEN_TTL": None, "AUTO_REFRESH": False, "TOKEN_PREFIX": "gly_"}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["models_app.api.authentication.ScopedTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["models_app.api.authentication.HasScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "models_app.api.pagination.Pages",
+    "PAGE_SIZE": 50,
+    "EXCEPTION_HANDLER": "models_app.api.errors.handle",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["models_app.api.authentication.TokenThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"token": ENV.api_rate},
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Galley",
+    "DESCRIPTION": "Summaries from the live release, feedback on them, documents for the desk, and releases.",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# ---------------------------------------------------------------- language, static files, logs
+
+LANGUAGE_CODE = "en"
+TIME_ZONE: str = ENV.time_zone
+USE_TZ = True
+USE_I18N = True
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = GALLEY_HOME / "static"
+TESTING = "pytest" in sys.modules
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": (
+            "django.contrib.staticfiles.storage.StaticFilesStorage"
+            if DEBUG or TESTING
+            else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        )
+    },
+}
+MEDIA_ROOT = GALLEY_HOME / "uploads"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+SILENCED_SYSTEM_CHECKS: list[str] = []
+
+HOSTNAME = socket.gethostname()
+_shared = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.TimeStamper(fmt="iso"),
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+]
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": structlog.stdlib.ProcessorFormatter,
+            "processor": structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+            "foreign_pre_chain": _shared,
+        }
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": ENV.log_level},
+    "loggers": {
+        "django.db.backends": {"level": "WARNING"},
+        "axes": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+    },
+}
+structlog.configure(
+    processors=[
+        *_shared,
+        structlog.stdlib.filter_by_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)

@@ -1,0 +1,54 @@
+"""The API's one error shape: {"error": {"code", "message", "fields"?}}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from models_app.foundation.errors import GalleyError, Unavailable
+
+
+def _flatten(detail: Any, prefix: str = "") -> dict[str, str]:
+    """DRF's nested error details as {"field.0.name": "message"}."""
+    if isinstance(detail, dict):
+        items = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in detail.items()]
+    elif isinstance(detail, list) and any(isinstance(value, dict | list) for value in detail):
+        items = [(f"{prefix}.{i}" if prefix else str(i), value) for i, value in enumerate(detail) if value]
+    else:
+        text = " ".join(str(value) for value in detail) if isinstance(detail, list) else str(detail)
+        return {prefix or "non_field_errors": text}
+    return {name: text for key, value in items for name, text in _flatten(value, key).items()}
+
+
+def body(code: str, message: str, fields: dict[str, str] | None = None) -> dict[str, Any]:
+    error: dict[str, Any] = {"code": code, "message": message}
+    if fields:
+        error["fields"] = fields
+    return {"error": error}
+
+
+def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler."""
+    if isinstance(exception, GalleyError):
+        answer = Response(body(exception.code, exception.message, exception.fields), status=exception.status)
+        if isinstance(exception, Unavailable):
+            answer["Retry-After"] = str(exception.retry_after)
+        return answer
+    answer = exception_handler(exception, context)
+    if answer is None:
+        return None
+    if isinstance(exception, exceptions.ValidationError):
+        fields = _flatten(exception.detail)
+        answer.status_code = 422
+        answer.data = body("invalid", "Some fields are wrong: " + ", ".join(sorted(fields)) + ".", fields)
+    elif isinstance(exception, Http404 | PermissionDenied):
+        code = "not_found" if isinstance(exception, Http404) else "forbidden"
+        answer.data = body(code, "There is nothing here." if code == "not_found" else "This is not allowed.")
+    elif isinstance(exception, exceptions.APIException):
+        answer.data = body(str(exception.get_codes()), str(exception.detail))
+    return answer

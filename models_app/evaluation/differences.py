@@ -1,0 +1,57 @@
+"""Word differences of two texts, for pages. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from rapidfuzz.distance import Indel
+
+TOKEN = re.compile(r"\s+|\w+(?:[.,'’]\w+)*|[^\w\s]", re.UNICODE)
+
+Kind = Literal["same", "deleted", "inserted"]
+
+
+@dataclass(frozen=True)
+class Part:
+    kind: Kind
+    text: str
+
+
+def word_difference(before: str, after: str) -> list[Part]:
+    """Parts in reading order; deleted and same parts joined give `before`, inserted and same parts give `after`."""
+    old, new = TOKEN.findall(before), TOKEN.findall(after)
+    parts: list[Part] = []
+    for code in Indel.opcodes(old, new):
+        deleted, inserted = "".join(old[code.src_start : code.src_end]), "".join(new[code.dest_start : code.dest_end])
+        if code.tag == "equal":
+            parts.append(Part("same", deleted))
+        else:
+            if deleted:
+                parts.append(Part("deleted", deleted))
+            if inserted:
+                parts.append(Part("inserted", inserted))
+    return _tidy(parts)
+
+
+def _tidy(parts: list[Part]) -> list[Part]:
+    """Join neighbours of a kind; put deletions before insertions between two equal stretches; a lone space between
+    two changes belongs to the changes, so that a changed phrase reads as one."""
+    tidy: list[Part] = []
+    deleted = inserted = ""
+    for index, part in enumerate(parts):
+        if part.kind == "deleted":
+            deleted += part.text
+        elif part.kind == "inserted":
+            inserted += part.text
+        elif part.text.isspace() and (deleted or inserted) and index + 1 < len(parts):
+            deleted, inserted = deleted + part.text, inserted + part.text
+        else:
+            tidy += [Part("deleted", deleted)] if deleted else []
+            tidy += [Part("inserted", inserted)] if inserted else []
+            deleted = inserted = ""
+            tidy.append(part)
+    tidy += [Part("deleted", deleted)] if deleted else []
+    tidy += [Part("inserted", inserted)] if inserted else []
+    return tidy

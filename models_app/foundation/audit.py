@@ -1,0 +1,90 @@
+"""The audit trail: append-only, each event carrying the hash of the one before.
+
+An event is written in the transaction of the change it tells of, so neither exists without the other. A transaction
+advisory lock puts writers in line; ids and hashes therefore grow in the same order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, models, transaction
+from django.utils import timezone
+
+from models_app.models.audit import AuditEvent
+
+CHAIN_LOCK = 0x6A117E7
+GENESIS = "0" * 64
+
+
+def subject_of(row: models.Model | str) -> str:
+    """'trainingrun:12' for a row; a string passes as it is."""
+    return row if isinstance(row, str) else f"{row._meta.model_name}:{row.pk}"
+
+
+def _digest(event: AuditEvent) -> str:
+    parts = [
+        event.previous_hash,
+        event.at.astimezone(UTC).isoformat(timespec="microseconds"),
+        event.actor_id,
+        event.actor_name,
+        event.action,
+        event.subject,
+        event.from_state,
+        event.to_state,
+        event.reason,
+        event.data,
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def record(
+    *,
+    actor: Any | None,
+    action: str,
+    subject: models.Model | str,
+    from_state: str = "",
+    to_state: str = "",
+    reason: str = "",
+    data: dict[str, Any] | None = None,
+) -> AuditEvent:
+    """Append one event. Must run inside the transaction of the change; `actor` None is Galley itself."""
+    if not connection.in_atomic_block:
+        raise transaction.TransactionManagementError("an audit event belongs in the transaction of its change")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHAIN_LOCK])
+    last = AuditEvent.objects.order_by("-id").values_list("hash", flat=True).first()
+    event = AuditEvent(
+        at=timezone.now(),
+        actor=actor,
+        actor_name=actor.get_username() if actor is not None else "galley",
+        action=action,
+        subject=subject_of(subject),
+        from_state=from_state,
+        to_state=to_state,
+        reason=reason,
+        # through JSON once, so that the hash is over what the database gives back
+        data=json.loads(json.dumps(data or {}, default=str)),
+        previous_hash=last or GENESIS,
+    )
+    event.hash = _digest(event)
+    event.save(force_insert=True)
+    return event
+
+
+def first_broken(since: datetime | None = None) -> AuditEvent | None:
+    """The first event whose hash or link does not hold, or None where the chain is whole."""
+    events = AuditEvent.objects.order_by("id")
+    previous = GENESIS
+    if since is not None:
+        before = events.filter(at__lt=since).last()
+        previous = before.hash if before else GENESIS
+        events = events.filter(at__gte=since)
+    for event in events.iterator(chunk_size=2000):
+        if event.previous_hash != previous or event.hash != _digest(event):
+            return event
+        previous = event.hash
+    return None

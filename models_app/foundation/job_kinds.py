@@ -1,0 +1,17 @@
+"""Names the code behind each kind of job; the settings list them. No Django here, since settings import it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """How a kind of job is carried out: dotted names, loaded on use.
+
+    `run(JobContext) -> dict | None` does the work; `ended(Job)` (optional) brings the job's subject in step, in the
+    transaction that ends the job, and may be called more than once.
+    """
+
+    run: str
+    ended: str = ""

@@ -1,0 +1,41 @@
+"""The machine side's tables: registry, prompts, data sets, training, evaluation, releases, requests, jobs, audit."""
+
+from models_app.models.access import ApiToken, Capability
+from models_app.models.audit import AuditEvent
+from models_app.models.datasets import DatasetSnapshot, EvaluationExample, EvaluationSet, SnapshotExample
+from models_app.models.evaluation import Comparison, ComparisonResult, EvaluationRun, ExampleScore
+from models_app.models.jobs import Job
+from models_app.models.prompts import Prompt, PromptVersion
+from models_app.models.registry import ModelVersion
+from models_app.models.releases import Approval, Deployment, Environment, Release, Route, Slot
+from models_app.models.requests import ClientFeedback, IdempotencyKey, InferenceRequest
+from models_app.models.training import TrainingMetric, TrainingRun
+
+__all__ = [
+    "ApiToken",
+    "Approval",
+    "AuditEvent",
+    "Capability",
+    "ClientFeedback",
+    "Comparison",
+    "ComparisonResult",
+    "DatasetSnapshot",
+    "Deployment",
+    "Environment",
+    "EvaluationExample",
+    "EvaluationRun",
+    "EvaluationSet",
+    "ExampleScore",
+    "IdempotencyKey",
+    "InferenceRequest",
+    "Job",
+    "ModelVersion",
+    "Prompt",
+    "PromptVersion",
+    "Release",
+    "Route",
+    "Slot",
+    "SnapshotExample",
+    "TrainingMetric",
+    "TrainingRun",
+]

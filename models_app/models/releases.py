@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeOperators
+from django.db import models
+from django.db.models import F, Func, Q
+from django.utils import timezone
+
+
+class Environment(models.Model):
+    """Where releases go live; rules of approval belong to it, not to the release."""
+
+    name = models.CharField(max_length=40, unique=True)
+    approvals_required = models.PositiveSmallIntegerField(default=1)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Release(models.Model):
+    """Model version + prompt version + decoding settings: what is evaluated, approved and deployed. Immutable
+    but for its state; ended releases are not revived, a retry is a new release."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        AWAITING = "awaiting approval"
+        REJECTED = "rejected"
+        WITHDRAWN = "withdrawn"
+        APPROVED = "approved"
+        WARMING = "warming"
+        LIVE = "live"
+        FAILED = "failed"
+        SUPERSEDED = "superseded"
+        ROLLED_BACK = "rolled back"
+
+    MOVES = {
+        "draft": ("awaiting approval", "withdrawn", "warming"),
+        "awaiting approval": ("approved", "rejected", "withdrawn"),
+        "approved": ("warming", "withdrawn"),
+        "warming": ("live", "failed", "rolled back"),
+        "live": ("superseded", "rolled back"),
+        "superseded": ("live",),
+    }
+    OPEN = ("draft", "awaiting approval", "approved", "warming", "live", "superseded")
+
+    class Origin(models.TextChoices):
+        INITIAL = "initial"
+        RETRAINING = "retraining"
+        PROMPT = "prompt"
+        DECODING = "decoding"
+        BASELINE = "baseline"
+
+    model_version = models.ForeignKey("models_app.ModelVersion", on_delete=models.PROTECT, related_name="releases")
+    prompt_version = models.ForeignKey("models_app.PromptVersion", on_delete=models.PROTECT, related_name="releases")
+    decoding = models.JSONField(default=dict)
+    digest = models.CharField(max_length=64, db_index=True, help_text="over model, prompt and decoding")
+    origin = models.CharField(max_length=12, choices=Origin)
+    state = models.CharField(max_length=20, choices=State, default=State.DRAFT)
+    reason = models.TextField(blank=True)
+    note = models.CharField(max_length=300, blank=True)
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="releases")
+    comparison = models.ForeignKey(
+        "models_app.Comparison", null=True, blank=True, on_delete=models.PROTECT, related_name="releases"
+    )
+    evidence = models.JSONField(default=dict, help_text="what the approver decides on")
+    evidence_digest = models.CharField(max_length=64, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    submitted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["digest", "environment"],
+                condition=Q(state__in=["draft", "awaiting approval", "approved", "warming", "live"]),
+                name="release_one_open_per_content",
+            ),
+            models.UniqueConstraint(
+                fields=["environment"], condition=Q(state="live"), name="release_one_live_per_environment"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"release {self.pk}"
+
+
+class Approval(models.Model):
+    """A person's decision, bound to the digest of the evidence. Never edited; voided when the evidence changes."""
+
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="approvals")
+    approver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    decision = models.CharField(max_length=10, choices=[("approved", "approved"), ("rejected", "rejected")])
+    reason = models.TextField()
+    evidence_digest = models.CharField(max_length=64)
+    at = models.DateTimeField(default=timezone.now)
+    voided_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["release", "approver"], condition=Q(voided_at__isnull=True), name="approval_once_per_person"
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="approval_has_reason"),
+        ]
+
+
+class Deployment(models.Model):
+    """Which release was live in which environment from when to when; intervals never overlap."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.PROTECT, related_name="deployments")
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="deployments")
+    live_from = models.DateTimeField(default=timezone.now)
+    live_to = models.DateTimeField(null=True, blank=True)
+    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    end_reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-live_from"]
+        constraints = [
+            # The embedded PostgreSQL has no btree_gist, so equality of the environment is said as overlap of ranges.
+            ExclusionConstraint(
+                name="deployment_one_live_at_a_time",
+                expressions=[
+                    (
+                        Func(
+                            F("environment_id"), F("environment_id"), models.Value("[]"), function="int8range"
+                        ),
+                        RangeOperators.OVERLAPS,
+                    ),
+                    (Func(F("live_from"), F("live_to"), function="tstzrange"), RangeOperators.OVERLAPS),
+                ],
+            ),
+            models.CheckConstraint(
+                condition=Q(live_to__isnull=True) | Q(live_to__gte=F("live_from")), name="deployment_interval"
+            ),
+        ]
+
+
+class Route(models.Model):
+    """Where the router sends requests of an environment. One row each; `epoch` grows with every switch."""
+
+    environment = models.OneToOneField(Environment, on_delete=models.PROTECT, related_name="route")
+    release = models.ForeignKey(Release, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    previous = models.ForeignKey(Release, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    epoch = models.PositiveBigIntegerField(default=0)
+    salt = models.CharField(max_length=64)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+
+class Slot(models.Model):
+    """A serving process with one release in it, as the serving supervisor last saw it."""
+
+    class State(models.TextChoices):
+        STARTING = "starting"
+        READY = "ready"
+        FAILED = "failed"
+        STOPPED = "stopped"
+
+    release = models.OneToOneField(Release, on_delete=models.PROTECT, related_name="slot")
+    state = models.CharField(max_length=10, choices=State, default=State.STARTING)
+    address = models.CharField(max_length=200, blank=True, help_text="Unix socket")
+    pid = models.PositiveIntegerField(null=True, blank=True)
+    reason = models.TextField(blank=True)
+    failures = models.PositiveSmallIntegerField(default=0)
+    rss_bytes = models.BigIntegerField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ready_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)

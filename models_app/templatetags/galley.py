@@ -1,0 +1,110 @@
+"""Filters and tags of the templates; loaded everywhere."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from models_app.evaluation.differences import word_difference
+from models_app.foundation.roles import allowed
+
+register = template.Library()
+
+
+@register.filter
+def can(user: Any, capability: str) -> bool:
+    """{% if user|can:"train" %}"""
+    return allowed(user, capability) if getattr(user, "is_authenticated", False) else False
+
+
+@register.filter
+def number(value: float | None, places: int = 0) -> str:
+    """1,204 or 27.3; an en dash where there is no value."""
+    return "–" if value is None else f"{value:,.{places}f}".replace("-", "−")
+
+
+@register.filter
+def signed(value: float | None, places: int = 1) -> str:
+    """+2.2 or −0.1 with a real minus sign."""
+    return "–" if value is None else f"{value:+.{places}f}".replace("-", "−")
+
+
+@register.filter
+def percent(value: float | None, places: int = 0) -> str:
+    """0.613 → 61 %"""
+    return "–" if value is None else f"{value * 100:.{places}f} %"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """450 ms, 12 s, 4 min 10 s, 2 h 5 min"""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+@register.filter
+def milliseconds(value: float | None) -> str:
+    return duration(None if value is None else value / 1000)
+
+
+@register.filter
+def ago(at: datetime | None) -> SafeString | str:
+    """'3 min ago' with the exact time as title."""
+    if at is None:
+        return "–"
+    seconds = (timezone.now() - at).total_seconds()
+    if seconds < 60:
+        words = "just now"
+    elif seconds < 3600:
+        words = f"{seconds // 60:.0f} min ago"
+    elif seconds < 86400:
+        words = f"{seconds // 3600:.0f} h ago"
+    else:
+        words = f"{timezone.localtime(at):%-d %b %Y}"
+    exact = f"{timezone.localtime(at):%Y-%m-%d %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, words)
+
+
+@register.filter
+def short(digest: str) -> str:
+    """9f3c…e21a"""
+    return f"{digest[:4]}…{digest[-4:]}" if len(digest) > 10 else digest
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+
+
+@register.simple_tag
+def word_diff(before: str, after: str) -> SafeString:
+    """<del> and <ins> by words, escaped."""
+    tags = {"same": "{}", "deleted": "<del>{}</del>", "inserted": "<ins>{}</ins>"}
+    return format_html_join("", "{}", ((format_html(tags[p.kind], p.text),) for p in word_difference(before, after)))
+
+
+@register.simple_tag(takes_context=True)
+def query(context: dict[str, Any], **changes: Any) -> str:
+    """The current query string with some values replaced: {% query page=2 sort="loss" %}; None removes a value."""
+    values = context["request"].GET.copy()
+    for name, value in changes.items():
+        if value is None:
+            values.pop(name, None)
+        else:
+            values[name] = str(value)
+    return "?" + values.urlencode()

@@ -1,0 +1,72 @@
+"""What every page request passes: health probes, sign-in, and errors turned into pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequired
+from django.contrib.auth.views import redirect_to_login
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from models_app.foundation.errors import GalleyError
+from models_app.web import error_pages
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+class HealthMiddleware:
+    """`/healthz`: this process answers. `/readyz`: summaries can be served. Both before hosts and sessions are looked
+    at, so that probes need neither."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/healthz":
+            return JsonResponse({"status": "ok"})
+        if request.path == "/readyz":
+            return self._ready()
+        return self.get_response(request)
+
+    def _ready(self) -> HttpResponse:
+        from models_app.serving.readiness import readiness
+
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            ready, detail = readiness()
+        except DatabaseError as error:
+            return JsonResponse({"status": "unavailable", "detail": f"database: {type(error).__name__}"}, status=503)
+        status = 200 if ready else 503
+        answer = JsonResponse({"status": "ready" if ready else "loading", "detail": detail}, status=status)
+        if not ready:
+            answer["Retry-After"] = "2"
+        return answer
+
+
+class LoginRequiredMiddleware(DjangoLoginRequired):
+    """Django's, and htmx requests of an ended session are sent to the sign-in page as a whole."""
+
+    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., HttpResponse]) -> HttpResponse:
+        if request.headers.get("HX-Request") == "true":
+            here = request.headers.get("HX-Current-URL", "/")
+            answer = HttpResponse(status=401)
+            answer["HX-Redirect"] = redirect_to_login(here, self.get_login_url(view_func)).url
+            return answer
+        return super().handle_no_permission(request, view_func)
+
+
+class ErrorPagesMiddleware:
+    """Turns the use cases' errors into pages, and into messages where htmx asked."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if isinstance(exception, GalleyError) and not request.path.startswith("/api/"):
+            return error_pages.galley_error(request, exception)
+        return None

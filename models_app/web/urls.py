@@ -1,0 +1,18 @@
+"""Each page module carries its own `urlpatterns`."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("snapshots/", include("models_app.web.snapshots")),
+    path("models/", include("models_app.web.models")),
+    path("training/", include("models_app.web.training")),
+    path("comparisons/", include("models_app.web.comparisons")),
+    path("releases/", include("models_app.web.releases")),
+    path("deployments/", include("models_app.web.deployments")),
+    path("monitoring/", include("models_app.web.monitoring")),
+    path("jobs/", include("models_app.web.jobs")),
+    path("audit/", include("models_app.web.audit")),
+    path("tokens/", include("models_app.web.tokens")),
+]

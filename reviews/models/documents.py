@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class Split(models.TextChoices):
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class ImportBatch(models.Model):
+    """One file or data set handed in, with its report."""
+
+    name = models.CharField(max_length=200)
+    upload = models.CharField(max_length=300, blank=True, help_text="stored file, relative to GALLEY_HOME")
+    options = models.JSONField(default=dict, help_text="format, field mapping, domain, origin, licence, limit")
+    report = models.JSONField(default=dict, help_text="read, imported, duplicates, refused with row and reason")
+    job = models.OneToOneField("models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    imported_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class SourceDocument(models.Model):
+    """An article. Its split is set when it comes in and never changes; a database trigger holds that."""
+
+    title = models.CharField(max_length=300, blank=True)
+    text = models.TextField()
+    domain = models.CharField(max_length=40, default="other")
+    language = models.CharField(max_length=8, blank=True)
+    origin = models.CharField(max_length=120, blank=True, help_text="where it came from: a file, a data set, the API")
+    licence = models.CharField(max_length=120, blank=True)
+    external_id = models.CharField(max_length=120, blank=True, db_index=True)
+    group_key = models.CharField(max_length=120, blank=True, help_text="documents of one group share their split")
+    content_hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the normalised text")
+    split = models.CharField(max_length=10, choices=Split)
+    reference = models.TextField(blank=True, help_text="a reference summary, one sentence a line")
+    words = models.PositiveIntegerField()
+    batch = models.ForeignKey(ImportBatch, null=True, blank=True, on_delete=models.PROTECT, related_name="documents")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["split", "-id"], name="document_split"),
+            models.Index(fields=["domain", "-id"], name="document_domain"),
+        ]
+        constraints = [models.CheckConstraint(condition=~Q(text=""), name="document_has_text")]
+
+    def __str__(self) -> str:
+        return self.title or f"document {self.pk}"
+
+
+class Summary(models.Model):
+    """What a model wrote for a document. Never overwritten: corrections are reviews that lie over it."""
+
+    class Source(models.TextChoices):
+        BATCH = "batch"
+        API = "api"
+        PLAYGROUND = "playground"
+        IMPORT = "import"
+
+    document = models.ForeignKey(SourceDocument, on_delete=models.PROTECT, related_name="summaries")
+    release = models.ForeignKey("models_app.Release", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    model_version = models.ForeignKey(
+        "models_app.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    prompt_version = models.ForeignKey(
+        "models_app.PromptVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    text = models.TextField()
+    decoding = models.JSONField(default=dict)
+    source = models.CharField(max_length=12, choices=Source, default=Source.BATCH)
+    request_id = models.UUIDField(null=True, blank=True, unique=True, help_text="the API request that asked for it")
+    latency_ms = models.FloatField(null=True, blank=True)
+    words = models.PositiveIntegerField(default=0)
+    truncated = models.BooleanField(default=False)
+    total_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="tokens of the whole article")
+    kept_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="tokens of it that the model read")
+    finish = models.CharField(max_length=10, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["document", "release"], condition=Q(source="batch"), name="summary_once_per_release"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"summary {self.pk}"

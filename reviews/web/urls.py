@@ -1,0 +1,14 @@
+"""Each page module carries its own `urlpatterns`."""
+
+from __future__ import annotations
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("reviews.web.home")),
+    path("desk/", include("reviews.web.desk")),
+    path("my-feedback/", include("reviews.web.my_feedback")),
+    path("prompts/", include("reviews.web.prompts")),
+    path("documents/", include("reviews.web.documents")),
+    path("feedback/", include("reviews.web.feedback")),
+]

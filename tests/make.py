@@ -1,0 +1,140 @@
+"""Plain builders for tests: each makes one thing with sensible values, by the use cases where these exist."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+
+from models_app.foundation import jobs
+from models_app.foundation.roles import create_roles
+from models_app.foundation.seeds import seed as seed_models
+from models_app.models import Job, ModelVersion, PromptVersion, Release
+from models_app.models.releases import Environment
+from reviews.models import QueueItem, ReviewQueue, ReviewSlot, SourceDocument, Summary
+from reviews.seeds import seed as seed_reviews
+
+PASSWORD = "a-long-test-password"  # noqa: S105
+_numbers = itertools.count(1)
+
+ARTICLE = (
+    "The harbour authority of Nordhaven said on Monday that it will close the old pier for nine months. "
+    "Divers found that 140 of its piles are rotten. The work will cost 3.2 million euros, half of it paid by the "
+    "region. Ferries to the two islands will leave from the northern quay instead. "
+    "Shop owners near the pier said they fear for the summer season."
+)
+REFERENCE = "Nordhaven closes its old pier for nine months.\n140 rotten piles are replaced for 3.2 million euros."
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The people of the tests."""
+
+    reviewer: User
+    another_reviewer: User
+    ml_engineer: User
+    approver: User
+    another_approver: User
+    operator: User
+    administrator: User
+    stranger: User  # signed in, without any role
+
+
+def user(name: str, *roles: str, **fields: Any) -> User:
+    person = User.objects.create_user(name, f"{name}@example.org", PASSWORD, **fields)
+    person.groups.set(Group.objects.filter(name__in=roles))
+    assert person.groups.count() == len(roles), f"unknown role among {roles}"
+    return person
+
+
+def seeded() -> None:
+    """What migrations put in; a flush between tests of real transactions takes it away."""
+    create_roles(apps)
+    seed_models(apps)
+    seed_reviews(apps)
+
+
+def cast() -> Cast:
+    seeded()
+    return Cast(
+        reviewer=user("rita", "reviewer"),
+        another_reviewer=user("ruben", "reviewer"),
+        ml_engineer=user("mila", "ml engineer"),
+        approver=user("ada", "approver"),
+        another_approver=user("anton", "approver"),
+        operator=user("otto", "operator"),
+        administrator=user("alma", "administrator", is_staff=True, is_superuser=True),
+        stranger=user("stan"),
+    )
+
+
+def document(text: str = "", *, split: str = "train", **fields: Any) -> SourceDocument:
+    number = next(_numbers)
+    text = text or f"{ARTICLE} This is report number {number}."
+    values = {
+        "title": f"Old pier to close, part {number}",
+        "domain": "news",
+        "reference": REFERENCE,
+        "content_hash": hashlib.sha256(text.encode()).hexdigest(),
+        "words": len(text.split()),
+        "origin": "test",
+    }
+    return SourceDocument.objects.create(text=text, split=split, **{**values, **fields})
+
+
+def lead_model() -> ModelVersion:
+    return ModelVersion.objects.get(family="lead")
+
+
+def release(model: ModelVersion | None = None, *, state: str = "draft", **fields: Any) -> Release:
+    prompt_version = fields.pop("prompt_version", None) or PromptVersion.objects.filter(prompt__kind="prefix").get(
+        number=1
+    )
+    values = {
+        "decoding": {"max_words": 60},
+        "digest": hashlib.sha256(f"release {next(_numbers)}".encode()).hexdigest(),
+        "origin": "initial",
+        "environment": Environment.objects.get(name="production"),
+    }
+    return Release.objects.create(
+        model_version=model or lead_model(), prompt_version=prompt_version, state=state, **{**values, **fields}
+    )
+
+
+def summary(of: SourceDocument | None = None, text: str = "", **fields: Any) -> Summary:
+    of = of or document()
+    text = text or "The old pier of Nordhaven will close for nine months. 410 piles are rotten."
+    return Summary.objects.create(document=of, text=text, words=len(text.split()), **fields)
+
+
+def queue(**fields: Any) -> ReviewQueue:
+    seed_reviews(apps)
+    slug = fields.pop("slug", "new-drafts")
+    found = ReviewQueue.objects.get(slug=slug)
+    for name, value in fields.items():
+        setattr(found, name, value)
+    found.save()
+    return found
+
+
+def queue_item(of: Summary | None = None, in_queue: ReviewQueue | None = None, **fields: Any) -> QueueItem:
+    in_queue = in_queue or queue()
+    item = QueueItem.objects.create(queue=in_queue, summary=of or summary(), **fields)
+    ReviewSlot.objects.bulk_create(
+        ReviewSlot(item=item, queue=in_queue, position=position, priority=item.priority)
+        for position in range(in_queue.reviews_per_item)
+    )
+    return item
+
+
+def carried_out(job: Job) -> Job:
+    """The job done in this process, inside the test's transaction; the outcome is on the row."""
+    claimed = jobs.claim(job.pk)
+    assert claimed is not None, f"job {job.pk} is {job.state}, not queued"
+    jobs.run(claimed.pk, str(claimed.lease_token))
+    claimed.refresh_from_db()
+    return claimed
