@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class MLError(Exception):
-    """Base of all of them. The message says what happened and what to do, and is shown to the user as it is."""
+    """Base of all of them. The message says what happened and what to do; the user sees it as it is."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -1,11 +1,12 @@
 """The model families that can be trained and served: recognised, checked, fetched and loaded.
 
-Everything up to loading reads only JSON and file headers and imports no torch. Nothing that a model brings along is
-ever run: safetensors only, no remote code.
+Everything up to loading reads only JSON and file headers and imports no torch. Nothing that a model brings
+along is ever run: safetensors only, no remote code.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -272,7 +273,7 @@ def _read_json(path: Path, hint: str) -> dict[str, Any]:
 
 
 def resolve_base(reference: str, cache_dir: Path, offline: bool | None = None) -> Path:
-    """The checked directory of a base: "starter", a directory, or a Hugging Face name, optionally with @revision.
+    """The checked directory of "starter", of a directory, or of a Hugging Face name (perhaps name@revision).
 
     `offline` None follows HF_HUB_OFFLINE. A hub name that was fetched before resolves without a network.
     """
@@ -298,72 +299,67 @@ def resolve_base(reference: str, cache_dir: Path, offline: bool | None = None) -
 
 def _fetch(repo: str, revision: str | None, cache: Path, offline: bool) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        HTTPError,  # type: ignore[attr-defined]  # its HTTP library's own
+        LocalEntryNotFoundError,
+    )
 
-    if not offline:
-        files = _files_on_hub(repo, revision, cache)
-        if files is not None:
-            return Path(
-                snapshot_download(
-                    repo,
-                    revision=revision,
-                    cache_dir=cache,
-                    allow_patterns=files,
-                    endpoint=_hub(),
-                    token=os.environ.get("HF_TOKEN") or False,
-                )
-            )
+    files = None if offline else _files_on_hub(repo, revision, cache)
     try:
-        return Path(snapshot_download(repo, revision=revision, cache_dir=cache, local_files_only=True))
+        if files is None:
+            return Path(snapshot_download(repo, revision=revision, cache_dir=cache, local_files_only=True))
+        return Path(
+            snapshot_download(
+                repo,
+                revision=revision,
+                cache_dir=cache,
+                allow_patterns=files,
+                endpoint=_hub(),
+                token=_hub_token(),
+            )
+        )
     except LocalEntryNotFoundError:
         state = "is switched off (HF_HUB_OFFLINE)" if offline else f"could not be reached at {_hub()}"
         raise ModelUnavailable(
             f"{repo} is not on this machine, and the model hub {state}. Connect to the network and try "
-            "again, or copy the "
-            f"model's directory here and give its path, or use “{STARTER}”, which needs no network."
+            "again, or copy the model's directory here and give its path, or use "
+            f"“{STARTER}”, which needs no network."
         ) from None
+    except (HTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfDisk(
+                f"The disk of {cache} filled while {repo} was fetched. Free some space."
+            ) from error
+        raise ModelUnavailable(
+            f"Fetching {repo} from {_hub()} broke off: {error}. Try again; what has arrived is kept."
+        ) from error
 
 
 def _hub() -> str:
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
+def _hub_token() -> str | Literal[False]:
+    return os.environ.get("HF_TOKEN") or False
+
+
 def _files_on_hub(repo: str, revision: str | None, cache: Path) -> list[str] | None:
     """Names to fetch; None where the hub cannot be reached."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import (
-        GatedRepoError,
         HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
+        HTTPError,  # type: ignore[attr-defined]  # its HTTP library's own
     )
 
-    api = HfApi(endpoint=_hub(), token=os.environ.get("HF_TOKEN") or False)
     try:
+        api = HfApi(endpoint=_hub(), token=_hub_token())
         info = api.model_info(repo, revision=revision, files_metadata=True, timeout=10)
-    except GatedRepoError:
-        raise ModelUnavailable(
-            f"{repo} is gated: accept its terms on {_hub()}/{repo} and set HF_TOKEN to a token that may "
-            "read it."
-        ) from None
-    except RevisionNotFoundError:
-        raise ModelUnavailable(f"{repo} has no revision “{revision}”.") from None
-    except RepositoryNotFoundError:
-        raise ModelUnavailable(
-            f"{_hub()} has no model {repo}, or only for those with a token (HF_TOKEN). Check the name: "
-            "owner/model."
-        ) from None
     except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        if status in (401, 403):
-            raise ModelUnavailable(
-                f"{_hub()} refused {repo} ({status}). Check the name and HF_TOKEN."
-            ) from None
-        return None
-    except Exception as error:
-        if _is_network_failure(error):
+        if error.response.status_code >= 500:
             return None
-        raise
+        raise _hub_refusal(repo, revision, error) from error
+    except (HTTPError, OSError):
+        return None
     sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
     if not any(name.endswith(".safetensors") and "/" not in name for name in sizes):
         raise _no_safetensors(repo, sizes)
@@ -372,10 +368,19 @@ def _files_on_hub(repo: str, revision: str | None, cache: Path) -> list[str] | N
     return wanted
 
 
-def _is_network_failure(error: Exception) -> bool:
-    import httpx
+def _hub_refusal(repo: str, revision: str | None, error: Exception) -> ModelUnavailable:
+    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
 
-    return isinstance(error, httpx.TransportError | OSError)
+    if isinstance(error, GatedRepoError):
+        what = f"{repo} is gated: accept its terms on {_hub()}/{repo}, then set HF_TOKEN to a token of yours."
+    elif isinstance(error, RevisionNotFoundError):
+        what = f"{repo} has no revision “{revision}”."
+    else:
+        what = (
+            f"{_hub()} shows no model {repo}, or only to those with a token (HF_TOKEN). "
+            "Check the name, owner/model."
+        )
+    return ModelUnavailable(what)
 
 
 def _check_room(cache: Path, repo: str, size: int) -> None:

@@ -152,8 +152,8 @@ def encode_source(
     """The ids of the whole prompt, at most `max_input_tokens` of them.
 
     A text that is too long ends at the last sentence end that fits; where that would give away more than half
-    of the room (a sentence of a thousand words), it ends at a word. Raises PromptTooLong where the prompt alone
-    fills the input, UnsupportedModel where the family cannot read this kind of prompt.
+    of the room (a sentence of a thousand words), it ends at a word. Raises PromptTooLong where the prompt
+    alone fills the input, UnsupportedModel where the family cannot read this kind of prompt.
     """
     defused = _without_control_tokens(tokenizer, text)
     values = {
@@ -241,8 +241,8 @@ def _length(tokenizer: Tokenizer, text: str) -> int:
 
 
 def _without_control_tokens(tokenizer: Tokenizer, text: str) -> str:
-    """An article that contains “<|im_end|>” or “</s>” must not end the prompt: the mark's first character becomes
-    a space. Same length as before, so positions in the text stay valid.
+    """An article that contains “<|im_end|>” or “</s>” must not end the prompt: the mark's first character
+    becomes a space. Same length as before, so positions in the text stay valid.
     """
     for token in _control_tokens(tokenizer):
         if token in text:
