@@ -1,0 +1,137 @@
+"""What a new installation is given: an administrator, and the sample workspace with one account for each role."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+from django_q.models import Schedule
+
+from models_app.foundation import audit, jobs
+from models_app.foundation.jobs import JobContext
+from models_app.models import Job, ModelVersion, PromptVersion, Route
+from models_app.releases.composing import compose_release
+from models_app.releases.deploying import install_first_release
+from models_app.training.registering import register_base
+from reviews.drafting import draft_summaries
+from reviews.intake import DocumentRow, import_rows
+from reviews.models import SourceDocument
+
+SAMPLE = Path(__file__).parent / "sample" / "articles.jsonl"
+SAMPLE_ORIGIN = "Galley sample workspace"
+SAMPLE_LICENCE = "CC0-1.0"
+ACCOUNTS = {
+    "reviewer": "reviewer",
+    "reviewer2": "reviewer",
+    "engineer": "ml engineer",
+    "approver": "approver",
+    "operator": "operator",
+}
+# Chosen on validation articles, see docs/reports; the same settings serve before and after fine-tuning.
+STARTER_DECODING: dict[str, Any] = {"max_new_tokens": 96, "max_words": 60, "max_input_tokens": 600}
+
+
+@dataclass(frozen=True)
+class NewAccount:
+    username: str
+    password: str
+    role: str
+
+
+def create_administrator(*, username: str, password: str = "") -> NewAccount | None:
+    """Make the administrator, unless there is one. The password is made up where none is given."""
+    with transaction.atomic():
+        if User.objects.filter(is_superuser=True).exists():
+            return None
+        chosen = password or secrets.token_urlsafe(12)
+        user = User.objects.create_superuser(username, password=chosen)
+        user.groups.add(Group.objects.get(name="administrator"))
+        audit.record(actor=None, action="account.create", subject=f"user:{username}", data={"role": "administrator"})
+    return NewAccount(username, chosen, "administrator")
+
+
+def create_sample_accounts() -> list[NewAccount]:
+    """One account for each role, so that one person can walk the loop as several. Existing names are left alone."""
+    made = []
+    for username, role in ACCOUNTS.items():
+        with transaction.atomic():
+            if User.objects.filter(username=username).exists():
+                continue
+            password = secrets.token_urlsafe(9)
+            user = User.objects.create_user(username, password=password)
+            user.groups.add(Group.objects.get(name=role))
+            audit.record(actor=None, action="account.create", subject=f"user:{username}", data={"role": role})
+        made.append(NewAccount(username, password, role))
+    return made
+
+
+def load_sample() -> int:
+    """Bring in the sample articles that are not there yet. Returns how many were new."""
+    articles = [json.loads(line) for line in SAMPLE.read_text(encoding="utf-8").splitlines()]
+    rows = [
+        DocumentRow(
+            text=article["text"],
+            title=article["title"],
+            domain=article["domain"],
+            reference=article["reference"],
+            external_id=article["id"],
+            group_key=article.get("group", ""),
+        )
+        for article in articles
+    ]
+    if SourceDocument.objects.filter(origin=SAMPLE_ORIGIN).count() >= len(rows):
+        return 0
+    return import_rows(rows=rows, origin=SAMPLE_ORIGIN, licence=SAMPLE_LICENCE, actor=None).imported
+
+
+def schedule_reaper() -> None:
+    """Ask the queue to look for abandoned jobs every minute."""
+    Schedule.objects.update_or_create(
+        name="reap",
+        defaults={
+            "func": "models_app.foundation.jobs.reap",
+            "schedule_type": Schedule.MINUTES,
+            "minutes": 1,
+            "cluster": "default",
+        },
+    )
+
+
+def prepare_workspace_later() -> Job | None:
+    """Let the queue register the starter, make it live and draft summaries, unless something is live already."""
+    if Route.objects.filter(release__isnull=False).exists():
+        return None
+    return jobs.enqueue(kind="prepare_workspace", actor=None, unique_key="prepare_workspace", deadline_seconds=3600)
+
+
+def prepare_workspace(context: JobContext) -> dict[str, Any]:
+    """The job: begins again where it was cut off, since each step finds what is already there."""
+    context.phase("registering the starter model")
+    model = register_base(reference="starter", name="SmolLM2-135M-Instruct", actor=None)
+    context.phase("making the first release live")
+    release = install_first_release(release=_first_release(model))
+    context.phase("drafting summaries")
+    documents = list(SourceDocument.objects.filter(origin=SAMPLE_ORIGIN, summaries__isnull=True).order_by("pk"))
+    drafted = draft_summaries(
+        documents=documents, release=release, progress=context.step, should_stop=context.should_stop
+    )
+    return {"model_version": model.pk, "release": release.pk, "drafted": drafted}
+
+
+def _first_release(model: ModelVersion) -> Any:
+    prompt = PromptVersion.objects.filter(prompt__name="news summary").order_by("-number").first()
+    if prompt is None:
+        raise LookupError("the prompt 'news summary' that comes with Galley is missing")
+    return compose_release(
+        model_version=model,
+        prompt_version=prompt,
+        decoding=STARTER_DECODING,
+        origin="initial",
+        actor=None,
+        note="The starter model as it comes.",
+    )
