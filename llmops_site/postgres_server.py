@@ -260,7 +260,8 @@ def _refuse_foreign_data(server: PostgresServer) -> None:
     if not version.exists():
         if any(server.data.iterdir()):
             raise EmbeddedDatabaseError(
-                f"{server.data} is neither empty nor a PostgreSQL data directory. Move it away, or restore it from a backup."
+                f"{server.data} is neither empty nor a PostgreSQL data directory. "
+                "Move it away, or restore it from a backup."
             )
         return
     found = version.read_text().strip()
@@ -354,7 +355,7 @@ def _configuration(socket_directory: Path, *, durable: bool) -> dict[str, str]:
         "log_min_error_statement": "panic",
     }
     if not durable:
-        settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        settings |= {"fsync": "off", "full_page_writes": "off"}
     return settings
 
 
@@ -379,7 +380,8 @@ def _prepare_socket_directory(server: PostgresServer) -> None:
 def _ensure_database(server: PostgresServer) -> None:
     with server.connect() as connection:
         row = connection.execute(
-            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s), EXISTS (SELECT FROM pg_database WHERE datname = %s)",
+            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s), "
+            "EXISTS (SELECT FROM pg_database WHERE datname = %s)",
             (ROLE, DATABASE),
         ).fetchone()
         has_role, has_database = row or (False, False)
