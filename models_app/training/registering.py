@@ -1,0 +1,141 @@
+"""From a directory with weights to a model version: checked, copied into the artefact store, converted, recorded.
+
+The artefact store is `<GALLEY_HOME>/artefacts`; a model version's directory there never changes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from models_app.foundation import audit, jobs
+from models_app.foundation.errors import InvalidInput, Refused
+from models_app.foundation.roles import require
+from models_app.ml.errors import MLError
+from models_app.models import Job, ModelVersion, TrainingRun
+
+
+def store() -> Path:
+    path = Path(settings.GALLEY_HOME) / "artefacts"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def base_cache() -> Path:
+    """Where base models from the hub and the starter are kept."""
+    path = Path(settings.GALLEY_HOME) / "bases"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def artefact_path(model_version: ModelVersion) -> Path:
+    """The model version's directory. Raises Refused for one that has none (lead sentences) or lost it."""
+    if not model_version.artefact:
+        raise Refused(f"{model_version} has no weights.")
+    path = store() / model_version.artefact
+    if not (path / "manifest.json").is_file():
+        raise Refused(
+            f"The files of {model_version} are missing from {store()}. Restore them from a backup of the data directory."
+        )
+    return path
+
+
+def start_registering(*, reference: str, name: str = "", actor: Any | None, deliver: bool = True) -> Job:
+    """Let the queue register a base model: 'starter', a local directory, or a Hugging Face name."""
+    require(actor, "train")
+    reference = reference.strip()
+    if not reference:
+        raise InvalidInput("Say which model.", fields={"reference": "Write starter, a directory or a name."})
+    with transaction.atomic():
+        job = jobs.enqueue(
+            kind="register_model",
+            actor=actor,
+            subject=f"base:{reference}"[:100],
+            payload={"reference": reference, "name": name},
+            unique_key=f"register:{reference}"[:200],
+            deliver=deliver,
+        )
+        audit.record(actor=actor, action="model.register", subject=f"base:{reference}"[:100])
+    return job
+
+
+def register_base(*, reference: str, name: str = "", actor: Any | None) -> ModelVersion:
+    """Fetch, check, copy and convert a base model in this process. The same weights give the same model version."""
+    from models_app.ml import artefacts, families
+
+    try:
+        directory = families.resolve_base(reference, base_cache(), offline=settings.GALLEY_OFFLINE or None)
+        building = store() / f".building-{uuid.uuid4().hex}"
+        try:
+            artefacts.import_base(directory, building, base=reference)
+            return register_artefact(
+                directory=building, name=name or _display_name(reference), base=reference, parent=None,
+                training_run=None, actor=actor,
+            )  # fmt: skip
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    except MLError as error:
+        raise Refused(str(error)) from error
+
+
+def _display_name(reference: str) -> str:
+    return Path(reference).name if "/" in reference else reference
+
+
+def register_artefact(
+    *,
+    directory: Path,
+    name: str,
+    base: str,
+    parent: ModelVersion | None,
+    training_run: TrainingRun | None,
+    actor: Any | None,
+) -> ModelVersion:
+    """Convert the artefact in `directory` for serving, move it into the store, record it.
+
+    A crash in between leaves a directory without a row, which the next try replaces.
+    """
+    from models_app.ml import artefacts, convert
+
+    manifest = artefacts.read_manifest(directory)
+    existing = ModelVersion.objects.filter(digest=manifest.digest).first()
+    if existing is not None:
+        return existing
+    convert.convert(directory)
+    manifest = artefacts.read_manifest(directory)
+    relative = f"models/{manifest.digest[:16]}"
+    final = store() / relative
+    final.parent.mkdir(exist_ok=True)
+    if final.exists():
+        shutil.rmtree(final)
+    directory.rename(final)
+    conversion = manifest.conversions[0] if manifest.conversions else None
+    with transaction.atomic():
+        version, made = ModelVersion.objects.get_or_create(
+            digest=manifest.digest,
+            defaults={
+                "name": name,
+                "family": manifest.family,
+                "architecture": manifest.architecture,
+                "base": base,
+                "artefact": relative,
+                "engine": conversion["engine"] if conversion else "transformers",
+                "precision": conversion["precision"] if conversion else "fp32",
+                "parameters": manifest.parameters,
+                "size_bytes": sum(file.stat().st_size for file in final.rglob("*") if file.is_file()),
+                "manifest": manifest.to_dict(),
+                "parent": parent,
+                "training_run": training_run,
+                "created_by": actor,
+            },
+        )
+        if made:
+            audit.record(
+                actor=actor, action="model.registered", subject=version, data={"digest": manifest.digest, "base": base}
+            )
+    return version
