@@ -1,0 +1,577 @@
+"""Drawings of the pages as SVG, made on the server: they work without script, print, and can be read out.
+
+Every function takes plain values and returns markup ready for a template. Colours and type come from classes
+in `static/css/charts.css`; nothing carries a style attribute, so that the content security policy holds.
+A figure is always accompanied by the numbers: put the table beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from django.utils.html import conditional_escape
+from django.utils.safestring import SafeString, mark_safe
+
+Tone = Literal["ok", "bad", "maybe", "info", "quiet"]
+StageState = Literal["hot", "active", "quiet"]
+Point = tuple[float, float]
+
+SERIES = "abcd"
+TONES: dict[str, Tone] = {
+    "improved": "ok",
+    "worse": "bad",
+    "inconclusive": "maybe",
+    "not worse": "info",
+    "not_worse": "info",
+}
+MOST_POINTS = 300
+DOTTED_UP_TO = 40
+
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: its name and its points (x, y) in the order of x. Points that are not finite leave a gap."""
+
+    name: str
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A row of a forest plot. `verdict` is a word of `TONES` or a tone itself."""
+
+    label: str
+    n: int
+    low: float
+    mid: float
+    high: float
+    verdict: str = "quiet"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of the loop: what it holds and what waits there. `hot` needs people, `active` is at work."""
+
+    label: str
+    value: str
+    note: str
+    url: str
+    state: StageState = "quiet"
+
+
+@dataclass(frozen=True)
+class Share:
+    label: str
+    n: int
+    tone: str  # a class of charts.css: ok, maybe, bad, quiet, info, or a to f
+
+
+# ---------------------------------------------------------------- writing
+
+
+def plain_number(value: float, places: int | None = None) -> str:
+    """12, 2.45, 1,204 or −0.1 with a real minus sign; as many places as it takes, or as told."""
+    text = f"{value:,.{places}f}" if places is not None else f"{value:,.10g}"
+    return text.replace("-", "−")
+
+
+def signed_number(value: float, places: int) -> str:
+    text = plain_number(value, places)
+    return text if value <= 0 or not any(digit in text for digit in "123456789") else f"+{text}"
+
+
+def _written(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return str(conditional_escape(_NOT_XML.sub("", str(value))))
+
+
+def _tag(name: str, *content: str, **attributes: object) -> SafeString:
+    """An element. Plain strings are escaped; `class_` and `text_anchor` become class and text-anchor."""
+    pairs = (
+        f' {key.rstrip("_").replace("_", "-")}="{_written(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    inner = "".join(
+        piece if isinstance(piece, SafeString) else conditional_escape(_NOT_XML.sub("", piece))
+        for piece in content
+    )
+    # Everything in it went through conditional_escape.
+    return mark_safe(f"<{name}{''.join(pairs)}>{inner}</{name}>")  # nosec B308 B703
+
+
+def _join(pieces: Iterable[SafeString]) -> SafeString:
+    return mark_safe("".join(pieces))  # nosec B308 B703
+
+
+def _svg(kind: str, title: str, width: float, height: float, *content: SafeString) -> SafeString:
+    return _tag(
+        "svg",
+        _tag("title", title),
+        *content,
+        class_=f"chart {kind}",
+        viewBox=f"0 0 {width:g} {height:g}",
+        role="img",
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> SafeString:
+    return _tag("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), class_=class_)
+
+
+def _text(x: float, y: float, words: str, class_: str | None = None, anchor: str | None = None) -> SafeString:
+    return _tag("text", words, x=float(x), y=float(y), class_=class_, text_anchor=anchor)
+
+
+def _nothing_yet(kind: str, title: str, words: str) -> SafeString:
+    return _svg(f"{kind} empty", title, 560, 120, _text(280, 64, words, anchor="middle"))
+
+
+# ---------------------------------------------------------------- scales
+
+
+def nice_step(span: float, most: int) -> float:
+    """The smallest of 1, 2, 2.5 or 5 × 10ⁿ that cuts `span` into at most `most` parts."""
+    if span <= 0:
+        return 1.0
+    raw = span / most
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw * (1 - 1e-9))
+
+
+def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Round values within [low, high], at most `most` + 1 of them."""
+    step = nice_step(high - low, most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(k * step, 10) for k in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+
+
+def _scale(low: float, high: float, start: float, end: float, pad: float = 0.0) -> _Scale:
+    if low == high:
+        low, high = low - (abs(low) * 0.1 or 1.0), high + (abs(high) * 0.1 or 1.0)
+    room = (high - low) * pad
+    return _Scale(low - room, high + room, start, end)
+
+
+# ---------------------------------------------------------------- lines
+
+
+def _thinned(points: Sequence[Point]) -> Sequence[Point]:
+    """At most MOST_POINTS points: means of neighbours, because a loss at single steps is mostly noise."""
+    if len(points) <= MOST_POINTS:
+        return points
+    size = math.ceil(len(points) / MOST_POINTS)
+    groups = [points[at : at + size] for at in range(0, len(points), size)]
+    return [(sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups]
+
+
+def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
+    run: list[Point] = []
+    for x, y in points:
+        if math.isfinite(x) and math.isfinite(y):
+            run.append((x, y))
+        elif run:
+            yield run
+            run = []
+    if run:
+        yield run
+
+
+def _legend(entries: Iterable[tuple[SafeString, str]]) -> SafeString:
+    return _tag("ul", *(_tag("li", mark, " ", words) for mark, words in entries), class_="legend")
+
+
+def _line_mark(tone: str) -> SafeString:
+    return _tag("svg", _line(0, 5, 22, 5, f"line {tone}"), viewBox="0 0 22 10", aria_hidden="true")
+
+
+def _drawn_series(runs: list[list[Point]], tone: str, x: _Scale, y: _Scale) -> list[SafeString]:
+    drawn = [
+        _tag("polyline", points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in run), class_=f"line {tone}")
+        for run in runs
+        if len(run) > 1
+    ]
+    count = sum(map(len, runs))
+    dotted = runs if count <= DOTTED_UP_TO else [run for run in runs if len(run) == 1]
+    drawn += [
+        _tag(
+            "circle",
+            _tag("title", f"{plain_number(a)}: {plain_number(round(b, 4))}"),
+            cx=x(a),
+            cy=y(b),
+            r=3.5,
+            class_=f"dot {tone}",
+        )
+        for run in dotted
+        for a, b in run
+    ]
+    return drawn
+
+
+def _y_axis(y: _Scale, left: float, right: float, name: str) -> list[SafeString]:
+    ticks = nice_ticks(y.low, y.high, 5)
+    rules = [_line(left, y(tick), right, y(tick), "rule") for tick in ticks]
+    marks = [
+        _text(left - 8, y(tick) + 4, plain_number(tick), "tick" if at % 2 == 0 else "tick minor", "end")
+        for at, tick in enumerate(ticks)
+    ]
+    return [*rules, *marks, _text(left, 12, name, "axis-name")] if name else [*rules, *marks]
+
+
+def _x_axis(x: _Scale, top: float, name: str) -> list[SafeString]:
+    ticks = nice_ticks(x.low, x.high, 6)
+    # The axis' name stands at the right end, where a last tick would lie under it.
+    room = 8.5 * len(name) + 24 if name else 0
+    marks = [
+        _text(x(tick), top + 18, plain_number(tick), "tick" if at % 2 == 0 else "tick minor", "middle")
+        for at, tick in enumerate(ticks)
+        if x(tick) <= x.end - room
+    ]
+    return [_line(x.start, top, x.end, top, "axis"), *marks, _text(x.end, top + 18, name, "axis-name", "end")]
+
+
+def line_chart(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_name: str = "",
+    y_name: str = "",
+    best: Point | None = None,
+    width: int = 640,
+    height: int = 260,
+) -> SafeString:
+    """Lines over common axes, with a legend: the loss of training and of validation, latency over days.
+
+    The first series is drawn full, the others dashed; few points carry dots. `best` rings one point: the
+    checkpoint that was kept.
+    """
+    drawn = [(each.name, list(_runs(_thinned(each.points)))) for each in series]
+    flat = [point for _, runs in drawn for run in runs for point in run]
+    if not flat:
+        return _nothing_yet("lines", title, "Nothing measured yet")
+    left, right, top, bottom = 56.0, width - 12.0, 22.0, height - 28.0
+    x = _scale(min(a for a, _ in flat), max(a for a, _ in flat), left, right)
+    y = _scale(min(b for _, b in flat), max(b for _, b in flat), bottom, top, pad=0.06)
+    pieces = _y_axis(y, left, right, y_name) + _x_axis(x, bottom, x_name)
+    for tone, (_, runs) in zip(SERIES, drawn, strict=False):
+        pieces += _drawn_series(runs, tone, x, y)
+    if best is not None:
+        at_end = x(best[0]) > (left + right) / 2
+        beside = x(best[0]) + (-11 if at_end else 11)
+        words = f"kept: {plain_number(best[1], 3)}"
+        pieces += [
+            _tag("circle", cx=x(best[0]), cy=y(best[1]), r=7.5, class_="best"),
+            _text(beside, y(best[1]) - 11, words, "strong halo", "end" if at_end else "start"),
+        ]
+    legend = _legend((_line_mark(tone), name) for tone, (name, _) in zip(SERIES, drawn, strict=False))
+    return _tag("figure", legend, _svg("lines", title, width, height, *pieces), class_="figure")
+
+
+def sparkline(values: Sequence[float], *, title: str) -> SafeString:
+    """A small line without axes; empty where there are fewer than two values."""
+    points = [(float(at), value) for at, value in enumerate(values)]
+    runs = [run for run in _runs(points) if len(run) > 1]
+    if not runs:
+        return mark_safe("")
+    flat = [b for run in runs for _, b in run]
+    x, y = _scale(0, len(points) - 1, 2, 178), _scale(min(flat), max(flat), 27, 3)
+    lines = [
+        _tag("polyline", points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in run), class_="line a thin")
+        for run in runs
+    ]
+    return _tag("svg", _tag("title", title), *lines, class_="spark", viewBox="0 0 180 30", role="img")
+
+
+# ---------------------------------------------------------------- intervals
+
+
+def _point_mark(cx: float, cy: float, tone: str) -> SafeString:
+    if tone == "bad":
+        return _tag("rect", x=cx - 5, y=cy - 5, width=10, height=10, class_="point-mark bad")
+    if tone == "maybe":
+        return _tag(
+            "path", d=f"M{cx:.1f} {cy - 6.5:.1f}l6.5 6.5l-6.5 6.5l-6.5 -6.5z", class_="point-mark maybe"
+        )
+    return _tag("circle", cx=cx, cy=cy, r=5.5, class_=f"point-mark {tone}")
+
+
+def _forest_row(row: Interval, cy: float, x: _Scale, places: int, width: float) -> SafeString:
+    tone = TONES.get(row.verdict, row.verdict)
+    low, high = signed_number(row.low, places), signed_number(row.high, places)
+    said = f"{row.label}, n = {row.n:,}: {signed_number(row.mid, places)} ({low} … {high})"
+    if row.verdict in TONES:
+        said += f", {row.verdict.replace('_', ' ')}"
+    return _tag(
+        "g",
+        _tag("title", said),
+        _tag("rect", x=0, y=cy - 16, width=width, height=32, rx=6, class_="hover"),
+        _text(0, cy + 4.5, textwrap.shorten(row.label, 22, placeholder="…"), "strong"),
+        _text(x.start - 18, cy + 4.5, f"{row.n:,}", "tick", "end"),
+        _line(x(row.low), cy, x(row.high), cy, f"interval {tone}"),
+        *(_line(x(end), cy - 5, x(end), cy + 5, f"interval {tone}") for end in (row.low, row.high)),
+        _point_mark(x(row.mid), cy, tone),
+        class_="forest-row",
+    )
+
+
+def forest_plot(
+    rows: Sequence[Interval],
+    *,
+    title: str,
+    zero_name: str = "no change",
+    places: int = 1,
+    width: int = 560,
+) -> SafeString:
+    """Differences with their intervals, one row each, against the line of no change.
+
+    The mark's shape says the verdict too: disc improved or not worse, square worse, open diamond
+    inconclusive.
+    """
+    if not rows:
+        return _nothing_yet("forest", title, "Nothing to compare yet")
+    left, right, row_height, top = 214.0, width - 14.0, 34, 26
+    low, high = min([0.0, *(row.low for row in rows)]), max([0.0, *(row.high for row in rows)])
+    x = _scale(low, high, left, right, pad=0.04)
+    bottom = top + row_height * len(rows)
+    ticks = nice_ticks(x.low, x.high, 5)
+    pieces = [
+        _text(left - 18, 12, "n", "axis-name", "end"),
+        _text(x(0), 12, zero_name, "axis-name", "middle"),
+        _line(x(0), 18, x(0), bottom, "zero"),
+        *(_forest_row(row, top + row_height * (at + 0.5), x, places, width) for at, row in enumerate(rows)),
+        _line(left, bottom, right, bottom, "axis"),
+        *(_line(x(tick), bottom, x(tick), bottom + 4, "axis") for tick in ticks),
+        *(
+            _text(
+                x(tick),
+                bottom + 19,
+                signed_number(tick, _places_of(ticks)),
+                "tick" if at % 2 == 0 else "tick minor",
+                "middle",
+            )
+            for at, tick in enumerate(ticks)
+        ),
+    ]
+    return _svg("forest", title, width, bottom + 26, *pieces)
+
+
+def _places_of(ticks: Sequence[float]) -> int:
+    return max((len(f"{tick:.10g}".partition(".")[2]) for tick in ticks), default=0)
+
+
+# ---------------------------------------------------------------- counts
+
+
+def _bin(k: int, count: int, step: float, x: _Scale, y: _Scale, tone: str) -> SafeString:
+    said = f"about {signed_number(k * step, _places_of([step]))}: {count:,} documents"
+    left, right = x(k - 0.5) + 1.5, x(k + 0.5) - 1.5
+    return _tag(
+        "rect",
+        _tag("title", said),
+        x=left,
+        y=y(count),
+        width=max(right - left, 1.0),
+        height=y(0) - y(count),
+        rx=2,
+        class_=f"bin {tone}",
+    )
+
+
+def histogram(
+    differences: Sequence[float],
+    *,
+    title: str,
+    higher_is_better: bool = True,
+    most_bins: int = 21,
+    width: int = 560,
+    height: int = 220,
+) -> SafeString:
+    """How per-document differences spread; the middle bin is centred on no change, so that it takes no side.
+
+    Worse lies on the side where the metric gets worse and is named there.
+    """
+    finite = [value for value in differences if math.isfinite(value)]
+    if not finite:
+        return _nothing_yet("histogram", title, "No documents compared yet")
+    step = nice_step(max([0.0, *finite]) - min([0.0, *finite]), most_bins - 1)
+    counts = Counter(math.floor(value / step + 0.5) for value in finite)
+    first, last, most = min([-1, *counts]), max([1, *counts]), max(counts.values())
+    left, right, bottom = 40.0, width - 8.0, height - 46.0
+    x, y = _Scale(first - 0.5, last + 0.5, left, right), _Scale(0, most, bottom, 12.0)
+    below, above = ("bad", "ok") if higher_is_better else ("ok", "bad")
+    tones = {k: above if k > 0 else below if k < 0 else "zero" for k in counts}
+    whole = [tick for tick in nice_ticks(0, most, 3) if tick > 0 and tick == int(tick)]
+    words = {"bad": "worse", "ok": "better"}
+    return _svg(
+        "histogram",
+        title,
+        width,
+        height,
+        *(_line(left, y(tick), right, y(tick), "rule") for tick in whole),
+        *(_text(left - 7, y(tick) + 4, plain_number(tick), "tick", "end") for tick in whole),
+        *(_bin(k, counts[k], step, x, y, tones[k]) for k in sorted(counts)),
+        _line(left, bottom, right, bottom, "axis"),
+        *(
+            _text(x(k), bottom + 17, signed_number(k * step, _places_of([step])), "tick", "middle")
+            for k in (first, 0, last)
+        ),
+        _text(left, bottom + 38, f"← {words[below]}", f"{below}-side"),
+        _text(right, bottom + 38, f"{words[above]} →", f"{above}-side", "end"),
+    )
+
+
+def stacked_shares(shares: Sequence[Share], *, title: str) -> SafeString:
+    """One bar cut into parts, with a legend that gives each part's count and percentage in that order."""
+    total = sum(share.n for share in shares)
+    if not total:
+        return _tag("p", "None yet", class_="soft small")
+    bars, at = [], 0.0
+    for share in shares:
+        part = share.n / total * 600
+        if part:
+            said = f"{share.label}: {share.n:,} ({share.n / total:.0%})"
+            bars.append(
+                _tag(
+                    "rect",
+                    _tag("title", said),
+                    x=at,
+                    y=0,
+                    width=max(part - 2, 0.5),
+                    height=14,
+                    class_=f"share {share.tone}",
+                )
+            )
+        at += part
+    picture = _tag(
+        "svg",
+        _tag("title", title),
+        *bars,
+        class_="shares",
+        viewBox="0 0 600 14",
+        preserveAspectRatio="none",
+        role="img",
+    )
+    legend = _legend(
+        (
+            _tag(
+                "svg",
+                _tag("rect", width=10, height=10, rx=2, class_=f"share {share.tone}"),
+                viewBox="0 0 10 10",
+                aria_hidden="true",
+            ),
+            f"{share.label} {share.n:,} · {share.n / total * 100:.0f} %",
+        )
+        for share in shares
+    )
+    return _tag("figure", picture, legend, class_="figure shares-figure")
+
+
+# ---------------------------------------------------------------- the loop
+
+_WIDE, _HIGH = 1000, 452
+_BOX_WIDE, _BOX_HIGH = 152, 76
+_RADIUS_X, _RADIUS_Y = 412.0, 172.0
+
+
+def _on_loop(turn: float) -> Point:
+    """The place at `turn` (0 to 1, clockwise from the top)."""
+    angle = 2 * math.pi * turn - math.pi / 2
+    return _WIDE / 2 + _RADIUS_X * math.cos(angle), _HIGH / 2 + _RADIUS_Y * math.sin(angle)
+
+
+def _arrow(turn: float) -> SafeString:
+    x, y = _on_loop(turn)
+    ahead_x, ahead_y = _on_loop(turn + 0.001)
+    heading = math.degrees(math.atan2(ahead_y - y, ahead_x - x))
+    return _tag(
+        "path",
+        d="M-4 -5L3 0L-4 5",
+        transform=f"translate({x:.1f} {y:.1f}) rotate({heading:.0f})",
+        class_="loop-arrow",
+    )
+
+
+def _stage(stage: Stage, turn: float) -> SafeString:
+    x, y = _on_loop(turn)
+    long = " long" if len(stage.value) > 11 else ""
+    return _tag(
+        "a",
+        _tag("rect", x=-_BOX_WIDE / 2, y=-_BOX_HIGH / 2, width=_BOX_WIDE, height=_BOX_HIGH, rx=12),
+        _text(0, -17, stage.label, "loop-label"),
+        _text(0, 7, stage.value, f"loop-value{long}"),
+        _text(0, 26, textwrap.shorten(stage.note, 24, placeholder="…") if stage.note else "", "loop-note"),
+        href=stage.url,
+        class_=f"loop-stage {stage.state}",
+        aria_label=f"{stage.label}: {stage.value} {stage.note}".strip(),
+        transform=f"translate({x:.1f} {y:.1f})",
+    )
+
+
+def loop_picture(stages: Sequence[Stage], *, heading: str, sentence: str) -> SafeString:
+    """The stages clockwise on an ellipse, each a link, around a sentence that says where the loop stands.
+
+    For narrow screens `loop_list` says the same; `loop` gives both.
+    """
+    around = len(stages)
+    words = textwrap.wrap(sentence, 74)[:3]
+    first = _HIGH / 2 - 10 - 11 * (len(words) - 1)
+    middle = [
+        _text(_WIDE / 2, first, heading, "loop-heading"),
+        *(_text(_WIDE / 2, first + 32 + 22 * at, line, "loop-sentence") for at, line in enumerate(words)),
+    ]
+    ring = _tag("ellipse", cx=_WIDE / 2, cy=_HIGH / 2, rx=_RADIUS_X, ry=_RADIUS_Y, class_="loop-path")
+    return _tag(
+        "svg",
+        _tag("title", f"{heading}. {sentence}"),
+        ring,
+        *(_arrow((at + 0.5) / around) for at in range(around)),
+        *middle,
+        *(_stage(stage, at / around) for at, stage in enumerate(stages)),
+        class_="chart loop",
+        viewBox=f"0 0 {_WIDE} {_HIGH}",
+        role="group",
+        aria_label=f"{heading}. {sentence}",
+    )
+
+
+def loop_list(stages: Sequence[Stage], *, heading: str, sentence: str) -> SafeString:
+    items = [
+        _tag(
+            "li",
+            _tag(
+                "a",
+                _tag("span", _tag("b", stage.label), _tag("span", stage.note, class_="note")),
+                _tag("span", stage.value, class_="value"),
+                href=stage.url,
+            ),
+            class_=stage.state,
+        )
+        for stage in stages
+    ]
+    said = _tag("p", heading, class_="loop-said"), _tag("p", sentence)
+    return _tag("div", *said, _tag("ol", *items, class_="loop-list"), class_="loop-phone")
+
+
+def loop(stages: Sequence[Stage], *, heading: str, sentence: str) -> SafeString:
+    """The picture for wide screens and the list for narrow ones; the style sheet shows one of them."""
+    return _join(each(stages, heading=heading, sentence=sentence) for each in (loop_picture, loop_list))
