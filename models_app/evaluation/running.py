@@ -1,0 +1,159 @@
+"""Evaluating a release: what it writes for each test document, and how that scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Avg, Count
+from django.utils import timezone
+
+from models_app.evaluation import measures, rouge
+from models_app.foundation import audit, jobs
+from models_app.foundation.errors import Refused
+from models_app.foundation.jobs import JobContext
+from models_app.foundation.roles import require
+from models_app.foundation.transitions import move
+from models_app.models import EvaluationExample, EvaluationRun, EvaluationSet, ExampleScore, Job, Release
+from models_app.serving.engines import open_engine
+
+BATCH = 32
+AVERAGED = (
+    "rouge1", "rouge2", "rougeL", "rougeLsum", "summary_words", "length_ratio", "repetition", "copied_share",
+    "unsupported_numbers", "unsupported_names", "latency_ms",
+)  # fmt: skip
+
+
+def start_evaluation(
+    *, release: Release, evaluation_set: EvaluationSet, actor: Any | None, deliver: bool = True
+) -> EvaluationRun:
+    """Queue an evaluation; the finished or active one of the same release and test set where there is one."""
+    require(actor, "evaluate")
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                run = EvaluationRun.objects.create(
+                    release=release, evaluation_set=evaluation_set, requested_by=actor
+                )
+        except IntegrityError:
+            return EvaluationRun.objects.get(
+                release=release, evaluation_set=evaluation_set, state__in=("queued", "running", "succeeded")
+            )
+        _enqueue(run, actor, deliver=deliver)
+        audit.record(
+            actor=actor, action="evaluation.start", subject=run,
+            data={"release": release.pk, "test_set": evaluation_set.digest},
+        )  # fmt: skip
+    return run
+
+
+def _enqueue(run: EvaluationRun, actor: Any | None, *, deliver: bool) -> None:
+    run.job = jobs.enqueue(
+        kind="evaluate",
+        actor=actor,
+        subject=f"evaluationrun:{run.pk}",
+        payload={"run": run.pk},
+        queue="training",
+        unique_key=f"evaluate:{run.pk}",
+        deadline_seconds=12 * 3600,
+        deliver=deliver,
+    )
+    run.save(update_fields=["job"])
+
+
+def cancel_evaluation(*, run: EvaluationRun, actor: Any | None) -> None:
+    require(actor, "evaluate")
+    if run.job is None or run.state not in ("queued", "running"):
+        raise Refused(f"Evaluation {run.pk} is already {run.state}.")
+    jobs.request_cancel(job=run.job, actor=actor)
+    run.refresh_from_db()
+
+
+def resume_evaluation(*, run: EvaluationRun, actor: Any | None, deliver: bool = True) -> EvaluationRun:
+    """Queue a failed or cancelled evaluation again; documents already scored are kept."""
+    require(actor, "evaluate")
+    with transaction.atomic():
+        _enqueue(run, actor, deliver=deliver)
+        move(run, to="queued", actor=actor, action="evaluation.resume", reason="", finished_at=None)
+    return run
+
+
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """The job: generates what is missing, batch by batch, then averages."""
+    run = EvaluationRun.objects.select_related("release__model_version", "release__prompt_version__prompt").get(
+        pk=context.payload["run"]
+    )
+    if run.state == EvaluationRun.State.QUEUED:
+        move(run, to="running", actor=None, action="evaluation.running")
+    started = time.monotonic()
+    context.phase("loading the model")
+    missing = list(
+        EvaluationExample.objects.filter(evaluation_set=run.evaluation_set_id)
+        .exclude(pk__in=ExampleScore.objects.filter(run=run).values("example"))
+        .order_by("position")
+    )
+    # neighbours of similar length make full batches
+    missing.sort(key=lambda example: len(example.source))
+    total = run.evaluation_set.rows
+    context.phase("generating", total)
+    with open_engine(run.release, threads=settings.GALLEY_SLOT_THREADS) as engine:
+        for start in range(0, len(missing), BATCH):
+            batch = missing[start : start + BATCH]
+            context.step(total - len(missing) + start)
+            _score(run, batch, engine)
+    context.phase("averaging", total)
+    means = ExampleScore.objects.filter(run=run).aggregate(
+        n=Count("pk"), **{f"mean_{name}": Avg(name) for name in AVERAGED}
+    )
+    EvaluationRun.objects.filter(pk=run.pk).update(
+        means={"n": means["n"], **{name: means[f"mean_{name}"] for name in AVERAGED}},
+        signature=rouge.SIGNATURE,
+        seconds=(run.seconds or 0) + time.monotonic() - started,
+    )
+    return {"documents": means["n"]}
+
+
+def _score(run: EvaluationRun, batch: Sequence[EvaluationExample], engine: Any) -> None:
+    began = time.monotonic()
+    outputs = engine.write([(example.source, example.title, example.domain) for example in batch])
+    latency = (time.monotonic() - began) * 1000 / len(batch)
+    rows = []
+    for example, output in zip(batch, outputs, strict=True):
+        scores = rouge.score_pair(example.reference, output.text)
+        found = measures.measure(source=example.source, reference=example.reference, summary=output.text)
+        rows.append(
+            ExampleScore(
+                run=run,
+                example=example,
+                output=output.text,
+                rouge1=scores.rouge1.fmeasure,
+                rouge2=scores.rouge2.fmeasure,
+                rougeL=scores.rougeL.fmeasure,
+                rougeLsum=scores.rougeLsum.fmeasure,
+                summary_words=found.summary_words,
+                length_ratio=found.length_ratio,
+                repetition=found.repetition,
+                copied_share=found.copied_share,
+                unsupported_numbers=found.unsupported_numbers,
+                unsupported_names=found.unsupported_names,
+                latency_ms=latency,
+                truncated=output.truncated,
+                finish=output.finish,
+            )
+        )
+    ExampleScore.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def ended(job: Job) -> None:
+    """Bring the evaluation in step with its job, in the transaction that ends the job."""
+    run = EvaluationRun.objects.filter(pk=job.payload["run"]).first()
+    if run is None or run.state not in ("queued", "running"):
+        return
+    move(
+        run, to=job.state, actor=None, action=f"evaluation.{job.state}", reason=job.reason,
+        finished_at=job.finished_at or timezone.now(), phase="",
+    )  # fmt: skip
+    EvaluationRun.objects.filter(pk=run.pk).update(reason=job.reason)
