@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from models_app.evaluation import rouge
+from tests.evaluation.shared_data import records
+
+THEIRS = RougeScorer(list(rouge.METRICS), use_stemmer=True)
+
+
+def expected(reference: str, prediction: str) -> tuple[tuple[float, float, float], ...]:
+    scores = THEIRS.score(reference, prediction)
+    return tuple(tuple(scores[metric]) for metric in rouge.METRICS)
+
+
+# Few words make many ties among common subsequences, the hard part of ROUGE-Lsum.
+few_words = st.lists(
+    st.lists(st.sampled_from(["a", "b", "c", "running", "runs", "10"]), max_size=12), max_size=5
+)
+tied_text = few_words.map(lambda lines: "\n".join(" ".join(line) for line in lines))
+any_text = st.text(max_size=200)
+cased_ascii = st.text("aAbBsSyYiIeEdnNgG019 \n\t.,-'", max_size=120)
+
+
+@settings(max_examples=400)
+@given(st.one_of(tied_text, any_text, cased_ascii), st.one_of(tied_text, any_text, cased_ascii))
+@example("", "")
+@example("\n", "\n\n")
+@example("word", "")
+@example("one", "one")
+@example("日本の首相は", "日本の首相は")
+@example("İstanbul K ſ ß ΑΣ\nΣ", "i̇stanbul k s ss ας")
+@example("a\r\nb\x85c\u2028d", "a b\nc d")
+@example("\ud800 lone surrogate", "lone \udfff surrogate")
+@example("yes - . \n - no", "no\n\n\nyes")
+def test_texts_taken_as_they_are_score_as_in_rouge_score(reference: str, prediction: str) -> None:
+    assert tuple(map(tuple, rouge.score_lines(reference, prediction))) == expected(reference, prediction)
+
+
+@settings(max_examples=200)
+@given(tied_text, tied_text)
+def test_among_equally_long_subsequences_the_same_one_is_chosen(reference: str, prediction: str) -> None:
+    assert tuple(rouge.score_lines(reference, prediction).rougeLsum) == expected(reference, prediction)[3]
+
+
+def test_system_outputs_score_as_in_rouge_score() -> None:
+    rows = records("summeval/summeval", 20)
+    pairs = [(row["reference"], text) for row in rows for text in row["systems"].values()]
+    scores = rouge.score_many(*zip(*pairs, strict=True))
+    assert len(pairs) >= 300
+    for (reference, prediction), score in zip(pairs, scores, strict=True):
+        lines = rouge.as_lines(reference), rouge.as_lines(prediction)
+        assert tuple(map(tuple, score)) == expected(*lines)
+
+
+def test_whole_articles_score_as_in_rouge_score() -> None:
+    for row in records("cnndm-validation-1000/validation", 30):
+        lines = rouge.as_lines(row["reference"]), rouge.as_lines(row["article"])
+        assert tuple(map(tuple, rouge.score_lines(*lines))) == expected(*lines)
+
+
+def test_thousands_of_words_in_use_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past 55,296 and 65,536 words the characters that stand for stems are surrogates, then wide ones."""
+    vocabulary = rouge._Vocabulary()
+    monkeypatch.setattr(rouge, "_current", vocabulary)
+    for number in range(70_000):
+        vocabulary[f"w{number}"]
+    reference = " ".join(f"w{number}\n" for number in range(54_000, 69_000, 97))
+    prediction = " ".join(f"w{number}" for number in range(69_500, 54_500, -101))
+    assert tuple(map(tuple, rouge.score_lines(reference, prediction))) == expected(reference, prediction)
+
+
+def test_the_stem_cache_starts_afresh_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rouge, "_VOCABULARY_LIMIT", 3)
+    monkeypatch.setattr(rouge, "_current", rouge._Vocabulary())
+    sizes = []
+    for number in range(10):
+        text = f"alpha{number} beta{number}"
+        assert rouge.score_lines(text, text).rouge2.fmeasure == 1.0
+        sizes.append(len(rouge._current))
+    assert max(sizes) <= 5
+
+
+def test_threads_that_share_the_stem_cache_get_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rouge, "_VOCABULARY_LIMIT", 50)
+    pairs = [(f"cats{n} sit{n} quietly\nthere {n}", f"the cats{n} sat{n}\nthere there") for n in range(400)]
+    wanted = [expected(*pair) for pair in pairs]
+    wrong: list[int] = []
+
+    def work() -> None:
+        for number, pair in enumerate(pairs):
+            if tuple(map(tuple, rouge.score_lines(*pair))) != wanted[number]:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_lsum_is_scored_with_one_sentence_a_line() -> None:
+    reference = "The river rose by two metres. Nobody was hurt."
+    prediction = "Nobody was hurt. The river rose by two metres."
+    assert rouge.score_lines(reference, prediction).rougeLsum.fmeasure < 1.0
+    assert rouge.score_pair(reference, prediction).rougeLsum.fmeasure == 1.0
+
+
+def test_line_breaks_of_a_text_are_kept() -> None:
+    assert (
+        rouge.as_lines("First line without a stop\nsecond. Third")
+        == "First line without a stop\nsecond.\nThird"
+    )
+    assert rouge.as_lines("") == ""
+
+
+@given(any_text)
+def test_putting_sentences_on_lines_changes_no_token(text: str) -> None:
+    assert rouge._WORD.findall(rouge.as_lines(text).lower()) == rouge._WORD.findall(text.lower())
+
+
+def test_points_are_f_measures_times_a_hundred() -> None:
+    scores = rouge.score_many(["a b c", "x"], ["a b", "y"])
+    assert np.allclose(rouge.points(scores), [[80.0, 200 / 3, 80.0, 80.0], [0, 0, 0, 0]])
+    assert rouge.points([]).shape == (0, 4)
+
+
+def test_texts_of_unequal_number_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 references but 1 predictions"):
+        rouge.score_many(["a", "b"], ["a"])
+
+
+def test_the_signature_names_the_versions_it_was_checked_against() -> None:
+    assert f"rouge-score-{version('rouge-score')}" in rouge.SIGNATURE
+    assert f"porter-nltk-{version('nltk')}" in rouge.SIGNATURE
+
+
+def test_scoring_loads_neither_nltk_nor_torch() -> None:
+    code = (
+        "import json, sys; from models_app.evaluation import rouge; rouge.score_pair('cats', 'cat');"
+        "print(json.dumps([m for m in ('nltk', 'torch', 'django', 'rouge_score') if m in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == []
