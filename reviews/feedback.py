@@ -1,0 +1,242 @@
+"""Feedback examples: what reviews, clients and references teach, and what of it goes into training data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from models_app.datasets.freezing import SnapshotRow, freeze
+from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
+from models_app.foundation import audit
+from models_app.foundation.errors import InvalidInput, Refused, StaleState
+from models_app.foundation.roles import require
+from models_app.models import DatasetSnapshot, EvaluationSet
+from reviews.models import FeedbackExample, Review, SourceDocument, Split
+
+TEST_SPLIT = (
+    "Test document: it judges models, so nothing is learnt from it. The correction counts as evaluation data only."
+)
+LEAST_WORDS = 5
+_PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+|(?<!\d)(?:\d[ -]?){13,16}(?!\d)")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which approved examples a snapshot takes; empty means all."""
+
+    domains: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    documents: tuple[int, ...] = ()
+    batch: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "domains": sorted(self.domains),
+            "origins": sorted(self.origins),
+            "documents": sorted(self.documents),
+            "batch": self.batch,
+        }
+
+
+def _objection(document: SourceDocument, target: str) -> str:
+    """Why Galley itself declines an example, or nothing."""
+    if document.split == Split.TEST:
+        return TEST_SPLIT
+    if len(target.split()) < LEAST_WORDS:
+        return f"Too short to learn from: fewer than {LEAST_WORDS} words."
+    if _PERSONAL.search(target):
+        return "Contains what looks like an e-mail address or a card number."
+    return ""
+
+
+def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackExample:
+    objection = _objection(document, target)
+    return FeedbackExample.objects.create(
+        document=document,
+        target=target,
+        state="declined" if objection else "proposed",
+        reason=objection,
+        decided_at=timezone.now() if objection else None,
+        **fields,
+    )
+
+
+def propose_from_review(*, review: Review) -> list[FeedbackExample]:
+    """A submitted review's examples: the corrected text, or the text as it was where it was found good; and the
+    correction as preferred to the draft. A new submit of the same review replaces what is not yet decided."""
+    document, draft = review.summary.document, review.summary.text.strip()
+    target = review.edited_text.strip()
+    edited = target != draft
+    examples = []
+    with transaction.atomic():
+        FeedbackExample.objects.filter(review=review, state="proposed").delete()
+        decided = set(FeedbackExample.objects.filter(review=review, state="approved").values_list("kind", flat=True))
+        common = {"review": review, "summary": review.summary, "origin": "review", "created_by": review.reviewer}
+        if (edited or review.verdict == Review.Verdict.GOOD) and "demonstration" not in decided:
+            examples.append(_propose(document, target, kind="demonstration", **common))
+        if edited and "preference" not in decided:
+            examples.append(_propose(document, target, kind="preference", rejected=draft, **common))
+    return examples
+
+
+def propose_from_references(*, documents: Iterable[SourceDocument], actor: Any | None) -> list[FeedbackExample]:
+    """Reference summaries as demonstrations, for documents that have one and no live example of that origin."""
+    require(actor, "import_documents")
+    documents = [document for document in documents if document.reference.strip()]
+    with transaction.atomic():
+        known = set(
+            FeedbackExample.objects.filter(document__in=documents, origin="reference")
+            .exclude(state="declined")
+            .values_list("document", flat=True)
+        )
+        examples = [
+            _propose(
+                document, document.reference.strip(), kind="demonstration", origin="reference", created_by=actor
+            )
+            for document in documents
+            if document.pk not in known
+        ]
+        if examples:
+            audit.record(
+                actor=actor, action="feedback.propose_references", subject="feedback", data={"count": len(examples)}
+            )
+    return examples
+
+
+def approve_example(*, example: FeedbackExample, actor: Any | None, reason: str = "") -> FeedbackExample:
+    """Let it into future snapshots. Test documents and second demonstrations of one document are refused."""
+    require(actor, "decide_feedback")
+    if example.document.split == Split.TEST:
+        raise Refused(TEST_SPLIT, code="test_split")
+    return _decide(example, "approved", actor, reason)
+
+
+def decline_example(*, example: FeedbackExample, actor: Any | None, reason: str) -> FeedbackExample:
+    """Keep it out of future snapshots; the reason is shown to whoever wrote it."""
+    require(actor, "decide_feedback")
+    if not reason.strip():
+        raise InvalidInput("Give a reason.", fields={"reason": "The reviewer is shown it."})
+    return _decide(example, "declined", actor, reason.strip())
+
+
+def _decide(example: FeedbackExample, state: str, actor: Any | None, reason: str) -> FeedbackExample:
+    before = example.state
+    if before == state:
+        return example
+    try:
+        with transaction.atomic():
+            changed = FeedbackExample.objects.filter(pk=example.pk, state=before).update(
+                state=state, reason=reason[:300], decided_by=actor, decided_at=timezone.now()
+            )
+            if not changed:
+                raise StaleState(f"Example {example.pk} has been decided meanwhile.")
+            audit.record(
+                actor=actor, action=f"feedback.{state}", subject=f"feedbackexample:{example.pk}",
+                from_state=before, to_state=state, reason=reason,
+            )  # fmt: skip
+    except IntegrityError as error:
+        raise Refused(
+            "This document has an approved demonstration already. Decline that one first if this is the better."
+        ) from error
+    example.refresh_from_db()
+    return example
+
+
+def approve_examples(*, examples: Sequence[FeedbackExample], actor: Any | None) -> tuple[int, list[str]]:
+    """Approve many; returns how many and, for the others, why not."""
+    require(actor, "decide_feedback")
+    approved, refusals = 0, []
+    for example in examples:
+        try:
+            approve_example(example=example, actor=actor)
+            approved += 1
+        except Refused as refusal:
+            refusals.append(f"Example {example.pk}: {refusal.message}")
+    return approved, refusals
+
+
+def approved_demonstrations(selection: Selection) -> QuerySet[FeedbackExample]:
+    rows = FeedbackExample.objects.filter(kind="demonstration", state="approved").exclude(document__split=Split.TEST)
+    if selection.domains:
+        rows = rows.filter(document__domain__in=selection.domains)
+    if selection.origins:
+        rows = rows.filter(origin__in=selection.origins)
+    if selection.documents:
+        rows = rows.filter(document__in=selection.documents)
+    if selection.batch is not None:
+        rows = rows.filter(document__batch=selection.batch)
+    return rows.select_related("document").order_by("pk")
+
+
+def freeze_snapshot(
+    *, name: str, selection: Selection = Selection(), note: str = "", actor: Any | None  # noqa: B008 (immutable)
+) -> DatasetSnapshot:
+    """Freeze the approved demonstrations that the selection names, with the drafts that lost against them."""
+    require(actor, "freeze_snapshot")
+    if not name.strip():
+        raise InvalidInput("Name the snapshot.", fields={"name": "Write a name."})
+    examples = list(approved_demonstrations(selection))
+    losers = dict(
+        FeedbackExample.objects.filter(
+            kind="preference", review__in=[example.review_id for example in examples if example.review_id]
+        )
+        .exclude(state="declined")
+        .values_list("review", "rejected")
+    )
+    rows = [
+        SnapshotRow(
+            split=example.document.split,
+            document_hash=example.document.content_hash,
+            origin=f"feedback:{example.pk}",
+            source=example.document.text,
+            target=example.target,
+            title=example.document.title,
+            domain=example.document.domain,
+            rejected=losers.get(example.review_id, "") if example.review_id else "",
+        )
+        for example in examples
+    ]
+    curators = {user for example in examples for user in (example.decided_by_id, example.created_by_id) if user}
+    return freeze(
+        rows=rows, name=name.strip()[:120], selection=selection.to_dict(), curators=sorted(curators), actor=actor,
+        note=note,
+    )  # fmt: skip
+
+
+def freeze_test_set(
+    *,
+    actor: Any | None,
+    name: str = "",
+    batch: int | None = None,
+    documents: Sequence[int] = (),
+    limit: int | None = None,
+) -> EvaluationSet:
+    """Freeze the test documents that have a reference summary; the lowest content hashes where there is a limit."""
+    rows = SourceDocument.objects.filter(split=Split.TEST).exclude(reference="").order_by("content_hash")
+    if batch is not None:
+        rows = rows.filter(batch=batch)
+    if documents:
+        rows = rows.filter(pk__in=documents)
+    chosen = list(rows[:limit] if limit else rows)
+    return freeze_evaluation_set(
+        rows=[
+            EvaluationRow(
+                document_hash=document.content_hash,
+                origin=f"document:{document.pk}",
+                source=document.text,
+                reference=document.reference,
+                title=document.title,
+                domain=document.domain,
+            )
+            for document in chosen
+        ],
+        name=name or f"{len(chosen)} test documents",
+        selection={"batch": batch, "limit": limit, "documents": len(documents)},
+        actor=actor,
+    )
