@@ -85,6 +85,16 @@ def held(home: Path, *, durable: bool = True) -> Iterator[str]:
                 server.shut_down()
 
 
+def revive(home: Path) -> bool:
+    """Starts the server again if it ended; true if that was so. For whoever holds it. Raises EmbeddedDatabaseError."""
+    server = PostgresServer(home)
+    if server.postmaster() is not None:
+        return False
+    with _mutex(server):
+        server.bring_up(durable=True)
+    return True
+
+
 def is_running(home: Path) -> bool:
     return PostgresServer(home).postmaster() is not None
 

@@ -1,0 +1,65 @@
+"""Asks the web process whether summaries can be served, and tells the person at the console once."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable
+
+PAUSE_SECONDS = 0.25
+
+
+class ReadinessProbe:
+    """Runs beside the supervisor until /readyz answers 200 for the first time."""
+
+    def __init__(self, *, host: str, port: int, url: str, say: Callable[[str], None], since: float) -> None:
+        self._host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # nosec B104
+        self._port = port
+        self._url = url
+        self._say = say
+        self._since = since
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="readiness", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _watch(self) -> None:
+        told = None
+        while not self._stop.wait(PAUSE_SECONDS):
+            answer = self._ask()
+            if answer is None:
+                continue
+            status, detail = answer
+            if status == 200:
+                self._say(
+                    f"ready: {self._url} (after {time.monotonic() - self._since:.1f} s). Ctrl-C stops everything."
+                )
+                return
+            if detail != told:
+                told = detail
+                self._say(f"{self._url} answers; serving is still loading: {detail}")
+
+    def _ask(self) -> tuple[int, str] | None:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=3)
+        try:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            return response.status, _detail(response.read())
+        except (OSError, http.client.HTTPException):
+            # Not listening yet, or being restarted.
+            return None
+        finally:
+            connection.close()
+
+
+def _detail(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return body[:200].decode(errors="replace").strip() or "no detail given"

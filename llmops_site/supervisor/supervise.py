@@ -1,0 +1,163 @@
+"""Starts the programs, keeps them up, and stops every one of them with all that it started."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import psycopg
+
+from llmops_site.supervisor import watchdog
+from llmops_site.supervisor.child import Child, Program
+from llmops_site.supervisor.marked import Mark
+from llmops_site.supervisor.output import Console, ProcessOutput, RotatedLog
+
+TICK_SECONDS = 0.1
+# With the database's own stop these stay below the 15 seconds that a stop may take.
+GRACE_SECONDS = 9.0
+FRONT_GRACE_SECONDS = 6.0
+WEDGED_GRACE_SECONDS = 3.0
+WATCHDOG_SECONDS = 5.0
+DATABASE_SECONDS = 1.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class StopRequest:
+    """Set by TERM, Ctrl-C or a closed terminal; a second one asks for haste."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.name = ""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._note)
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    @property
+    def urgent(self) -> bool:
+        return self.count > 1
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        self.name = signal.Signals(number).name
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the jobs are, and how to bring the server back where that is ours to do."""
+
+    url: str
+    revive: Callable[[], bool] | None = None
+
+
+class Supervisor:
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        *,
+        home: Path,
+        directory: Path,
+        mark: Mark,
+        console: Console,
+        stop: StopRequest,
+        database: Database | None = None,
+        wedge_seconds: float = 60.0,
+    ) -> None:
+        self._console = console
+        self._logs = home / "logs"
+        self._own_output = self._output("galley")
+        self._mark = mark
+        self._stop = stop
+        self._database = database
+        self._wedge_seconds = wedge_seconds
+        self._watchdog_at = 0.0
+        self._database_at = 0.0
+        self._children = [
+            Child(program, mark=mark, output=self._output(program.name), directory=directory)
+            for program in programs
+        ]
+
+    def say(self, text: str) -> None:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._own_output.line(f"{stamp} {text}".encode())
+
+    def run(self) -> None:
+        """Returns when everything was stopped, and nothing of it is left."""
+        try:
+            while not self._stop:
+                self._tick(time.monotonic())
+                time.sleep(TICK_SECONDS)
+            self.say(f"{self._stop.name}: stopping")
+        finally:
+            self._stop_all()
+
+    def _tick(self, now: float) -> None:
+        self._revive_database(now)
+        for child in self._children:
+            self._restart_if_ended(child, now)
+            if child.kill_if_overdue(now):
+                self.say(f"{child.name} did not stop by itself and was killed")
+            if child.start_if_due(now):
+                self.say(f"{child.name} started (pid {child.pid})")
+        self._restart_wedged(now)
+
+    def _restart_if_ended(self, child: Child, now: float) -> None:
+        how = child.collect(now)
+        if how is not None:
+            self.say(f"{child.name} ended ({how}); it is started again in {child.pause(now):.1f} s")
+
+    def _revive_database(self, now: float) -> None:
+        if self._database is None or self._database.revive is None or now < self._database_at:
+            return
+        self._database_at = now + DATABASE_SECONDS
+        if self._database.revive():
+            self.say("the database had ended; it was started again")
+
+    def _restart_wedged(self, now: float) -> None:
+        clusters = {child.program.queue: child for child in self._children if child.program.queue}
+        if self._database is None or not clusters or now < self._watchdog_at:
+            return
+        self._watchdog_at = now + WATCHDOG_SECONDS
+        try:
+            queues = watchdog.look(self._database.url)
+        except psycopg.Error as error:
+            self.say(f"cannot look at the job queues: {' '.join(str(error).split())}")
+            return
+        for waiting in queues:
+            child = clusters.get(waiting.queue)
+            if child is None or child.is_stopping:
+                continue
+            if watchdog.is_wedged(waiting, uptime=child.uptime(now), patience=self._wedge_seconds):
+                self.say(
+                    f"{child.name} leaves due work lying for {waiting.oldest_seconds:.0f} s; it is restarted"
+                )
+                child.ask_to_stop(now, grace=WEDGED_GRACE_SECONDS)
+
+    def _stop_all(self) -> None:
+        began = time.monotonic()
+        front = [child for child in self._children if not child.program.stops_last]
+        back = [child for child in self._children if child.program.stops_last]
+        for child in front:
+            child.ask_to_stop(began, grace=GRACE_SECONDS)
+        while any(child.is_running for child in self._children) and not self._stop.urgent:
+            now = time.monotonic()
+            if not any(child.is_running for child in front) or now - began > FRONT_GRACE_SECONDS:
+                for child in back:
+                    child.ask_to_stop(now, grace=max(0.0, began + GRACE_SECONDS - now))
+            for child in self._children:
+                if child.kill_if_overdue(now):
+                    self.say(f"{child.name} did not stop by itself and was killed")
+                if child.collect(now):
+                    self.say(f"{child.name} stopped")
+            time.sleep(TICK_SECONDS / 2)
+        self._mark.kill()
+        self.say(f"everything stopped in {time.monotonic() - began:.1f} s")
+
+    def _output(self, name: str) -> ProcessOutput:
+        self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return ProcessOutput(name, RotatedLog(self._logs / f"{name}.log"), self._console)
