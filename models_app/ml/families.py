@@ -298,11 +298,7 @@ def resolve_base(reference: str, cache_dir: Path, offline: bool | None = None) -
 
 
 def _fetch(repo: str, revision: str | None, cache: Path, offline: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        HTTPError,  # type: ignore[attr-defined]  # its HTTP library's own
-        LocalEntryNotFoundError,
-    )
+    from huggingface_hub import errors, snapshot_download
 
     files = None if offline else _files_on_hub(repo, revision, cache)
     try:
@@ -318,14 +314,14 @@ def _fetch(repo: str, revision: str | None, cache: Path, offline: bool) -> Path:
                 token=_hub_token(),
             )
         )
-    except LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError:
         state = "is switched off (HF_HUB_OFFLINE)" if offline else f"could not be reached at {_hub()}"
         raise ModelUnavailable(
             f"{repo} is not on this machine, and the model hub {state}. Connect to the network and try "
             "again, or copy the model's directory here and give its path, or use "
             f"“{STARTER}”, which needs no network."
         ) from None
-    except (HTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutOfDisk(
                 f"The disk of {cache} filled while {repo} was fetched. Free some space."
@@ -345,20 +341,16 @@ def _hub_token() -> str | Literal[False]:
 
 def _files_on_hub(repo: str, revision: str | None, cache: Path) -> list[str] | None:
     """Names to fetch; None where the hub cannot be reached."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        HTTPError,  # type: ignore[attr-defined]  # its HTTP library's own
-    )
+    from huggingface_hub import HfApi, errors
 
     try:
         api = HfApi(endpoint=_hub(), token=_hub_token())
         info = api.model_info(repo, revision=revision, files_metadata=True, timeout=10)
-    except HfHubHTTPError as error:
+    except errors.HfHubHTTPError as error:
         if error.response.status_code >= 500:
             return None
         raise _hub_refusal(repo, revision, error) from error
-    except (HTTPError, OSError):
+    except (errors.HTTPError, OSError):  # type: ignore[attr-defined]
         return None
     sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
     if not any(name.endswith(".safetensors") and "/" not in name for name in sizes):
@@ -369,11 +361,11 @@ def _files_on_hub(repo: str, revision: str | None, cache: Path) -> list[str] | N
 
 
 def _hub_refusal(repo: str, revision: str | None, error: Exception) -> ModelUnavailable:
-    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
+    from huggingface_hub import errors
 
-    if isinstance(error, GatedRepoError):
+    if isinstance(error, errors.GatedRepoError):
         what = f"{repo} is gated: accept its terms on {_hub()}/{repo}, then set HF_TOKEN to a token of yours."
-    elif isinstance(error, RevisionNotFoundError):
+    elif isinstance(error, errors.RevisionNotFoundError):
         what = f"{repo} has no revision “{revision}”."
     else:
         what = (
@@ -407,7 +399,9 @@ def load_model(model_dir: Path, device: str = "cpu", dtype: str = "float32") -> 
     """A transformers model in eval mode. `dtype` is torch's name of it."""
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # it would fill the logs of jobs
     family = check_model_directory(model_dir)
     loader = AutoModelForSeq2SeqLM if family.kind == "encoder-decoder" else AutoModelForCausalLM
     model = loader.from_pretrained(
