@@ -84,8 +84,10 @@ def plain_number(value: float, places: int | None = None) -> str:
 
 
 def signed_number(value: float, places: int) -> str:
-    text = plain_number(value, places)
-    return text if value <= 0 or not any(digit in text for digit in "123456789") else f"+{text}"
+    text = plain_number(abs(value), places)
+    if not any(digit in text for digit in "123456789"):
+        return text
+    return f"+{text}" if value > 0 else f"−{text}"
 
 
 def _written(value: object) -> str:
@@ -257,8 +259,8 @@ def line_chart(
     x_name: str = "",
     y_name: str = "",
     best: Point | None = None,
-    width: int = 640,
-    height: int = 260,
+    width: int = 720,
+    height: int = 270,
 ) -> SafeString:
     """Lines over common axes, with a legend: the loss of training and of validation, latency over days.
 
@@ -270,18 +272,18 @@ def line_chart(
     if not flat:
         return _nothing_yet("lines", title, "Nothing measured yet")
     left, right, top, bottom = 56.0, width - 12.0, 22.0, height - 28.0
-    x = _scale(min(a for a, _ in flat), max(a for a, _ in flat), left, right)
+    first, last = min(a for a, _ in flat), max(a for a, _ in flat)
+    x = _scale(0.0 if 0 < first < last / 8 else first, last, left, right)
     y = _scale(min(b for _, b in flat), max(b for _, b in flat), bottom, top, pad=0.06)
     pieces = _y_axis(y, left, right, y_name) + _x_axis(x, bottom, x_name)
     for tone, (_, runs) in zip(SERIES, drawn, strict=False):
         pieces += _drawn_series(runs, tone, x, y)
     if best is not None:
-        at_end = x(best[0]) > (left + right) / 2
-        beside = x(best[0]) + (-11 if at_end else 11)
+        at_end = x(best[0]) > right - 110
         words = f"kept: {plain_number(best[1], 3)}"
         pieces += [
             _tag("circle", cx=x(best[0]), cy=y(best[1]), r=7.5, class_="best"),
-            _text(beside, y(best[1]) - 11, words, "strong halo", "end" if at_end else "start"),
+            _text(x(best[0]) + 4, y(best[1]) - 15, words, "strong halo", "end" if at_end else "start"),
         ]
     legend = _legend((_line_mark(tone), name) for tone, (name, _) in zip(SERIES, drawn, strict=False))
     return _tag("figure", legend, _svg("lines", title, width, height, *pieces), class_="figure")
@@ -527,13 +529,23 @@ def _stage(stage: Stage, turn: float) -> SafeString:
     )
 
 
+def _balanced(sentence: str, most: int) -> list[str]:
+    """Lines of about the same length, none beyond `most` characters unless a word is."""
+    lines = len(textwrap.wrap(sentence, most))
+    for width in range(math.ceil(len(sentence) / max(lines, 1)), most):
+        wrapped = textwrap.wrap(sentence, width)
+        if len(wrapped) <= lines:
+            return wrapped
+    return textwrap.wrap(sentence, most)
+
+
 def loop_picture(stages: Sequence[Stage], *, heading: str, sentence: str) -> SafeString:
     """The stages clockwise on an ellipse, each a link, around a sentence that says where the loop stands.
 
     For narrow screens `loop_list` says the same; `loop` gives both.
     """
     around = len(stages)
-    words = textwrap.wrap(sentence, 74)[:3]
+    words = _balanced(sentence, 74)[:3]
     first = _HIGH / 2 - 10 - 11 * (len(words) - 1)
     middle = [
         _text(_WIDE / 2, first, heading, "loop-heading"),
