@@ -127,7 +127,8 @@ def _install(group: Group) -> None:
     free = shutil.disk_usage(VENV).free
     if group is RUNTIME and not group.stamp.exists() and free < NEEDED_BYTES:
         raise EnvironmentFailed(
-            f"Only {free / 1024**3:.1f} GB are free on the disk of {ROOT}; installing needs {NEEDED_BYTES // 1024**3} GB."
+            f"Only {free / 1024**3:.1f} GB are free on the disk of {ROOT}; "
+            f"installing needs {NEEDED_BYTES // 1024**3} GB."
         )
     say(f"Installing the {group.title}; the first time this takes some minutes (log: {LOG}) …")
     began = time.monotonic()

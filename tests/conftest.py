@@ -3,14 +3,17 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
 import psycopg
 import pytest
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
+from pytest_django import DjangoDbBlocker
 
 from llmops_site import embedded
 from tests import settings as test_settings
@@ -39,10 +42,12 @@ def django_db_modify_db_settings(
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, database_server: str, django_db_blocker: object) -> Iterator[None]:
+def django_db_setup(
+    django_db_setup: None, database_server: str, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
     """The test database; processes that tests start find it in DATABASE_URL."""
-    from django.db import connections
-
+    with django_db_blocker.unblock():
+        _bring_first_rows_back_after_flush(connections["default"])
     name = connections["default"].settings_dict["NAME"]
     before = os.environ["DATABASE_URL"]
     os.environ["DATABASE_URL"] = urlunsplit(urlsplit(before)._replace(path=f"/{name}"))
@@ -54,6 +59,46 @@ def django_db_setup(django_db_setup: None, database_server: str, django_db_block
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
         )
+
+
+def _bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
+    """Lets tests with real transactions clean up after themselves.
+
+    Django truncates every table then, which the append-only tables refuse, and what the migrations put in would be gone
+    for the tests that follow.
+    """
+    kept: dict[str, list[str]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA first_rows")
+        # Not Django's list of its tables: it lacks those of a library's swapped models.
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = [table for (table,) in cursor.fetchall() if table != "django_migrations"]
+        for table in tables:
+            cursor.execute(f'SELECT EXISTS (SELECT FROM "{table}")')
+            if cursor.fetchone() != (True,):
+                continue
+            cursor.execute(f'CREATE TABLE first_rows."{table}" AS TABLE "{table}"')
+            cursor.execute(
+                "SELECT column_name FROM information_schema.columns "
+                "WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER'",
+                [table],
+            )
+            kept[table] = [f'"{column}"' for (column,) in cursor.fetchall()]
+        cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgtype & 32 <> 0")
+        refusing = [table for (table,) in cursor.fetchall()]
+
+    def flush(statements: Iterable[str]) -> None:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            for table in refusing:
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            cursor.execute("TRUNCATE " + ", ".join(f'"{table}"' for table in tables))
+            for table in refusing:
+                cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            for table, columns in kept.items():
+                names = ", ".join(columns)
+                cursor.execute(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM first_rows."{table}"')
+
+    connection.ops.execute_sql_flush = flush
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -11,6 +11,7 @@ from types import FrameType
 
 import psycopg
 
+from llmops_site.embedded import EmbeddedDatabaseError
 from llmops_site.supervisor import watchdog
 from llmops_site.supervisor.child import Child, Program
 from llmops_site.supervisor.marked import Mark
@@ -19,10 +20,10 @@ from llmops_site.supervisor.output import Console, ProcessOutput, RotatedLog
 TICK_SECONDS = 0.1
 # With the database's own stop these stay below the 15 seconds that a stop may take.
 GRACE_SECONDS = 9.0
-FRONT_GRACE_SECONDS = 6.0
 WEDGED_GRACE_SECONDS = 3.0
 WATCHDOG_SECONDS = 5.0
 DATABASE_SECONDS = 1.0
+DATABASE_PAUSE_SECONDS = 15.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -67,6 +68,7 @@ class Supervisor:
         stop: StopRequest,
         database: Database | None = None,
         wedge_seconds: float = 60.0,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         self._console = console
         self._logs = home / "logs"
@@ -75,6 +77,7 @@ class Supervisor:
         self._stop = stop
         self._database = database
         self._wedge_seconds = wedge_seconds
+        self._grace_seconds = grace_seconds
         self._watchdog_at = 0.0
         self._database_at = 0.0
         self._children = [
@@ -115,8 +118,12 @@ class Supervisor:
         if self._database is None or self._database.revive is None or now < self._database_at:
             return
         self._database_at = now + DATABASE_SECONDS
-        if self._database.revive():
-            self.say("the database had ended; it was started again")
+        try:
+            if self._database.revive():
+                self.say("the database had ended; it was started again")
+        except EmbeddedDatabaseError as error:
+            self._database_at = now + DATABASE_PAUSE_SECONDS
+            self.say(f"the database has ended and cannot be started: {error}")
 
     def _restart_wedged(self, now: float) -> None:
         clusters = {child.program.queue: child for child in self._children if child.program.queue}
@@ -143,12 +150,12 @@ class Supervisor:
         front = [child for child in self._children if not child.program.stops_last]
         back = [child for child in self._children if child.program.stops_last]
         for child in front:
-            child.ask_to_stop(began, grace=GRACE_SECONDS)
+            child.ask_to_stop(began, grace=self._grace_seconds)
         while any(child.is_running for child in self._children) and not self._stop.urgent:
             now = time.monotonic()
-            if not any(child.is_running for child in front) or now - began > FRONT_GRACE_SECONDS:
+            if not any(child.is_running for child in front) or now - began > self._grace_seconds * 2 / 3:
                 for child in back:
-                    child.ask_to_stop(now, grace=max(0.0, began + GRACE_SECONDS - now))
+                    child.ask_to_stop(now, grace=max(0.0, began + self._grace_seconds - now))
             for child in self._children:
                 if child.kill_if_overdue(now):
                     self.say(f"{child.name} did not stop by itself and was killed")

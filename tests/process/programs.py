@@ -1,0 +1,26 @@
+"""Small programs for the supervisor to run, and patience for what they do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Start = Callable[..., subprocess.Popen[str]]
+
+QUIET = "import time; print('up', flush=True); time.sleep(600)"
+
+
+def program(name: str, code: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "command": [sys.executable, "-c", code], **more}
+
+
+def wait_for(condition: Callable[[], T], seconds: float = 15.0) -> T:
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.05)
+    return value

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from llmops_site.env import read_environment
+from llmops_site.supervisor import galley, preflight, watchdog
+from llmops_site.supervisor.output import RotatedLog
+from llmops_site.supervisor.preflight import CannotStart
+from llmops_site.supervisor.watchdog import Waiting
+from models_app.models import Job
+from tests.process.programs import QUIET, Start, program, wait_for
+
+
+def test_due_work_that_nobody_takes_is_a_wedge() -> None:
+    assert watchdog.is_wedged(Waiting("default", 61.0, 0), uptime=1000, patience=60)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "uptime"),
+    [
+        (Waiting("default", 61.0, 1), 1000),  # it is busy with another job
+        (Waiting("default", 59.0, 0), 1000),  # not for long yet
+        (Waiting("default", None, 0), 1000),  # nothing is due
+        (Waiting("default", 90_000.0, 0), 5),  # the cluster was started this moment
+    ],
+)
+def test_these_are_no_wedge(waiting: Waiting, uptime: float) -> None:
+    assert not watchdog.is_wedged(waiting, uptime=uptime, patience=60)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_watchdog_counts_due_and_running_jobs_by_queue() -> None:
+    now = timezone.now()
+    old = now - timedelta(seconds=100)
+    lease = {"lease_token": "00000000-0000-0000-0000-000000000001", "state": "running"}
+    Job.objects.create(kind="train", queue="training", created_at=old, not_before=old)
+    Job.objects.create(kind="train", queue="training", created_at=old, not_before=now + timedelta(hours=1))
+    Job.objects.create(kind="train", queue="default", lease_until=now + timedelta(minutes=1), **lease)
+    Job.objects.create(kind="train", queue="default", lease_until=old, **lease)
+    seen = {waiting.queue: waiting for waiting in watchdog.look(os.environ["DATABASE_URL"])}
+    assert (seen["default"].oldest_seconds, seen["default"].running) == (None, 1)
+    assert 100 <= (seen["training"].oldest_seconds or 0) < 130
+    assert seen["training"].running == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_wedged_cluster_is_restarted(start: Start, tmp_path: Path) -> None:
+    old = timezone.now() - timedelta(seconds=100)
+    Job.objects.create(kind="train", queue="training", created_at=old, not_before=old)
+    start(
+        program("training", QUIET, queue="training"), database=os.environ["DATABASE_URL"], wedge_seconds=0.5
+    )
+    log = tmp_path / "logs" / "galley.log"
+    wait_for(lambda: log.exists() and log.read_text().count("training started") == 2)
+    assert "training leaves due work lying for 10" in log.read_text()
+
+
+def test_a_log_is_rotated_at_its_size_and_old_ones_go(tmp_path: Path) -> None:
+    log = RotatedLog(tmp_path / "web.log", max_bytes=100, kept=2)
+    for number in range(40):
+        log.write(f"line {number:03}\n".encode())
+    log.close()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["web.log", "web.log.1", "web.log.2"]
+    kept = b"".join((tmp_path / name).read_bytes() for name in ("web.log.2", "web.log.1", "web.log"))
+    assert kept.startswith(b"line 011\n")
+    assert kept.endswith(b"line 039\n")
+
+
+def test_a_log_goes_on_where_an_earlier_run_ended(tmp_path: Path) -> None:
+    for line in (b"first\n", b"second\n"):
+        log = RotatedLog(tmp_path / "web.log")
+        log.write(line)
+        log.close()
+    assert (tmp_path / "web.log").read_bytes() == b"first\nsecond\n"
+
+
+def test_a_nearly_full_disk_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        CannotStart, match=r"^Only .* GB are free on the disk of .*; Galley needs 1000000000 GB"
+    ):
+        preflight.refuse_full_disk(tmp_path, needed=10**9 * 1024**3)
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    with pytest.raises(CannotStart, match="no address of this machine"):
+        preflight.refuse_taken_port("192.0.2.1", 8000)
+
+
+def test_a_name_that_is_no_address_is_refused() -> None:
+    with pytest.raises(CannotStart, match="no address of this machine"):
+        preflight.refuse_taken_port("no-such-host.invalid", 8000)
+
+
+def test_a_data_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CannotStart, match="Cannot write to the data directory"):
+        preflight.prepare_home(tmp_path / "file" / "home")
+
+
+def test_a_lock_left_by_a_dead_supervisor_does_not_count(tmp_path: Path) -> None:
+    preflight.prepare_home(tmp_path)
+    (tmp_path / "run" / "supervisor.lock").write_text(
+        json.dumps({"pid": 1, "url": "http://gone"}) + " " * 100
+    )
+    with preflight.only_one(tmp_path, "http://here"):
+        assert json.loads((tmp_path / "run" / "supervisor.lock").read_text())["url"] == "http://here"
+
+
+@pytest.mark.parametrize(
+    ("environ", "bind", "url"),
+    [
+        ({}, "127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ({"GALLEY_HOST": "0.0.0.0", "GALLEY_PORT": "9000"}, "0.0.0.0:9000", "http://localhost:9000"),
+        ({"GALLEY_HOST": "::1"}, "[::1]:8000", "http://[::1]:8000"),
+        ({"GALLEY_PUBLIC_URL": "https://galley.example.org"}, "127.0.0.1:8000", "https://galley.example.org"),
+    ],
+)
+def test_the_web_process_listens_where_the_settings_say(environ: dict[str, str], bind: str, url: str) -> None:
+    env = read_environment(environ)
+    web = next(program for program in galley.programs(env) if program.name == "web")
+    assert bind in web.command
+    assert galley.public_url(env) == url
+
+
+def test_each_queue_has_a_process_that_works_it_off() -> None:
+    queues = {
+        program.queue: program.environment["Q_CLUSTER_NAME"]
+        for program in galley.programs(settings.ENV)
+        if program.queue
+    }
+    assert queues == {name: name for name in settings.GALLEY_QUEUES}
