@@ -1,0 +1,220 @@
+"""What is live, and how that changes: warming a release up, switching to it, rolling back, who was live when.
+
+A switch is one transaction around one `Route` row: the router in each web process follows it within half a second.
+`announce` wakes the serving supervisor the moment a transaction commits that changes which slots are wanted.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from models_app.foundation.errors import InvalidInput, Refused, StaleState
+from models_app.foundation.roles import require
+from models_app.foundation.transitions import move
+from models_app.models import Approval, Deployment, Release, Route
+from models_app.models.releases import Environment
+
+CHANNEL = "galley_serving"
+
+
+def announce() -> None:
+    """Tell the serving supervisor, at commit, that it should look at the routes and releases again."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, '')", [CHANNEL])
+
+
+def start_deployment(*, release: Release, actor: Any | None) -> Release:
+    """approved → warming: its slot is started, and it goes live by itself once the model answers.
+
+    The last decision counts: a release that was still warming up is ended, since it was compared with what will not
+    be live any more.
+    """
+    require(actor, "deploy")
+    with transaction.atomic():
+        _lock_route(release.environment)
+        _end_warming(
+            release.environment, actor, f"Release {release.pk} was deployed before this one was ready."
+        )
+        _warm_up(release, actor, expected="approved")
+    return release
+
+
+def install_first_release(*, release: Release) -> Release:
+    """By Galley itself, for an environment where nothing has ever been live: draft → warming, without an approval."""
+    with transaction.atomic():
+        route = _lock_route(release.environment)
+        release.refresh_from_db()
+        if route.release_id == release.pk or release.state == Release.State.WARMING:
+            return release
+        if release.origin != Release.Origin.INITIAL:
+            raise Refused(
+                f"Release {release.pk} is of origin {release.origin}; only an initial one is installed."
+            )
+        if Deployment.objects.filter(environment=release.environment).exists():
+            raise Refused(
+                f"Environment {release.environment} has had a live release; others need an approval."
+            )
+        _end_warming(release.environment, None, f"Release {release.pk} is installed instead.")
+        _warm_up(release, None, expected="draft")
+    return release
+
+
+def _warm_up(release: Release, actor: Any | None, *, expected: str) -> None:
+    move(release, to="warming", expected=expected, actor=actor, action="deployment.start")
+    announce()
+
+
+def _end_warming(environment: Environment, actor: Any | None, reason: str) -> None:
+    for other in Release.objects.filter(environment=environment, state=Release.State.WARMING):
+        _move_with_reason(other, to="rolled back", actor=actor, action="deployment.stop", reason=reason)
+
+
+def _move_with_reason(release: Release, *, to: str, actor: Any | None, action: str, reason: str) -> None:
+    move(release, to=to, actor=actor, action=action, reason=reason)
+    Release.objects.filter(pk=release.pk).update(reason=reason)
+    release.reason = reason
+
+
+def go_live(*, release: Release, actor: Any | None = None) -> Deployment:
+    """warming → live, once its slot answers. Raises StaleState for whoever comes second."""
+    require(actor, "deploy")
+    with transaction.atomic():
+        route = _lock_route(release.environment)
+        now = timezone.now()
+        before = route.release
+        if before is not None:
+            move(
+                before, to="superseded", actor=actor, action="deployment.superseded", data={"by": release.pk}
+            )
+        _close(release.environment, now, actor, f"Release {release.pk} went live.")
+        move(release, to="live", expected="warming", actor=actor, action="deployment.live")
+        started_by = actor or _decided_by(release)
+        return _switch(route, release, previous=before, at=now, started_by=started_by)
+
+
+def give_up(*, release: Release, reason: str) -> None:
+    """warming → failed, by the serving supervisor: its model cannot be loaded. What is live stays live."""
+    with transaction.atomic():
+        _move_with_reason(release, to="failed", actor=None, action="deployment.failed", reason=reason)
+        announce()
+
+
+def stop_warming(*, release: Release, actor: Any | None, reason: str) -> None:
+    """End a deployment that has not gone live yet."""
+    require(actor, "deploy")
+    reason = _reason(reason)
+    with transaction.atomic():
+        if release.state != Release.State.WARMING:
+            raise StaleState(f"Release {release.pk} is {release.state}; it is not warming up.")
+        _move_with_reason(release, to="rolled back", actor=actor, action="deployment.stop", reason=reason)
+        announce()
+
+
+def roll_back(*, environment: Environment, actor: Any | None, reason: str) -> Deployment:
+    """The release before is live again at once: one operator, no gate. What was live is rolled back for good.
+
+    A release that is warming up is ended too: it was compared with the one that is taken away. Raises Refused where
+    there is nothing to go back to.
+    """
+    require(actor, "deploy")
+    reason = _reason(reason)
+    with transaction.atomic():
+        route = _lock_route(environment)
+        if route.release is None:
+            raise Refused(f"Nothing is live in {environment}.")
+        if route.previous is None or route.previous.state != Release.State.SUPERSEDED:
+            raise Refused(f"There is no earlier release in {environment} to go back to.")
+        current, target = route.release, route.previous
+        now = timezone.now()
+        _end_warming(environment, actor, f"Release {current.pk}, which was live, was rolled back.")
+        _move_with_reason(
+            current, to="rolled back", actor=actor, action="deployment.roll_back", reason=reason
+        )
+        _close(environment, now, actor, f"Rolled back: {reason}")
+        move(
+            target,
+            to="live",
+            actor=actor,
+            action="deployment.live",
+            reason=f"Release {current.pk} was rolled back.",
+        )
+        return _switch(route, target, previous=_before(target), at=now, started_by=actor)
+
+
+def _reason(given: str) -> str:
+    reason = given.strip()
+    if not reason:
+        raise InvalidInput("Give a reason.", fields={"reason": "Write why; the record keeps it."})
+    if len(reason) > 2000:
+        raise InvalidInput("The reason is too long.", fields={"reason": "Write at most 2,000 characters."})
+    return reason
+
+
+def _before(release: Release) -> Release | None:
+    """The release that was live last before this one and may be live again."""
+    last = (
+        Deployment.objects.filter(environment=release.environment_id, release__state=Release.State.SUPERSEDED)
+        .exclude(release=release)
+        .order_by("-live_from")
+        .select_related("release")
+        .first()
+    )
+    return last.release if last else None
+
+
+def _lock_route(environment: Environment) -> Route:
+    """The environment's route, held until the transaction ends: switches come one after another."""
+    return (
+        Route.objects.select_for_update(of=("self",))
+        .select_related("release", "previous")
+        .get(environment=environment)
+    )
+
+
+def _close(environment: Environment, now: datetime, actor: Any | None, reason: str) -> None:
+    for deployment in Deployment.objects.filter(environment=environment, live_to=None):
+        deployment.live_to = max(now, deployment.live_from)
+        deployment.ended_by = actor
+        deployment.end_reason = reason[:300]
+        deployment.save(update_fields=["live_to", "ended_by", "end_reason"])
+
+
+def _switch(
+    route: Route, release: Release, *, previous: Release | None, at: datetime, started_by: Any | None
+) -> Deployment:
+    last = Deployment.objects.filter(environment=route.environment_id).order_by("-live_to").first()
+    # a clock that was set back must not make intervals overlap
+    live_from = max(at, last.live_to) if last and last.live_to else at
+    deployment = Deployment.objects.create(
+        environment_id=route.environment_id, release=release, live_from=live_from, started_by=started_by
+    )
+    Route.objects.filter(pk=route.pk).update(
+        release=release, previous=previous, epoch=route.epoch + 1, updated_at=timezone.now()
+    )
+    announce()
+    return deployment
+
+
+def _decided_by(release: Release) -> Any | None:
+    """Whose approval it was that let the release go live."""
+    approval = (
+        Approval.objects.filter(release=release, decision="approved", voided_at=None)
+        .select_related("approver")
+        .order_by("-id")
+        .first()
+    )
+    return approval.approver if approval else None
+
+
+def as_of(*, environment: Environment, at: datetime) -> Deployment | None:
+    """What was live at that moment."""
+    return (
+        Deployment.objects.filter(environment=environment, live_from__lte=at)
+        .exclude(live_to__lte=at)
+        .select_related("release__model_version", "release__prompt_version__prompt", "started_by", "ended_by")
+        .first()
+    )

@@ -1,0 +1,186 @@
+"""Asking the live release for a summary, from any process: route, connection, retry after a switch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+
+from models_app.foundation.errors import InvalidInput, Unavailable
+from models_app.ml.prompting import PromptSpec
+from models_app.models import PromptVersion, Slot
+from models_app.serving import wire
+from models_app.serving.engines import prompt_spec
+from models_app.serving.routing import Target, router
+
+CONNECT_SECONDS = 2.0
+# The first try, a second after a switch or a closed connection, a third when both came together.
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class ServedSummary:
+    """What the live release wrote, and how. Tokens are the model's; `finish` is 'stop' or 'length'."""
+
+    text: str
+    release_id: int
+    model_version_id: int
+    prompt_version_id: int | None  # None where a prompt that is no version was tried
+    latency_ms: float
+    queue_ms: float
+    input_tokens: int
+    output_tokens: int
+    truncated: bool
+    finish: str
+    kept_text_tokens: int
+    total_text_tokens: int
+
+
+class _SlotGone(Exception):
+    """Nobody answers at the address: the slot was stopped, switched away, or killed."""
+
+
+def generate(
+    *,
+    text: str,
+    title: str = "",
+    domain: str = "",
+    max_words: int | None = None,
+    prompt: PromptSpec | PromptVersion | None = None,
+    timeout: float | None = None,
+) -> ServedSummary:
+    """A summary from the live slot; with `prompt`, from its model with that prompt instead of the release's.
+
+    A request that meets a slot which was just switched away is sent to its successor. Raises Unavailable (code
+    'overloaded', 'timeout', 'error' or 'unavailable', with the seconds after which to try again), and InvalidInput
+    where the prompt or the lengths do not suit the model. `timeout` in seconds, GALLEY_REQUEST_SECONDS unless given.
+    """
+    began = time.monotonic()
+    deadline = began + (timeout or settings.GALLEY_REQUEST_SECONDS)
+    spec = prompt_spec(prompt) if isinstance(prompt, PromptVersion) else prompt
+    body: dict[str, Any] = {"text": text, "title": title, "domain": domain, "max_words": max_words}
+    if spec is not None:
+        body["prompt"] = spec.to_dict()
+    target = router.current()
+    for attempt in range(1, TRIES + 1):
+        try:
+            answered = _ask(_address(target), body, deadline)
+        except _SlotGone as gone:
+            fresh = router.reread()
+            moved = fresh.address != target.address or fresh.epoch != target.epoch
+            if attempt == TRIES or (attempt > 1 and not moved):
+                raise Unavailable(
+                    "The model's process has just stopped; it is started again.", retry_after=2
+                ) from gone
+            target = fresh
+        else:
+            return _served(answered, target, prompt, spec, (time.monotonic() - began) * 1000)
+    raise AssertionError("unreachable")
+
+
+def _address(target: Target) -> str:
+    if target.release_id is None:
+        raise Unavailable("No release is live yet.", retry_after=10)
+    if target.slot_state == Slot.State.READY:
+        return target.address
+    if target.slot_state == Slot.State.FAILED:
+        raise Unavailable("The live model cannot be loaded; the deployments page says why.", retry_after=30)
+    raise Unavailable("The live model is being loaded.", retry_after=2)
+
+
+# ---------------------------------------------------------------- connections, kept open for each thread
+
+_open = threading.local()
+
+
+def _ask(address: str, body: dict[str, Any], deadline: float) -> Any:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise _too_late()
+    message = wire.request("POST", "/generate", {**body, "timeout_ms": remaining * 1000})
+    kept: dict[str, wire.Connection] = _open.__dict__.setdefault("connections", {})
+    connection = kept.pop(address, None)
+    try:
+        if connection is None:
+            connection = wire.Connection(address, timeout=min(CONNECT_SECONDS, remaining))
+        # the slot answers at the deadline at the latest; a little more, so that its words arrive
+        answered = connection.ask(message, timeout=remaining + 0.5)
+    except TimeoutError as late:
+        _close(connection)
+        raise _too_late() from late
+    except (OSError, wire.BadMessage) as error:
+        _close(connection)
+        raise _SlotGone(str(error)) from error
+    _close_others(kept)
+    if answered.keep_alive:
+        kept[address] = connection
+    else:
+        connection.close()
+    return _understood(answered)
+
+
+def _close(connection: wire.Connection | None) -> None:
+    if connection is not None:
+        connection.close()
+
+
+def _close_others(kept: dict[str, wire.Connection]) -> None:
+    """Connections to slots that are not asked any more, so that they can stop."""
+    for address in list(kept):
+        kept.pop(address).close()
+
+
+def close_connections() -> None:
+    """This thread's, for processes that fork or end."""
+    _close_others(_open.__dict__.setdefault("connections", {}))
+
+
+# ---------------------------------------------------------------- answers
+
+
+def _too_late() -> Unavailable:
+    return Unavailable(
+        "The summary took longer than is allowed. Try again later.", code="timeout", retry_after=10
+    )
+
+
+def _understood(answered: wire.Message) -> Any:
+    value = answered.json()
+    if answered.status == 200:
+        return value
+    error = value["error"]
+    if answered.status == 422:
+        raise InvalidInput(
+            error["message"], fields={error["field"]: error["message"]} if "field" in error else None
+        )
+    raise Unavailable(error["message"], code=error["code"], retry_after=error["retry_after"])
+
+
+def _served(
+    value: dict[str, Any],
+    target: Target,
+    prompt: PromptSpec | PromptVersion | None,
+    spec: PromptSpec | None,
+    latency_ms: float,
+) -> ServedSummary:
+    assert target.release_id is not None and target.model_version_id is not None  # noqa: S101, PT018  # nosec B101
+    prompt_version_id = target.prompt_version_id
+    if spec is not None:
+        prompt_version_id = prompt.pk if isinstance(prompt, PromptVersion) else None
+    return ServedSummary(
+        text=value["text"],
+        release_id=target.release_id,
+        model_version_id=target.model_version_id,
+        prompt_version_id=prompt_version_id,
+        latency_ms=latency_ms,
+        queue_ms=value["queue_ms"],
+        input_tokens=value["input_tokens"],
+        output_tokens=value["output_tokens"],
+        truncated=value["truncated"],
+        finish=value["finish"],
+        kept_text_tokens=value["kept_text_tokens"],
+        total_text_tokens=value["total_text_tokens"],
+    )
