@@ -113,6 +113,7 @@ class Recipe(_Settings):
     gradient_checkpointing: bool = False
     seed: int = 13
     validations_per_epoch: int = 2
+    validation_examples: int = 200  #: at most so many of the validation documents, always the same ones
     patience: int | None = 3  #: stop after so many validations without a better loss; None never stops early
     train_last_layers: int | None = (
         None  #: only the last so many blocks and the final norm; None trains everything
@@ -144,6 +145,7 @@ class Recipe(_Settings):
         self._flag("gradient_checkpointing")
         self._whole("seed", 0, 2**31 - 1)
         self._whole("validations_per_epoch", 1, 100)
+        self._whole("validation_examples", 1, 100_000)
         self._number("replay_share", 0, 0.9)
         self._check_length_of_run()
         self._check_trained_weights()
