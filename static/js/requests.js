@@ -20,6 +20,9 @@
     const node = template.content.firstElementChild.cloneNode(true);
     node.classList.add(kind);
     node.querySelector("p").textContent = text;
+    const picture = node.querySelector("use");
+    const icon = { success: "ok", error: "error", warning: "warning" }[kind];
+    if (icon) picture.setAttribute("href", picture.getAttribute("href").replace(/#info$/, "#" + icon));
     box.append(node);
   }
   window.galleyToast = toast;
