@@ -166,7 +166,7 @@ def _served(
     spec: PromptSpec | None,
     latency_ms: float,
 ) -> ServedSummary:
-    assert target.release_id is not None and target.model_version_id is not None  # noqa: S101, PT018  # nosec B101
+    assert target.release_id is not None and target.model_version_id is not None  # noqa: PT018  # nosec B101
     prompt_version_id = target.prompt_version_id
     if spec is not None:
         prompt_version_id = prompt.pk if isinstance(prompt, PromptVersion) else None

@@ -33,7 +33,9 @@ class ReleaseEngine:
         """Summaries of (text, title, domain) triples, in their order."""
         from models_app.ml.engines import GenerationRequest
 
-        requests = [GenerationRequest(text=text, title=title, domain=domain) for text, title, domain in articles]
+        requests = [
+            GenerationRequest(text=text, title=title, domain=domain) for text, title, domain in articles
+        ]
         return self.engine.generate(requests, prompt=self.prompt, decoding=self.decoding)
 
 

@@ -1,26 +1,40 @@
+"""Can summaries be served now? What `/readyz` and the pages say about it."""
+
 from __future__ import annotations
 
 from datetime import timedelta
 
 from django.utils import timezone
 
-from models_app.models.releases import Route, Slot
+from models_app.models import Release, Route, Slot
 
+# The serving supervisor writes every two seconds.
 FRESH = timedelta(seconds=15)
 
 
 def readiness(environment: str = "production") -> tuple[bool, str]:
     """Can summaries be served now, and one sentence about it."""
-    route = Route.objects.select_related("release").filter(environment__name=environment).first()
+    route = Route.objects.select_related("release__slot").filter(environment__name=environment).first()
     if route is None or route.release is None:
-        return False, "No release is live yet."
-    slot = Slot.objects.filter(release=route.release).first()
+        return False, _nothing_live(environment)
+    number = route.release.pk
+    slot = getattr(route.release, "slot", None)
     if slot is None or slot.state == Slot.State.STOPPED:
-        return False, f"Release {route.release.pk} is live; its model is not loaded yet."
+        return False, f"Release {number} is live; its model is not loaded yet."
     if slot.state == Slot.State.FAILED:
-        return False, f"The model of release {route.release.pk} could not be loaded: {slot.reason}"
+        return False, f"The model of release {number} could not be loaded and is tried again: {slot.reason}"
     if slot.state == Slot.State.STARTING:
-        return False, f"The model of release {route.release.pk} is loading."
+        return False, f"The model of release {number} is loading."
     if slot.heartbeat_at is None or timezone.now() - slot.heartbeat_at > FRESH:
         return False, "The serving process does not answer; it is being restarted."
-    return True, f"Release {route.release.pk} is served."
+    return True, f"Release {number} is served."
+
+
+def _nothing_live(environment: str) -> str:
+    warming = Release.objects.filter(environment__name=environment, state=Release.State.WARMING).first()
+    if warming is not None:
+        return f"No release is live yet; the model of release {warming.pk} is loading."
+    failed = Release.objects.filter(environment__name=environment, state=Release.State.FAILED).first()
+    if failed is not None:
+        return f"No release is live. Release {failed.pk} failed: {failed.reason}"
+    return "No release is live yet."

@@ -118,4 +118,4 @@ def socket_directory(home: Path) -> Path:
         return directory
     # /tmp and not tempfile.gettempdir(): every process must find it, whatever its TMPDIR.
     name = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
-    return Path("/tmp") / f"galley-slots-{os.getuid()}-{name}"  # noqa: S108  # nosec B108
+    return Path("/tmp") / f"galley-slots-{os.getuid()}-{name}"  # nosec B108
