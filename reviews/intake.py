@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,15 +14,13 @@ from django.db import transaction
 
 from models_app.foundation import audit
 from models_app.foundation.roles import require
+from models_app.foundation.texts import normalise
 from reviews.models import ImportBatch, SourceDocument
 from reviews.splits import split_of
 
 CHUNK = 1000
 REFUSALS_KEPT = 200
 LONGEST_REFERENCE_WORDS = 2000
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
-_SPACES = re.compile(r"[ \t\u00a0]+")
-_BLANK_LINES = re.compile(r"\n{3,}")
 _DOMAIN = re.compile(r"[^a-z0-9 _-]+")
 
 
@@ -74,14 +71,6 @@ class ImportReport:
             "refused": [[refusal.row, refusal.field, refusal.reason] for refusal in self.refused],
             "splits": self.splits,
         }
-
-
-def normalise(text: str) -> str:
-    """Unicode NFC, plain line breaks, no control characters, single spaces, at most one blank line."""
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    text = _SPACES.sub(" ", _CONTROL.sub("", text.replace("\u2028", "\n").replace("\u2029", "\n\n")))
-    lines = [line.strip() for line in text.split("\n")]
-    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
 def content_hash(text: str) -> str:

@@ -1,0 +1,24 @@
+"""What text is, once it is in: cleaned the same way wherever it comes from."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Controls but tab and line feed, invisible joiners, byte order marks, and halves of characters that no encoding has.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u2060\ufeff\ud800-\udfff]")
+_SPACES = re.compile(r"[ \t\u00a0]+")
+_BLANK_LINES = re.compile(r"\n{3,}")
+
+
+def normalise(text: str) -> str:
+    """Unicode NFC, plain line breaks, no control characters, single spaces, at most one blank line."""
+    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
+    text = _SPACES.sub(" ", _CONTROL.sub("", text.replace("\u2028", "\n").replace("\u2029", "\n\n")))
+    lines = [line.strip() for line in text.split("\n")]
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+def one_line(text: str) -> str:
+    """For titles and names."""
+    return " ".join(normalise(text).split())
