@@ -14,10 +14,10 @@ from django.utils import timezone
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, StaleState
 from models_app.foundation.roles import require
+from models_app.foundation.texts import normalise
 from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
 from reviews.feedback import propose_from_review
-from reviews.intake import normalise
 from reviews.models import Criterion, QueueItem, Review, ReviewRating, ReviewRevision, ReviewSlot
 
 LONGEST_EDIT_CHARACTERS = 400_000
