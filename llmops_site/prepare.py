@@ -18,6 +18,8 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 STAMP = ".sources"
+# Pages that Galley does not show: Redoc, and the browsable API.
+UNUSED = ["drf_spectacular_sidecar/redoc*", "rest_framework*"]
 
 
 def migrate() -> bool:
@@ -38,7 +40,7 @@ def collect_static_files() -> bool:
         return False
     # First gone and last written: a run that is killed half-way is made up for by the next.
     stamp.unlink(missing_ok=True)
-    call_command("collectstatic", interactive=False, verbosity=0, clear=root.exists())
+    call_command("collectstatic", interactive=False, verbosity=0, clear=root.exists(), ignore_patterns=UNUSED)
     stamp.write_text(fingerprint)
     return True
 

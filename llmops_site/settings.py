@@ -10,6 +10,7 @@ from urllib.parse import urlparse
 import environ
 import structlog
 from csp.constants import NONE, SELF
+from whitenoise.compress import Compressor
 
 from llmops_site import embedded
 from llmops_site.env import read_environment
@@ -276,6 +277,9 @@ USE_I18N = True
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = GALLEY_HOME / "static"
+# Compressing is the slowest part of a first start: each file once, under the name that pages ask for, no source maps.
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+WHITENOISE_SKIP_COMPRESS_EXTENSIONS = (*Compressor.SKIP_COMPRESS_EXTENSIONS, "map")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -303,7 +307,9 @@ LOGGING = {
     "formatters": {
         "line": {
             "()": structlog.stdlib.ProcessorFormatter,
-            "processor": structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+            "processor": structlog.processors.LogfmtRenderer(
+                key_order=["timestamp", "level", "event"], bool_as_flag=False
+            ),
             "foreign_pre_chain": _shared,
         }
     },

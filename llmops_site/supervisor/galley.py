@@ -43,7 +43,7 @@ def run(env: Environment) -> int:
         preflight.refuse_taken_port(env.host, env.port)
         with _database(env) as database:
             if not _prepare(mark, stop):
-                return 1
+                return 0
             supervisor = Supervisor(
                 programs(env),
                 home=home,
