@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
@@ -99,6 +100,16 @@ def _bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
                 cursor.execute(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM first_rows."{table}"')
 
     connection.ops.execute_sql_flush = flush
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """Debian's Chromium, quiet: it opens nothing and asks nobody by itself."""
+    quiet = "disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
+    return {
+        "executable_path": os.environ.get("GALLEY_TEST_CHROMIUM", "/usr/bin/chromium"),
+        "args": ["--no-sandbox", *(f"--{flag}" for flag in quiet.split())],
+    }
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
