@@ -235,7 +235,13 @@ def _start_child(job: Job) -> subprocess.Popen[bytes]:
     path = log_path(job)
     path.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "run_job", str(job.pk)]
-    environment = {**os.environ, "GALLEY_JOB_TOKEN": str(job.lease_token)}
+    # Two threads of torch on busy cores are many times slower than one, so the number is said, not guessed.
+    environment = {
+        **os.environ,
+        "GALLEY_JOB_TOKEN": str(job.lease_token),
+        "OMP_NUM_THREADS": str(settings.GALLEY_TORCH_THREADS),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     with path.open("ab") as log_file:
         return subprocess.Popen(  # noqa: S603 (our own interpreter and script)
             command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,22 +68,30 @@ def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
         prompt=PromptSpec(prompt.prompt.kind, prompt.system, prompt.template),  # type: ignore[arg-type]
         work_dir=work,
         device=settings.GALLEY_DEVICE,
-        threads=settings.GALLEY_TORCH_THREADS,
         on_progress=reporter.progress,
         should_stop=context.should_stop,
     )
     reporter.phase("registering the model")
     parent = row.base_model
-    directory = artefacts.from_training(
-        result, work / "artefact", base=row.base if parent is None else parent.base,
-        parent_digest=parent.digest if parent else "", snapshot_digest=row.snapshot.digest,
-        recipe=Recipe.from_dict(row.recipe), seed=row.seed,
-    )  # fmt: skip
+    directory = work / "artefact"
+    if not (directory / artefacts.MANIFEST).is_file():
+        artefacts.artefact_from_weights(
+            result.weights,
+            directory,
+            info=artefacts.ArtefactInfo(
+                base=row.base if parent is None else parent.base,
+                parent_digest=parent.digest if parent else None,
+                snapshot_digest=row.snapshot.digest,
+                recipe=row.recipe,
+                seed=row.seed,
+            ),
+        )
     version = register_artefact(
         directory=directory, name=row.name, base=parent.base if parent else row.base, parent=parent, training_run=row,
         actor=row.requested_by,
     )  # fmt: skip
-    _finish(row, result)
+    _finish(row, result, version.pk)
+    shutil.rmtree(work, ignore_errors=True)
     return {"model_version": version.pk}
 
 
@@ -100,8 +109,9 @@ def _examples(row: TrainingRun) -> dict[str, list[Any]]:
     return examples
 
 
-def _finish(row: TrainingRun, result: TrainingResult) -> None:
+def _finish(row: TrainingRun, result: TrainingResult, model_version: int) -> None:
     summary = {
+        "model_version": model_version,
         "seconds": result.seconds,
         "steps": result.steps,
         "best_step": result.best_step,
@@ -134,6 +144,10 @@ class _Reporter:
         if now - self.last < 1 and progress.validation_loss is None and progress.step < progress.total:
             return
         self.last = now
+        if progress.phase != "training" and progress.validation_loss is None:
+            self.context.step(progress.step, progress.total)
+            TrainingRun.objects.filter(pk=self.row.pk).update(phase=progress.phase)
+            return
         self.context.step(progress.step, progress.total)
         TrainingRun.objects.filter(pk=self.row.pk).update(
             phase=progress.phase, step=progress.step, total_steps=progress.total, eta_seconds=progress.eta_seconds
