@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llmops_site import embedded
 from llmops_site.env import BASE_DIR, Environment
-from llmops_site.supervisor import preflight
+from llmops_site.supervisor import orphans, preflight
 from llmops_site.supervisor.child import Program, end_with_parent
 from llmops_site.supervisor.marked import Mark
 from llmops_site.supervisor.output import Console
@@ -33,6 +33,7 @@ def run(env: Environment) -> int:
     mark = Mark.new(home)
     url = public_url(env)
     os.environ["GALLEY_HOME"] = str(home)
+    orphans.adopt()
     preflight.prepare_home(home)
     with preflight.only_one(home, url):
         preflight.refuse_full_disk(home)
@@ -58,6 +59,7 @@ def run(env: Environment) -> int:
             probe.start()
             supervisor.run()
             probe.stop()
+        orphans.collect()
     console.close()
     return 0
 

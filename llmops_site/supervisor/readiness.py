@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 
 PAUSE_SECONDS = 0.25
+# A model that has to be fetched and converted first takes minutes.
+LATER_PAUSE_SECONDS = 1.0
+LATER_SECONDS = 30.0
 
 
 class ReadinessProbe:
@@ -31,7 +34,7 @@ class ReadinessProbe:
 
     def _watch(self) -> None:
         told = None
-        while not self._stop.wait(PAUSE_SECONDS):
+        while not self._stop.wait(self._pause()):
             answer = self._ask()
             if answer is None:
                 continue
@@ -44,6 +47,9 @@ class ReadinessProbe:
             if detail != told:
                 told = detail
                 self._say(f"{self._url} answers; serving is still loading: {detail}")
+
+    def _pause(self) -> float:
+        return PAUSE_SECONDS if time.monotonic() - self._since < LATER_SECONDS else LATER_PAUSE_SECONDS
 
     def _ask(self) -> tuple[int, str] | None:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=3)

@@ -12,7 +12,7 @@ from types import FrameType
 import psycopg
 
 from llmops_site.embedded import EmbeddedDatabaseError
-from llmops_site.supervisor import watchdog
+from llmops_site.supervisor import orphans, watchdog
 from llmops_site.supervisor.child import Child, Program
 from llmops_site.supervisor.marked import Mark
 from llmops_site.supervisor.output import Console, ProcessOutput, RotatedLog
@@ -107,7 +107,11 @@ class Supervisor:
                 self.say(f"{child.name} did not stop by itself and was killed")
             if child.start_if_due(now):
                 self.say(f"{child.name} started (pid {child.pid})")
+        self._collect_orphans()
         self._restart_wedged(now)
+
+    def _collect_orphans(self) -> None:
+        orphans.collect(own=[child.pid for child in self._children if child.pid is not None])
 
     def _restart_if_ended(self, child: Child, now: float) -> None:
         how = child.collect(now)
@@ -163,6 +167,7 @@ class Supervisor:
                     self.say(f"{child.name} stopped")
             time.sleep(TICK_SECONDS / 2)
         self._mark.kill()
+        self._collect_orphans()
         self.say(f"everything stopped in {time.monotonic() - began:.1f} s")
 
     def _output(self, name: str) -> ProcessOutput:

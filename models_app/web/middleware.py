@@ -42,6 +42,8 @@ class HealthMiddleware:
         answer = JsonResponse({"status": "ready" if ready else "loading", "detail": detail}, status=status)
         if not ready:
             answer["Retry-After"] = "2"
+            # Probes come every second while a model loads: a state, not an error worth a line each.
+            answer._has_been_logged = True  # type: ignore[attr-defined]
         return answer
 
 

@@ -18,7 +18,7 @@ def program(name: str, code: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "command": [sys.executable, "-c", code], **more}
 
 
-def wait_for(condition: Callable[[], T], seconds: float = 15.0) -> T:
+def wait_for(condition: Callable[[], T], seconds: float = 40.0) -> T:
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not come to pass in time"

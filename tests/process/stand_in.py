@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from llmops_site import embedded
-from llmops_site.supervisor import preflight
+from llmops_site.supervisor import orphans, preflight
 from llmops_site.supervisor.child import Program
 from llmops_site.supervisor.marked import Mark
 from llmops_site.supervisor.output import Console
@@ -20,6 +20,7 @@ def main() -> int:
     plan = json.loads(sys.argv[1])
     home = Path(plan["home"])
     stop, console, mark = StopRequest(), Console(), Mark.new(home)
+    orphans.adopt()
     preflight.prepare_home(home)
     with ExitStack() as stack:
         try:

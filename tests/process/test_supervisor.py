@@ -53,10 +53,11 @@ def test_term_stops_everything_even_what_ignores_it_and_left_the_session(
     supervisor = start(
         program("one", QUIET), program("two", STUBBORN), program("three", QUIET, stops_last=True)
     )
-    wait_for(lambda: members(tmp_path, 4))
+    before = wait_for(lambda: members(tmp_path, 4))
     supervisor.terminate()
     assert supervisor.wait(10) == 0
     assert members(tmp_path) == []
+    assert not [process for process in before if process.is_running()]
     assert "two did not stop by itself and was killed" in console(tmp_path)
 
 
