@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 from knox.auth import TokenAuthentication
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
@@ -23,6 +25,8 @@ class ScopedTokenAuthentication(TokenAuthentication):
     model = ApiToken
 
     def authenticate_credentials(self, token: bytes) -> tuple[Any, ApiToken]:
+        if not token.isascii():
+            raise AuthenticationFailed("Invalid token.")
         user, auth = super().authenticate_credentials(token)
         now = timezone.now()
         if auth.last_used_at is None or now - auth.last_used_at > timedelta(minutes=1):
@@ -34,6 +38,14 @@ class ScopedTokenAuthentication(TokenAuthentication):
         return expired or auth_token.revoked_at is not None
 
 
+def token_of(request: Request) -> ApiToken:
+    """The token of a call that passed authentication."""
+    token = request.auth
+    if not isinstance(token, ApiToken):
+        raise NotAuthenticated
+    return token
+
+
 class HasScope(BasePermission):
     """A view names its scope: `scope = "summaries:write"`, or by method: `scopes = {"GET": …, "POST": …}`."""
 
@@ -41,14 +53,32 @@ class HasScope(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         needed = getattr(view, "scopes", {}).get(request.method) or getattr(view, "scope", None)
-        if needed is None or request.auth is None:
+        if needed is None or not isinstance(request.auth, ApiToken):
             return False
         self.message = f"The token lacks the scope {needed}."
         return needed in request.auth.scopes
 
 
 class TokenThrottle(SimpleRateThrottle):
-    scope = "token"
+    """So many requests of one token in each window of the clock: a count, not a list of all their times."""
 
-    def get_cache_key(self, request: Request, view: APIView) -> str | None:
-        return None if request.auth is None else f"throttle:{request.auth.token_key}"
+    scope = "token"
+    num_requests: int
+    duration: int
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        if not isinstance(request.auth, ApiToken):
+            return True
+        now, length = time.time(), self.duration
+        window = int(now // length)
+        key = f"throttle:{request.auth.token_key}:{window}"
+        self.cache.add(key, 0, length + 1)
+        try:
+            used = self.cache.incr(key)
+        except ValueError:  # it left the cache between the two calls
+            used = 1
+        self._wait = (window + 1) * length - now
+        return used <= self.num_requests
+
+    def wait(self) -> float:
+        return self._wait

@@ -35,13 +35,14 @@ def body(code: str, message: str, fields: dict[str, str] | None = None) -> dict[
 def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler."""
     if isinstance(exception, GalleyError):
-        answer = Response(body(exception.code, exception.message, exception.fields), status=exception.status)
+        refusal = Response(body(exception.code, exception.message, exception.fields), status=exception.status)
         if isinstance(exception, Unavailable):
-            answer["Retry-After"] = str(exception.retry_after)
-        return answer
-    answer = exception_handler(exception, context)
-    if answer is None:
+            refusal["Retry-After"] = str(exception.retry_after)
+        return refusal
+    handled = exception_handler(exception, context)
+    if handled is None:
         return None
+    answer = handled
     if isinstance(exception, exceptions.ValidationError):
         fields = _flatten(exception.detail)
         answer.status_code = 422

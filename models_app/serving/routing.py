@@ -96,4 +96,6 @@ def keyed_hash(kind: str, value: str, *, salt: str) -> str:
     """
     if not value:
         return ""
-    return hmac.new(salt.encode(), f"{kind}:{value}".encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(
+        salt.encode(), f"{kind}:{value}".encode(errors="surrogatepass"), hashlib.sha256
+    ).hexdigest()[:32]

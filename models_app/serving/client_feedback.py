@@ -1,0 +1,66 @@
+"""What the users of client programs say about summaries, and which of it goes to the review desk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from models_app.foundation import jobs
+from models_app.foundation.errors import InvalidInput
+from models_app.foundation.texts import normalise
+from models_app.models import ClientFeedback, InferenceRequest
+from models_app.monitoring import metrics
+
+FEW_STARS = 2
+COMPLAINTS: tuple[str, ...] = ()
+
+
+def give_feedback(
+    *, request: InferenceRequest, stars: int, comment: str = "", edited_summary: str = "", wants: str = "none"
+) -> ClientFeedback:
+    """Keep it, with the comment's sentiment and class; let the desk look at the summary where it is asked for."""
+    if wants not in ClientFeedback.Wants.values:
+        raise InvalidInput(
+            "Nothing like that can be wanted.", fields={"wants": "Write none, retrain or refine."}
+        )
+    if not 1 <= stars <= 5:
+        raise InvalidInput("Stars go from 1 to 5.", fields={"stars": "Write a whole number from 1 to 5."})
+    from models_app.monitoring.comment_classes import classify_comment
+    from models_app.monitoring.sentiment import sentiment
+
+    comment, edited = normalise(comment), normalise(edited_summary)
+    tone = sentiment(comment) if comment else None
+    feedback = ClientFeedback(
+        request=request,
+        stars=stars,
+        comment=comment,
+        edited_summary="" if edited == normalise(request.summary) else edited,
+        wants=wants,
+        sentiment=tone.label if tone else "",
+        sentiment_score=tone.score if tone else None,
+        category=classify_comment(comment) if comment else "",
+    )
+    with transaction.atomic():
+        feedback.save()
+        if needs_review(feedback):
+            _send_to_desk(feedback)
+    metrics.client_feedback(stars)
+    return feedback
+
+
+def needs_review(feedback: ClientFeedback) -> bool:
+    """Few stars, a complaint, or a wish. Without its text, which the settings may keep out, nobody could judge it."""
+    if not feedback.request.text:
+        return False
+    return (
+        feedback.stars <= FEW_STARS
+        or feedback.category in COMPLAINTS
+        or feedback.wants != ClientFeedback.Wants.NONE
+    )
+
+
+def _send_to_desk(feedback: ClientFeedback) -> None:
+    """The desk's tables are not ours: a job of the other side takes it from here, once this is committed."""
+    payload: dict[str, Any] = {"feedback": feedback.pk}
+    jobs.enqueue(kind="review_requests", actor=None, subject=f"clientfeedback:{feedback.pk}", payload=payload)

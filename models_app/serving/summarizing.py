@@ -1,0 +1,114 @@
+"""A client's request for a summary: checked, served by the live release, logged whatever came of it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.conf import settings
+
+from models_app.evaluation.measures import unsupported_numbers
+from models_app.foundation.errors import GalleyError, InvalidInput, Unavailable
+from models_app.foundation.texts import normalise, one_line
+from models_app.models import InferenceRequest
+from models_app.monitoring import metrics
+from models_app.serving import client as serving
+from models_app.serving.client import ServedSummary
+from models_app.serving.routing import Target, keyed_hash, router
+
+OUTCOMES = {
+    "overloaded": InferenceRequest.Outcome.OVERLOADED,
+    "unavailable": InferenceRequest.Outcome.UNAVAILABLE,
+    "timeout": InferenceRequest.Outcome.TIMEOUT,
+}
+
+
+def summarize(
+    *,
+    text: str,
+    title: str = "",
+    domain: str = "",
+    user: str = "",
+    session: str = "",
+    max_words: int | None = None,
+    client: Any | None,
+    token_key: str = "",
+) -> InferenceRequest:
+    """The logged request with its summary. Users and sessions are kept as keyed hashes.
+
+    Raises InvalidInput (nothing is asked of the model, nothing logged) where the text is too short or too long, and
+    what `serving.client.generate` raises, logged.
+    """
+    text = _checked(text)
+    target = router.current()
+    row = InferenceRequest(
+        client=client,
+        token_key=token_key,
+        user_hash=keyed_hash("user", user, salt=target.salt),
+        session_hash=keyed_hash("session", session, salt=target.salt),
+        title=one_line(title)[:300] if settings.GALLEY_KEEP_REQUEST_TEXT else "",
+        domain=one_line(domain).lower()[:40],
+        text=text if settings.GALLEY_KEEP_REQUEST_TEXT else "",
+        text_hash=hashlib.sha256(text.encode()).hexdigest(),
+        input_words=len(text.split()),
+        max_words=max_words,
+    )
+    try:
+        served = serving.generate(text=text, title=one_line(title), domain=row.domain, max_words=max_words)
+    except Exception as error:
+        _log_failure(row, target, error)
+        raise
+    return _log_success(row, text, served)
+
+
+def _checked(text: str) -> str:
+    text = normalise(text)
+    words = len(text.split())
+    least, most = settings.GALLEY_MIN_DOCUMENT_WORDS, settings.GALLEY_MAX_DOCUMENT_WORDS
+    if words < least:
+        message = (
+            f"The text has {words:,} {'word' if words == 1 else 'words'}; at least {least:,} are needed."
+        )
+    elif words > most:
+        message = f"The text has {words:,} words; at most {most:,} are taken."
+    else:
+        return text
+    raise InvalidInput(message, fields={"text": message})
+
+
+def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> InferenceRequest:
+    row.release_id = served.release_id
+    row.model_version_id = served.model_version_id
+    row.prompt_version_id = served.prompt_version_id
+    row.summary = served.text
+    row.summary_words = len(served.text.split())
+    row.latency_ms = served.latency_ms
+    row.queue_ms = served.queue_ms
+    row.outcome = InferenceRequest.Outcome.OK
+    row.flags = _flags(text, served)
+    row.save(force_insert=True)
+    metrics.summary_served(row)
+    return row
+
+
+def _flags(text: str, served: ServedSummary) -> list[str]:
+    """What a reader should know about the summary before trusting it."""
+    found = {
+        "truncated": served.truncated,
+        "length_limit": served.finish == "length",
+        "unsupported_number": bool(unsupported_numbers(text, served.text)),
+    }
+    return [name for name, present in found.items() if present]
+
+
+def _log_failure(row: InferenceRequest, target: Target, error: Exception) -> None:
+    row.release_id = target.release_id
+    row.model_version_id = target.model_version_id
+    row.prompt_version_id = target.prompt_version_id
+    code = error.code if isinstance(error, Unavailable) else "error"
+    row.outcome = OUTCOMES.get(code, InferenceRequest.Outcome.ERROR)
+    row.error = (error.message if isinstance(error, GalleyError) else f"{type(error).__name__}: {error}")[
+        :300
+    ]
+    row.save(force_insert=True)
+    metrics.summary_failed(row)
