@@ -1,0 +1,175 @@
+"""Comparisons: two evaluations of the same test documents, metric by metric, with intervals and a verdict in words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from django.db import IntegrityError, transaction
+from numpy.typing import NDArray
+
+from models_app.evaluation.metrics import METRICS
+from models_app.evaluation.statistics import (
+    MetricComparison,
+    Verdict,
+    compare,
+    slices_by_label,
+    slices_by_length,
+)
+from models_app.evaluation.wording import sentence
+from models_app.foundation import audit
+from models_app.foundation.errors import Refused
+from models_app.foundation.roles import require
+from models_app.models import Comparison, ComparisonResult, EvaluationRun, ExampleScore
+
+ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+PRIMARY = "rouge2"
+# what is stored of each example; latency is judged in service, not here
+COMPARED = (
+    *ROUGE, "summary_words", "length_ratio", "repetition", "copied_share", "unsupported_numbers", "unsupported_names",
+)  # fmt: skip
+
+
+def compare_releases(
+    *,
+    candidate: EvaluationRun,
+    baseline: EvaluationRun,
+    lead: EvaluationRun | None,
+    actor: Any | None,
+    seed: int = 7,
+    resamples: int = 10_000,
+) -> Comparison:
+    """Compare after (`candidate`) with before (`baseline`) and, if given, with lead-3; the one there is where it was
+    made before. Raises Refused where the two were not evaluated on the same documents with the same metric."""
+    require(actor, "evaluate")
+    runs = [candidate, baseline, *([lead] if lead else [])]
+    _check(runs)
+    existing = Comparison.objects.filter(
+        candidate=candidate, baseline=baseline, seed=seed, resamples=resamples
+    ).first()
+    if existing is not None:
+        return existing
+    columns = [_Scores(run) for run in runs]
+    metrics = [METRICS[name] for name in COMPARED]
+    slices = columns[0].slices()
+    against = {"baseline": compare(
+        columns[1].values, columns[0].values, metrics, slices=slices, seed=seed, resamples=resamples
+    )}  # fmt: skip
+    if lead is not None:
+        against["lead"] = compare(columns[2].values, columns[0].values, metrics, seed=seed, resamples=resamples)
+    verdict = overall_verdict(against["baseline"])
+    try:
+        with transaction.atomic():
+            comparison = Comparison.objects.create(
+                candidate=candidate,
+                baseline=baseline,
+                lead=lead,
+                n=len(columns[0].values),
+                primary_metric=PRIMARY,
+                verdict=verdict,
+                sentence=verdict_in_words(against["baseline"], verdict),
+                seed=seed,
+                resamples=resamples,
+                signature=candidate.signature,
+                digest=_digest(columns, seed, resamples),
+                requested_by=actor,
+            )
+            ComparisonResult.objects.bulk_create(
+                _row(comparison, name, result) for name, results in against.items() for result in results
+            )
+            audit.record(
+                actor=actor, action="comparison.finish", subject=comparison, reason=verdict,
+                data={"candidate": candidate.release_id, "baseline": baseline.release_id, "n": comparison.n},
+            )  # fmt: skip
+    except IntegrityError:
+        return Comparison.objects.get(candidate=candidate, baseline=baseline, seed=seed, resamples=resamples)
+    return comparison
+
+
+def _check(runs: Sequence[EvaluationRun]) -> None:
+    for run in runs:
+        if run.state != EvaluationRun.State.SUCCEEDED:
+            raise Refused(f"Evaluation {run.pk} of release {run.release_id} is {run.state}; compare when it succeeded.")
+    if len({run.evaluation_set_id for run in runs}) > 1:
+        raise Refused("These evaluations were made on different test sets; only the same documents can be compared.")
+    if len({run.signature for run in runs}) > 1:
+        raise Refused("These evaluations were scored with different metric signatures. Evaluate the older one again.")
+    if runs[0].release_id == runs[1].release_id:
+        raise Refused("This would compare a release with itself.")
+
+
+class _Scores:
+    """One run's scores in the order of the test set."""
+
+    def __init__(self, run: EvaluationRun) -> None:
+        rows = list(
+            ExampleScore.objects.filter(run=run)
+            .order_by("example__position")
+            .values("example__document_hash", "example__domain", "example__source", "output", *COMPARED)
+        )
+        if len(rows) != run.evaluation_set.rows:
+            raise Refused(f"Evaluation {run.pk} has {len(rows)} of {run.evaluation_set.rows} documents.")
+        self.rows = rows
+        self.values: NDArray[np.float64] = np.array(
+            [[row[name] for name in COMPARED] for row in rows], dtype=np.float64
+        )
+
+    def slices(self) -> dict[str, NDArray[np.bool_]]:
+        by_domain = slices_by_label([row["example__domain"] for row in self.rows], "domain")
+        by_length = slices_by_length([len(row["example__source"].split()) for row in self.rows])
+        return {**(by_domain if len(by_domain) > 1 else {}), **(by_length if len(by_length) > 1 else {})}
+
+
+def overall_verdict(results: Sequence[MetricComparison]) -> str:
+    """The primary metric's verdict on all documents, unless another ROUGE got worse: then that is the verdict."""
+    whole = {result.metric: result.verdict for result in results if result.slice == "all"}
+    if any(whole[name] is Verdict.WORSE for name in ROUGE):
+        return Verdict.WORSE.value
+    return whole[PRIMARY].value
+
+
+def verdict_in_words(results: Sequence[MetricComparison], verdict: str) -> str:
+    """The primary metric's sentence, and what got worse beside it."""
+    whole = [result for result in results if result.slice == "all"]
+    primary = next(result for result in whole if result.metric == PRIMARY)
+    words = [sentence(primary)]
+    worse = [METRICS[r.metric].label for r in whole if r.verdict is Verdict.WORSE and r.metric != PRIMARY]
+    words.append(f"Worse: {', '.join(worse)}." if worse else "No other judged measure got worse beyond chance.")
+    thin = [r.slice for r in results if r.metric == PRIMARY and r.slice != "all" and r.low is None]
+    if thin:
+        words.append(f"Too small to judge: {', '.join(thin)}.")
+    return " ".join(words)
+
+
+def _row(comparison: Comparison, against: str, result: MetricComparison) -> ComparisonResult:
+    return ComparisonResult(
+        comparison=comparison,
+        against=against,
+        metric=result.metric,
+        slice=result.slice,
+        n=result.n,
+        before=result.before,
+        after=result.after,
+        delta=result.delta,
+        low=result.low,
+        high=result.high,
+        p=result.p_adjusted,
+        mde=result.mde,
+        verdict=result.verdict.value,
+        more_needed=result.more_needed,
+    )
+
+
+def _digest(columns: Sequence[_Scores], seed: int, resamples: int) -> str:
+    """Over all outputs and scores that went in, with seed and resamples."""
+    digest = hashlib.sha256(json.dumps([seed, resamples, list(COMPARED)]).encode())
+    for scores in columns:
+        for row in scores.rows:
+            values = [row["example__document_hash"], row["output"], *(row[name] for name in COMPARED)]
+            digest.update(json.dumps(values, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
