@@ -88,7 +88,7 @@ def _bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
         cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgtype & 32 <> 0")
         refusing = [table for (table,) in cursor.fetchall()]
 
-    def flush(statements: Iterable[str]) -> None:
+    def flush(sql_list: Iterable[str]) -> None:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             for table in refusing:
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -99,7 +99,7 @@ def _bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
                 names = ", ".join(columns)
                 cursor.execute(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM first_rows."{table}"')
 
-    connection.ops.execute_sql_flush = flush
+    connection.ops.execute_sql_flush = flush  # type: ignore[method-assign]
 
 
 @pytest.fixture(scope="session")

@@ -84,7 +84,7 @@ class Child:
             start_new_session=True,
             preexec_fn=end_with_parent(),
         )
-        assert self._process.stdout is not None  # nosec B101
+        assert self._process.stdout is not None
         self.output.follow(self._process.stdout)
         self.started_at = now
         return True

@@ -11,7 +11,7 @@ from types import FrameType
 
 import psycopg
 
-from llmops_site.embedded import EmbeddedDatabaseError
+from llmops_site.postgres_server import EmbeddedDatabaseError
 from llmops_site.supervisor import orphans, watchdog
 from llmops_site.supervisor.child import Child, Program
 from llmops_site.supervisor.marked import Mark

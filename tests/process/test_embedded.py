@@ -15,8 +15,7 @@ import pytest
 from django.conf import settings
 
 from llmops_site import embedded, postgres_server
-from llmops_site.embedded import EmbeddedDatabaseError
-from llmops_site.postgres_server import PostgresServer
+from llmops_site.postgres_server import EmbeddedDatabaseError, PostgresServer
 
 
 @pytest.fixture(scope="module")
