@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.core.cache import cache
 from django.utils import timezone
 from knox.auth import TokenAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
@@ -13,10 +14,13 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from models_app.foundation.tokens import SCOPE_CAPABILITIES, scope_is_allowed
 from models_app.models.access import ApiToken
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # at run time it imports this module
+
+ROLE_SECONDS = 30
 
 
 class ScopedTokenAuthentication(TokenAuthentication):
@@ -55,8 +59,23 @@ class HasScope(BasePermission):
         needed = getattr(view, "scopes", {}).get(request.method) or getattr(view, "scope", None)
         if needed is None or not isinstance(request.auth, ApiToken):
             return False
-        self.message = f"The token lacks the scope {needed}."
-        return needed in request.auth.scopes
+        if needed not in request.auth.scopes:
+            self.message = f"The token lacks the scope {needed}."
+            return False
+        self.message = f"The role of the token's user does not allow {needed} any more."
+        return _still_allowed(request.auth, needed)
+
+
+def _still_allowed(token: ApiToken, scope: str) -> bool:
+    """Roles change after a token was made. Looked up at most twice a minute for each user and scope."""
+    if scope not in SCOPE_CAPABILITIES:
+        return True
+    key = f"scope:{scope}:{token.user_id}"
+    known: bool | None = cache.get(key)
+    if known is None:
+        known = scope_is_allowed(token.user, scope)
+        cache.set(key, known, ROLE_SECONDS)
+    return known
 
 
 class TokenThrottle(SimpleRateThrottle):

@@ -147,9 +147,10 @@ def _answer(row: InferenceRequest, status: int) -> Response:
 
 def _own(request: Request, pk: uuid.UUID) -> InferenceRequest:
     """A summary that one of this user's tokens asked for; somebody else's does not exist for it."""
-    row = InferenceRequest.objects.filter(
-        pk=pk, client=request.user, outcome=InferenceRequest.Outcome.OK
-    ).first()
+    mine = InferenceRequest.objects.filter(
+        client_id=token_of(request).user_id, outcome=InferenceRequest.Outcome.OK
+    )
+    row = mine.filter(pk=pk).first()
     if row is None:
         raise NotFound("There is no summary with this id, or another client asked for it.")
     return row

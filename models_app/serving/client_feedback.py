@@ -11,9 +11,10 @@ from models_app.foundation.errors import InvalidInput
 from models_app.foundation.texts import normalise
 from models_app.models import ClientFeedback, InferenceRequest
 from models_app.monitoring import metrics
+from models_app.monitoring.comment_classes import COMPLAINTS, classify_comment
+from models_app.monitoring.sentiment import sentiment
 
 FEW_STARS = 2
-COMPLAINTS: tuple[str, ...] = ()
 
 
 def give_feedback(
@@ -26,9 +27,6 @@ def give_feedback(
         )
     if not 1 <= stars <= 5:
         raise InvalidInput("Stars go from 1 to 5.", fields={"stars": "Write a whole number from 1 to 5."})
-    from models_app.monitoring.comment_classes import classify_comment
-    from models_app.monitoring.sentiment import sentiment
-
     comment, edited = normalise(comment), normalise(edited_summary)
     tone = sentiment(comment) if comment else None
     feedback = ClientFeedback(
@@ -39,7 +37,7 @@ def give_feedback(
         wants=wants,
         sentiment=tone.label if tone else "",
         sentiment_score=tone.score if tone else None,
-        category=classify_comment(comment) if comment else "",
+        category=classify_comment(comment).value if comment else "",
     )
     with transaction.atomic():
         feedback.save()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+from models_app.api.prometheus import MetricsView
+
 urlpatterns = [
     path("snapshots/", include("models_app.web.snapshots")),
     path("models/", include("models_app.web.models")),
@@ -15,4 +17,5 @@ urlpatterns = [
     path("jobs/", include("models_app.web.jobs")),
     path("audit/", include("models_app.web.audit")),
     path("tokens/", include("models_app.web.tokens")),
+    path("metrics", MetricsView.as_view(), name="metrics"),
 ]

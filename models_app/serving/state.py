@@ -1,0 +1,92 @@
+"""What is served at the moment, for pages: a fixed number of queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils import timezone
+
+from models_app.models import Deployment, Release, Route, Slot
+from models_app.models.releases import Environment
+from models_app.serving.readiness import FRESH, readiness
+
+
+@dataclass(frozen=True)
+class SlotView:
+    """A release that should have a slot, and how that stands. `role`: live, warming up, or kept for rolling back."""
+
+    release: Release
+    role: str
+    slot: Slot | None
+    silent: bool  # its supervisor has not been heard of for a while
+
+    @property
+    def state(self) -> str:
+        if self.slot is None:
+            return "waiting"
+        return "silent" if self.silent else self.slot.state
+
+
+@dataclass(frozen=True)
+class ServingState:
+    environment: Environment
+    live: Deployment | None
+    previous: Release | None  # what rolling back would bring back
+    slots: list[SlotView]
+    ready: bool
+    sentence: str
+
+    @property
+    def previous_name(self) -> str:
+        return str(self.previous.pk) if self.previous else ""
+
+    @property
+    def warming(self) -> list[SlotView]:
+        return [view for view in self.slots if view.role == "warming up"]
+
+    @property
+    def moving(self) -> bool:
+        """Whether anything is about to change, so that the page should look again soon."""
+        return not self.ready or any(view.state in ("starting", "waiting") for view in self.slots)
+
+
+def serving_state(environment: str = "production") -> ServingState:
+    route = Route.objects.select_related("environment", "previous").get(environment__name=environment)
+    live = (
+        Deployment.objects.filter(environment=route.environment, live_to=None)
+        .select_related("release__model_version", "release__prompt_version__prompt", "started_by")
+        .first()
+    )
+    previous = route.previous if route.previous and route.previous.state == Release.State.SUPERSEDED else None
+    ready, sentence = readiness(environment)
+    return ServingState(
+        environment=route.environment,
+        live=live,
+        previous=previous,
+        slots=_slots(route, live, previous),
+        ready=ready,
+        sentence=sentence,
+    )
+
+
+def _slots(route: Route, live: Deployment | None, previous: Release | None) -> list[SlotView]:
+    roles: dict[int, str] = {}
+    if live is not None:
+        roles[live.release_id] = "live"
+    warming = Release.objects.filter(environment=route.environment_id, state=Release.State.WARMING)
+    for pk in warming.order_by("pk").values_list("pk", flat=True):
+        roles[pk] = "warming up"
+    if previous is not None:
+        roles[previous.pk] = "kept for rolling back"
+    releases = Release.objects.select_related("model_version", "prompt_version__prompt", "slot").in_bulk(
+        list(roles)
+    )
+    now = timezone.now()
+    views = []
+    for pk, role in roles.items():
+        slot: Slot | None = getattr(releases[pk], "slot", None)
+        ready = slot is not None and slot.state == Slot.State.READY
+        heard = slot.heartbeat_at if slot is not None else None
+        silent = ready and (heard is None or now - heard > FRESH)
+        views.append(SlotView(releases[pk], role, slot, silent))
+    return views
