@@ -114,11 +114,14 @@ def stop_warming(*, release: Release, actor: Any | None, reason: str) -> None:
         announce()
 
 
-def roll_back(*, environment: Environment, actor: Any | None, reason: str) -> Deployment:
+def roll_back(
+    *, environment: Environment, actor: Any | None, reason: str, expected: int | None = None
+) -> Deployment:
     """The release before is live again at once: one operator, no gate. What was live is rolled back for good.
 
-    A release that is warming up is ended too: it was compared with the one that is taken away. Raises Refused where
-    there is nothing to go back to.
+    A release that is warming up is ended too: it was compared with the one that is taken away. `expected` is the live
+    release that the caller looked at: pressing the button twice goes back once. Raises StaleState where another one
+    is live meanwhile, Refused where there is nothing to go back to.
     """
     require(actor, "deploy")
     reason = _reason(reason)
@@ -126,6 +129,8 @@ def roll_back(*, environment: Environment, actor: Any | None, reason: str) -> De
         route = _lock_route(environment)
         if route.release is None:
             raise Refused(f"Nothing is live in {environment}.")
+        if expected is not None and route.release.pk != expected:
+            raise StaleState(f"Release {route.release.pk} is live meanwhile, not {expected}. Look again.")
         if route.previous is None or route.previous.state != Release.State.SUPERSEDED:
             raise Refused(f"There is no earlier release in {environment} to go back to.")
         current, target = route.release, route.previous
