@@ -172,12 +172,11 @@ def _before(release: Release) -> Release | None:
 
 
 def _lock_route(environment: Environment) -> Route:
-    """The environment's route, held until the transaction ends: switches come one after another."""
-    return (
-        Route.objects.select_for_update(of=("self",))
-        .select_related("release", "previous")
-        .get(environment=environment)
-    )
+    """The environment's route, held until the transaction ends: switches come one after another.
+
+    Its releases are fetched by later queries: joined here, they would be those from before the wait for the lock.
+    """
+    return Route.objects.select_for_update().get(environment=environment)
 
 
 def _close(environment: Environment, now: datetime, actor: Any | None, reason: str) -> None:

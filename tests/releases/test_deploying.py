@@ -36,8 +36,8 @@ def production(cast: make.Cast) -> Environment:
     return Environment.objects.get(name="production")
 
 
-def live(**fields: object) -> Release:
-    release = make.release(state="warming", **fields)
+def live() -> Release:
+    release = make.release(state="warming")
     go_live(release=release)
     return release
 
