@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from models_app.foundation.roles import allowed
+from reviews.overview import Waiting, shown, waiting
 
 
 @dataclass
@@ -72,19 +73,53 @@ def _url(name: str) -> str | None:
         return None
 
 
+def _count(name: str, counts: Waiting) -> tuple[str, bool]:
+    """What the navigation says beside a place, and whether it needs somebody."""
+    if name == "desk":
+        return (shown(counts.review), True) if counts.review else ("", False)
+    if name == "feedback":
+        return (shown(counts.feedback), True) if counts.feedback else ("", False)
+    if name == "prompts":
+        return (shown(counts.suggestions), False) if counts.suggestions else ("", False)
+    if name == "training":
+        return (f"{counts.training} running", False) if counts.training else ("", False)
+    if name == "releases":
+        word = "waits" if counts.approval == 1 else "wait"
+        return (f"{counts.approval} {word}", True) if counts.approval else ("", False)
+    if name == "jobs":
+        return (str(counts.jobs), False) if counts.jobs else ("", False)
+    return "", False
+
+
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `nav` for the base template."""
+    """Context processor: `nav`, `nav_user`, `nav_waiting` and `user_role` for the page frame. Two queries."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or request.path.startswith("/api/"):
         return {}
+    counts = waiting(user)
     sections = []
+    hot = 0
     for label, places in PLACES:
         items = []
         for name, url_name, capability in places:
             url = _url(url_name)
             if url and (not capability or allowed(user, capability)):
                 here = request.path == url or (url != "/" and request.path.startswith(url))
-                items.append(Item(name, url, current=here))
+                count, needs_somebody = _count(url_name, counts)
+                hot += needs_somebody
+                items.append(Item(name, url, count=count, hot=needs_somebody, current=here))
         if items:
             sections.append(Section(label, items))
-    return {"nav": sections}
+    links = [("API tokens", "tokens", "own_tokens"), ("Administration", "admin:index", "")]
+    nav_user = [
+        Item(name, url, current=request.path == url)
+        for name, url_name, capability in links
+        if (url := _url(url_name)) and (allowed(user, capability) if capability else user.is_staff)
+    ]
+    roles = ", ".join(sorted(group.name for group in user.groups.all()))
+    return {
+        "nav": sections,
+        "nav_user": nav_user,
+        "nav_waiting": hot or "",
+        "user_role": roles or "no role yet",
+    }
