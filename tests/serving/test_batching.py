@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from models_app.ml.prompting import PromptSpec
+from models_app.serving.batching import Batcher, DeadlinePassed, Overloaded, Ticket
+
+PROMPT = PromptSpec("prefix", "", "summarize: {text}")
+OTHER = PromptSpec("prefix", "", "tl;dr: {text}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """As much of an engine's request as a batcher looks at."""
+
+    text: str
+
+
+class HeldEngine:
+    """Computes when told to, and remembers what it was given together."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[PromptSpec, list[str]]] = []
+        self.go = threading.Semaphore(0)
+        self.began = threading.Semaphore(0)
+
+    def __call__(self, requests: Sequence[Asked], prompt: PromptSpec) -> list[str]:
+        self.batches.append((prompt, [request.text for request in requests]))
+        self.began.release()
+        assert self.go.acquire(timeout=5)
+        if any(request.text == "poison" for request in requests):
+            raise RuntimeError("cannot read this")
+        return [request.text.upper() for request in requests]
+
+
+@pytest.fixture
+def engine() -> HeldEngine:
+    return HeldEngine()
+
+
+def batcher(engine: HeldEngine, **options: int) -> Batcher:
+    sizes = {"workers": 1, "most_waiting": 100, "most_requests": 4, "most_characters": 1000, **options}
+    return Batcher(engine, **sizes)  # type: ignore[arg-type]  # it only ever passes requests through
+
+
+def submit(to: Batcher, text: str, *, prompt: PromptSpec = PROMPT, seconds: float = 5) -> Ticket:
+    return to.submit(Asked(text), prompt=prompt, deadline=time.monotonic() + seconds)  # type: ignore[arg-type]
+
+
+def let_go(engine: HeldEngine, times: int = 50) -> None:
+    for _ in range(times):
+        engine.go.release()
+
+
+def test_an_idle_worker_takes_a_request_at_once_and_alone(engine: HeldEngine) -> None:
+    ticket = submit(batcher(engine), "one")
+    assert engine.began.acquire(timeout=1)
+    let_go(engine)
+    assert ticket.result() == "ONE"
+    assert engine.batches == [(PROMPT, ["one"])]
+
+
+def test_requests_that_gathered_meanwhile_are_computed_together_in_their_order(engine: HeldEngine) -> None:
+    queue = batcher(engine)
+    first = submit(queue, "first")
+    assert engine.began.acquire(timeout=1)
+    others = [submit(queue, f"n{number}") for number in range(6)]
+    let_go(engine)
+    assert [ticket.result() for ticket in [first, *others]] == ["FIRST", *(f"N{n}" for n in range(6))]
+    assert [texts for _, texts in engine.batches] == [["first"], ["n0", "n1", "n2", "n3"], ["n4", "n5"]]
+
+
+def test_a_batch_has_one_prompt_and_nobody_is_passed_over_for_good(engine: HeldEngine) -> None:
+    queue = batcher(engine)
+    submit(queue, "first")
+    assert engine.began.acquire(timeout=1)
+    tickets = [submit(queue, f"n{number}", prompt=OTHER if number % 2 else PROMPT) for number in range(4)]
+    let_go(engine)
+    for ticket in tickets:
+        ticket.result()
+    assert engine.batches[1:] == [(PROMPT, ["n0", "n2"]), (OTHER, ["n1", "n3"])]
+
+
+def test_long_texts_share_a_batch_only_up_to_the_budget(engine: HeldEngine) -> None:
+    queue = batcher(engine)
+    submit(queue, "first")
+    assert engine.began.acquire(timeout=1)
+    tickets = [submit(queue, "x" * 600), submit(queue, "y" * 600), submit(queue, "z" * 300)]
+    let_go(engine)
+    for ticket in tickets:
+        ticket.result()
+    assert [[len(text) for text in texts] for _, texts in engine.batches[1:]] == [[600], [600, 300]]
+
+
+def test_what_waits_is_shared_out_among_idle_workers(engine: HeldEngine) -> None:
+    queue = batcher(engine, workers=2)
+    held = [submit(queue, "a"), submit(queue, "b")]
+    for _ in held:
+        assert engine.began.acquire(timeout=1)
+    tickets = [submit(queue, f"n{number}") for number in range(4)]
+    let_go(engine)
+    for ticket in tickets:
+        ticket.result()
+    assert sorted(len(texts) for _, texts in engine.batches[2:]) in ([2, 2], [1, 3], [4])
+    assert sorted(text for _, texts in engine.batches[2:] for text in texts) == ["n0", "n1", "n2", "n3"]
+
+
+def test_a_full_queue_refuses_and_says_when_to_come_back(engine: HeldEngine) -> None:
+    queue = batcher(engine, most_waiting=3)
+    submit(queue, "computed")
+    assert engine.began.acquire(timeout=1)
+    for number in range(3):
+        submit(queue, f"n{number}")
+    with pytest.raises(Overloaded) as refused:
+        submit(queue, "one too many")
+    assert 1 <= refused.value.retry_after <= 60
+    assert queue.counters.refused == 1
+    let_go(engine)
+
+
+def test_a_request_whose_time_is_over_is_not_computed(engine: HeldEngine) -> None:
+    queue = batcher(engine)
+    submit(queue, "first")
+    assert engine.began.acquire(timeout=1)
+    late = submit(queue, "late", seconds=0.05)
+    with pytest.raises(DeadlinePassed):
+        late.result()
+    let_go(engine)
+    assert queue.drain(2)
+    assert [texts for _, texts in engine.batches] == [["first"]]
+    assert queue.counters.expired == 1
+
+
+def test_a_request_that_the_model_cannot_read_does_not_fail_its_neighbours(engine: HeldEngine) -> None:
+    queue = batcher(engine)
+    submit(queue, "first")
+    assert engine.began.acquire(timeout=1)
+    good, bad, also_good = (submit(queue, text) for text in ("good", "poison", "also good"))
+    let_go(engine)
+    assert (good.result(), also_good.result()) == ("GOOD", "ALSO GOOD")
+    with pytest.raises(RuntimeError, match="cannot read this"):
+        bad.result()
+    assert queue.counters.failed == 1
+    assert queue.counters.served == 3
+
+
+def test_draining_waits_for_what_is_computed(engine: HeldEngine) -> None:
+    queue = batcher(engine)
+    submit(queue, "first")
+    assert engine.began.acquire(timeout=1)
+    assert not queue.drain(0.05)
+    let_go(engine)
+    assert queue.drain(2)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.test import Client
+
+from models_app.models import ApiToken
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def cast() -> make.Cast:
+    return make.cast()
+
+
+def signed_in(user: object) -> Client:
+    client = Client()
+    client.force_login(user)  # type: ignore[arg-type]
+    return client
+
+
+def asked(**values: object) -> dict[str, object]:
+    return {"name": "web shop", "scopes": ["summaries:write"], "days": "90", **values}
+
+
+def test_a_new_token_is_shown_once(cast: make.Cast) -> None:
+    client = signed_in(cast.reviewer)
+    made = client.post("/tokens/", asked())
+    assert made.status_code == 201
+    found = re.search(r'id="token-value">(gly_[0-9a-f]+)<', made.content.decode())
+    assert found is not None
+    again = client.get("/tokens/").content.decode()
+    assert "web shop" in again
+    assert found[1] not in again
+    assert "no-store" in made["Cache-Control"]
+    answer = Client().get(
+        "/api/v1/summaries/00000000-0000-0000-0000-000000000000/",
+        headers={"Authorization": f"Token {found[1]}"},
+    )
+    assert answer.status_code == 404
+
+
+def test_mistakes_are_shown_at_their_fields_and_nothing_is_made(cast: make.Cast) -> None:
+    answer = signed_in(cast.reviewer).post("/tokens/", asked(name="", scopes=["releases:submit"]))
+    assert answer.status_code == 422
+    assert set(answer.context["form"].errors) == {"name", "scopes"}
+    assert not ApiToken.objects.exists()
+
+
+def test_people_see_their_own_tokens_and_operators_see_all(cast: make.Cast) -> None:
+    signed_in(cast.reviewer).post("/tokens/", asked(name="rita's"))
+    signed_in(cast.ml_engineer).post("/tokens/", asked(name="mila's"))
+    mine = signed_in(cast.reviewer).get("/tokens/").content.decode()
+    assert "rita&#x27;s" in mine
+    assert "mila&#x27;s" not in mine
+    everybody = signed_in(cast.operator).get("/tokens/").content.decode()
+    assert "rita&#x27;s" in everybody
+    assert "mila&#x27;s" in everybody
+
+
+def test_one_cannot_make_or_revoke_tokens_of_others(cast: make.Cast) -> None:
+    signed_in(cast.ml_engineer).post("/tokens/", asked())
+    token = ApiToken.objects.get()
+    assert signed_in(cast.reviewer).post(f"/tokens/{token.token_key}/revoke/").status_code == 404
+    signed_in(cast.reviewer).post("/tokens/", asked(user=cast.operator.pk))
+    assert set(ApiToken.objects.values_list("user__username", flat=True)) == {"mila", "rita"}
+    token.refresh_from_db()
+    assert token.revoked_at is None
+
+
+def test_an_operator_makes_a_token_for_a_service_account_and_revokes_it(cast: make.Cast) -> None:
+    client = signed_in(cast.operator)
+    assert client.post("/tokens/", asked(user=cast.stranger.pk)).status_code == 201
+    token = ApiToken.objects.get(user=cast.stranger)
+    assert token.created_by == cast.operator
+    assert client.post(f"/tokens/{token.token_key}/revoke/").status_code == 302
+    token.refresh_from_db()
+    assert token.revoked_at is not None
+
+
+def test_an_operator_is_told_where_the_user_s_role_does_not_allow_a_scope(cast: make.Cast) -> None:
+    answer = signed_in(cast.operator).post(
+        "/tokens/", asked(user=cast.reviewer.pk, scopes=["releases:submit"])
+    )
+    assert answer.status_code == 422
+    assert "rita" in str(answer.context["form"].errors["scopes"])
+
+
+def test_who_has_no_role_gets_no_tokens_page(cast: make.Cast) -> None:
+    client = signed_in(cast.stranger)
+    assert client.get("/tokens/").status_code == 403
+    assert client.post("/tokens/", asked()).status_code == 403
+    assert Client().get("/tokens/").status_code == 302
+    assert not ApiToken.objects.exists()
+
+
+def test_the_page_asks_the_database_a_fixed_number_of_questions(
+    cast: make.Cast, django_assert_max_num_queries: object
+) -> None:
+    client = signed_in(cast.operator)
+    for number in range(30):
+        client.post("/tokens/", asked(name=f"program {number}"))
+    with django_assert_max_num_queries(14):  # type: ignore[operator]
+        client.get("/tokens/")
