@@ -1,7 +1,7 @@
 """Requests that wait for a slot's engine: a bounded queue, and workers that take what waits, together.
 
 Nothing is held back to fill a batch: an idle worker takes what is there. While all workers are busy requests gather, so
-batches grow by themselves with the load, up to a number of requests and of characters.
+batches grow by themselves with the load, up to what the engine computes at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from models_app.ml.prompting import PromptSpec
 
 if TYPE_CHECKING:
     from models_app.ml.engines import Generation, GenerationRequest
+
+CHARACTERS_PER_TOKEN = 4
 
 # What the engine does with requests of one prompt.
 Generate = Callable[[Sequence["GenerationRequest"], PromptSpec], "list[Generation]"]
@@ -81,13 +83,22 @@ class Counters:
 
 class Batcher:
     def __init__(
-        self, generate: Generate, *, workers: int, most_waiting: int, most_requests: int, most_characters: int
+        self,
+        generate: Generate,
+        *,
+        workers: int,
+        most_waiting: int,
+        most_requests: int,
+        most_tokens: int,
+        longest_tokens: int,
     ) -> None:
+        """`most_tokens`: padded input tokens of a batch; `longest_tokens`: at which every text is cut."""
         self._generate = generate
         self._workers = workers
         self._most_waiting = most_waiting
         self._most_requests = most_requests
-        self._most_characters = most_characters
+        self._most_tokens = most_tokens
+        self._longest_tokens = longest_tokens
         self._waiting: deque[Ticket] = deque()
         self._changed = threading.Condition()
         self._idle = 0
@@ -165,16 +176,20 @@ class Batcher:
         """The longest waiting request and those behind it with the same prompt, shared out among idle workers."""
         share = min(self._most_requests, math.ceil(len(self._waiting) / idle))
         first = self._waiting.popleft()
-        batch, characters = [first], len(first.request.text)
+        batch, longest = [first], self._tokens(first)
         if share > 1:
             for ticket in list(self._waiting):
-                characters += len(ticket.request.text)
-                if len(batch) == share or characters > self._most_characters:
+                longest = max(longest, self._tokens(ticket))
+                if len(batch) == share or longest * (len(batch) + 1) > self._most_tokens:
                     break
                 if ticket.prompt == first.prompt:
                     self._waiting.remove(ticket)
                     batch.append(ticket)
         return batch
+
+    def _tokens(self, ticket: Ticket) -> int:
+        """About so many: the engine counts them when it is the request's turn."""
+        return min(self._longest_tokens, len(ticket.request.text) // CHARACTERS_PER_TOKEN + 1)
 
     def _compute(self, batch: list[Ticket], now: float) -> None:
         live = []

@@ -35,10 +35,6 @@ from models_app.serving.batching import Batcher, DeadlinePassed, Overloaded
 log = logging.getLogger("galley.slot")
 
 DRAIN_SECONDS = 4.0
-# Together in one batch: more gain little on a CPU and make those in it wait for the longest.
-MOST_REQUESTS = 8
-# About 4,000 tokens.
-MOST_CHARACTERS = 16_000
 
 
 @dataclass(frozen=True)
@@ -77,10 +73,11 @@ class Slot:
         self.started = time.monotonic()
         self.batcher = Batcher(
             lambda requests, prompt: engine.generate(requests, prompt=prompt, decoding=self.decoding),
-            workers=_workers(spec),
+            workers=engine.capacity.replicas,
             most_waiting=spec.most_waiting,
-            most_requests=MOST_REQUESTS,
-            most_characters=MOST_CHARACTERS,
+            most_requests=engine.capacity.requests,
+            most_tokens=engine.capacity.tokens,
+            longest_tokens=self.decoding.max_input_tokens,
         )
 
     def health(self) -> dict[str, Any]:
@@ -108,11 +105,6 @@ class Slot:
         ticket = self.batcher.submit(request, prompt=prompt, deadline=deadline)
         generation = ticket.result()
         return {**asdict(generation), "queue_ms": ticket.queue_ms}
-
-
-def _workers(spec: SlotSpec) -> int:
-    """Batches computed at once. CTranslate2 runs as many as it has threads, one thread each; torch runs one."""
-    return spec.threads if spec.engine == "ctranslate2" and spec.device == "cpu" else 1
 
 
 # ---------------------------------------------------------------- the socket

@@ -44,7 +44,14 @@ def engine() -> HeldEngine:
 
 
 def batcher(engine: HeldEngine, **options: int) -> Batcher:
-    sizes = {"workers": 1, "most_waiting": 100, "most_requests": 4, "most_characters": 1000, **options}
+    sizes = {
+        "workers": 1,
+        "most_waiting": 100,
+        "most_requests": 4,
+        "most_tokens": 400,
+        "longest_tokens": 300,
+        **options,
+    }
     return Batcher(engine, **sizes)  # type: ignore[arg-type]  # it only ever passes requests through
 
 
@@ -90,11 +97,20 @@ def test_long_texts_share_a_batch_only_up_to_the_budget(engine: HeldEngine) -> N
     queue = batcher(engine)
     submit(queue, "first")
     assert engine.began.acquire(timeout=1)
-    tickets = [submit(queue, "x" * 600), submit(queue, "y" * 600), submit(queue, "z" * 300)]
+    tickets = [
+        submit(queue, letter * size) for letter, size in zip("vwxyz", (900, 900, 700, 9000, 40), strict=True)
+    ]
     let_go(engine)
     for ticket in tickets:
         ticket.result()
-    assert [[len(text) for text in texts] for _, texts in engine.batches[1:]] == [[600], [600, 300]]
+    # 225 tokens twice are more than 400; a text of 9,000 characters is cut to 300 tokens
+    assert [[len(text) for text in texts] for _, texts in engine.batches[1:]] == [
+        [900],
+        [900],
+        [700],
+        [9000],
+        [40],
+    ]
 
 
 def test_what_waits_is_shared_out_among_idle_workers(engine: HeldEngine) -> None:
