@@ -1,8 +1,8 @@
 """Queues: putting summaries in, claiming a seat at one, keeping it, passing one by.
 
 A seat (`ReviewSlot`) is claimed by one conditional UPDATE that skips rows others are just taking, so that two people
-never get the same one, however many ask at once. A lease that ran out gives the seat back; what its holder typed
-stays as his draft.
+never get the same one, however many ask at once. A lease that ran out gives the seat back once somebody else needs
+it; an (empty) draft of its holder remains as the sign that the item was his, so that late work can be handed in.
 """
 
 from __future__ import annotations
@@ -14,43 +14,75 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, StaleState
 from models_app.foundation.roles import require
-from reviews.models import QueueItem, ReviewQueue, ReviewSlot, Skip, Summary
+from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
 
 LATER = timedelta(hours=2)
+LONGEST_REASON_CHARACTERS = 2000
+#: `waiting` counts no further: a queue of a hundred thousand must not make a page wait.
+COUNTED = 1000
+_LOCK = 0x5EA7  # advisory locks (this, reviewer): one person's claims come one after another
 
-_CLAIM = """
+# Seats of open items that this reviewer has neither answered, nor sits at, nor passed by.
+_OPEN_TO_ME = """
+       EXISTS (SELECT 1 FROM reviews_queueitem item WHERE item.id = slot.item_id AND item.state = 'open')
+   AND NOT EXISTS (SELECT 1 FROM reviews_reviewslot mine
+                    WHERE mine.item_id = slot.item_id AND mine.reviewer_id = %(reviewer)s)
+   AND NOT EXISTS (SELECT 1 FROM reviews_review answered
+                    WHERE answered.item_id = slot.item_id AND answered.reviewer_id = %(reviewer)s
+                      AND answered.state = 'submitted')
+   AND NOT EXISTS (SELECT 1 FROM reviews_skip skip
+                    WHERE skip.item_id = slot.item_id AND skip.reviewer_id = %(reviewer)s
+                      AND (skip.until IS NULL OR skip.until > %(now)s))
+"""
+_CLAIM = f"""
 UPDATE reviews_reviewslot
    SET state = 'held', reviewer_id = %(reviewer)s, lease_token = %(token)s, lease_until = %(until)s,
        claimed_at = %(now)s
  WHERE id = (
        SELECT slot.id
          FROM reviews_reviewslot slot
-        WHERE slot.queue_id = %(queue)s AND slot.state = 'free'
-          AND NOT EXISTS (SELECT 1 FROM reviews_reviewslot mine
-                           WHERE mine.item_id = slot.item_id AND mine.reviewer_id = %(reviewer)s)
-          AND NOT EXISTS (SELECT 1 FROM reviews_review answered
-                           WHERE answered.item_id = slot.item_id AND answered.reviewer_id = %(reviewer)s
-                             AND answered.state = 'submitted')
-          AND NOT EXISTS (SELECT 1 FROM reviews_skip skip
-                           WHERE skip.item_id = slot.item_id AND skip.reviewer_id = %(reviewer)s
-                             AND (skip.until IS NULL OR skip.until > %(now)s))
-        ORDER BY {order}
+        WHERE slot.queue_id = %(queue)s AND slot.state = 'free' AND {_OPEN_TO_ME}
+        ORDER BY {{order}}
         LIMIT 1
           FOR UPDATE SKIP LOCKED)
    AND state = 'free'
 RETURNING id
 """
 _ORDERS = {
-    ReviewQueue.Order.OLDEST: "slot.item_id",
-    ReviewQueue.Order.PRIORITY: "slot.priority DESC, slot.item_id",
+    ReviewQueue.Order.OLDEST: "slot.item_id, slot.position",
+    ReviewQueue.Order.PRIORITY: "slot.priority DESC, slot.item_id, slot.position",
     # the same shuffle for one reviewer each time, another one for the next
-    ReviewQueue.Order.RANDOM: "hashint8(slot.item_id * 7919 + %(reviewer)s), slot.item_id",
+    ReviewQueue.Order.RANDOM: "hashint8(slot.item_id * 7919 + %(reviewer)s), slot.item_id, slot.position",
 }
+_WAITING = f"""
+SELECT queue.id, (
+       SELECT count(*) FROM (
+              SELECT 1 FROM reviews_reviewslot slot
+               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND {_OPEN_TO_ME}
+                 AND NOT EXISTS (SELECT 1 FROM reviews_reviewslot other
+                                  WHERE other.item_id = slot.item_id AND other.state = 'free'
+                                    AND other.position < slot.position)
+               LIMIT %(counted)s) free_items
+       ) + (
+       SELECT count(*) FROM reviews_reviewslot slot
+        WHERE slot.queue_id = queue.id AND slot.state = 'held'
+          AND (slot.reviewer_id = %(reviewer)s
+               OR slot.lease_until < %(now)s AND {_OPEN_TO_ME}
+                  AND NOT EXISTS (SELECT 1 FROM reviews_reviewslot other
+                                   WHERE other.item_id = slot.item_id AND other.id <> slot.id
+                                     AND (other.state = 'free' OR other.state = 'held' AND other.id < slot.id
+                                                                  AND other.lease_until < %(now)s)))
+       )
+  FROM reviews_reviewqueue queue
+ WHERE queue.active
+"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +102,11 @@ def put_in_queue(
     actor: Any | None,
 ) -> QueueItem:
     """A seat for each wanted review of this summary. One that is in the queue already is left as it is."""
+    require(actor, "import_documents")
+    if reason not in QueueItem.Reason.values:
+        raise InvalidInput(
+            "Say why it is put into the queue.", fields={"reason": ", ".join(QueueItem.Reason.values)}
+        )
     queue = ReviewQueue.objects.filter(slug=queue_slug).first()
     if queue is None:
         raise NotFound(f"There is no review queue {queue_slug!r}.")
@@ -82,107 +119,152 @@ def put_in_queue(
                 ReviewSlot(item=item, queue=queue, position=position, priority=priority)
                 for position in range(queue.reviews_per_item)
             )
+            if actor is not None:  # what jobs put in by the thousand, they record once
+                audit.record(actor=actor, action="item.queue", subject=item, data={"queue": queue.slug})
     return item
 
 
-def claim_next(*, queue: ReviewQueue, reviewer: User, but_not: int | None = None) -> Lease | None:
-    """The seat I hold in this queue, else the next free one, else None. `but_not`: an item to pass over."""
+def claim_next(
+    *, queue: ReviewQueue, reviewer: User, but_not: int | None = None, lease: timedelta | None = None
+) -> Lease | None:
+    """The seat I hold in this queue, else the next free one, else None.
+
+    `but_not` is an item to pass over, and `lease` a shorter one than the queue's: for fetching the next item ahead.
+    """
     require(reviewer, "review")
-    if not queue.active:
+    if not queue.active or queue.kind != ReviewQueue.Kind.RATE_AND_EDIT:
         return None
-    held = (
-        ReviewSlot.objects.filter(queue=queue, reviewer=reviewer, state="held")
-        .exclude(item=but_not)
-        .order_by("claimed_at")
-        .first()
-    )
-    if held is not None:
-        renewed = _extend(held)
-        if renewed is not None:
-            return renewed
-    return _claim_free(queue, reviewer) or (_claim_free(queue, reviewer) if _free_expired(queue) else None)
+    with transaction.atomic():
+        _wait_for_my_turn(reviewer)
+        held = (
+            _seats()
+            .filter(queue=queue, reviewer=reviewer, state="held")
+            .exclude(item=but_not)
+            .order_by("claimed_at", "pk")
+            .first()
+        )
+        if held is not None:
+            return _extend(held, lease)
+        found = _claim_free(queue, reviewer, lease)
+        if found is None and _free_expired(ReviewSlot.objects.filter(queue=queue)):
+            found = _claim_free(queue, reviewer, lease)
+        return found
 
 
-def _claim_free(queue: ReviewQueue, reviewer: User) -> Lease | None:
+def _seats() -> QuerySet[ReviewSlot]:
+    return ReviewSlot.objects.select_related("queue", "item__summary__document")
+
+
+def _wait_for_my_turn(reviewer: User) -> None:
+    """Two tabs of one person must not take two seats, nor two seats at one item."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, reviewer.pk])
+
+
+def _claim_free(queue: ReviewQueue, reviewer: User, lease: timedelta | None) -> Lease | None:
     now = timezone.now()
-    values = {
-        "reviewer": reviewer.pk,
-        "queue": queue.pk,
-        "token": uuid.uuid4(),
-        "now": now,
-        "until": now + timedelta(minutes=queue.lease_minutes),
-    }
+    until = now + (lease or timedelta(minutes=queue.lease_minutes))
+    token = uuid.uuid4()
+    values = {"reviewer": reviewer.pk, "queue": queue.pk, "token": token, "now": now, "until": until}
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM.format(order=_ORDERS[ReviewQueue.Order(queue.order)]), values)
         row = cursor.fetchone()
-    if row is None:
-        return None
-    slot = ReviewSlot.objects.select_related("item__summary__document", "queue").get(pk=row[0])
-    return Lease(slot, values["token"], values["until"])
+    return None if row is None else Lease(_seats().get(pk=row[0]), token, until)
 
 
-def _free_expired(queue: ReviewQueue) -> int:
-    """Seats whose lease ran out become free; drafts stay."""
-    return ReviewSlot.objects.filter(queue=queue, state="held", lease_until__lt=timezone.now()).update(
-        state="free", reviewer=None, lease_token=None, lease_until=None
-    )
+def _free_expired(seats: QuerySet[ReviewSlot]) -> int:
+    """Give back seats whose lease ran out. Their holders keep a draft, be it an empty one."""
+    with transaction.atomic():
+        expired = list(
+            seats.filter(state="held", lease_until__lt=timezone.now())
+            .select_related("item__summary", "queue")
+            .select_for_update(of=("self",), skip_locked=True)
+        )
+        Review.objects.bulk_create(
+            (
+                Review(
+                    item=seat.item,
+                    summary=seat.item.summary,
+                    reviewer_id=seat.reviewer_id,
+                    rubric_id=seat.queue.rubric_id,
+                )
+                for seat in expired
+            ),
+            ignore_conflicts=True,
+        )
+        return ReviewSlot.objects.filter(pk__in=[seat.pk for seat in expired]).update(
+            state="free", reviewer=None, lease_token=None, lease_until=None
+        )
 
 
-def _extend(slot: ReviewSlot) -> Lease | None:
-    until = timezone.now() + timedelta(minutes=slot.queue.lease_minutes)
+def _extend(slot: ReviewSlot, lease: timedelta | None = None) -> Lease | None:
+    until = timezone.now() + (lease or timedelta(minutes=slot.queue.lease_minutes))
     changed = ReviewSlot.objects.filter(
         pk=slot.pk, state="held", reviewer=slot.reviewer_id, lease_token=slot.lease_token
-    ).update(lease_until=until)
+    ).update(lease_until=Greatest(F("lease_until"), until))
     if not changed:
         return None
-    slot.refresh_from_db()
-    assert slot.lease_token is not None  # noqa: S101 (the update matched it)
-    return Lease(slot, slot.lease_token, until)
+    slot.refresh_from_db(fields=["lease_until"])
+    assert slot.lease_token is not None and slot.lease_until is not None  # noqa: PT018  # nosec B101 (the table says so)
+    return Lease(slot, slot.lease_token, slot.lease_until)
 
 
-def renew_lease(*, slot: ReviewSlot, token: uuid.UUID, reviewer: User) -> Lease:
-    """Keep my seat. Raises StaleState where it is no longer mine."""
+def renew_lease(
+    *, slot: ReviewSlot, token: uuid.UUID, reviewer: User, lease: timedelta | None = None
+) -> Lease:
+    """Keep my seat, also after its time ran out, as long as nobody else has needed it. Raises StaleState."""
     require(reviewer, "review")
-    if slot.reviewer_id != reviewer.pk or slot.lease_token != token:
+    current = _seats().filter(pk=slot.pk, state="held", reviewer=reviewer, lease_token=token).first()
+    renewed = None if current is None else _extend(current, lease)
+    if renewed is None:
         raise StaleState("This item is no longer held by you; what you typed is kept as a draft.")
-    lease = _extend(slot)
-    if lease is None:
-        raise StaleState("This item is no longer held by you; what you typed is kept as a draft.")
-    return lease
+    return renewed
 
 
 def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
     """My seat at this very item: the one I hold, else a free one of it, else None."""
     require(reviewer, "review")
-    mine = ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").first()
-    if mine is not None:
-        return _extend(mine)
-    now = timezone.now()
-    ReviewSlot.objects.filter(item=item, state="held", lease_until__lt=now).update(
-        state="free", reviewer=None, lease_token=None, lease_until=None
-    )
-    if ReviewSlot.objects.filter(item=item, reviewer=reviewer).exists():
-        return None
-    token, until = uuid.uuid4(), now + timedelta(minutes=item.queue.lease_minutes)
     with transaction.atomic():
-        free = ReviewSlot.objects.select_for_update(skip_locked=True).filter(item=item, state="free").first()
+        _wait_for_my_turn(reviewer)
+        mine = _seats().filter(item=item, reviewer=reviewer).first()
+        if mine is not None:
+            return _extend(mine)
+        if not item.queue.active or item.state != QueueItem.State.OPEN:
+            return None
+        if Review.objects.filter(item=item, reviewer=reviewer, state=Review.State.SUBMITTED).exists():
+            return None
+        now = timezone.now()
+        _free_expired(ReviewSlot.objects.filter(item=item))
+        free = (
+            _seats()
+            .filter(item=item, state="free")
+            .select_for_update(of=("self",), skip_locked=True)
+            .order_by("position")
+            .first()
+        )
         if free is None:
             return None
-        ReviewSlot.objects.filter(pk=free.pk).update(
-            state="held", reviewer=reviewer, lease_token=token, lease_until=until, claimed_at=now
-        )
-    free.refresh_from_db()
-    return Lease(free, token, until)
+        free.state, free.reviewer, free.lease_token, free.claimed_at = "held", reviewer, uuid.uuid4(), now
+        free.lease_until = now + timedelta(minutes=item.queue.lease_minutes)
+        free.save(update_fields=["state", "reviewer", "lease_token", "lease_until", "claimed_at"])
+        return Lease(free, free.lease_token, free.lease_until)
 
 
 def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", reviewer: User) -> None:
     """Pass an item by: later (it comes back to me), not for me (others get it), bad item (it is set aside)."""
     require(reviewer, "review")
+    reason = reason.strip()
     if meaning not in Skip.Meaning.values:
         raise InvalidInput("Say why you pass it by.", fields={"meaning": "later, not for me or bad item"})
-    if meaning == Skip.Meaning.BAD_ITEM and not reason.strip():
+    if meaning == Skip.Meaning.BAD_ITEM and not reason:
         raise InvalidInput("Say what is wrong with the item.", fields={"reason": "An engineer will read it."})
+    if len(reason) > LONGEST_REASON_CHARACTERS:
+        raise InvalidInput(
+            "The reason is too long.", fields={"reason": f"At most {LONGEST_REASON_CHARACTERS:,} characters."}
+        )
     with transaction.atomic():
+        # the same order of locks as a submit: the item, then its seat
+        QueueItem.objects.select_for_update(no_key=True).get(pk=slot.item_id)
         changed = ReviewSlot.objects.filter(
             pk=slot.pk, state="held", reviewer=reviewer, lease_token=token
         ).update(state="free", reviewer=None, lease_token=None, lease_until=None)
@@ -192,25 +274,29 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
         Skip.objects.update_or_create(
             item=slot.item,
             reviewer=reviewer,
-            defaults={"meaning": meaning, "reason": reason.strip(), "until": until, "at": timezone.now()},
+            defaults={"meaning": meaning, "reason": reason, "until": until, "at": timezone.now()},
         )
         if meaning == Skip.Meaning.BAD_ITEM:
             QueueItem.objects.filter(pk=slot.item_id, state="open").update(state="set aside")
-            ReviewSlot.objects.filter(item=slot.item, state="free").delete()
             audit.record(
-                actor=reviewer, action="item.set_aside", subject=f"queueitem:{slot.item_id}", reason=reason.strip()
+                actor=reviewer, action="item.set_aside", subject=f"queueitem:{slot.item_id}", reason=reason
             )
 
 
-def waiting(*, reviewer: User) -> dict[int, int]:
-    """Seats that this reviewer could take or holds, by queue."""
-    from django.db.models import Count, Q
+def put_back(*, item: QueueItem, actor: Any | None) -> None:
+    """Let a flagged item be reviewed after all; whoever flagged it is not asked again."""
+    require(actor, "manage_queues")
+    with transaction.atomic():
+        if not QueueItem.objects.filter(pk=item.pk, state="set aside").update(state="open"):
+            raise StaleState("This item is not set aside any more.")
+        audit.record(
+            actor=actor, action="item.put_back", subject=item, from_state="set aside", to_state="open"
+        )
 
-    rows = (
-        ReviewSlot.objects.filter(queue__active=True)
-        .filter(Q(state="free") | Q(state="held", reviewer=reviewer) | Q(state="held", lease_until__lt=timezone.now()))
-        .exclude(item__reviews__in=reviewer.reviews.filter(state="submitted"))
-        .values("queue")
-        .annotate(n=Count("item", distinct=True))
-    )
-    return {row["queue"]: row["n"] for row in rows}
+
+def waiting(*, reviewer: User) -> dict[int, int]:
+    """Items that this reviewer could take or holds, by queue; counted up to COUNTED each."""
+    values = {"reviewer": reviewer.pk, "now": timezone.now(), "counted": COUNTED}
+    with connection.cursor() as cursor:
+        cursor.execute(_WAITING, values)
+        return {queue: min(count, COUNTED) for queue, count in cursor.fetchall()}

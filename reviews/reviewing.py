@@ -1,14 +1,13 @@
-"""Reviews: drafts that save themselves, submits that carry a lease, corrections that lie over the summary."""
+"""Reviews: drafts that save themselves, submits that find their own seat, corrections that lie over the summary."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
@@ -27,7 +26,7 @@ MOST_ACTIVE_SECONDS = 8 * 3600
 
 @dataclass(frozen=True)
 class Answers:
-    """What a reviewer has entered so far, or all of it."""
+    """What a reviewer has entered so far, or all of it. `rubric` is the version that the form showed."""
 
     stars: int | None = None
     verdict: str = ""
@@ -37,6 +36,7 @@ class Answers:
     wants_retrain: bool = False
     wants_refine: bool = False
     active_seconds: int = 0
+    rubric: int | None = None
 
 
 class StaleDraft(StaleState):
@@ -46,8 +46,20 @@ class StaleDraft(StaleState):
 
     def __init__(self, review: Review) -> None:
         super().__init__(
-            "This review was changed in another tab or window. Nothing of either is lost: reload to see the newer "
-            "draft, or save this one over it."
+            "This review was changed in another tab or window. Nothing of either is lost: take the newer draft, "
+            "or keep this one."
+        )
+        self.review = review
+
+
+class AlreadySubmitted(StaleState):
+    """The review was handed in, with other answers. `review` is what was handed in."""
+
+    code = "submitted"
+
+    def __init__(self, review: Review) -> None:
+        super().__init__(
+            "You have handed in this review already, with other answers. Leave it as it is, or correct it with these."
         )
         self.review = review
 
@@ -55,28 +67,20 @@ class StaleDraft(StaleState):
 def save_draft(
     *, item: QueueItem, answers: Answers, reviewer: User, base_revision: int, overwrite: bool = False
 ) -> Review:
-    """Keep what was entered so far, also where the lease has run out meanwhile.
+    """Keep what was entered so far, also where the lease has run out meanwhile. Saving the same again changes nothing.
 
     `base_revision` is the revision the form was loaded or last saved with (0 for none). Raises StaleDraft where
-    another tab saved since, unless `overwrite`; StaleState where the review was submitted.
+    another tab saved since, unless `overwrite`; AlreadySubmitted; StaleState for an item that was never mine.
     """
     require(reviewer, "review")
-    _check_shape(item, answers)
-    values = _values(answers)
     with transaction.atomic():
-        review = _locked(item, reviewer)
-        if review is None:
-            try:
-                with transaction.atomic():
-                    return Review.objects.create(
-                        item=item, summary=item.summary, reviewer=reviewer, rubric=item.queue.rubric, revision=1,
-                        **values,
-                    )  # fmt: skip
-            except IntegrityError:
-                review = _locked(item, reviewer)
-                assert review is not None  # noqa: S101 (the constraint says it is there)
+        review = _own_review(item, reviewer)
+        values = _checked(item, review, answers, whole=False)
+        if _same(review, values):
+            _spend(review, values["active_seconds"])
+            return review
         if review.state != Review.State.DRAFT:
-            raise StaleState("You have submitted this review already.", code="submitted")
+            raise AlreadySubmitted(review)
         if review.revision != base_revision and not overwrite:
             raise StaleDraft(review)
         _write(review, values)
@@ -84,69 +88,114 @@ def save_draft(
 
 
 def submit_review(
-    *, slot: ReviewSlot, token: uuid.UUID, answers: Answers, reviewer: User, base_revision: int | None = None
+    *, item: QueueItem, answers: Answers, reviewer: User, base_revision: int | None = None
 ) -> Review:
     """Hand a review in; the whole of it is checked here, whatever the page did.
 
-    A second submit of the same seat gives the review there is. Where the lease ran out and somebody else took the
-    seat, finished work is kept as an extra, late review. Raises InvalidInput naming each field that is missing or
-    wrong, StaleDraft where another tab saved since `base_revision`.
+    It closes my own seat at this item, of which the table holds at most one, so it cannot close anybody else's. Where
+    the lease ran out and others took all seats, finished work is kept as an extra, late review. A second submit of the
+    same answers gives the review there is; of other answers it raises AlreadySubmitted. Raises InvalidInput naming
+    each field that is missing or wrong, StaleDraft where another tab saved since `base_revision`, StaleState for an
+    item that was never mine.
     """
     require(reviewer, "review")
-    item = slot.item
-    _check_shape(item, answers)
-    _check_whole(item, answers)
     with transaction.atomic():
-        review = _locked(item, reviewer)
-        if review is not None and review.state == Review.State.SUBMITTED:
-            return review
-        if review is not None and base_revision is not None and review.revision != base_revision:
+        # Locked first: of two last submits at once, the second sees the first and closes the item.
+        item = (
+            QueueItem.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("summary__document", "queue")
+            .get(pk=item.pk)
+        )
+        review = _own_review(item, reviewer)
+        values = _checked(item, review, answers, whole=True)
+        if review.state == Review.State.SUBMITTED:
+            if _same(review, values):
+                return review
+            raise AlreadySubmitted(review)
+        if base_revision is not None and review.revision != base_revision and not _same(review, values):
             raise StaleDraft(review)
-        late = not _take_seat(slot, token, reviewer)
-        if review is None:
-            review = Review(item=item, summary=item.summary, reviewer=reviewer, rubric=item.queue.rubric)
-        _submit(review, answers, late=late)
+        late = not _take_seat(item, reviewer)
+        _hand_in(review, values, late=late)
         if not ReviewSlot.objects.filter(item=item).exclude(state="done").exists():
             QueueItem.objects.filter(pk=item.pk, state="open").update(state="done")
         propose_from_review(review=review)
         audit.record(
-            actor=reviewer, action="review.submit", subject=f"review:{review.pk}", to_state="submitted",
+            actor=reviewer, action="review.submit", subject=review, to_state="submitted",
             data={"item": item.pk, "revision": review.revision, "late": late},
         )  # fmt: skip
     return review
 
 
-def revise_review(*, review: Review, answers: Answers, reviewer: User) -> Review:
+def revise_review(
+    *, review: Review, answers: Answers, reviewer: User, base_revision: int | None = None
+) -> Review:
     """Correct a review that I handed in; the earlier one is kept as a revision."""
     require(reviewer, "review")
     if review.reviewer_id != reviewer.pk:
-        raise StaleState("Only whoever wrote a review can revise it.")
-    _check_shape(review.item, answers)
-    _check_whole(review.item, answers)
+        raise StaleState("Only whoever wrote a review can correct it.")
     with transaction.atomic():
-        locked = Review.objects.select_for_update().get(pk=review.pk)
-        _submit(locked, answers, late=locked.late)
+        locked = _locked(review.item, reviewer)
+        if locked is None or locked.state != Review.State.SUBMITTED:
+            raise StaleState("This review has not been handed in yet.")
+        values = _checked(review.item, locked, answers, whole=True)
+        if _same(locked, values):
+            return locked
+        if base_revision is not None and locked.revision != base_revision:
+            raise StaleDraft(locked)
+        _hand_in(locked, values, late=locked.late)
         propose_from_review(review=locked)
         audit.record(
-            actor=reviewer, action="review.revise", subject=f"review:{review.pk}", data={"revision": locked.revision}
+            actor=reviewer, action="review.revise", subject=locked, data={"revision": locked.revision}
         )
     return locked
 
 
-def _take_seat(slot: ReviewSlot, token: uuid.UUID, reviewer: User) -> bool:
+# ---------------------------------------------------------------- whose it is
+
+
+def _locked(item: QueueItem, reviewer: User) -> Review | None:
+    return (
+        Review.objects.select_for_update(of=("self",))
+        .select_related("summary__document")
+        .filter(item=item, reviewer=reviewer)
+        .first()
+    )
+
+
+def _own_review(item: QueueItem, reviewer: User) -> Review:
+    """My review of this item, locked; begun for whoever sits at it. A seat that was taken back has left one behind."""
+    review = _locked(item, reviewer)
+    if review is None and ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").exists():
+        Review.objects.bulk_create(
+            [Review(item=item, summary=item.summary, reviewer=reviewer, rubric_id=item.queue.rubric_id)],
+            ignore_conflicts=True,  # another tab may be as fast
+        )
+        review = _locked(item, reviewer)
+    if review is None:
+        raise StaleState(
+            "You do not hold this item, so nothing can be kept or handed in for it.", code="not_yours"
+        )
+    return review
+
+
+def _take_seat(item: QueueItem, reviewer: User) -> bool:
     """Close my seat; else, where my lease ran out, a seat of the item that is still free. False where none is left."""
-    mine = ReviewSlot.objects.filter(pk=slot.pk, state="held", reviewer=reviewer, lease_token=token)
-    if mine.update(state="done"):
+    if ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").update(state="done"):
         return True
-    free = ReviewSlot.objects.select_for_update(skip_locked=True).filter(item=slot.item_id, state="free").first()
-    if free is None or ReviewSlot.objects.filter(item=slot.item_id, reviewer=reviewer).exists():
+    if ReviewSlot.objects.filter(item=item, reviewer=reviewer).exists():
+        return False
+    free = ReviewSlot.objects.select_for_update(skip_locked=True).filter(item=item, state="free").first()
+    if free is None:
         return False
     return bool(ReviewSlot.objects.filter(pk=free.pk, state="free").update(state="done", reviewer=reviewer))
 
 
-def _submit(review: Review, answers: Answers, *, late: bool) -> None:
+# ---------------------------------------------------------------- what is kept
+
+
+def _hand_in(review: Review, values: dict[str, Any], *, late: bool) -> None:
     now = timezone.now()
-    comment = normalise(answers.comment)
+    comment = values["comment"]
     tone = sentiment(comment) if comment else None
     review.state = Review.State.SUBMITTED
     review.late = late
@@ -154,19 +203,14 @@ def _submit(review: Review, answers: Answers, *, late: bool) -> None:
     review.sentiment = tone.label if tone else ""
     review.sentiment_score = tone.score if tone else None
     review.category = classify_comment(comment) if comment else ""
-    _write(review, _values(answers))
+    _write(review, values)
     criteria = {criterion.key: criterion for criterion in Criterion.objects.filter(rubric=review.rubric_id)}
     ReviewRating.objects.filter(review=review).delete()
     ReviewRating.objects.bulk_create(
-        ReviewRating(review=review, criterion=criteria[key], value=value) for key, value in answers.ratings.items()
+        ReviewRating(review=review, criterion=criteria[key], value=value)
+        for key, value in values["ratings"].items()
     )
-    ReviewRevision.objects.create(
-        review=review, number=review.revision, data={**_values(answers), "rubric": review.rubric_id}, at=now
-    )
-
-
-def _locked(item: QueueItem, reviewer: User) -> Review | None:
-    return Review.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
+    ReviewRevision.objects.create(review=review, number=review.revision, data=values, at=now)
 
 
 def _write(review: Review, values: dict[str, Any]) -> None:
@@ -177,50 +221,76 @@ def _write(review: Review, values: dict[str, Any]) -> None:
     review.save()
 
 
-def _values(answers: Answers) -> dict[str, Any]:
+def _spend(review: Review, active_seconds: int) -> None:
+    """Time goes on where nothing is typed; it makes no new revision."""
+    if review.state == Review.State.DRAFT and active_seconds > review.active_seconds:
+        review.active_seconds = active_seconds
+        review.save(update_fields=["active_seconds"])
+
+
+def _same(review: Review, values: dict[str, Any]) -> bool:
+    return all(getattr(review, name) == value for name, value in values.items() if name != "active_seconds")
+
+
+# ---------------------------------------------------------------- what may stand in it
+
+
+def _checked(item: QueueItem, review: Review, answers: Answers, *, whole: bool) -> dict[str, Any]:
+    """The columns to write. A review keeps the rubric version that it was begun with, whatever the queue asks now."""
+    rubric = review.rubric_id if review.revision else answers.rubric or item.queue.rubric_id
+    criteria = list(Criterion.objects.filter(rubric=rubric))
+    wrong = _out_of_range(criteria, answers)
+    if wrong:
+        raise InvalidInput("Some answers are out of range.", fields=wrong)
+    edited, original = normalise(answers.edited_text), item.summary.text.strip()
+    if edited == normalise(original):
+        edited = original  # cleaned of what no person typed, it would count as an edit
+    if whole and (wrong := _missing(criteria, answers, edited)):
+        raise InvalidInput("Something is missing before this can be handed in.", fields=wrong)
     return {
+        "rubric_id": rubric,
         "stars": answers.stars,
         "verdict": answers.verdict,
         "ratings": dict(answers.ratings),
-        "edited_text": normalise(answers.edited_text),
+        "edited_text": edited,
         "comment": normalise(answers.comment),
         "wants_retrain": answers.wants_retrain,
         "wants_refine": answers.wants_refine,
-        "active_seconds": max(0, min(answers.active_seconds, MOST_ACTIVE_SECONDS)),
+        "active_seconds": max(review.active_seconds, min(answers.active_seconds, MOST_ACTIVE_SECONDS)),
     }
 
 
-def _check_shape(item: QueueItem, answers: Answers) -> None:
+def _out_of_range(criteria: Sequence[Criterion], answers: Answers) -> dict[str, str]:
     """What may not even stand in a draft."""
     wrong = {}
+    if not criteria:
+        wrong["rubric"] = "There is no such version of the questions. Reload the page."
     if answers.stars is not None and not 1 <= answers.stars <= 5:
         wrong["stars"] = "From 1 to 5."
     if answers.verdict and answers.verdict not in Review.Verdict.values:
         wrong["verdict"] = "good, fair or poor."
-    known = set(Criterion.objects.filter(rubric=item.queue.rubric_id).values_list("key", flat=True))
+    known = {criterion.key for criterion in criteria}
     for key, value in answers.ratings.items():
         if key not in known:
-            wrong[key] = "Not a criterion of this queue's rubric."
+            wrong[key] = "Not a question of this rubric."
         elif not 1 <= value <= 5:
             wrong[key] = "From 1 to 5."
     if len(answers.edited_text) > LONGEST_EDIT_CHARACTERS:
         wrong["edited_text"] = f"Longer than {LONGEST_EDIT_CHARACTERS:,} characters."
     if len(answers.comment) > LONGEST_COMMENT_CHARACTERS:
         wrong["comment"] = f"Longer than {LONGEST_COMMENT_CHARACTERS:,} characters."
-    if wrong:
-        raise InvalidInput("Some answers are out of range.", fields=wrong)
+    return wrong
 
 
-def _check_whole(item: QueueItem, answers: Answers) -> None:
+def _missing(criteria: Sequence[Criterion], answers: Answers, edited: str) -> dict[str, str]:
     wrong = {}
     if answers.stars is None:
         wrong["stars"] = "Give one to five stars."
     if not answers.verdict:
         wrong["verdict"] = "Good, fair or poor?"
-    for criterion in Criterion.objects.filter(rubric=item.queue.rubric_id):
+    for criterion in criteria:
         if criterion.key not in answers.ratings:
             wrong[criterion.key] = f"Rate {criterion.name.lower()}."
-    if not normalise(answers.edited_text):
+    if not edited:
         wrong["edited_text"] = "The corrected summary is empty; leave it as it was where nothing is wrong."
-    if wrong:
-        raise InvalidInput("Something is missing before this can be handed in.", fields=wrong)
+    return wrong

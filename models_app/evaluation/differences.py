@@ -24,7 +24,10 @@ def word_difference(before: str, after: str) -> list[Part]:
     old, new = TOKEN.findall(before), TOKEN.findall(after)
     parts: list[Part] = []
     for code in Indel.opcodes(old, new):
-        deleted, inserted = "".join(old[code.src_start : code.src_end]), "".join(new[code.dest_start : code.dest_end])
+        deleted, inserted = (
+            "".join(old[code.src_start : code.src_end]),
+            "".join(new[code.dest_start : code.dest_end]),
+        )
         if code.tag == "equal":
             parts.append(Part("same", deleted))
         else:
@@ -55,3 +58,24 @@ def _tidy(parts: list[Part]) -> list[Part]:
     tidy += [Part("deleted", deleted)] if deleted else []
     tidy += [Part("inserted", inserted)] if inserted else []
     return tidy
+
+
+def around_changes(parts: list[Part], words: int) -> list[Part]:
+    """What lies further than `words` words from a change is left out: " … " stands in its place. Empty where nothing
+    changed."""
+    if all(part.kind == "same" for part in parts):
+        return []
+    shown: list[Part] = []
+    for index, part in enumerate(parts):
+        if part.kind != "same":
+            shown.append(part)
+            continue
+        tokens = re.findall(r"\s+|\S+", part.text)
+        after = 0 if index == 0 else 2 * words
+        before = 0 if index == len(parts) - 1 else 2 * words
+        if len(tokens) <= after + before + 3:
+            shown.append(part)
+            continue
+        head, tail = "".join(tokens[:after]).rstrip(), "".join(tokens[len(tokens) - before :]).lstrip()
+        shown.append(Part("same", f"{head} … {tail}"))
+    return shown

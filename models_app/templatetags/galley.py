@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from models_app.evaluation.differences import word_difference
+from models_app.evaluation.differences import around_changes, word_difference
 from models_app.foundation.roles import allowed
 
 register = template.Library()
@@ -58,6 +58,14 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def clock(seconds: int) -> str:
+    """1:42, 1:02:05"""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@register.filter
 def milliseconds(value: float | None) -> str:
     return duration(None if value is None else value / 1000)
 
@@ -92,10 +100,13 @@ def pretty_json(value: Any) -> str:
 
 
 @register.simple_tag
-def word_diff(before: str, after: str) -> SafeString:
-    """<del> and <ins> by words, escaped."""
+def word_diff(before: str, after: str, context: int = 0) -> SafeString:
+    """<del> and <ins> by words, escaped; with `context`, only so many words around each change."""
     tags = {"same": "{}", "deleted": "<del>{}</del>", "inserted": "<ins>{}</ins>"}
-    return format_html_join("", "{}", ((format_html(tags[p.kind], p.text),) for p in word_difference(before, after)))
+    parts = word_difference(before, after)
+    if context:
+        parts = around_changes(parts, context)
+    return format_html_join("", "{}", ((format_html(tags[p.kind], p.text),) for p in parts))
 
 
 @register.simple_tag(takes_context=True)
