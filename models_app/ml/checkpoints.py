@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError  # what weights_only raises when it refuses
 from typing import Any
 
 import torch
@@ -84,7 +85,15 @@ def read_checkpoint(
         _load_weights(weights, directory)
         saved = torch.load(directory / "optimizer.pt", map_location="cpu", weights_only=True)
         optimizer.load_state_dict(saved["optimizer"])
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        RuntimeError,
+        SafetensorError,
+        UnpicklingError,
+    ) as error:
         raise TrainingFailed(
             f"The checkpoint {directory} cannot be read ({error}). Delete it to start anew."
         ) from error

@@ -404,7 +404,7 @@ def _choose_weights(model: Any, family: Family, recipe: Recipe) -> tuple[Any, di
             raise UnsupportedModel(
                 f"{type(model).__name__} has no gradient checkpointing; switch it off in the recipe."
             )
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.activation_checkpointing_enable({"use_reentrant": False})
     return model, {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
