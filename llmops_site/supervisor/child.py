@@ -65,9 +65,10 @@ class Child:
     def uptime(self, now: float) -> float:
         return now - self.started_at if self.is_running else 0.0
 
-    def start_if_due(self, now: float) -> bool:
-        if self.is_running or now < self._start_at:
-            return False
+    def is_due(self, now: float) -> bool:
+        return not self.is_running and now >= self._start_at
+
+    def start(self, now: float) -> None:
         self._process = subprocess.Popen(
             list(self.program.command),
             cwd=self._directory,
@@ -87,7 +88,6 @@ class Child:
         assert self._process.stdout is not None
         self.output.follow(self._process.stdout)
         self.started_at = now
-        return True
 
     def collect(self, now: float) -> str | None:
         """How the process ended, once it has; whatever it left behind is killed, and a new start is planned."""

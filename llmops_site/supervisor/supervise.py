@@ -105,7 +105,9 @@ class Supervisor:
             self._restart_if_ended(child, now)
             if child.kill_if_overdue(now):
                 self.say(f"{child.name} did not stop by itself and was killed")
-            if child.start_if_due(now):
+            if child.is_due(now):
+                self._release_fetched(child.program.queue)
+                child.start(now)
                 self.say(f"{child.name} started (pid {child.pid})")
         self._collect_orphans()
         self._restart_wedged(now)
@@ -129,6 +131,14 @@ class Supervisor:
             self._database_at = now + DATABASE_PAUSE_SECONDS
             self.say(f"the database has ended and cannot be started: {error}")
 
+    def _release_fetched(self, queue: str | None) -> None:
+        if self._database is None or queue is None:
+            return
+        try:
+            watchdog.release_fetched(self._database.url, queue)
+        except psycopg.Error as error:
+            self.say(f"cannot free what the {queue} queue's last cluster held: {_one_line(error)}")
+
     def _restart_wedged(self, now: float) -> None:
         clusters = {child.program.queue: child for child in self._children if child.program.queue}
         if self._database is None or not clusters or now < self._watchdog_at:
@@ -137,7 +147,7 @@ class Supervisor:
         try:
             queues = watchdog.look(self._database.url)
         except psycopg.Error as error:
-            self.say(f"cannot look at the job queues: {' '.join(str(error).split())}")
+            self.say(f"cannot look at the job queues: {_one_line(error)}")
             return
         for waiting in queues:
             child = clusters.get(waiting.queue)
@@ -173,3 +183,7 @@ class Supervisor:
     def _output(self, name: str) -> ProcessOutput:
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ProcessOutput(name, RotatedLog(self._logs / f"{name}.log"), self._console)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

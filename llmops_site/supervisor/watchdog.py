@@ -1,4 +1,4 @@
-"""Sees when a queue's cluster has stopped taking work although it lives.
+"""Sees when a queue's cluster has stopped taking work although it lives, and frees what a dead one held.
 
 django-q2 wedges when an idle worker is killed: the dead worker holds the lock that the others read under. Nothing in
 the cluster notices, and TERM does not end it.
@@ -7,6 +7,7 @@ the cluster notices, and TERM does not end it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -19,6 +20,7 @@ WAITING = """
      WHERE (state = 'queued' AND not_before <= now()) OR state = 'running'
      GROUP BY queue
 """
+RELEASE = "UPDATE django_q_ormq SET lock = now() WHERE key = %s AND lock > now()"
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,17 @@ class Waiting:
 
 def look(database_url: str) -> list[Waiting]:
     """Raises psycopg.Error."""
-    with psycopg.connect(database_url, connect_timeout=3, options="-c statement_timeout=3000") as connection:
+    with _connect(database_url) as connection:
         return [Waiting(*row) for row in connection.execute(WAITING).fetchall()]
+
+
+def release_fetched(database_url: str, queue: str) -> int:
+    """Frees what a cluster had fetched and not begun when it ended; else it would wait for days. Raises psycopg.Error.
+
+    Where another machine works off the same queue, something may be delivered twice: jobs are claimed, so that is safe.
+    """
+    with _connect(database_url) as connection:
+        return connection.execute(RELEASE, (queue,)).rowcount
 
 
 def is_wedged(waiting: Waiting, *, uptime: float, patience: float) -> bool:
@@ -41,3 +52,7 @@ def is_wedged(waiting: Waiting, *, uptime: float, patience: float) -> bool:
     if waiting.running or waiting.oldest_seconds is None:
         return False
     return min(waiting.oldest_seconds, uptime) > patience
+
+
+def _connect(database_url: str) -> psycopg.Connection[tuple[Any, ...]]:
+    return psycopg.connect(database_url, connect_timeout=3, options="-c statement_timeout=3000")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from llmops_site.env import read_environment
 from llmops_site.supervisor import galley, preflight, watchdog
@@ -48,6 +49,16 @@ def test_the_watchdog_counts_due_and_running_jobs_by_queue() -> None:
     assert (seen["default"].oldest_seconds, seen["default"].running) == (None, 1)
     assert 100 <= (seen["training"].oldest_seconds or 0) < 130
     assert seen["training"].running == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_dead_cluster_had_fetched_is_freed_for_the_next() -> None:
+    later = timezone.now() + timedelta(days=4)
+    for queue in ("default", "training"):
+        OrmQ.objects.create(key=queue, payload="x", lock=later)
+    assert watchdog.release_fetched(os.environ["DATABASE_URL"], "training") == 1
+    free = OrmQ.objects.filter(lock__lte=timezone.now())
+    assert [message.key for message in free] == ["training"]
 
 
 @pytest.mark.django_db(transaction=True)
