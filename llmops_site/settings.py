@@ -152,6 +152,7 @@ GALLEY_JOB_KINDS = {
     "review_requests": JobKind(run="reviews.jobs.review_requests"),
     "register_model": JobKind(run="models_app.jobs.registering.run"),
     "train": JobKind(run="models_app.jobs.training.run", ended="models_app.jobs.training.ended"),
+    "compare": JobKind(run="models_app.evaluation.comparing.carry_out"),
     "evaluate": JobKind(run="models_app.jobs.evaluating.run", ended="models_app.jobs.evaluating.ended"),
 }
 GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds

@@ -33,7 +33,7 @@ from models_app.models import (
     TrainingRun,
 )
 from models_app.prompts.versions import create_prompt
-from models_app.releases.composing import compose_release, submit_release
+from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.training.registering import start_registering
 from models_app.training.starting import start_training
 from reviews.drafting import start_drafting
@@ -149,7 +149,12 @@ def run_loop(*, options: LoopOptions, actor: Any | None, say: Say) -> LoopResult
         test_set = freeze_test_set(actor=actor, documents=[document.pk for document in chosen["test"]])
     with clock.phase("fine-tuning"):
         training = start_training(
-            snapshot=snapshot, base=f"model:{base.pk}", prompt_version=prompt, recipe=recipe, actor=actor, deliver=False
+            snapshot=snapshot,
+            base=f"model:{base.pk}",
+            prompt_version=prompt,
+            recipe=recipe,
+            actor=actor,
+            deliver=False,
         )
         tuned = _trained(training, say)
     with clock.phase("evaluating the base model"):
@@ -161,9 +166,11 @@ def run_loop(*, options: LoopOptions, actor: Any | None, say: Say) -> LoopResult
     with clock.phase("evaluating the tuned model"):
         after = _evaluated(release, test_set, actor, say)
     with clock.phase("evaluating lead-3"):
-        lead = _evaluated(lead_release(actor), test_set, actor, say)
+        lead = _evaluated(lead_release(), test_set, actor, say)
     with clock.phase("comparing"):
-        comparison = compare_releases(candidate=after, baseline=before, lead=lead, actor=actor, seed=options.seed)
+        comparison = compare_releases(
+            candidate=after, baseline=before, lead=lead, actor=actor, seed=options.seed
+        )
     if release.state == Release.State.DRAFT:
         submit_release(release=release, comparison=comparison, note="From run_loop.", actor=actor)
     say(f"Release {release.pk} awaits approval. {comparison.sentence}")
@@ -203,7 +210,9 @@ def choose_documents(*, hashes: Sequence[str], options: LoopOptions) -> dict[str
     wanted = {Split.TRAIN: options.train, Split.VALIDATION: options.validation, Split.TEST: options.test}
     rows: list[SourceDocument] = []
     for start in range(0, len(hashes), 1000):
-        rows += SourceDocument.objects.filter(content_hash__in=hashes[start : start + 1000]).exclude(reference="")
+        rows += SourceDocument.objects.filter(content_hash__in=hashes[start : start + 1000]).exclude(
+            reference=""
+        )
     rows.sort(key=lambda row: hashlib.sha256(f"{options.seed}:{row.content_hash}".encode()).hexdigest())
     chosen = {}
     for split, number in wanted.items():
@@ -253,18 +262,6 @@ def _evaluated(release: Release, test_set: EvaluationSet, actor: Any | None, say
     return run
 
 
-def lead_release(actor: Any | None) -> Release:
-    """The lead-3 baseline as a release: evaluated like any other, never deployed by itself."""
-    return compose_release(
-        model_version=ModelVersion.objects.get(family="lead"),
-        prompt_version=PromptVersion.objects.get(prompt__name="summarize", number=1),
-        decoding={},
-        origin="baseline",
-        actor=actor,
-        note="The article's first three sentences.",
-    )
-
-
 def prompt_for(base: ModelVersion, template: str, actor: Any | None) -> PromptVersion:
     """The given template as a prompt version, else the newest of the prompt that suits the model's family."""
     kind = "chat" if base.family == "llama" else "prefix"
@@ -275,12 +272,18 @@ def prompt_for(base: ModelVersion, template: str, actor: Any | None) -> PromptVe
         )
         return prompt.versions.order_by("-number")[0]
     wanted = default_prompt(base.family).template
-    own = PromptVersion.objects.filter(prompt__kind=kind, template=wanted).order_by("prompt", "number").first()
+    own = (
+        PromptVersion.objects.filter(prompt__kind=kind, template=wanted).order_by("prompt", "number").first()
+    )
     if own is not None:
         return own
     name = f"{base.family} default"
     prompt = Prompt.objects.filter(name=name).first() or create_prompt(
-        name=name, kind=kind, template=wanted, note="What this family's checkpoints were trained to see.", actor=actor
+        name=name,
+        kind=kind,
+        template=wanted,
+        note="What this family's checkpoints were trained to see.",
+        actor=actor,
     )
     return prompt.versions.order_by("-number")[0]
 
@@ -314,7 +317,9 @@ def _snapshot(
     documents = [*chosen["train"], *chosen["validation"]]
     with transaction.atomic():
         propose_from_references(documents=documents, actor=actor)
-        examples = FeedbackExample.objects.filter(document__in=documents, origin="reference", state="proposed")
+        examples = FeedbackExample.objects.filter(
+            document__in=documents, origin="reference", state="proposed"
+        )
         _, refusals = approve_examples(examples=list(examples.select_related("document")), actor=actor)
     if refusals:
         raise Refused(f"{len(refusals)} reference summaries could not be approved. {refusals[0]}")

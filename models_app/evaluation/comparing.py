@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from numpy.typing import NDArray
 
 from models_app.evaluation.metrics import METRICS
+from models_app.evaluation.running import start_evaluation
 from models_app.evaluation.statistics import (
     MetricComparison,
     Verdict,
@@ -20,10 +21,19 @@ from models_app.evaluation.statistics import (
     slices_by_length,
 )
 from models_app.evaluation.wording import sentence
-from models_app.foundation import audit
+from models_app.foundation import audit, jobs
 from models_app.foundation.errors import Refused
+from models_app.foundation.jobs import JobContext, NotYet
 from models_app.foundation.roles import require
-from models_app.models import Comparison, ComparisonResult, EvaluationRun, ExampleScore
+from models_app.models import (
+    Comparison,
+    ComparisonResult,
+    EvaluationRun,
+    EvaluationSet,
+    ExampleScore,
+    Job,
+    Release,
+)
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 PRIMARY = "rouge2"
@@ -59,7 +69,9 @@ def compare_releases(
         columns[1].values, columns[0].values, metrics, slices=slices, seed=seed, resamples=resamples
     )}  # fmt: skip
     if lead is not None:
-        against["lead"] = compare(columns[2].values, columns[0].values, metrics, seed=seed, resamples=resamples)
+        against["lead"] = compare(
+            columns[2].values, columns[0].values, metrics, seed=seed, resamples=resamples
+        )
     verdict = overall_verdict(against["baseline"])
     try:
         with transaction.atomic():
@@ -89,14 +101,70 @@ def compare_releases(
     return comparison
 
 
+def start_comparison(
+    *,
+    candidate: Release,
+    baseline: Release,
+    lead: Release | None,
+    evaluation_set: EvaluationSet,
+    actor: Any | None,
+    seed: int = 7,
+) -> Job:
+    """Queue the evaluations that are missing, and the comparison after them."""
+    require(actor, "evaluate")
+    if candidate.pk == baseline.pk:
+        raise Refused("This would compare a release with itself.")
+    with transaction.atomic():
+        runs = {
+            name: start_evaluation(release=release, evaluation_set=evaluation_set, actor=actor).pk
+            for name, release in (("candidate", candidate), ("baseline", baseline), ("lead", lead))
+            if release is not None
+        }
+        return jobs.enqueue(
+            kind="compare",
+            actor=actor,
+            subject=f"release:{candidate.pk}",
+            payload={"runs": runs, "seed": seed},
+            queue="training",
+            unique_key=f"compare:{runs['candidate']}:{runs['baseline']}:{seed}",
+        )
+
+
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """The job: compares once the evaluations are done."""
+    context.phase("waiting for the evaluations")
+    runs = {
+        name: EvaluationRun.objects.select_related("release", "evaluation_set").get(pk=pk)
+        for name, pk in context.payload["runs"].items()
+    }
+    for run in runs.values():
+        if run.state in (EvaluationRun.State.QUEUED, EvaluationRun.State.RUNNING):
+            raise NotYet(f"Evaluation {run.pk} is {run.state}.")
+    context.phase("comparing")
+    comparison = compare_releases(
+        candidate=runs["candidate"],
+        baseline=runs["baseline"],
+        lead=runs.get("lead"),
+        actor=context.job.requested_by,
+        seed=context.payload["seed"],
+    )
+    return {"comparison": comparison.pk, "verdict": comparison.verdict}
+
+
 def _check(runs: Sequence[EvaluationRun]) -> None:
     for run in runs:
         if run.state != EvaluationRun.State.SUCCEEDED:
-            raise Refused(f"Evaluation {run.pk} of release {run.release_id} is {run.state}; compare when it succeeded.")
+            raise Refused(
+                f"Evaluation {run.pk} of release {run.release_id} is {run.state}; compare when it succeeded."
+            )
     if len({run.evaluation_set_id for run in runs}) > 1:
-        raise Refused("These evaluations were made on different test sets; only the same documents can be compared.")
+        raise Refused(
+            "These evaluations were made on different test sets; only the same documents can be compared."
+        )
     if len({run.signature for run in runs}) > 1:
-        raise Refused("These evaluations were scored with different metric signatures. Evaluate the older one again.")
+        raise Refused(
+            "These evaluations were scored with different metric signatures. Evaluate the older one again."
+        )
     if runs[0].release_id == runs[1].release_id:
         raise Refused("This would compare a release with itself.")
 
@@ -137,7 +205,9 @@ def verdict_in_words(results: Sequence[MetricComparison], verdict: str) -> str:
     primary = next(result for result in whole if result.metric == PRIMARY)
     words = [sentence(primary)]
     worse = [METRICS[r.metric].label for r in whole if r.verdict is Verdict.WORSE and r.metric != PRIMARY]
-    words.append(f"Worse: {', '.join(worse)}." if worse else "No other judged measure got worse beyond chance.")
+    words.append(
+        f"Worse: {', '.join(worse)}." if worse else "No other judged measure got worse beyond chance."
+    )
     thin = [r.slice for r in results if r.metric == PRIMARY and r.slice != "all" and r.low is None]
     if thin:
         words.append(f"Too small to judge: {', '.join(thin)}.")
@@ -171,5 +241,3 @@ def _digest(columns: Sequence[_Scores], seed: int, resamples: int) -> str:
             values = [row["example__document_hash"], row["output"], *(row[name] for name in COMPARED)]
             digest.update(json.dumps(values, ensure_ascii=False).encode())
     return digest.hexdigest()
-
-

@@ -52,6 +52,14 @@ class JobCancelled(Exception):
     """Raised inside a handler that was asked to stop."""
 
 
+class NotYet(Exception):
+    """Raised inside a handler whose turn has not come: the job is queued again, this attempt does not count."""
+
+    def __init__(self, message: str, seconds: int = 15) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class LeaseLost(Exception):
     """Another process took the job over; whatever this one still does must not be written."""
 
@@ -114,7 +122,12 @@ def request_cancel(*, job: Job, actor: Any | None) -> None:
         if not locked.is_active:
             raise Refused(f"Job {job.pk} is already {locked.state}.")
         if locked.state == Job.State.QUEUED:
-            _end(locked, state=Job.State.CANCELLED, reason="Cancelled before it began.", expected=Job.State.QUEUED)
+            _end(
+                locked,
+                state=Job.State.CANCELLED,
+                reason="Cancelled before it began.",
+                expected=Job.State.QUEUED,
+            )
         else:
             Job.objects.filter(pk=job.pk, cancel_requested_at=None).update(cancel_requested_at=timezone.now())
         audit.record(actor=actor, action="job.cancel", subject=f"job:{job.pk}", from_state=locked.state)
@@ -191,7 +204,9 @@ def supervise(job_id: int, watch: Callable[[Job], None] | None = None) -> str:
                 _kill(child)
                 return "lease lost"
         if now > deadline and not ended_by_us:
-            ended_by_us = f"It ran longer than its limit of {job.deadline_seconds // 60} minutes and was ended."
+            ended_by_us = (
+                f"It ran longer than its limit of {job.deadline_seconds // 60} minutes and was ended."
+            )
             _kill(child)
         if cancel_seen is None and _cancel_wanted(job):
             cancel_seen = now
@@ -296,7 +311,12 @@ def _again_or_bury(row: Job, what: str) -> None:
 
 
 def _end(
-    row: Job, *, state: str, reason: str = "", result: dict[str, Any] | None = None, expected: str = Job.State.RUNNING
+    row: Job,
+    *,
+    state: str,
+    reason: str = "",
+    result: dict[str, Any] | None = None,
+    expected: str = Job.State.RUNNING,
 ) -> bool:
     """Set the outcome once, and bring the subject in step in the same transaction."""
     with transaction.atomic():
@@ -336,9 +356,14 @@ def _redeliver_lost(now: datetime) -> int:
     count = 0
     for queue in {"default", *settings.GALLEY_QUEUES}:
         waiting = Job.objects.filter(
-            queue=queue, state=Job.State.QUEUED, not_before__lte=now, enqueued_at__lt=now - timedelta(seconds=60)
+            queue=queue,
+            state=Job.State.QUEUED,
+            not_before__lte=now,
+            enqueued_at__lt=now - timedelta(seconds=60),
         )
-        busy = Job.objects.filter(queue=queue, state=Job.State.RUNNING).count() >= settings.GALLEY_QUEUES[queue]
+        busy = (
+            Job.objects.filter(queue=queue, state=Job.State.RUNNING).count() >= settings.GALLEY_QUEUES[queue]
+        )
         if busy or OrmQ.objects.filter(key=queue, lock__lte=now).exists():
             continue
         for job in waiting.order_by("pk")[:100]:
@@ -348,6 +373,19 @@ def _redeliver_lost(now: datetime) -> int:
 
 
 # ---------------------------------------------------------------- the child's side
+
+
+def _put_back(job: Job, wait: NotYet) -> None:
+    """Queue the job again for later; `reap` hands it to the queue when it is due."""
+    Job.objects.filter(pk=job.pk, state=Job.State.RUNNING, lease_token=job.lease_token).update(
+        state=Job.State.QUEUED,
+        lease_token=None,
+        lease_until=None,
+        attempts=job.attempts - 1,
+        not_before=timezone.now() + timedelta(seconds=wait.seconds),
+        phase="waiting",
+        reason=str(wait),
+    )
 
 
 @dataclass
@@ -404,6 +442,9 @@ def run(job_id: int, token: str) -> int:
         return 1
     except JobCancelled:
         _end(job, state=Job.State.CANCELLED, reason="Cancelled.")
+        return 0
+    except NotYet as wait:
+        _put_back(job, wait)
         return 0
     except GalleyError as error:
         traceback.print_exc()

@@ -27,10 +27,18 @@ def canonical_digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def release_digest(model_version: ModelVersion, prompt_version: PromptVersion, decoding: Mapping[str, Any]) -> str:
+def release_digest(
+    model_version: ModelVersion, prompt_version: PromptVersion, decoding: Mapping[str, Any]
+) -> str:
     """Identifies what would be served: weights, engine and precision, prompt, decoding."""
     return canonical_digest(
-        [model_version.digest, model_version.engine, model_version.precision, prompt_version.digest, dict(decoding)]
+        [
+            model_version.digest,
+            model_version.engine,
+            model_version.precision,
+            prompt_version.digest,
+            dict(decoding),
+        ]
     )
 
 
@@ -74,15 +82,44 @@ def compose_release(
                 state__in=("draft", "awaiting approval", "approved", "warming", "live"),
             )  # fmt: skip
         audit.record(
-            actor=actor, action="release.compose", subject=release, to_state=release.state, data={"digest": digest}
+            actor=actor,
+            action="release.compose",
+            subject=release,
+            to_state=release.state,
+            data={"digest": digest},
         )
     return release
+
+
+def lead_release() -> Release:
+    """The lead-3 baseline as a release: evaluated like any other; it is a yardstick, not a candidate."""
+    return compose_release(
+        model_version=ModelVersion.objects.get(family="lead"),
+        prompt_version=PromptVersion.objects.get(prompt__name="summarize", number=1),
+        decoding={},
+        origin="baseline",
+        actor=None,
+        note="The article's first three sentences.",
+    )
 
 
 def evidence(release: Release, comparison: Comparison) -> dict[str, Any]:
     """Everything a decision is based on; its digest is what an approval is bound to."""
     results = ComparisonResult.objects.filter(comparison=comparison).order_by("against", "metric", "slice")
-    fields = ("against", "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "verdict")
+    fields = (
+        "against",
+        "metric",
+        "slice",
+        "n",
+        "before",
+        "after",
+        "delta",
+        "low",
+        "high",
+        "p",
+        "mde",
+        "verdict",
+    )
     run = release.model_version.training_run
     return {
         "release": release.digest,
@@ -112,7 +149,9 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
     """
     require(actor, "submit_release")
     if comparison.candidate.release_id != release.pk:
-        raise Refused(f"Comparison {comparison.pk} is about release {comparison.candidate.release_id}, not this one.")
+        raise Refused(
+            f"Comparison {comparison.pk} is about release {comparison.candidate.release_id}, not this one."
+        )
     live = Route.objects.get(environment=release.environment).release_id
     if live is not None and comparison.baseline.release_id != live:
         raise Refused(

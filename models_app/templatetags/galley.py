@@ -119,3 +119,20 @@ def query(context: dict[str, Any], **changes: Any) -> str:
         else:
             values[name] = str(value)
     return "?" + values.urlencode()
+
+
+@register.filter
+def pairs(text: str) -> list[tuple[str, str]]:
+    """'key:label,key:label' as pairs, for small fixed choices in templates."""
+    return [(key, label) for key, _, label in (part.partition(":") for part in text.split(","))]
+
+
+@register.filter
+def times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+@register.filter
+def score_points(score: Any, metric: str) -> str:
+    """A ROUGE score of an example as points with one decimal."""
+    return number(getattr(score, metric) * 100, 1)

@@ -18,7 +18,9 @@ from models_app.web.pages import capability, page_or_fragment, paginate
 @require_safe
 @capability("view_models")
 def models(request: HttpRequest) -> HttpResponse:
-    rows = ModelVersion.objects.select_related("parent", "training_run", "created_by").annotate(n=Count("releases"))
+    rows = ModelVersion.objects.select_related("parent", "training_run", "created_by").annotate(
+        n=Count("releases")
+    )
     registering = Job.objects.filter(kind__in=("register_model", "prepare_workspace"), state__in=Job.ACTIVE)
     return page_or_fragment(
         request,
@@ -39,7 +41,9 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
     while ancestor is not None:
         lineage.append(ancestor)
         ancestor = ancestor.parent
-    releases = Release.objects.filter(model_version=version).select_related("prompt_version__prompt").order_by("-pk")
+    releases = (
+        Release.objects.filter(model_version=version).select_related("prompt_version__prompt").order_by("-pk")
+    )
     context = {
         "model": version,
         "lineage": lineage,
@@ -56,12 +60,16 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
 def register(request: HttpRequest) -> HttpResponse:
     try:
         job = start_registering(
-            reference=request.POST.get("reference", ""), name=request.POST.get("name", "")[:120], actor=request.user
+            reference=request.POST.get("reference", ""),
+            name=request.POST.get("name", "")[:120],
+            actor=request.user,
         )
     except InvalidInput as error:
         messages.error(request, " ".join(error.fields.values()) or error.message)
         return redirect("models")
-    messages.success(request, f"Registering has begun (job {job.pk}); the model shows here once it is checked.")
+    messages.success(
+        request, f"Registering has begun (job {job.pk}); the model shows here once it is checked."
+    )
     return redirect("models")
 
 

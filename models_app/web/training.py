@@ -32,7 +32,9 @@ class RunForm(forms.Form):
     """What is trained on what; the recipe starts from a preset and can be changed field by field."""
 
     snapshot = forms.ModelChoiceField(DatasetSnapshot.objects.all(), empty_label=None)
-    base = forms.ChoiceField(label="Base model", help_text="A registered model, or one that is fetched first.")
+    base = forms.ChoiceField(
+        label="Base model", help_text="A registered model, or one that is fetched first."
+    )
     other_base = forms.CharField(
         label="Another base",
         required=False,
@@ -51,7 +53,9 @@ class RunForm(forms.Form):
     schedule = forms.ChoiceField(choices=[(name, name) for name in ("linear", "cosine", "constant")])
     warmup_fraction = forms.FloatField(min_value=0, max_value=0.9)
     epochs = forms.FloatField(min_value=0.01, max_value=1000)
-    batch_tokens = forms.IntegerField(min_value=16, help_text="Padded tokens in a batch; articles of like length share one.")
+    batch_tokens = forms.IntegerField(
+        min_value=16, help_text="Padded tokens in a batch; articles of like length share one."
+    )
     gradient_accumulation = forms.IntegerField(min_value=1, max_value=1024)
     max_source_tokens = forms.IntegerField(min_value=8, max_value=32768)
     max_target_tokens = forms.IntegerField(min_value=4, max_value=2048)
@@ -62,7 +66,9 @@ class RunForm(forms.Form):
     patience = forms.IntegerField(
         min_value=1, max_value=1000, required=False, help_text="Stop after so many validations without gain."
     )
-    train_last_layers = forms.IntegerField(min_value=1, max_value=1000, required=False, help_text="Empty: all layers.")
+    train_last_layers = forms.IntegerField(
+        min_value=1, max_value=1000, required=False, help_text="Empty: all layers."
+    )
     lora_rank = forms.IntegerField(min_value=1, max_value=1024)
     lora_alpha = forms.IntegerField(min_value=1, max_value=4096)
     lora_dropout = forms.FloatField(min_value=0, max_value=0.9)
@@ -75,7 +81,7 @@ class RunForm(forms.Form):
             for version in ModelVersion.objects.exclude(artefact="")
         ]
         base = self.fields["base"]
-        assert isinstance(base, forms.ChoiceField)  # noqa: S101 (declared above)
+        assert isinstance(base, forms.ChoiceField)
         base.choices = [*registered, ("starter", "starter (SmolLM2-135M-Instruct, works offline)")]
 
     def recipe(self) -> Recipe:
@@ -112,7 +118,10 @@ def runs(request: HttpRequest) -> HttpResponse:
     page = paginate(request, rows, 30)
     active = any(run.is_active for run in page)
     return page_or_fragment(
-        request, "models_app/training.html", "models_app/_training_list.html", {"page": page, "active": active}
+        request,
+        "models_app/training.html",
+        "models_app/_training_list.html",
+        {"page": page, "active": active},
     )
 
 
@@ -168,7 +177,9 @@ def loss_chart(run: TrainingRun) -> str:
     return charts.line_chart(
         [
             charts.Series("training", [(m.step, m.loss) for m in metrics if m.loss is not None]),
-            charts.Series("validation", [(m.step, m.validation_loss) for m in metrics if m.validation_loss is not None]),
+            charts.Series(
+                "validation", [(m.step, m.validation_loss) for m in metrics if m.validation_loss is not None]
+            ),
         ],
         title=f"Loss of training {run.pk}",
         x_name="step",
@@ -180,7 +191,9 @@ def loss_chart(run: TrainingRun) -> str:
 @capability("view_models")
 def run_page(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(
-        TrainingRun.objects.select_related("snapshot", "prompt_version__prompt", "base_model", "job", "requested_by"),
+        TrainingRun.objects.select_related(
+            "snapshot", "prompt_version__prompt", "base_model", "job", "requested_by"
+        ),
         pk=pk,
     )
     last = TrainingMetric.objects.filter(run=run).order_by("-step").first()
@@ -200,7 +213,9 @@ def run_page(request: HttpRequest, pk: int) -> HttpResponse:
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(TrainingRun, pk=pk)
     cancel_training(run=run, actor=request.user)
-    messages.info(request, f"Training {pk} is {run.state}." if not run.is_active else f"Training {pk} will stop.")
+    messages.info(
+        request, f"Training {pk} is {run.state}." if not run.is_active else f"Training {pk} will stop."
+    )
     return redirect("training_run", pk)
 
 
