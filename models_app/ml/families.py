@@ -14,6 +14,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,11 +112,25 @@ _TOKENIZER_FILES = (
 )
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle")
 _OTHER_WEIGHTS = ("*.gguf", "*.h5", "*.msgpack", "*.onnx", "*.npz")
-#: What is fetched from a hub, beside the weights.
-_HUB_FILES = re.compile(
-    r"config\.json|generation_config\.json|tokenizer.*\.json|special_tokens_map\.json|added_tokens\.json|vocab\.(json|txt)"
-    r"|merges\.txt|spiece\.model|tokenizer\.model|prophetnet\.tokenizer|chat_template\.(jinja|json)|model\.safetensors\.index\.json"
-    r"|model(-\d+-of-\d+)?\.safetensors"
+#: What is fetched from a hub: weights as safetensors, configuration and tokenizer, from the top of the repository.
+_HUB_FILES = (
+    "model.safetensors",
+    "model-*-of-*.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "spiece.model",
+    "tokenizer.model",
+    "sentencepiece.bpe.model",
+    "prophetnet.tokenizer",
 )
 _HUB_NAME = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?)(@(?P<revision>[\w./-]+))?")
 _LARGEST_JSON = 64 * 2**20
@@ -281,7 +296,7 @@ def resolve_base(reference: str, cache_dir: Path, offline: bool | None = None) -
     if reference == STARTER:
         return prepare_starter(Path(cache_dir))
     directory = Path(reference).expanduser()
-    if directory.is_dir():
+    if reference and directory.is_dir():
         check_model_directory(directory)
         return directory.resolve()
     match = _HUB_NAME.fullmatch(reference)
@@ -300,18 +315,17 @@ def resolve_base(reference: str, cache_dir: Path, offline: bool | None = None) -
 def _fetch(repo: str, revision: str | None, cache: Path, offline: bool) -> Path:
     from huggingface_hub import errors, snapshot_download
 
-    files = None if offline else _files_on_hub(repo, revision, cache)
+    reached = not offline and _check_on_hub(repo, revision, cache)
     try:
-        if files is None:
-            return Path(snapshot_download(repo, revision=revision, cache_dir=cache, local_files_only=True))
         return Path(
             snapshot_download(
                 repo,
                 revision=revision,
                 cache_dir=cache,
-                allow_patterns=files,
+                allow_patterns=list(_HUB_FILES),
                 endpoint=_hub(),
                 token=_hub_token(),
+                local_files_only=not reached,
             )
         )
     except errors.LocalEntryNotFoundError:
@@ -339,8 +353,8 @@ def _hub_token() -> str | Literal[False]:
     return os.environ.get("HF_TOKEN") or False
 
 
-def _files_on_hub(repo: str, revision: str | None, cache: Path) -> list[str] | None:
-    """Names to fetch; None where the hub cannot be reached."""
+def _check_on_hub(repo: str, revision: str | None, cache: Path) -> bool:
+    """Refuses what cannot be used before anything is fetched; False where the hub cannot be reached."""
     from huggingface_hub import HfApi, errors
 
     try:
@@ -348,16 +362,16 @@ def _files_on_hub(repo: str, revision: str | None, cache: Path) -> list[str] | N
         info = api.model_info(repo, revision=revision, files_metadata=True, timeout=10)
     except errors.HfHubHTTPError as error:
         if error.response.status_code >= 500:
-            return None
+            return False
         raise _hub_refusal(repo, revision, error) from error
     except (errors.HTTPError, OSError):  # type: ignore[attr-defined]
-        return None
+        return False
     sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
-    if not any(name.endswith(".safetensors") and "/" not in name for name in sizes):
+    wanted = [name for name in sizes if any(fnmatch(name, pattern) for pattern in _HUB_FILES)]
+    if not any(name.endswith(".safetensors") for name in wanted):
         raise _no_safetensors(repo, sizes)
-    wanted = [name for name in sizes if _HUB_FILES.fullmatch(name)]
     _check_room(cache, repo, sum(sizes[name] for name in wanted))
-    return wanted
+    return True
 
 
 def _hub_refusal(repo: str, revision: str | None, error: Exception) -> ModelUnavailable:
