@@ -65,6 +65,8 @@ def generate(
     if spec is not None:
         body["prompt"] = spec.to_dict()
     target = router.current()
+    if target.slot_state != Slot.State.READY:
+        target = router.reread()
     for attempt in range(1, TRIES + 1):
         try:
             answered = _ask(_address(target), body, deadline)
