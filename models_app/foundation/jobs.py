@@ -258,14 +258,14 @@ def _start_child(job: Job) -> subprocess.Popen[bytes]:
         "TOKENIZERS_PARALLELISM": "false",
     }
     with path.open("ab") as log_file:
-        return subprocess.Popen(  # noqa: S603 (our own interpreter and script)
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log_file,
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 (queue workers have one thread)
+            preexec_fn=die_with_parent,
         )
 
 

@@ -13,7 +13,6 @@ urlpatterns = [
     path("comparisons/", include("models_app.web.comparisons")),
     path("releases/", include("models_app.web.releases")),
     path("deployments/", include("models_app.web.deployments")),
-    path("monitoring/", include("models_app.web.monitoring")),
     path("jobs/", include("models_app.web.jobs")),
     path("audit/", include("models_app.web.audit")),
     path("tokens/", include("models_app.web.tokens")),

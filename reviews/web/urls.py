@@ -11,4 +11,5 @@ urlpatterns = [
     path("prompts/", include("reviews.web.prompts")),
     path("documents/", include("reviews.web.documents")),
     path("feedback/", include("reviews.web.feedback")),
+    path("monitoring/", include("reviews.web.monitoring")),
 ]

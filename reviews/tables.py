@@ -1,0 +1,285 @@
+"""The five tables of the method's paper, from this installation's own rows, each figure with its window and n.
+
+1. ROUGE of the model before and after fine-tuning; 2. service: latency, throughput, availability; 3. use: requests,
+users, sessions, lengths, domains, quality; 4. voices: stars, sentiment, classes of comments, what is wanted;
+5. before and after each release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db.models import Avg, Count, Q, StdDev
+
+from models_app.evaluation.metrics import METRICS
+from models_app.models import Comparison, ComparisonResult
+from models_app.monitoring.traffic import (
+    ClientVoice,
+    MeanAndDeviation,
+    ReleasePeriod,
+    Traffic,
+    Window,
+    release_periods,
+    traffic,
+    voice,
+)
+from reviews.models import Review, ReviewRating
+
+BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
+ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table ready to be shown: `note` says window and n; a cell is text."""
+
+    number: int
+    title: str
+    note: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "title": self.title,
+            "note": self.note,
+            "columns": list(self.columns),
+            "rows": [list(row) for row in self.rows],
+        }
+
+
+@dataclass(frozen=True)
+class ReviewerVoice:
+    """What reviewers said in a window."""
+
+    n: int
+    stars: MeanAndDeviation
+    verdicts: Mapping[str, int]
+    ratings: Mapping[str, MeanAndDeviation]
+    sentiments: Mapping[str, int]
+    categories: Mapping[str, int]
+    wants_retrain: int
+    wants_refine: int
+    edited: int = field(default=0)
+
+
+def reviewer_voice(window: Window, release: Any | None = None) -> ReviewerVoice:
+    """Four queries. Of one release's summaries where given."""
+    rows = Review.objects.filter(
+        state="submitted", submitted_at__gte=window.start, submitted_at__lt=window.end
+    )
+    if release is not None:
+        rows = rows.filter(summary__release=release)
+    found = rows.aggregate(
+        n=Count("pk"),
+        mean=Avg("stars"),
+        sd=StdDev("stars", sample=True),
+        good=Count("pk", filter=Q(verdict="good")),
+        fair=Count("pk", filter=Q(verdict="fair")),
+        poor=Count("pk", filter=Q(verdict="poor")),
+        retrain=Count("pk", filter=Q(wants_retrain=True)),
+        refine=Count("pk", filter=Q(wants_refine=True)),
+    )
+    ratings = (
+        ReviewRating.objects.filter(review__in=rows)
+        .values("criterion__name", "criterion__position")
+        .annotate(n=Count("pk"), mean=Avg("value"), sd=StdDev("value", sample=True))
+        .order_by("criterion__position")
+    )
+    return ReviewerVoice(
+        n=found["n"],
+        stars=MeanAndDeviation(found["n"], found["mean"], found["sd"] if found["n"] > 1 else None),
+        verdicts={name: found[name] for name in ("good", "fair", "poor")},
+        ratings={
+            row["criterion__name"]: MeanAndDeviation(row["n"], row["mean"], row["sd"]) for row in ratings
+        },
+        sentiments=_counted(rows, "sentiment"),
+        categories=_counted(rows, "category"),
+        wants_retrain=found["retrain"],
+        wants_refine=found["refine"],
+    )
+
+
+def _counted(rows: Any, name: str) -> dict[str, int]:
+    return {key: n for key, n in rows.values_list(name).annotate(n=Count("pk")).order_by("-n", name) if key}
+
+
+# ---------------------------------------------------------------- words and figures
+
+
+def _figure(value: float | None, places: int = 1) -> str:
+    return "–" if value is None else f"{value:,.{places}f}".replace("-", "−")
+
+
+def _spread(value: MeanAndDeviation, places: int = 1) -> str:
+    if value.mean is None:
+        return "–"
+    deviation = f" ± {value.deviation:.{places}f}" if value.deviation is not None else ""
+    return f"{value.mean:,.{places}f}{deviation} (n = {value.n:,})"
+
+
+def _share(n: int, total: int) -> str:
+    return f"{n:,} ({n / total:.0%})".replace("%", " %") if total else "0"
+
+
+def _window(window: Window) -> str:
+    return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+
+
+# ---------------------------------------------------------------- the tables
+
+
+def tables(window: Window) -> list[Table]:
+    """All five, for the window; the first is about the newest comparison that was submitted or made."""
+    service, voices, reviewers = traffic(window), voice(window), reviewer_voice(window)
+    return [
+        rouge_table(newest_comparison(window.end)),
+        service_table(window, service),
+        use_table(window, service, reviewers),
+        voices_table(window, voices, reviewers),
+        releases_table(window.end),
+    ]
+
+
+def newest_comparison(before: datetime) -> Comparison | None:
+    rows = Comparison.objects.filter(created_at__lt=before).select_related(
+        "candidate__release", "baseline__release"
+    )
+    return rows.filter(releases__isnull=False).order_by("-pk").first() or rows.order_by("-pk").first()
+
+
+def rouge_table(comparison: Comparison | None) -> Table:
+    columns = ("Metric", "Before", "After", "Improvement", "95 % interval of the difference", "n", "Verdict")
+    title = "ROUGE before and after"
+    if comparison is None:
+        return Table(1, title, "No comparison has been made yet.", columns, [])
+    results = {
+        row.metric: row
+        for row in ComparisonResult.objects.filter(comparison=comparison, against="baseline", slice="all")
+    }
+    rows = [rouge_row(METRICS[name].label, results[name]) for name in ROUGE if name in results]
+    note = (
+        f"Comparison {comparison.pk}: release {comparison.candidate.release_id} against release "
+        f"{comparison.baseline.release_id}, {comparison.n} test documents, {comparison.resamples:,} paired resamples, "
+        f"seed {comparison.seed}."
+    )
+    return Table(1, title, note, columns, rows)
+
+
+def rouge_row(label: str, result: ComparisonResult) -> tuple[str, ...]:
+    """Improvement is in percent of before, as the paper gives it; the interval is of the difference in points."""
+    improvement = f"{result.delta / result.before:+.1%}".replace("%", " %") if result.before else "–"
+    interval = "–" if result.low is None else f"{_figure(result.low, 2)} … {_figure(result.high, 2)}"
+    return (
+        label,
+        _figure(result.before, 2),
+        _figure(result.after, 2),
+        improvement.replace("-", "−"),
+        interval,
+        f"{result.n:,}",
+        result.verdict,
+    )
+
+
+def service_table(window: Window, found: Traffic) -> Table:
+    rows = [
+        ("Requests", f"{found.requests:,}"),
+        ("Throughput", f"{_figure(found.per_minute, 2)} a minute; busiest minute {found.busiest_minute:,}"),
+        ("Latency, median", f"{_figure(found.latency_p50, 0)} ms (n = {found.answered:,})"),
+        ("Latency, 95th percentile", f"{_figure(found.latency_p95, 0)} ms"),
+        ("Latency, mean", f"{_figure(found.latency_mean, 0)} ms"),
+        (
+            "Availability",
+            "–"
+            if found.availability is None
+            else f"{found.availability:.2%} (n = {found.requests:,})".replace("%", " %"),
+        ),
+        *((f"Outcome: {name}", f"{n:,}") for name, n in found.outcomes.items() if name != "ok"),
+    ]
+    return Table(2, "Service", _window(window), ("Measure", "Value"), rows)
+
+
+def use_table(window: Window, found: Traffic, reviewers: ReviewerVoice) -> Table:
+    rows = [
+        ("Requests", f"{found.requests:,}"),
+        ("Users", f"{found.users:,}"),
+        ("Sessions", f"{found.sessions:,}"),
+        ("Input length in words, mean ± sd", _spread(found.input_words)),
+        ("Summary length in words, mean ± sd", _spread(found.summary_words)),
+        *((f"Domain: {name}", _share(n, found.requests)) for name, n in found.domains.items()),
+        *((f"Reviewed as {name}", _share(n, reviewers.n)) for name, n in reviewers.verdicts.items()),
+    ]
+    return Table(3, "Use", _window(window), ("Measure", "Value"), rows)
+
+
+def voices_table(window: Window, clients: ClientVoice, reviewers: ReviewerVoice) -> Table:
+    rows: list[tuple[str, str, str]] = [
+        ("Ratings or reviews", f"{clients.n:,}", f"{reviewers.n:,}"),
+        ("Stars, mean ± sd", _spread(clients.stars, 2), _spread(reviewers.stars, 2)),
+    ]
+    for name, value in reviewers.ratings.items():
+        rows.append((f"{name}, mean ± sd", "–", _spread(value, 2)))
+    for label, left, right in (
+        ("Sentiment", clients.sentiments, reviewers.sentiments),
+        ("Comment", clients.categories, reviewers.categories),
+    ):
+        for name in sorted({*left, *right}, key=lambda key: -(left.get(key, 0) + right.get(key, 0))):
+            rows.append((f"{label}: {name}", f"{left.get(name, 0):,}", f"{right.get(name, 0):,}"))
+    rows += [
+        (
+            "Want retraining",
+            _share(clients.wants_retrain, clients.n),
+            _share(reviewers.wants_retrain, reviewers.n),
+        ),
+        (
+            "Want a better prompt",
+            _share(clients.wants_refine, clients.n),
+            _share(reviewers.wants_refine, reviewers.n),
+        ),
+    ]
+    return Table(4, "Voices", _window(window), ("Measure", "Clients", "Reviewers"), rows)
+
+
+def releases_table(now: datetime) -> Table:
+    columns = (
+        "Release", "Live", "Requests", "Availability", "Latency p50 / p95", "Stars of clients", "Reviewed good",
+        "Stars of reviewers", "Want retraining", "Want a better prompt",
+    )  # fmt: skip
+    rows = [_release_row(period, now) for period in reversed(release_periods(now=now))]
+    note = "Each release while it was live, the oldest first; reviews are of its own summaries, whenever written."
+    return Table(
+        5, "Before and after each release", note if rows else "Nothing has been live yet.", columns, rows
+    )
+
+
+def _release_row(period: ReleasePeriod, now: datetime) -> tuple[str, ...]:
+    reviewers = reviewer_voice(Window(BEGINNING, now), period.release)
+    seen, voices = period.traffic, period.voice
+    until = f"{period.live_to:%Y-%m-%d %H:%M}" if period.live_to else "now"
+    return (
+        f"release {period.release.pk}: {period.release.model_version.name}",
+        f"{period.live_from:%Y-%m-%d %H:%M} – {until}",
+        f"{seen.requests:,}",
+        "–" if seen.availability is None else f"{seen.availability:.2%}".replace("%", " %"),
+        f"{_figure(seen.latency_p50, 0)} / {_figure(seen.latency_p95, 0)} ms",
+        _spread(voices.stars, 2),
+        _share(reviewers.verdicts["good"], reviewers.n) if reviewers.n else "–",
+        _spread(reviewers.stars, 2),
+        f"{voices.wants_retrain + reviewers.wants_retrain:,}",
+        f"{voices.wants_refine + reviewers.wants_refine:,}",
+    )
+
+
+def as_markdown(found: Sequence[Table]) -> str:
+    parts = []
+    for table in found:
+        head = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns)
+        body = "\n".join(
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows
+        )
+        parts.append(f"### Table {table.number}. {table.title}\n\n{table.note}\n\n{head}\n{body}\n")
+    return "\n".join(parts)
