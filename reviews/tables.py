@@ -111,11 +111,11 @@ def _counted(rows: Any, name: str) -> dict[str, int]:
 # ---------------------------------------------------------------- words and figures
 
 
-def _figure(value: float | None, places: int = 1) -> str:
+def figure(value: float | None, places: int = 1) -> str:
     return "–" if value is None else f"{value:,.{places}f}".replace("-", "−")
 
 
-def _spread(value: MeanAndDeviation, places: int = 1) -> str:
+def spread(value: MeanAndDeviation, places: int = 1) -> str:
     if value.mean is None:
         return "–"
     deviation = f" ± {value.deviation:.{places}f}" if value.deviation is not None else ""
@@ -173,11 +173,11 @@ def rouge_table(comparison: Comparison | None) -> Table:
 def rouge_row(label: str, result: ComparisonResult) -> tuple[str, ...]:
     """Improvement is in percent of before, as the paper gives it; the interval is of the difference in points."""
     improvement = f"{result.delta / result.before:+.1%}".replace("%", " %") if result.before else "–"
-    interval = "–" if result.low is None else f"{_figure(result.low, 2)} … {_figure(result.high, 2)}"
+    interval = "–" if result.low is None else f"{figure(result.low, 2)} … {figure(result.high, 2)}"
     return (
         label,
-        _figure(result.before, 2),
-        _figure(result.after, 2),
+        figure(result.before, 2),
+        figure(result.after, 2),
         improvement.replace("-", "−"),
         interval,
         f"{result.n:,}",
@@ -188,10 +188,10 @@ def rouge_row(label: str, result: ComparisonResult) -> tuple[str, ...]:
 def service_table(window: Window, found: Traffic) -> Table:
     rows = [
         ("Requests", f"{found.requests:,}"),
-        ("Throughput", f"{_figure(found.per_minute, 2)} a minute; busiest minute {found.busiest_minute:,}"),
-        ("Latency, median", f"{_figure(found.latency_p50, 0)} ms (n = {found.answered:,})"),
-        ("Latency, 95th percentile", f"{_figure(found.latency_p95, 0)} ms"),
-        ("Latency, mean", f"{_figure(found.latency_mean, 0)} ms"),
+        ("Throughput", f"{figure(found.per_minute, 2)} a minute; busiest minute {found.busiest_minute:,}"),
+        ("Latency, median", f"{figure(found.latency_p50, 0)} ms (n = {found.answered:,})"),
+        ("Latency, 95th percentile", f"{figure(found.latency_p95, 0)} ms"),
+        ("Latency, mean", f"{figure(found.latency_mean, 0)} ms"),
         (
             "Availability",
             "–"
@@ -208,8 +208,8 @@ def use_table(window: Window, found: Traffic, reviewers: ReviewerVoice) -> Table
         ("Requests", f"{found.requests:,}"),
         ("Users", f"{found.users:,}"),
         ("Sessions", f"{found.sessions:,}"),
-        ("Input length in words, mean ± sd", _spread(found.input_words)),
-        ("Summary length in words, mean ± sd", _spread(found.summary_words)),
+        ("Input length in words, mean ± sd", spread(found.input_words)),
+        ("Summary length in words, mean ± sd", spread(found.summary_words)),
         *((f"Domain: {name}", _share(n, found.requests)) for name, n in found.domains.items()),
         *((f"Reviewed as {name}", _share(n, reviewers.n)) for name, n in reviewers.verdicts.items()),
     ]
@@ -219,10 +219,10 @@ def use_table(window: Window, found: Traffic, reviewers: ReviewerVoice) -> Table
 def voices_table(window: Window, clients: ClientVoice, reviewers: ReviewerVoice) -> Table:
     rows: list[tuple[str, str, str]] = [
         ("Ratings or reviews", f"{clients.n:,}", f"{reviewers.n:,}"),
-        ("Stars, mean ± sd", _spread(clients.stars, 2), _spread(reviewers.stars, 2)),
+        ("Stars, mean ± sd", spread(clients.stars, 2), spread(reviewers.stars, 2)),
     ]
     for name, value in reviewers.ratings.items():
-        rows.append((f"{name}, mean ± sd", "–", _spread(value, 2)))
+        rows.append((f"{name}, mean ± sd", "–", spread(value, 2)))
     for label, left, right in (
         ("Sentiment", clients.sentiments, reviewers.sentiments),
         ("Comment", clients.categories, reviewers.categories),
@@ -265,10 +265,10 @@ def _release_row(period: ReleasePeriod, now: datetime) -> tuple[str, ...]:
         f"{period.live_from:%Y-%m-%d %H:%M} – {until}",
         f"{seen.requests:,}",
         "–" if seen.availability is None else f"{seen.availability:.2%}".replace("%", " %"),
-        f"{_figure(seen.latency_p50, 0)} / {_figure(seen.latency_p95, 0)} ms",
-        _spread(voices.stars, 2),
+        f"{figure(seen.latency_p50, 0)} / {figure(seen.latency_p95, 0)} ms",
+        spread(voices.stars, 2),
         _share(reviewers.verdicts["good"], reviewers.n) if reviewers.n else "–",
-        _spread(reviewers.stars, 2),
+        spread(reviewers.stars, 2),
         f"{voices.wants_retrain + reviewers.wants_retrain:,}",
         f"{voices.wants_refine + reviewers.wants_refine:,}",
     )
