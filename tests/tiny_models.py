@@ -80,20 +80,22 @@ def make_tiny_t5(path: Path, seed: int = 0, *, tied: bool = True) -> Path:
 
     tokenizer = make_tokenizer(path, specials=_T5_SPECIALS, suffix="</s>")
     _seed(seed)
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=64,
-        d_kv=16,
-        d_ff=128,
-        num_layers=2,
-        num_heads=4,
-        dropout_rate=0.0,
-        feed_forward_proj="relu" if tied else "gated-gelu",
-        tie_word_embeddings=tied,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
-    )
+    shape: dict[str, Any] = {
+        "d_model": 64,
+        "d_kv": 16,
+        "d_ff": 128,
+        "num_layers": 2,
+        "num_heads": 4,
+        "dropout_rate": 0.0,
+        "feed_forward_proj": "relu" if tied else "gated-gelu",
+        "tie_word_embeddings": tied,
+    }
+    ids = {
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+    }
+    config = T5Config(vocab_size=len(tokenizer), **shape, **ids)
     return _save(T5ForConditionalGeneration(config), path)
 
 

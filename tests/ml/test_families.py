@@ -287,7 +287,7 @@ def test_missing_and_gated_models_are_told_apart(hub: type[_Hub], tmp_path: Path
 def test_a_model_larger_than_the_disk_is_not_begun(
     hub: type[_Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(families.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 5, 5))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(OutOfDisk, match="Free some space"):
         resolve_base("toy/model", tmp_path / "cache")
     assert hub.requested == []

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models_app.ml import storage, training
+from models_app.ml import training
 from models_app.ml.batching import IGNORED, Encoded, collate
 from models_app.ml.errors import (
     MLError,
@@ -470,7 +470,7 @@ def test_a_disk_with_too_little_room_is_refused_before_training(
     bases: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        storage.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 10**6, 10**6)
+        shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - 10**6, 10**6)
     )
     steps: list[int] = []
     with pytest.raises(OutOfDisk, match="GB left"):
