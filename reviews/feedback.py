@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from models_app.datasets.freezing import SnapshotRow, freeze
@@ -16,12 +16,14 @@ from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
+from models_app.foundation.texts import normalise
 from models_app.models import DatasetSnapshot, EvaluationSet
-from reviews.models import FeedbackExample, Review, SourceDocument, Split
+from reviews.models import FeedbackExample, Review, SourceDocument, Split, Summary
 
 TEST_SPLIT = (
     "Test document: it judges models, so nothing is learnt from it. The correction counts as evaluation data only."
 )
+CORRECTED_SINCE = "The reviewer corrected this review since; the newer text is decided on its own."
 LEAST_WORDS = 5
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+|(?<!\d)(?:\d[ -]?){13,16}(?!\d)")
 
@@ -69,20 +71,38 @@ def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackEx
 
 def propose_from_review(*, review: Review) -> list[FeedbackExample]:
     """A submitted review's examples: the corrected text, or the text as it was where it was found good; and the
-    correction as preferred to the draft. A new submit of the same review replaces what is not yet decided."""
+    correction as preferred to the draft. A corrected review replaces what is not yet decided, and takes back what was
+    approved with another text: it has to be decided anew."""
     document, draft = review.summary.document, review.summary.text.strip()
     target = review.edited_text.strip()
     edited = target != draft
     examples = []
     with transaction.atomic():
-        FeedbackExample.objects.filter(review=review, state="proposed").delete()
-        decided = set(FeedbackExample.objects.filter(review=review, state="approved").values_list("kind", flat=True))
+        mine = FeedbackExample.objects.filter(review=review)
+        mine.filter(Q(state="proposed") | Q(state="declined", decided_by=None)).delete()
+        for outdated in mine.filter(state="approved").exclude(target=target):
+            _decide(outdated, "declined", review.reviewer, CORRECTED_SINCE)
+        decided = set(mine.filter(target=target).values_list("kind", flat=True))
         common = {"review": review, "summary": review.summary, "origin": "review", "created_by": review.reviewer}
         if (edited or review.verdict == Review.Verdict.GOOD) and "demonstration" not in decided:
             examples.append(_propose(document, target, kind="demonstration", **common))
         if edited and "preference" not in decided:
             examples.append(_propose(document, target, kind="preference", rejected=draft, **common))
     return examples
+
+
+def propose_from_client(*, summary: Summary, corrected: str) -> FeedbackExample | None:
+    """A correction that came through the API, as a demonstration to be decided on. None where it was proposed before,
+    or changes nothing."""
+    target = normalise(corrected)
+    if not target or target == normalise(summary.text):
+        return None
+    with transaction.atomic():
+        # two deliveries of one feedback must not propose it twice
+        Summary.objects.select_for_update(no_key=True).get(pk=summary.pk)
+        if FeedbackExample.objects.filter(summary=summary, origin="client", target=target).exists():
+            return None
+        return _propose(summary.document, target, kind="demonstration", origin="client", summary=summary)
 
 
 def propose_from_references(*, documents: Iterable[SourceDocument], actor: Any | None) -> list[FeedbackExample]:
@@ -175,7 +195,7 @@ def approved_demonstrations(selection: Selection) -> QuerySet[FeedbackExample]:
 
 
 def freeze_snapshot(
-    *, name: str, selection: Selection = Selection(), note: str = "", actor: Any | None  # noqa: B008 (immutable)
+    *, name: str, selection: Selection = Selection(), note: str = "", actor: Any | None
 ) -> DatasetSnapshot:
     """Freeze the approved demonstrations that the selection names, with the drafts that lost against them."""
     require(actor, "freeze_snapshot")
