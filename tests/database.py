@@ -1,0 +1,138 @@
+"""The tests' databases on a server that several runs share: made from a template, cleaned up, kept apart."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+import psycopg
+from django.apps import apps
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg import sql
+
+# Any number that nothing else on this server locks.
+LOCK = 20_26
+KEPT_TEMPLATES = 4
+
+
+def template_name() -> str:
+    """Differs with every migration of any app, so that a template is never out of date."""
+    digest = hashlib.sha256(version("django").encode())
+    for app in sorted(apps.get_app_configs(), key=lambda app: app.name):
+        for path in sorted((Path(app.path) / "migrations").glob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted(Path(__file__).parent.parent.glob("*/**/seeds.py")):
+        digest.update(path.read_bytes())
+    return f"galley_template_{digest.hexdigest()[:16]}"
+
+
+def has_template(url: str, name: str) -> bool:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return _exists(connection, name)
+
+
+def keep_as_template(url: str, database: str, name: str) -> None:
+    """Copies a freshly migrated database, to which nobody may be connected, and drops the oldest copies."""
+    with _alone(url) as connection:
+        if not _exists(connection, name):
+            _copy(connection, database, name)
+        rows = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'galley_template_%%' ORDER BY oid DESC OFFSET %s",
+            (KEPT_TEMPLATES,),
+        ).fetchall()
+        for (old,) in rows:
+            _drop(connection, old)
+
+
+def drop_what_dead_runs_left(url: str, homes: Path) -> None:
+    with _alone(url) as connection:
+        rows = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname ~ '^test_galley_[0-9]+'"
+        ).fetchall()
+        for (name,) in rows:
+            if not psutil.pid_exists(_pid(name)):
+                _drop(connection, name)
+    for home in homes.glob("[0-9]*"):
+        if not psutil.pid_exists(_pid(home.name)):
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def end_sessions(url: str, database: str) -> None:
+    """Threads and processes of tests may have left some open; the database could not be dropped."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,)
+        )
+
+
+def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
+    """Lets tests with real transactions clean up after themselves.
+
+    Django truncates every table then, which the append-only tables refuse, and what the migrations put in would be gone
+    for the tests that follow.
+    """
+    kept: dict[str, list[str]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA first_rows")
+        # Not Django's list of its tables: it lacks those of a library's swapped models.
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = [table for (table,) in cursor.fetchall() if table != "django_migrations"]
+        for table in tables:
+            cursor.execute(f'SELECT EXISTS (SELECT FROM "{table}")')
+            if cursor.fetchone() != (True,):
+                continue
+            cursor.execute(f'CREATE TABLE first_rows."{table}" AS TABLE "{table}"')
+            cursor.execute(
+                "SELECT column_name FROM information_schema.columns "
+                "WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER'",
+                [table],
+            )
+            kept[table] = [f'"{column}"' for (column,) in cursor.fetchall()]
+        cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgtype & 32 <> 0")
+        refusing = [table for (table,) in cursor.fetchall()]
+
+    def flush(sql_list: Iterable[str]) -> None:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            for table in refusing:
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            cursor.execute("TRUNCATE " + ", ".join(f'"{table}"' for table in tables))
+            for table in refusing:
+                cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+            for table, columns in kept.items():
+                names = ", ".join(columns)
+                cursor.execute(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM first_rows."{table}"')
+
+    connection.ops.execute_sql_flush = flush  # type: ignore[method-assign]
+
+
+@contextlib.contextmanager
+def _alone(url: str) -> Iterator[psycopg.Connection]:
+    """No other run makes or drops databases meanwhile."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        yield connection
+
+
+def _exists(connection: psycopg.Connection, name: str) -> bool:
+    return connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+
+def _copy(connection: psycopg.Connection, source: str, name: str) -> None:
+    connection.execute(
+        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
+    )
+
+
+def _drop(connection: psycopg.Connection, name: str) -> None:
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _pid(name: str) -> int:
+    return int(re.findall(r"\d+", name)[0])
