@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
-from models_app.foundation.errors import GalleyError, Unavailable
+from models_app.foundation.errors import GalleyError, TooLarge, Unavailable
 
 
 def _flatten(detail: Any, prefix: str = "") -> dict[str, str]:
@@ -34,6 +35,8 @@ def body(code: str, message: str, fields: dict[str, str] | None = None) -> dict[
 
 def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler."""
+    if isinstance(exception, RequestDataTooBig):
+        exception = TooLarge(f"The request has more than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE >> 20} MB.")
     if isinstance(exception, GalleyError):
         refusal = Response(body(exception.code, exception.message, exception.fields), status=exception.status)
         if isinstance(exception, Unavailable):

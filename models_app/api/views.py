@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from io import BytesIO
-from typing import Any, BinaryIO
+from typing import Any
 
 import structlog
-from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse
 from rest_framework import serializers
 from rest_framework.exceptions import ParseError
@@ -16,7 +14,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from models_app.foundation.errors import TooLarge
 from models_app.monitoring import metrics
 
 
@@ -62,26 +59,18 @@ IN_PROGRESS = failure(
 )
 
 
-class LimitedJSONParser(JSONParser):
-    """JSON of at most DATA_UPLOAD_MAX_MEMORY_SIZE bytes; more is refused before it is read."""
+class ForgivingJSONParser(JSONParser):
+    """Nesting too deep for the parser is the client's mistake too."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        limit: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = self._read(stream, limit)
         try:
-            return super().parse(BytesIO(body), media_type, parser_context)
+            return super().parse(stream, media_type, parser_context)
         except RecursionError:
             raise ParseError("JSON parse error - nested too deeply") from None
 
-    def _read(self, stream: BinaryIO, limit: int) -> bytes:
-        body = stream.read(limit + 1)
-        if len(body) > limit:
-            raise TooLarge(f"The request has more than {limit >> 20} MB.")
-        return body
-
 
 class ApiView(APIView):
-    parser_classes = [LimitedJSONParser]
+    parser_classes = [ForgivingJSONParser]
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter()

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+
+from models_app.foundation.tokens import create_token
+from models_app.ml.engines import LeadEngine
+from models_app.models import ApiToken, Release, Slot
+from models_app.releases.deploying import go_live
+from models_app.serving.routing import router
+from models_app.serving.slot import Slot as ServedSlot
+from models_app.serving.slot import SlotSpec, _Server
+from tests import make
+
+
+class Api:
+    """A client program with a token."""
+
+    def __init__(self, user: Any, *scopes: str) -> None:
+        self.user = user
+        self.row, self.token = create_token(
+            user=user, name="a program", scopes=scopes or list(ApiToken.SCOPES)[:2], days=9, actor=None
+        )
+
+    def get(self, path: str) -> Any:
+        return Client().get(f"/api/v1/{path}", headers=self._headers())
+
+    def post(self, path: str, body: Any, **headers: str) -> Any:
+        return Client().post(
+            f"/api/v1/{path}", body, content_type="application/json", headers={**self._headers(), **headers}
+        )
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Token {self.token}"}
+
+
+@pytest.fixture
+def cast(db: None) -> Iterator[make.Cast]:
+    cache.clear()
+    yield make.cast()
+    cache.clear()
+
+
+@pytest.fixture
+def api(cast: make.Cast) -> Api:
+    return Api(cast.stranger, "summaries:write", "feedback:write")
+
+
+def serve(release: Release, address: Path, engine: Any = None) -> Callable[[], None]:
+    """A slot in this process; returns what stops it."""
+    spec = SlotSpec(
+        release=release.pk, engine="lead", artefact="", digest="", stamp="", address=str(address),
+        prompt={"kind": "prefix", "system": "", "template": "summarize: {text}"}, decoding=release.decoding,
+        threads=1, device="cpu", most_waiting=4, parent=os.getpid(),
+    )  # fmt: skip
+    server = _Server(ServedSlot(spec, engine or LeadEngine(3)))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    now = timezone.now()
+    Slot.objects.update_or_create(
+        release=release,
+        defaults={"state": "ready", "address": str(address), "heartbeat_at": now, "pid": os.getpid()},
+    )
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+
+    return stop
+
+
+@pytest.fixture
+def live(cast: make.Cast, tmp_path: Path) -> Iterator[Release]:
+    """A live release of leading sentences, with a slot that answers."""
+    release = make.release(state="warming")
+    stop = serve(release, tmp_path / "live.sock")
+    go_live(release=release)
+    router.reread()
+    yield release
+    stop()
+
+
+def error(answer: HttpResponse) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]  # type: ignore[attr-defined]
