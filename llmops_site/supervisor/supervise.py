@@ -19,7 +19,7 @@ from llmops_site.supervisor.output import Console, ProcessOutput, RotatedLog
 
 TICK_SECONDS = 0.1
 # With the database's own stop these stay below the 15 seconds that a stop may take.
-GRACE_SECONDS = 9.0
+GRACE_SECONDS = 7.0
 WEDGED_GRACE_SECONDS = 3.0
 WATCHDOG_SECONDS = 5.0
 DATABASE_SECONDS = 1.0
