@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,8 +12,9 @@ from django.utils import timezone
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, StaleState
 from models_app.foundation.roles import require
+from models_app.foundation.texts import one_line
 from models_app.models import PromptVersion
-from models_app.prompts.versions import check_template, create_version
+from models_app.prompts.versions import LONGEST_NOTE, check_template, create_version, plain
 from reviews.models import PromptSuggestion, Review, SourceDocument
 
 
@@ -27,53 +29,80 @@ def suggest_prompt(
     review: Review | None = None,
     actor: User,
 ) -> PromptSuggestion:
-    """Keep a changed prompt, with what the live model wrote with it. Refuses one that changes nothing."""
+    """Keep a changed prompt, with what the live model wrote with it. Refuses one that changes nothing; keeping the same
+    for the same article again gives the suggestion there is, with the newer output and note."""
     require(actor, "review")
+    template, system, note = plain(template), plain(system), one_line(note)
     check_template(kind=based_on.prompt.kind, system=system, template=template)
     if (template, system) == (based_on.template, based_on.system):
-        raise InvalidInput("Nothing was changed.", fields={"template": "Change the prompt before you suggest it."})
-    with transaction.atomic():
-        suggestion = PromptSuggestion.objects.create(
-            suggested_by=actor,
-            review=review,
-            document=document,
-            based_on=based_on,
-            template=template,
-            system=system,
-            output=output,
-            note=note[:300],
+        raise InvalidInput(
+            "Nothing was changed.", fields={"template": "Change the prompt before you suggest it."}
         )
+    if len(note) > LONGEST_NOTE:
+        raise InvalidInput(
+            "The note is too long.", fields={"note": f"Write at most {LONGEST_NOTE} characters."}
+        )
+    same = {"suggested_by": actor, "document": document, "based_on": based_on, "template": template, "system": system}
+    with transaction.atomic():
+        SourceDocument.objects.select_for_update(no_key=True).get(pk=document.pk)  # a button pressed twice
+        suggestion = PromptSuggestion.objects.filter(**same, state="open").first()
+        if suggestion is not None:
+            suggestion.output, suggestion.note = output or suggestion.output, note or suggestion.note
+            suggestion.save(update_fields=["output", "note"])
+            return suggestion
+        suggestion = PromptSuggestion.objects.create(**same, review=review, output=output, note=note)
         audit.record(actor=actor, action="prompt.suggest", subject=suggestion, reason=note)
     return suggestion
 
 
-def adopt_suggestion(*, suggestion: PromptSuggestion, note: str = "", actor: Any | None) -> PromptVersion:
-    """Make a prompt version of it. The suggestion keeps the credit."""
+def adopt_suggestion(
+    *,
+    suggestion: PromptSuggestion,
+    template: str | None = None,
+    system: str | None = None,
+    note: str = "",
+    actor: Any | None,
+) -> PromptVersion:
+    """Make a prompt version of it, as it is or with the words given here. The reviewer keeps the credit, and counts as
+    an author when the release with it is decided on."""
     require(actor, "edit_prompts")
+    note = one_line(note)
     with transaction.atomic():
         version = create_version(
             prompt=suggestion.based_on.prompt,
-            template=suggestion.template,
-            system=suggestion.system,
-            note=note or f"Suggested by {suggestion.suggested_by.get_username()}. {suggestion.note}".strip(),
+            template=suggestion.template if template is None else template,
+            system=suggestion.system if system is None else system,
+            note=note or _credit(suggestion),
             parent=suggestion.based_on,
             actor=actor,
+            authors=[suggestion.suggested_by_id],
         )
         _decide(suggestion, "adopted", actor, note, adopted_as=version)
     return version
 
 
+def _credit(suggestion: PromptSuggestion) -> str:
+    words = f"Suggested by {suggestion.suggested_by.get_username()}. {suggestion.note}"
+    return textwrap.shorten(words, LONGEST_NOTE, placeholder=" …")
+
+
 def decline_suggestion(*, suggestion: PromptSuggestion, reason: str, actor: Any | None) -> None:
+    """The reviewer is shown the reason."""
     require(actor, "edit_prompts")
-    if not reason.strip():
+    reason = one_line(reason)
+    if not reason:
         raise InvalidInput("Give a reason.", fields={"reason": "The reviewer is shown it."})
+    if len(reason) > LONGEST_NOTE:
+        raise InvalidInput(
+            "The reason is too long.", fields={"reason": f"Write at most {LONGEST_NOTE} characters."}
+        )
     with transaction.atomic():
-        _decide(suggestion, "declined", actor, reason.strip())
+        _decide(suggestion, "declined", actor, reason)
 
 
 def _decide(suggestion: PromptSuggestion, state: str, actor: Any | None, reason: str, **changes: Any) -> None:
     changed = PromptSuggestion.objects.filter(pk=suggestion.pk, state="open").update(
-        state=state, reason=reason[:300], decided_by=actor, decided_at=timezone.now(), **changes
+        state=state, reason=reason, decided_by=actor, decided_at=timezone.now(), **changes
     )
     if not changed:
         raise StaleState("This suggestion has been decided already.")
