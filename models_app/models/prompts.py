@@ -34,6 +34,7 @@ class PromptVersion(models.Model):
     template = models.TextField()
     note = models.CharField(max_length=300, blank=True)
     digest = models.CharField(max_length=64)
+    authors = models.JSONField(default=list, help_text="ids of the users whose words it is, where others suggested it")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
 

@@ -36,7 +36,8 @@ class Release(models.Model):
 
     MOVES = {
         "draft": ("awaiting approval", "withdrawn", "warming"),
-        "awaiting approval": ("approved", "rejected", "withdrawn"),
+        # submitted anew, with another comparison
+        "awaiting approval": ("awaiting approval", "approved", "rejected", "withdrawn"),
         "approved": ("warming", "withdrawn"),
         "warming": ("live", "failed", "rolled back"),
         "live": ("superseded", "rolled back"),

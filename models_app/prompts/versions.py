@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -10,37 +11,59 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.roles import require
 from models_app.foundation.seeds import prompt_digest
+from models_app.foundation.texts import one_line
 from models_app.ml.prompting import PromptSpec, check_prompt
 from models_app.models import Prompt, PromptVersion
 
 LONGEST_CHARACTERS = 8000
+LONGEST_NOTE = 300
+
+
+def plain(text: str) -> str:
+    """A template as browsers and programs send it, with plain line breaks and without what no text contains."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "")
 
 
 def check_template(*, kind: str, system: str, template: str) -> None:
     """Raises InvalidInput that says which variable is unknown or missing, at its field."""
-    if len(template) > LONGEST_CHARACTERS or len(system) > LONGEST_CHARACTERS:
-        message = f"A prompt has at most {LONGEST_CHARACTERS:,} characters."
-        raise InvalidInput(message, fields={"template": message})
+    for field, text in (("template", template), ("system", system)):
+        if len(text) > LONGEST_CHARACTERS:
+            message = f"A prompt has at most {LONGEST_CHARACTERS:,} characters."
+            raise InvalidInput(message, fields={field: message})
+    try:
+        check_prompt(PromptSpec(kind, "", template))  # type: ignore[arg-type]
+    except ValueError as error:
+        raise InvalidInput(str(error), fields={"template": str(error)}) from error
     try:
         check_prompt(PromptSpec(kind, system, template))  # type: ignore[arg-type]
     except ValueError as error:
-        raise InvalidInput(str(error), fields={"template": str(error)}) from error
+        raise InvalidInput(str(error), fields={"system": str(error)}) from error
 
 
-def create_prompt(*, name: str, kind: str, template: str, system: str = "", note: str = "", actor: Any | None) -> Prompt:
+def create_prompt(
+    *, name: str, kind: str, template: str, system: str = "", note: str = "", actor: Any | None
+) -> Prompt:
     """A new prompt with its first version."""
     require(actor, "edit_prompts")
-    name = name.strip()
+    name = one_line(name)
     if not name or len(name) > 80:
-        raise InvalidInput("Name the prompt.", fields={"name": "1 to 80 characters."})
-    check_template(kind=kind, system=system, template=template)
+        raise InvalidInput("Name the prompt.", fields={"name": "A name has 1 to 80 characters."})
+    check_template(kind=kind, system=plain(system), template=plain(template))
+    with transaction.atomic():
+        prompt = _named(name, kind)
+        create_version(prompt=prompt, template=template, system=system, note=note, parent=None, actor=actor)
+    return prompt
+
+
+def _named(name: str, kind: str) -> Prompt:
     try:
         with transaction.atomic():
-            prompt = Prompt.objects.create(name=name, kind=kind)
-            create_version(prompt=prompt, template=template, system=system, note=note, parent=None, actor=actor)
+            return Prompt.objects.create(name=name, kind=kind)
     except IntegrityError as error:
-        raise InvalidInput("There is a prompt of this name.", fields={"name": "Choose another name."}) from error
-    return prompt
+        raise InvalidInput(
+            "There is a prompt of this name.",
+            fields={"name": "Another prompt has this name. Make a new version of it, or choose another name."},
+        ) from error
 
 
 def create_version(
@@ -51,10 +74,21 @@ def create_version(
     note: str = "",
     parent: PromptVersion | None,
     actor: Any | None,
+    authors: Sequence[int] = (),
 ) -> PromptVersion:
-    """The next version; where the same text is a version of this prompt already, that one."""
+    """The next version; where the same text is a version of this prompt already, that one.
+
+    `authors` are the users whose words it is where the actor took them over: they can't approve it either.
+    """
     require(actor, "edit_prompts")
+    system, template, note = plain(system), plain(template), one_line(note)
     check_template(kind=prompt.kind, system=system, template=template)
+    if len(note) > LONGEST_NOTE:
+        raise InvalidInput(
+            "The note is too long.", fields={"note": f"Write at most {LONGEST_NOTE} characters."}
+        )
+    if parent is not None and parent.prompt_id != prompt.pk:
+        raise InvalidInput(f"{parent} is a version of another prompt.", fields={"parent": "Of another prompt."})
     digest = prompt_digest(system, template)
     with transaction.atomic():
         Prompt.objects.select_for_update().get(pk=prompt.pk)
@@ -68,11 +102,13 @@ def create_version(
             parent=parent or last,
             system=system,
             template=template,
-            note=note[:300],
+            note=note,
             digest=digest,
+            authors=sorted(set(authors)),
             created_by=actor,
         )
         audit.record(
-            actor=actor, action="prompt.version", subject=version, reason=note, data={"number": version.number}
-        )
+            actor=actor, action="prompt.version", subject=version, reason=note,
+            data={"prompt": prompt.name, "number": version.number, "digest": digest},
+        )  # fmt: skip
     return version

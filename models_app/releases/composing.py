@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, Refused
+from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
+from models_app.foundation.texts import one_line
 from models_app.foundation.transitions import move
 from models_app.ml.recipe import Decoding
-from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Route
+from models_app.models import (
+    Approval,
+    Comparison,
+    ComparisonResult,
+    EvaluationExample,
+    ModelVersion,
+    PromptVersion,
+    Release,
+    Route,
+    SnapshotExample,
+    TrainingRun,
+)
 from models_app.models.releases import Environment
 
 INSTRUCT_FAMILIES = ("llama", "gpt2")
+LONGEST_NOTE = 300
+EVIDENCE_FIELDS = (
+    "against", "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "verdict",
+)  # fmt: skip
 
 
 def canonical_digest(value: Any) -> str:
@@ -36,6 +52,7 @@ def release_digest(
             model_version.digest,
             model_version.engine,
             model_version.precision,
+            prompt_version.prompt.kind,
             prompt_version.digest,
             dict(decoding),
         ]
@@ -52,12 +69,15 @@ def compose_release(
     note: str = "",
     environment: str = "production",
 ) -> Release:
-    """A draft release; the open one of the same content where there is one."""
+    """A draft release; the open one of the same content where there is one.
+
+    Raises InvalidInput, at the decoding setting's name where one is wrong.
+    """
     require(actor, "submit_release")
-    try:
-        settings = Decoding.from_dict(decoding).to_dict()
-    except (ValueError, TypeError) as error:
-        raise InvalidInput(str(error), fields={"decoding": str(error)}) from error
+    settings = _decoding(decoding)
+    note = _note(note)
+    if origin not in Release.Origin.values:
+        raise ValueError(f"unknown origin of a release: {origin}")
     if prompt_version.prompt.kind == "chat" and model_version.family not in (*INSTRUCT_FAMILIES, "lead"):
         message = f"A {model_version.family} model takes a prefix, not a chat prompt."
         raise InvalidInput(message, fields={"prompt_version": message})
@@ -72,15 +92,12 @@ def compose_release(
                     decoding=settings,
                     digest=digest,
                     origin=origin,
-                    note=note[:300],
+                    note=note,
                     environment=target,
                     created_by=actor,
                 )
-        except IntegrityError:
-            return Release.objects.get(
-                digest=digest, environment=target,
-                state__in=("draft", "awaiting approval", "approved", "warming", "live"),
-            )  # fmt: skip
+        except IntegrityError as error:
+            return _open_release(digest, target, error)
         audit.record(
             actor=actor,
             action="release.compose",
@@ -89,6 +106,27 @@ def compose_release(
             data={"digest": digest},
         )
     return release
+
+
+def _open_release(digest: str, environment: Environment, error: IntegrityError) -> Release:
+    """The one that stood in the way of another with the same content."""
+    release = Release.objects.filter(
+        digest=digest, environment=environment, state__in=("draft", "awaiting approval", "approved", "warming", "live")
+    ).first()
+    if release is None:
+        raise StaleState("A release of the same content has just ended. Try again.") from error
+    return release
+
+
+def _decoding(values: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return Decoding.from_dict(values).to_dict()
+    except (ValueError, TypeError) as error:
+        name, _, message = str(error).partition(": ")
+        known = name in Decoding.__dataclass_fields__
+        raise InvalidInput(
+            str(error), fields={name if known else "decoding": message if known else str(error)}
+        ) from error
 
 
 def lead_release() -> Release:
@@ -103,101 +141,164 @@ def lead_release() -> Release:
     )
 
 
+def live_release(environment: str = "production") -> Release | None:
+    """What is live, with its model and prompt."""
+    return (
+        Release.objects.filter(environment__name=environment, state=Release.State.LIVE)
+        .select_related("model_version", "prompt_version__prompt", "environment")
+        .first()
+    )
+
+
+def origin_beside(
+    live: Release | None, *, model_version: ModelVersion, prompt_version: PromptVersion
+) -> Release.Origin:
+    """What kind of change a release would be: other weights outweigh another prompt, that other decoding settings."""
+    if live is None:
+        return Release.Origin.RETRAINING if model_version.training_run_id else Release.Origin.INITIAL
+    if model_version.pk != live.model_version_id:
+        return Release.Origin.RETRAINING
+    return Release.Origin.PROMPT if prompt_version.pk != live.prompt_version_id else Release.Origin.DECODING
+
+
+def usual_decoding(model_version: ModelVersion, live: Release | None) -> dict[str, Any]:
+    """The live release's settings; a model that was trained here reads at inference what it read in training."""
+    settings = Decoding.from_dict(live.decoding if live is not None else {}).to_dict()
+    run = model_version.training_run
+    if run is not None and "max_source_tokens" in run.recipe:
+        settings["max_input_tokens"] = max(16, run.recipe["max_source_tokens"])
+    return settings
+
+
 def evidence(release: Release, comparison: Comparison) -> dict[str, Any]:
     """Everything a decision is based on; its digest is what an approval is bound to."""
     results = ComparisonResult.objects.filter(comparison=comparison).order_by("against", "metric", "slice")
-    fields = (
-        "against",
-        "metric",
-        "slice",
-        "n",
-        "before",
-        "after",
-        "delta",
-        "low",
-        "high",
-        "p",
-        "mde",
-        "verdict",
-    )
-    run = release.model_version.training_run
+    lineage = training_lineage(release)
     return {
         "release": release.digest,
         "model": release.model_version.digest,
         "prompt": release.prompt_version.digest,
         "decoding": release.decoding,
-        "snapshot": run.snapshot.digest if run else "",
-        "recipe": run.recipe_digest if run else "",
+        "snapshots": [run.snapshot.digest for run in lineage],
+        "recipes": [run.recipe_digest for run in lineage],
+        "test_documents_in_training_data": _leaked(lineage, comparison),
         "comparison": {
             "id": comparison.pk,
             "digest": comparison.digest,
             "baseline_release": comparison.baseline.release.digest,
             "test_set": comparison.candidate.evaluation_set.digest,
+            "signature": comparison.signature,
             "verdict": comparison.verdict,
             "sentence": comparison.sentence,
             "n": comparison.n,
-            "results": [{field: getattr(row, field) for field in fields} for row in results],
+            "results": [{name: _plain(getattr(row, name)) for name in EVIDENCE_FIELDS} for row in results],
         },
     }
 
 
-def submit_release(*, release: Release, comparison: Comparison, note: str = "", actor: Any | None) -> Release:
-    """Hand a draft to the approvers, with the comparison that speaks for it.
+def _plain(value: Any) -> Any:
+    """As JSON in the database gives it back: it knows no negative zero."""
+    return value + 0.0 if isinstance(value, float) else value
 
-    Raises Refused where the comparison is not about this release, is against something that is not live, or where
-    training and test data overlap.
+
+def submit_release(
+    *, release: Release, comparison: Comparison, note: str = "", actor: Any | None
+) -> Release:
+    """Hand a draft to the approvers, with the comparison that speaks for it; twice is once.
+
+    A release that waits already can be submitted with another comparison, such as one with what went live meanwhile:
+    decisions made on the earlier evidence are void then. Raises Refused where the comparison is not about this
+    release, is against something that is not live, or where training and test data overlap.
     """
     require(actor, "submit_release")
+    note = _note(note)
+    if release.origin == Release.Origin.BASELINE:
+        raise Refused(f"Release {release.pk} is the yardstick that others are compared with, not a candidate.")
     if comparison.candidate.release_id != release.pk:
         raise Refused(
             f"Comparison {comparison.pk} is about release {comparison.candidate.release_id}, not this one."
         )
-    live = Route.objects.get(environment=release.environment).release_id
+    with transaction.atomic():
+        route = Route.objects.select_for_update().get(environment=release.environment_id)
+        Release.objects.select_for_update().get(pk=release.pk)
+        release.refresh_from_db()
+        if release.state == Release.State.AWAITING and release.comparison_id == comparison.pk:
+            return release
+        _refuse_another_baseline(comparison, route.release_id)
+        facts = evidence(release, comparison)
+        _refuse_leakage(facts["test_documents_in_training_data"])
+        again = release.state == Release.State.AWAITING
+        move(
+            release, to="awaiting approval", actor=actor, action="release.submit", reason=note,
+            data={"comparison": comparison.pk, "verdict": comparison.verdict},
+            comparison=comparison, evidence=facts, evidence_digest=canonical_digest(facts), requested_by=actor,
+            submitted_at=timezone.now(), note=note or release.note,
+        )  # fmt: skip
+        if again:
+            _void_earlier_decisions(release)
+    return release
+
+
+def _void_earlier_decisions(release: Release) -> None:
+    voided = Approval.objects.filter(release=release, voided_at=None).update(voided_at=timezone.now())
+    if voided:
+        audit.record(
+            actor=None, action="release.void", subject=release, reason="It was submitted with another comparison.",
+            data={"voided": voided},
+        )  # fmt: skip
+
+
+def _note(note: str) -> str:
+    note = one_line(note)
+    if len(note) > LONGEST_NOTE:
+        raise InvalidInput(
+            "The note is too long.", fields={"note": f"Write at most {LONGEST_NOTE} characters."}
+        )
+    return note
+
+
+def training_lineage(release: Release) -> list[TrainingRun]:
+    """The training runs that made the model, the latest first, through all its ancestors; one query each."""
+    runs = []
+    version: ModelVersion | None = release.model_version
+    while version is not None:
+        if version.training_run_id is not None:
+            runs.append(TrainingRun.objects.select_related("snapshot").get(pk=version.training_run_id))
+        version = version.parent
+    return runs
+
+
+def _refuse_another_baseline(comparison: Comparison, live: int | None) -> None:
     if live is not None and comparison.baseline.release_id != live:
         raise Refused(
             f"Comparison {comparison.pk} is against release {comparison.baseline.release_id}, but release {live} is "
             "live now. Compare with the live release, then submit."
         )
-    _refuse_leakage(release, comparison)
-    facts = evidence(release, comparison)
-    with transaction.atomic():
-        move(
-            release, to="awaiting approval", actor=actor, action="release.submit", reason=note,
-            data={"comparison": comparison.pk, "verdict": comparison.verdict},
-            comparison=comparison, evidence=facts, evidence_digest=canonical_digest(facts), requested_by=actor,
-            submitted_at=timezone.now(), note=note[:300] or release.note,
-        )  # fmt: skip
-    return release
 
 
-def training_lineage(release: Release) -> list[Any]:
-    """The training runs that made the model, the latest first, through all its ancestors."""
-    runs = []
-    version: ModelVersion | None = release.model_version
-    while version is not None:
-        if version.training_run_id:
-            runs.append(version.training_run)
-        version = version.parent
-    return runs
+def _leaked(lineage: Sequence[TrainingRun], comparison: Comparison) -> int:
+    """How many documents of the test set were trained on, by this model or an ancestor of it."""
+    seen = SnapshotExample.objects.filter(snapshot__in=[run.snapshot_id for run in lineage])
+    tested = EvaluationExample.objects.filter(evaluation_set=comparison.candidate.evaluation_set_id)
+    return tested.filter(document_hash__in=seen.values("document_hash")).count()
 
 
-def _refuse_leakage(release: Release, comparison: Comparison) -> None:
-    """No document of the test set may have been trained on, by this model or an ancestor of it."""
-    from models_app.models import EvaluationExample, SnapshotExample
-
-    snapshots = [run.snapshot_id for run in training_lineage(release)]
-    tested = EvaluationExample.objects.filter(evaluation_set=comparison.candidate.evaluation_set)
-    seen = SnapshotExample.objects.filter(
-        snapshot__in=snapshots, document_hash__in=tested.values("document_hash")
-    ).count()
+def _refuse_leakage(seen: int) -> None:
     if seen:
         raise Refused(
-            f"{seen} documents of the test set are in the data this model was trained on; its scores mean nothing. "
-            "Evaluate on a test set that shares no document with the snapshots of its lineage.",
+            f"{seen} document{'s' if seen > 1 else ''} of the test set {'are' if seen > 1 else 'is'} in the data this "
+            "model was trained on; its scores mean nothing. Evaluate on a test set that shares no document with the "
+            "snapshots of its lineage.",
             code="leakage",
         )
 
 
-def withdraw_release(*, release: Release, actor: Any | None, reason: str = "") -> None:
+def withdraw_release(*, release: Release, actor: Any | None, reason: str = "") -> Release:
+    """Take a draft or a waiting release back for good."""
     require(actor, "submit_release")
-    move(release, to="withdrawn", actor=actor, action="release.withdraw", reason=reason)
+    reason = one_line(reason)[:2000]
+    with transaction.atomic():
+        move(release, to="withdrawn", actor=actor, action="release.withdraw", reason=reason)
+        Release.objects.filter(pk=release.pk).update(reason=reason)
+        release.reason = reason
+    return release
