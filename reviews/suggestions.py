@@ -42,7 +42,13 @@ def suggest_prompt(
         raise InvalidInput(
             "The note is too long.", fields={"note": f"Write at most {LONGEST_NOTE} characters."}
         )
-    same = {"suggested_by": actor, "document": document, "based_on": based_on, "template": template, "system": system}
+    same = {
+        "suggested_by": actor,
+        "document": document,
+        "based_on": based_on,
+        "template": template,
+        "system": system,
+    }
     with transaction.atomic():
         SourceDocument.objects.select_for_update(no_key=True).get(pk=document.pk)  # a button pressed twice
         suggestion = PromptSuggestion.objects.filter(**same, state="open").first()
@@ -107,6 +113,11 @@ def _decide(suggestion: PromptSuggestion, state: str, actor: Any | None, reason:
     if not changed:
         raise StaleState("This suggestion has been decided already.")
     audit.record(
-        actor=actor, action=f"suggestion.{state}", subject=suggestion, from_state="open", to_state=state, reason=reason
+        actor=actor,
+        action=f"suggestion.{state}",
+        subject=suggestion,
+        from_state="open",
+        to_state=state,
+        reason=reason,
     )
     suggestion.refresh_from_db()

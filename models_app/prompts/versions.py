@@ -62,7 +62,9 @@ def _named(name: str, kind: str) -> Prompt:
     except IntegrityError as error:
         raise InvalidInput(
             "There is a prompt of this name.",
-            fields={"name": "Another prompt has this name. Make a new version of it, or choose another name."},
+            fields={
+                "name": "Another prompt has this name. Make a new version of it, or choose another name."
+            },
         ) from error
 
 
@@ -88,7 +90,9 @@ def create_version(
             "The note is too long.", fields={"note": f"Write at most {LONGEST_NOTE} characters."}
         )
     if parent is not None and parent.prompt_id != prompt.pk:
-        raise InvalidInput(f"{parent} is a version of another prompt.", fields={"parent": "Of another prompt."})
+        raise InvalidInput(
+            f"{parent} is a version of another prompt.", fields={"parent": "Of another prompt."}
+        )
     digest = prompt_digest(system, template)
     with transaction.atomic():
         Prompt.objects.select_for_update().get(pk=prompt.pk)

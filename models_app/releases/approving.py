@@ -87,7 +87,9 @@ def evidence_problem(release: Release) -> str:
             "Compare it with what is live now and submit it again."
         )
     if canonical_digest(evidence(release, comparison)) != release.evidence_digest:
-        return "The evidence is not what it was when the release was submitted. Withdraw it and submit it anew."
+        return (
+            "The evidence is not what it was when the release was submitted. Withdraw it and submit it anew."
+        )
     return ""
 
 

@@ -111,7 +111,9 @@ def compose_release(
 def _open_release(digest: str, environment: Environment, error: IntegrityError) -> Release:
     """The one that stood in the way of another with the same content."""
     release = Release.objects.filter(
-        digest=digest, environment=environment, state__in=("draft", "awaiting approval", "approved", "warming", "live")
+        digest=digest,
+        environment=environment,
+        state__in=("draft", "awaiting approval", "approved", "warming", "live"),
     ).first()
     if release is None:
         raise StaleState("A release of the same content has just ended. Try again.") from error
@@ -201,9 +203,7 @@ def _plain(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def submit_release(
-    *, release: Release, comparison: Comparison, note: str = "", actor: Any | None
-) -> Release:
+def submit_release(*, release: Release, comparison: Comparison, note: str = "", actor: Any | None) -> Release:
     """Hand a draft to the approvers, with the comparison that speaks for it; twice is once.
 
     A release that waits already can be submitted with another comparison, such as one with what went live meanwhile:
@@ -213,7 +213,9 @@ def submit_release(
     require(actor, "submit_release")
     note = _note(note)
     if release.origin == Release.Origin.BASELINE:
-        raise Refused(f"Release {release.pk} is the yardstick that others are compared with, not a candidate.")
+        raise Refused(
+            f"Release {release.pk} is the yardstick that others are compared with, not a candidate."
+        )
     if comparison.candidate.release_id != release.pk:
         raise Refused(
             f"Comparison {comparison.pk} is about release {comparison.candidate.release_id}, not this one."

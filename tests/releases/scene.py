@@ -1,0 +1,217 @@
+"""A candidate on its way to an approver: trained on a snapshot, evaluated beside what is live, compared."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from models_app.evaluation.comparing import compare_releases
+from models_app.evaluation.rouge import SIGNATURE
+from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
+from models_app.models import (
+    Approval,
+    Comparison,
+    DatasetSnapshot,
+    EvaluationExample,
+    EvaluationRun,
+    EvaluationSet,
+    ExampleScore,
+    ModelVersion,
+    PromptVersion,
+    Release,
+    SnapshotExample,
+    TrainingRun,
+)
+from models_app.releases.approving import approve
+from models_app.releases.composing import compose_release, submit_release
+from models_app.releases.deploying import go_live
+from tests import make
+
+_numbers = itertools.count(1)
+
+
+def digest(*words: object) -> str:
+    return hashlib.sha256(" ".join(str(word) for word in words).encode()).hexdigest()
+
+
+def chat_prompt() -> PromptVersion:
+    return PromptVersion.objects.get(prompt__name="news summary", number=1)
+
+
+def base_model() -> ModelVersion:
+    return ModelVersion.objects.create(
+        name="starter", family="llama", architecture="LlamaForCausalLM", base="starter", artefact="starter",
+        digest=digest("base", next(_numbers)), engine="ctranslate2", precision="int8",
+        parameters=134_515_008, size_bytes=141_000_000,
+    )  # fmt: skip
+
+
+def snapshot(*, by: Any, curators: list[int], rows: int = 3) -> DatasetSnapshot:
+    number = next(_numbers)
+    made = DatasetSnapshot.objects.create(
+        name=f"Corrections, part {number}", digest=digest("snapshot", number), train_rows=rows - 1, validation_rows=1,
+        curators=curators, directory=f"snapshots/{number}", created_by=by,
+    )  # fmt: skip
+    SnapshotExample.objects.bulk_create(
+        SnapshotExample(
+            snapshot=made,
+            position=i,
+            split="train" if i else "validation",
+            document_hash=digest("doc", number, i),
+            origin=f"feedback:{number}{i}",
+            source="A long article.",
+            target="A summary.",
+        )
+        for i in range(rows)
+    )
+    return made
+
+
+def trained_model(of: ModelVersion, on: DatasetSnapshot, *, by: Any) -> ModelVersion:
+    run = TrainingRun.objects.create(
+        name=f"on snapshot {on.pk}", snapshot=on, base_model=of, base=f"model:{of.pk}", prompt_version=chat_prompt(),
+        recipe={"method": "full", "max_source_tokens": 420}, recipe_digest=digest("recipe", on.pk), state="succeeded",
+        requested_by=by, device="cpu", summary={"seconds": 1560.0, "validation_loss": 2.31, "best_step": 120},
+    )  # fmt: skip
+    return ModelVersion.objects.create(
+        name=f"tuned on snapshot {on.pk}", family=of.family, architecture=of.architecture, base=of.base,
+        artefact=f"tuned-{run.pk}", digest=digest("tuned", run.pk), engine=of.engine, precision=of.precision,
+        parent=of, training_run=run, parameters=of.parameters, size_bytes=of.size_bytes, created_by=by,
+    )  # fmt: skip
+
+
+def evaluation_set(documents: int = 40) -> EvaluationSet:
+    number = next(_numbers)
+    return freeze_evaluation_set(
+        rows=[
+            EvaluationRow(
+                document_hash=digest("test", number, i),
+                origin=f"document:{i}",
+                source=f"{make.ARTICLE} {number} {i}",
+                reference=make.REFERENCE,
+                title=f"Old pier, part {i}",
+                domain="news" if i % 2 else "business",
+            )
+            for i in range(documents)
+        ],
+        name=f"{documents} test documents",
+        selection={},
+        actor=None,
+    )
+
+
+def evaluated(release: Release, on: EvaluationSet, *, level: float) -> EvaluationRun:
+    """ROUGE-2 around `level` (0–1) with the same noise for every release, so that pairs correlate."""
+    run = EvaluationRun.objects.create(
+        release=release, evaluation_set=on, state="succeeded", signature=SIGNATURE, seconds=12.0
+    )
+    noise = random.Random(5)
+    ExampleScore.objects.bulk_create(
+        ExampleScore(
+            run=run,
+            example=example,
+            output="The old pier closes for nine months.",
+            rouge1=level + 0.2 + spread,
+            rouge2=level + spread,
+            rougeL=level + 0.1 + spread,
+            rougeLsum=level + 0.15 + spread,
+            summary_words=24,
+            length_ratio=1.0,
+            repetition=0.0,
+            copied_share=0.8,
+            unsupported_numbers=0,
+            unsupported_names=0,
+        )
+        for example in EvaluationExample.objects.filter(evaluation_set=on).order_by("position")
+        for spread in [noise.uniform(-0.05, 0.05)]
+    )
+    return run
+
+
+def compared(
+    candidate: Release, baseline: Release, on: EvaluationSet, *, before: float = 0.10, after: float = 0.16
+) -> Comparison:
+    runs = {
+        release.pk: EvaluationRun.objects.filter(release=release, evaluation_set=on).first()
+        or evaluated(release, on, level=level)
+        for release, level in ((candidate, after), (baseline, before))
+    }
+    return compare_releases(
+        candidate=runs[candidate.pk], baseline=runs[baseline.pk], lead=None, actor=None, resamples=200
+    )
+
+
+def made_live(release: Release) -> Release:
+    Release.objects.filter(pk=release.pk).update(state="warming")
+    release.refresh_from_db()
+    go_live(release=release)
+    return release
+
+
+@dataclass(frozen=True)
+class Scene:
+    cast: make.Cast
+    live: Release
+    candidate: Release
+    comparison: Comparison
+    on: EvaluationSet
+    snapshot: DatasetSnapshot
+    model: ModelVersion
+
+    def submitted(self, **fields: Any) -> Release:
+        return submit_release(
+            **{
+                "release": self.candidate,
+                "comparison": self.comparison,
+                "note": "Learnt from 3 corrections.",
+                "actor": self.cast.ml_engineer,
+                **fields,
+            }
+        )
+
+    def approved_by(self, person: Any, **fields: Any) -> Release:
+        release = Release.objects.get(pk=self.candidate.pk)
+        return approve(
+            **{
+                "release": release,
+                "actor": person,
+                "reason": "Clear gain on ROUGE-2.",
+                "evidence_digest": release.evidence_digest,
+                "password": make.PASSWORD,
+                **fields,
+            }
+        )
+
+
+def scene(*, before: float = 0.10, after: float = 0.16, documents: int = 40) -> Scene:
+    """Mila trained and composed it on data that Rita corrected; the base model is live."""
+    cast = make.cast()
+    base = base_model()
+    live = made_live(
+        compose_release(
+            model_version=base, prompt_version=chat_prompt(), decoding={}, origin="initial", actor=None
+        )
+    )
+    data = snapshot(by=cast.ml_engineer, curators=[cast.reviewer.pk])
+    model = trained_model(base, data, by=cast.ml_engineer)
+    candidate = compose_release(
+        model_version=model,
+        prompt_version=chat_prompt(),
+        decoding={},
+        origin="retraining",
+        actor=cast.ml_engineer,
+    )
+    on = evaluation_set(documents)
+    comparison = compared(candidate, live, on, before=before, after=after)
+    return Scene(cast, live, candidate, comparison, on, data, model)
+
+
+def decisions(release: Release) -> list[tuple[str, str, bool]]:
+    """(who, decision, whether it still counts)"""
+    return [
+        (row.approver.username, row.decision, row.voided_at is None)
+        for row in Approval.objects.filter(release=release).select_related("approver")
+    ]
