@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -59,6 +60,16 @@ def django_db_setup(
     os.environ["DATABASE_URL"] = before
     connections.close_all()
     database.end_sessions(database_server, name)
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    """Debian's Chromium, quiet: it opens nothing and asks nobody by itself."""
+    quiet = "disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
+    return {
+        "executable_path": os.environ.get("GALLEY_TEST_CHROMIUM", "/usr/bin/chromium"),
+        "args": ["--no-sandbox", *(f"--{flag}" for flag in quiet.split())],
+    }
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
