@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
 from models_app.ml import starter
+from models_app.ml.artefacts import import_base
+from models_app.ml.convert import Precision, convert
+from models_app.ml.families import load_model
+from tests.tiny_models import MAKERS, make_tiny_t5
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +19,45 @@ def starter_dir(pytestconfig: pytest.Config) -> Path:
     code = hashlib.sha256(Path(starter.__file__).read_bytes()).hexdigest()[:12]
     assert pytestconfig.cache is not None
     return starter.prepare_starter(Path(pytestconfig.cache.mkdir(f"starter-{code}")))
+
+
+class Artefacts:
+    """Artefacts of tiny models whose random weights are strong enough that every article gets another answer."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def base(self, family: str) -> Path:
+        """As registered, without a conversion."""
+        path = self._root / family
+        if not path.exists():
+            model_dir = self._root / f"{family}-model"
+            make_tiny_t5(model_dir, tied=False) if family == "flan-t5" else MAKERS[family](model_dir)
+            strengthen(model_dir, seed=2 if family == "pegasus" else 1)
+            import_base(model_dir, path)
+        return path
+
+    def converted(self, family: str, precision: Precision = "int8") -> Path:
+        """Converted, or served by transformers where that is impossible."""
+        path = self._root / f"{family}-{precision}"
+        if not path.exists():
+            shutil.copytree(self.base(family), path)
+            convert(path, precision)
+        return path
+
+
+def strengthen(model_dir: Path, seed: int = 1) -> None:
+    import torch
+
+    model = load_model(model_dir)
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.normal_(0, 0.25)
+    model.save_pretrained(model_dir)
+
+
+@pytest.fixture(scope="session")
+def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
+    return Artefacts(tmp_path_factory.mktemp("artefacts"))
