@@ -1,9 +1,16 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Left
 from django.utils import timezone
+
+# What a search in the documents looks at: titles, and the beginning for those that have none. The whole text would
+# make an import several times slower.
+SEARCHED = SearchVector("title", Left("text", 200), config="simple")
 
 
 class Split(models.TextChoices):
@@ -17,10 +24,18 @@ class ImportBatch(models.Model):
 
     name = models.CharField(max_length=200)
     upload = models.CharField(max_length=300, blank=True, help_text="stored file, relative to GALLEY_HOME")
-    options = models.JSONField(default=dict, help_text="format, field mapping, domain, origin, licence, limit")
-    report = models.JSONField(default=dict, help_text="read, imported, duplicates, refused with row and reason")
-    job = models.OneToOneField("models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    imported_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    options = models.JSONField(
+        default=dict, help_text="format, field mapping, domain, origin, licence, limit"
+    )
+    report = models.JSONField(
+        default=dict, help_text="read, imported, duplicates, refused with row and reason"
+    )
+    job = models.OneToOneField(
+        "models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    imported_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -35,16 +50,24 @@ class SourceDocument(models.Model):
     text = models.TextField()
     domain = models.CharField(max_length=40, default="other")
     language = models.CharField(max_length=8, blank=True)
-    origin = models.CharField(max_length=120, blank=True, help_text="where it came from: a file, a data set, the API")
+    origin = models.CharField(
+        max_length=120, blank=True, help_text="where it came from: a file, a data set, the API"
+    )
     licence = models.CharField(max_length=120, blank=True)
     external_id = models.CharField(max_length=120, blank=True, db_index=True)
-    group_key = models.CharField(max_length=120, blank=True, help_text="documents of one group share their split")
+    group_key = models.CharField(
+        max_length=120, blank=True, help_text="documents of one group share their split"
+    )
     content_hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the normalised text")
     split = models.CharField(max_length=10, choices=Split)
     reference = models.TextField(blank=True, help_text="a reference summary, one sentence a line")
     words = models.PositiveIntegerField()
-    batch = models.ForeignKey(ImportBatch, null=True, blank=True, on_delete=models.PROTECT, related_name="documents")
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    batch = models.ForeignKey(
+        ImportBatch, null=True, blank=True, on_delete=models.PROTECT, related_name="documents"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -52,6 +75,7 @@ class SourceDocument(models.Model):
         indexes = [
             models.Index(fields=["split", "-id"], name="document_split"),
             models.Index(fields=["domain", "-id"], name="document_domain"),
+            GinIndex(SEARCHED, name="document_search"),
         ]
         constraints = [models.CheckConstraint(condition=~Q(text=""), name="document_has_text")]
 
@@ -69,7 +93,9 @@ class Summary(models.Model):
         IMPORT = "import"
 
     document = models.ForeignKey(SourceDocument, on_delete=models.PROTECT, related_name="summaries")
-    release = models.ForeignKey("models_app.Release", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    release = models.ForeignKey(
+        "models_app.Release", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
     model_version = models.ForeignKey(
         "models_app.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -79,12 +105,16 @@ class Summary(models.Model):
     text = models.TextField()
     decoding = models.JSONField(default=dict)
     source = models.CharField(max_length=12, choices=Source, default=Source.BATCH)
-    request_id = models.UUIDField(null=True, blank=True, unique=True, help_text="the API request that asked for it")
+    request_id = models.UUIDField(
+        null=True, blank=True, unique=True, help_text="the API request that asked for it"
+    )
     latency_ms = models.FloatField(null=True, blank=True)
     words = models.PositiveIntegerField(default=0)
     truncated = models.BooleanField(default=False)
     total_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="tokens of the whole article")
-    kept_tokens = models.PositiveIntegerField(null=True, blank=True, help_text="tokens of it that the model read")
+    kept_tokens = models.PositiveIntegerField(
+        null=True, blank=True, help_text="tokens of it that the model read"
+    )
     finish = models.CharField(max_length=10, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
