@@ -102,19 +102,19 @@ def processes(workers: int) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
         "GALLEY_API_RATE": "100000/second",
         "GALLEY_WEB_WORKERS": str(workers),
     }
-    started = [
-        subprocess.Popen(
+    started = {
+        program.name: subprocess.Popen(
             list(program.command), cwd=installation.ROOT, env={**environment, **program.environment}
         )
         for program in programs(read_environment(environment))
         if program.name in ("web", "serving")
-    ]
+    }
     try:
-        yield port
+        yield port, started["web"]
     finally:
-        for process in reversed(started):
+        for process in started.values():
             process.terminate()
-        for process in started:
+        for process in started.values():
             process.wait(15)
 
 
