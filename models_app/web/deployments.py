@@ -61,9 +61,13 @@ def _moment(raw: str) -> datetime | None:
 @capability("deploy")
 def go_back(request: HttpRequest) -> HttpResponse:
     environment = Environment.objects.get(name="production")
+    seen = request.POST.get("live", "")
     try:
         deployment = roll_back(
-            environment=environment, actor=request.user, reason=request.POST.get("reason", "")
+            environment=environment,
+            actor=request.user,
+            reason=request.POST.get("reason", ""),
+            expected=int(seen) if seen.isdecimal() else None,
         )
     except InvalidInput as error:
         messages.error(request, " ".join(error.fields.values()) or error.message)
