@@ -17,10 +17,8 @@ from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, Stal
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.transitions import move
 from models_app.models import Approval, AuditEvent, Deployment, PromptVersion, Release, Route
-from models_app.releases.composing import canonical_digest, evidence, training_lineage
+from models_app.releases.composing import LONGEST_REASON, canonical_digest, evidence, training_lineage
 from models_app.releases.deploying import start_deployment
-
-LONGEST_REASON = 2000
 
 
 def involved(release: Release) -> dict[int, list[str]]:

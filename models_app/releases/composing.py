@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,7 @@ from models_app.models.releases import Environment
 
 INSTRUCT_FAMILIES = ("llama", "gpt2")
 LONGEST_NOTE = 300
+LONGEST_REASON = 2000
 EVIDENCE_FIELDS = (
     "against", "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "verdict",
 )  # fmt: skip
@@ -211,7 +213,7 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
     release, is against something that is not live, or where training and test data overlap.
     """
     require(actor, "submit_release")
-    note = _note(note)
+    note = _note(note, LONGEST_REASON)
     if release.origin == Release.Origin.BASELINE:
         raise Refused(
             f"Release {release.pk} is the yardstick that others are compared with, not a candidate."
@@ -234,7 +236,8 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
             release, to="awaiting approval", actor=actor, action="release.submit", reason=note,
             data={"comparison": comparison.pk, "verdict": comparison.verdict},
             comparison=comparison, evidence=facts, evidence_digest=canonical_digest(facts), requested_by=actor,
-            submitted_at=timezone.now(), note=note or release.note,
+            submitted_at=timezone.now(),
+            note=textwrap.shorten(note, LONGEST_NOTE, placeholder=" …") or release.note,
         )  # fmt: skip
         if again:
             _void_earlier_decisions(release)
@@ -250,12 +253,10 @@ def _void_earlier_decisions(release: Release) -> None:
         )  # fmt: skip
 
 
-def _note(note: str) -> str:
+def _note(note: str, longest: int = LONGEST_NOTE) -> str:
     note = one_line(note)
-    if len(note) > LONGEST_NOTE:
-        raise InvalidInput(
-            "The note is too long.", fields={"note": f"Write at most {LONGEST_NOTE} characters."}
-        )
+    if len(note) > longest:
+        raise InvalidInput("The note is too long.", fields={"note": f"Write at most {longest:,} characters."})
     return note
 
 
@@ -298,7 +299,7 @@ def _refuse_leakage(seen: int) -> None:
 def withdraw_release(*, release: Release, actor: Any | None, reason: str = "") -> Release:
     """Take a draft or a waiting release back for good."""
     require(actor, "submit_release")
-    reason = one_line(reason)[:2000]
+    reason = _note(reason, LONGEST_REASON)
     with transaction.atomic():
         move(release, to="withdrawn", actor=actor, action="release.withdraw", reason=reason)
         Release.objects.filter(pk=release.pk).update(reason=reason)

@@ -205,9 +205,15 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
             candidate__evaluation_set=comparison.candidate.evaluation_set_id
         ).count(),
         "release": release,
-        "may_submit": release.state == "draft" and allowed(request.user, "submit_release"),
+        "may_submit": _submittable(comparison, release) and allowed(request.user, "submit_release"),
     }
     return render(request, "models_app/comparison.html", context)
+
+
+def _submittable(comparison: Comparison, release: Release) -> bool:
+    """A draft; or one that waits already, with newer evidence."""
+    open_states = (Release.State.DRAFT, Release.State.AWAITING)
+    return release.state in open_states and release.origin != "baseline" and release.comparison_id != comparison.pk
 
 
 @require_safe

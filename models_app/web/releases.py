@@ -1,5 +1,469 @@
+"""Releases: what waits for a decision, a release with everything it stands on, composing one, deciding on one."""
+
 from __future__ import annotations
 
-from django.urls import URLPattern
+from dataclasses import dataclass, fields
+from typing import Any
 
-urlpatterns: list[URLPattern] = []
+import structlog
+from allauth.core import ratelimit
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path, reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from models_app import queries
+from models_app.evaluation.metrics import METRICS
+from models_app.foundation.errors import GalleyError, InvalidInput, Refused
+from models_app.foundation.roles import allowed
+from models_app.ml.recipe import Decoding
+from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release
+from models_app.releases.approving import approve, evidence_problem, may_decide, reject
+from models_app.releases.composing import (
+    LONGEST_NOTE,
+    LONGEST_REASON,
+    compose_release,
+    live_release,
+    origin_beside,
+    usual_decoding,
+    withdraw_release,
+)
+from models_app.web.comparisons import MetricRow, metric_rows
+from models_app.web.pages import capability, page_or_fragment, paginate
+from models_app.web.trail import page_url, tell
+
+log = structlog.get_logger(__name__)
+
+TABS = (("", "Candidates"), ("open", "Open"), ("ended", "Ended"), ("all", "With yardsticks"))
+SHOWN_METRICS = (
+    "rouge2",
+    "rouge1",
+    "rougeL",
+    "rougeLsum",
+    "repetition",
+    "unsupported_numbers",
+    "unsupported_names",
+)
+HEADINGS = {
+    "draft": "is a draft",
+    "awaiting approval": "waits for approval",
+    "rejected": "was rejected",
+    "withdrawn": "was withdrawn",
+    "approved": "is approved",
+    "warming": "is warming up",
+    "live": "is live",
+    "failed": "could not be loaded",
+    "superseded": "was superseded",
+    "rolled back": "was rolled back",
+}
+
+
+# ---------------------------------------------------------------- the list
+
+
+@require_safe
+@capability("view_models")
+def releases(request: HttpRequest) -> HttpResponse:
+    shown = request.GET.get("show", "")
+    page = paginate(request, queries.releases(shown if shown in dict(TABS) else ""), 25)
+    held = queries.approvals_held(list(page))
+    context = {
+        "page": page,
+        "rows": [(release, held.get(release.pk, 0)) for release in page],
+        "tabs": TABS,
+        "shown": shown,
+        "moving": any(release.state in ("approved", "warming") for release in page),
+    }
+    return page_or_fragment(request, "models_app/releases.html", "models_app/_release_list.html", context)
+
+
+# ---------------------------------------------------------------- composing
+
+
+class ComposeForm(forms.Form):
+    model_version = forms.ModelChoiceField(ModelVersion.objects.all(), label="Model", empty_label=None)
+    prompt_version = forms.ModelChoiceField(
+        PromptVersion.objects.select_related("prompt"), label="Prompt", empty_label=None
+    )
+    max_words = forms.IntegerField(help_text="What the prompt asks for where it says {max_words}.")
+    max_new_tokens = forms.IntegerField(help_text="Where writing stops at the latest.")
+    min_new_tokens = forms.IntegerField()
+    max_input_tokens = forms.IntegerField(help_text="Longer articles are cut at a sentence end.")
+    beams = forms.IntegerField(help_text="1 takes the likeliest next word each time; more cost time.")
+    length_penalty = forms.FloatField(help_text="Above 1 prefers longer texts; counts with several beams.")
+    repetition_penalty = forms.FloatField(help_text="1 is none; 1.1 discourages repeating words.")
+    no_repeat_ngram = forms.IntegerField(help_text="0 allows every repetition.")
+    note = forms.CharField(
+        required=False, max_length=LONGEST_NOTE, help_text="What changes, in a sentence, for whoever decides."
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, label in queries.SETTING_LABELS.items():
+            self.fields[name].label = label
+
+    @property
+    def decoding_fields(self) -> list[forms.BoundField]:
+        return [self[field.name] for field in fields(Decoding)]
+
+
+def _initial(request: HttpRequest, live: Release | None) -> dict[str, Any]:
+    """From an earlier release, or the model and prompt asked for, else the newest model with what is live."""
+    start = _asked(request, "from", Release.objects.select_related("model_version", "prompt_version"))
+    if start is not None:
+        decoding = Decoding.from_dict(start.decoding).to_dict()
+        return {
+            "model_version": start.model_version_id,
+            "prompt_version": start.prompt_version_id,
+            "note": start.note,
+            **decoding,
+        }
+    model = _asked(request, "model_version", ModelVersion.objects.select_related("training_run"))
+    model = model or ModelVersion.objects.select_related("training_run").exclude(family="lead").first()
+    if model is None:
+        return dict(Decoding().to_dict())
+    prompt = _asked(request, "prompt_version", PromptVersion.objects.select_related("prompt"))
+    prompt_pk = prompt.pk if prompt is not None else _usual_prompt(model, live)
+    return {
+        "model_version": model.pk,
+        "prompt_version": prompt_pk,
+        **usual_decoding(model, live),
+    }
+
+
+def _asked(request: HttpRequest, name: str, rows: Any) -> Any | None:
+    raw = request.GET.get(name, "")
+    return rows.filter(pk=raw).first() if raw.isdigit() and len(raw) < 19 else None
+
+
+def _usual_prompt(model: ModelVersion, live: Release | None) -> int | None:
+    """What it was trained with; else what is live, if the model can read it; else the newest that it can read."""
+    if model.training_run is not None:
+        return model.training_run.prompt_version_id
+    kind = "chat" if model.family == "llama" else "prefix"
+    if live is not None and live.prompt_version.prompt.kind == kind:
+        return live.prompt_version_id
+    return (
+        PromptVersion.objects.filter(prompt__kind=kind).order_by("-pk").values_list("pk", flat=True).first()
+    )
+
+
+@capability("submit_release")
+def new_release(request: HttpRequest) -> HttpResponse:
+    live = live_release()
+    form = ComposeForm(request.POST or None, initial=_initial(request, live) if not request.POST else None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            release = _compose(request, form, live)
+        except InvalidInput as error:
+            for name, message in (error.fields or {"": error.message}).items():
+                form.add_error(name if name in form.fields else None, message)
+        else:
+            return _after_composing(request, release)
+    context = {"form": form, "live": live, "models": ModelVersion.objects.exists()}
+    if form.errors:
+        return render(request, "models_app/release_new.html", context, status=422)
+    return page_or_fragment(
+        request, "models_app/release_new.html", "models_app/_release_new_fields.html", context
+    )
+
+
+def _compose(request: HttpRequest, form: ComposeForm, live: Release | None) -> Release:
+    values = form.cleaned_data
+    return compose_release(
+        model_version=values["model_version"],
+        prompt_version=values["prompt_version"],
+        decoding={field.name: values[field.name] for field in fields(Decoding)},
+        origin=origin_beside(
+            live, model_version=values["model_version"], prompt_version=values["prompt_version"]
+        ),
+        note=values["note"],
+        actor=request.user,
+    )
+
+
+def _after_composing(request: HttpRequest, release: Release) -> HttpResponse:
+    if release.state != Release.State.DRAFT:
+        messages.info(
+            request, f"Release {release.pk} is exactly this already; it is {release.state}. Nothing was made."
+        )
+        return redirect("release", release.pk)
+    messages.success(request, f"Release {release.pk} is composed. Nothing changes for anybody yet.")
+    if "evaluate" in request.POST and allowed(request.user, "evaluate"):
+        return redirect(f"{reverse('comparison_new')}?candidate={release.pk}")
+    return redirect("release", release.pk)
+
+
+# ---------------------------------------------------------------- a release
+
+
+@dataclass(frozen=True)
+class Step:
+    """A station of the loop. `kind`: done, now, bad, or nothing where it has not been reached."""
+
+    name: str
+    note: str
+    kind: str = ""
+    url: str = ""
+
+
+class DecisionForm(forms.Form):
+    reason = forms.CharField(
+        max_length=LONGEST_REASON, widget=forms.Textarea(attrs={"rows": 3}), help_text="The record keeps it."
+    )
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        help_text="Asked for again, so that an open screen decides nothing.",
+    )
+    evidence_digest = forms.CharField(required=False, widget=forms.HiddenInput)
+
+
+def _release(pk: int) -> Release:
+    return get_object_or_404(
+        Release.objects.select_related(
+            "model_version__parent", "model_version__training_run__snapshot", "prompt_version__prompt",
+            "prompt_version__parent", "environment", "created_by", "requested_by", "comparison__lead",
+            "comparison__candidate__evaluation_set", "comparison__baseline__release__model_version",
+            "comparison__baseline__release__prompt_version__prompt",
+        ),
+        pk=pk,
+    )  # fmt: skip
+
+
+@require_safe
+@capability("view_models")
+def release_page(request: HttpRequest, pk: int) -> HttpResponse:
+    return page_or_fragment(
+        request, "models_app/release.html", "models_app/_release.html", _context(request, _release(pk))
+    )
+
+
+def _context(request: HttpRequest, release: Release, form: DecisionForm | None = None) -> dict[str, Any]:
+    live = live_release(release.environment.name)
+    comparisons = queries.comparisons_of(release)
+    comparison = release.comparison or next(
+        (row for row in comparisons if live is None or row.baseline.release_id == live.pk), None
+    )
+    baseline = _baseline(release, comparison, live)
+    settings = queries.settings_beside(baseline, release)
+    waiting = release.state == Release.State.AWAITING
+    decisions = queries.decisions(release)
+    held = sum(row.decision == "approved" and row.voided_at is None for row in decisions)
+    comparing = queries.comparing(release)
+    may, why = may_decide(release, request.user) if waiting else (False, "")
+    initial = {"evidence_digest": release.evidence_digest}
+    return {
+        "release": release,
+        "heading": "is a yardstick" if release.origin == Release.Origin.BASELINE else HEADINGS[release.state],
+        "this": f"release {release.pk}",
+        "live": live,
+        "baseline": baseline,
+        "comparison": comparison,
+        "rows": _metric_rows(comparison),
+        "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
+        "comparing": comparing,
+        "steps": _steps(release, comparison, comparing is not None, held),
+        "settings": settings,
+        "decoding_changed": any(setting.changed for setting in settings),
+        "decisions": decisions,
+        "held": held,
+        "needed": release.environment.approvals_required,
+        "may": may,
+        "why": why,
+        "problem": evidence_problem(release) if waiting else "",
+        "form": form or DecisionForm(initial=initial),
+        "trail": tell(queries.trail(release, comparisons)),
+        "times": queries.times_live(release),
+        "newer": _newer(release, comparisons, live),
+        "moving": release.state in ("approved", "warming") or (comparing is not None and not waiting),
+        "yardstick": release.origin == Release.Origin.BASELINE,
+        "ended": release.state in queries.ENDED,
+        "may_withdraw": release.state in ("draft", "awaiting approval")
+        and allowed(request.user, "submit_release"),
+    }
+
+
+def _baseline(release: Release, comparison: Comparison | None, live: Release | None) -> Release | None:
+    """What the release is set beside: what it was compared with, what it replaced, or what is live."""
+    if comparison is not None:
+        return comparison.baseline.release
+    if release.state in (Release.State.DRAFT, Release.State.AWAITING):
+        return live if live is not None and live.pk != release.pk else None
+    return queries.before_in_service(release)
+
+
+def _newer(release: Release, comparisons: list[Comparison], live: Release | None) -> Comparison | None:
+    """A comparison with what is live that a release can be submitted with: a draft, or one that waits on an older."""
+    if release.state not in (Release.State.DRAFT, Release.State.AWAITING):
+        return None
+    for row in comparisons:
+        if row.pk != release.comparison_id and (live is None or row.baseline.release_id == live.pk):
+            return row
+    return None
+
+
+def _metric_rows(comparison: Comparison | None) -> list[MetricRow]:
+    if comparison is None:
+        return []
+    results = ComparisonResult.objects.filter(comparison=comparison, slice="all")
+    rows = {row.metric.key: row for row in metric_rows(list(results))}
+    return [rows[name] for name in SHOWN_METRICS if name in rows and name in METRICS]
+
+
+def _steps(release: Release, comparison: Comparison | None, comparing: bool, held: int) -> list[Step]:
+    return [
+        *_origins(release),
+        _compared(comparison, comparing),
+        _decided(release, comparison, held),
+        _live(release),
+    ]
+
+
+def _origins(release: Release) -> list[Step]:
+    """Where the weights come from; for a new prompt, the prompt first."""
+    model = release.model_version
+    size = f"{model.precision}, {model.size_bytes / 1e6:,.0f} MB" if model.size_bytes else model.architecture
+    model_step = Step(f"Model {model.pk}", size, "done", page_url("model", model.pk))
+    if release.origin == Release.Origin.PROMPT:
+        version = release.prompt_version
+        return [Step(str(version), "prompt", "done", page_url("prompt_version", version.pk)), model_step]
+    found = queries.lineage(release)
+    if found.run is None or found.snapshot is None:
+        return [Step("Base model", model.base, "done"), model_step]
+    seconds = found.run.summary.get("seconds")
+    took = f"{seconds / 60:.0f} min, {found.run.device}" if seconds else found.run.device or found.run.state
+    return [
+        Step("Feedback", f"{found.corrections:,} examples", "done", page_url("snapshot", found.snapshot.pk)),
+        Step(
+            f"Snapshot {found.snapshot.pk}",
+            f"{found.rows:,} rows",
+            "done",
+            page_url("snapshot", found.snapshot.pk),
+        ),
+        Step(f"Training {found.run.pk}", took, "done", page_url("training_run", found.run.pk)),
+        model_step,
+    ]
+
+
+def _compared(comparison: Comparison | None, comparing: bool) -> Step:
+    if comparison is None:
+        return Step("Comparison", "under way" if comparing else "–", "now" if comparing else "")
+    kind = "bad" if comparison.verdict == "worse" else "done"
+    url = page_url("comparison", comparison.pk)
+    return Step(f"Comparison {comparison.pk}", comparison.verdict, kind, url)
+
+
+def _decided(release: Release, comparison: Comparison | None, held: int) -> Step:
+    needed = release.environment.approvals_required
+    if release.state == Release.State.DRAFT:
+        return Step("Approval", "not asked for", "now" if comparison is not None else "")
+    if release.state == Release.State.AWAITING:
+        return Step("Approval", f"{held} of {needed}", "now")
+    if release.state in (Release.State.REJECTED, Release.State.WITHDRAWN):
+        return Step("Approval", release.state, "bad")
+    if not release.evidence_digest:
+        return Step("Approval", "installed by Galley", "done")
+    return Step("Approval", f"{held} of {needed}", "done")
+
+
+def _live(release: Release) -> Step:
+    url = page_url("deployments")
+    state = release.state
+    if state in (Release.State.APPROVED, Release.State.WARMING):
+        return Step("Live", "its model is loading", "now", url)
+    if state in (Release.State.FAILED, Release.State.ROLLED_BACK):
+        return Step("Live", state, "bad", url)
+    if state in (Release.State.LIVE, Release.State.SUPERSEDED):
+        return Step("Live", "now" if state == Release.State.LIVE else "superseded", "done", url)
+    return Step("Live", "–")
+
+
+@require_safe
+@capability("view_models")
+def evidence(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the decision is bound to, as a file."""
+    release = _release(pk)
+    answer = JsonResponse(
+        queries.evidence_document(release), json_dumps_params={"indent": 2, "ensure_ascii": False}
+    )
+    answer["Content-Disposition"] = f'attachment; filename="release-{release.pk}-evidence.json"'
+    return answer
+
+
+# ---------------------------------------------------------------- what people do with one
+
+
+@require_POST
+@capability("approve_release")
+def decide(request: HttpRequest, pk: int) -> HttpResponse:
+    release = _release(pk)
+    form = DecisionForm(request.POST)
+    approving = request.POST.get("decision") == "approve"
+    if not approving and request.POST.get("decision") != "reject":
+        raise InvalidInput("Say whether you approve or reject.")
+    status = 422
+    if form.is_valid():
+        if not ratelimit.consume(request, action="reauthenticate", user=request.user):
+            log.warning("password_tried_too_often", user=request.user.get_username(), release=pk)
+            form.add_error("password", "Too many tries. Wait a minute, then try again.")
+            status = 429
+        else:
+            problem = _decided_by(request, release, form, approve if approving else reject)
+            if problem is None:
+                return redirect("release", pk)
+            status = problem.status
+    context = _context(request, _release(pk), form)
+    return render(request, "models_app/release.html", context, status=status)
+
+
+def _decided_by(request: HttpRequest, release: Release, form: DecisionForm, act: Any) -> GalleyError | None:
+    """None where the decision stands; what is wrong is put on the form."""
+    try:
+        act(
+            release=release,
+            actor=request.user,
+            reason=form.cleaned_data["reason"],
+            evidence_digest=form.cleaned_data["evidence_digest"],
+            password=form.cleaned_data["password"],
+        )
+    except (InvalidInput, Refused) as error:
+        for name, message in (error.fields or {"": error.message}).items():
+            form.add_error(name if name in form.fields else None, message)
+        # what is shown now is what the next try is about
+        form.data = form.data.copy()
+        form.data["evidence_digest"] = Release.objects.values_list("evidence_digest", flat=True).get(
+            pk=release.pk
+        )
+        return error
+    said = {
+        "awaiting approval": "Your approval is recorded; it takes another one.",
+        "rejected": f"Release {release.pk} is rejected. What is live stays live.",
+    }
+    messages.success(
+        request,
+        said.get(release.state, f"Release {release.pk} is approved and goes live when its model answers."),
+    )
+    return None
+
+
+@require_POST
+@capability("submit_release")
+def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    release = _release(pk)
+    withdraw_release(release=release, actor=request.user, reason=request.POST.get("reason", ""))
+    messages.success(request, f"Release {pk} is withdrawn.")
+    return redirect("release", pk)
+
+
+urlpatterns = [
+    path("", releases, name="releases"),
+    path("new/", new_release, name="release_new"),
+    path("<int:pk>/", release_page, name="release"),
+    path("<int:pk>/evidence.json", evidence, name="release_evidence"),
+    path("<int:pk>/decide/", decide, name="release_decide"),
+    path("<int:pk>/withdraw/", withdraw, name="release_withdraw"),
+]

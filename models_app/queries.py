@@ -1,0 +1,202 @@
+"""Reads that span tables: plain rows out, a known number of queries each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+
+from models_app.foundation.audit import subject_of
+from models_app.ml.recipe import Decoding
+from models_app.models import (
+    Approval,
+    AuditEvent,
+    Comparison,
+    DatasetSnapshot,
+    Deployment,
+    Job,
+    Release,
+    SnapshotExample,
+    TrainingRun,
+)
+from models_app.releases.approving import evidence_problem
+
+# ---------------------------------------------------------------- releases
+
+ENDED = (Release.State.REJECTED, Release.State.WITHDRAWN, Release.State.FAILED, Release.State.ROLLED_BACK)
+#: What waits for somebody first, then what moves, what is live, drafts, and what is over.
+_RANK = {
+    Release.State.AWAITING: 0,
+    Release.State.APPROVED: 1,
+    Release.State.WARMING: 1,
+    Release.State.LIVE: 2,
+    Release.State.DRAFT: 3,
+}
+
+
+def releases(shown: str = "") -> QuerySet[Release]:
+    """For lists, with what they show. `shown`: open, ended, or all but the yardsticks that others are compared with."""
+    rows = Release.objects.select_related(
+        "model_version", "prompt_version__prompt", "comparison", "created_by", "requested_by", "environment"
+    )
+    if shown == "open":
+        rows = rows.filter(state__in=(*_RANK,)).exclude(origin=Release.Origin.BASELINE)
+    elif shown == "ended":
+        rows = rows.exclude(state__in=(*_RANK,))
+    elif shown != "all":
+        rows = rows.exclude(origin=Release.Origin.BASELINE)
+    whens = [When(state=state, then=Value(rank)) for state, rank in _RANK.items()]
+    return rows.annotate(rank=Case(*whens, default=Value(4), output_field=IntegerField())).order_by(
+        "rank", "-pk"
+    )
+
+
+def approvals_held(rows: Sequence[Release]) -> dict[int, int]:
+    """How many approvals count, by release. 1 query."""
+    counts: dict[int, int] = {}
+    held = Approval.objects.filter(release__in=rows, decision="approved", voided_at=None)
+    for pk in held.values_list("release", flat=True):
+        counts[pk] = counts.get(pk, 0) + 1
+    return counts
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One decoding setting, before and after."""
+
+    key: str
+    label: str
+    before: Any
+    after: Any
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.before != self.after)
+
+
+SETTING_LABELS = {
+    "max_new_tokens": "Most tokens written",
+    "min_new_tokens": "Fewest tokens written",
+    "max_words": "Words asked for",
+    "beams": "Beams",
+    "length_penalty": "Length penalty",
+    "repetition_penalty": "Repetition penalty",
+    "no_repeat_ngram": "No repeated runs of so many tokens",
+    "max_input_tokens": "Most tokens read",
+}
+
+
+def settings_beside(before: Release | None, after: Release) -> list[Setting]:
+    """Every decoding setting of two releases, defaults filled in."""
+    new = Decoding.from_dict(after.decoding).to_dict()
+    old = Decoding.from_dict(before.decoding).to_dict() if before is not None else new
+    return [
+        Setting(field.name, SETTING_LABELS.get(field.name, field.name), old[field.name], new[field.name])
+        for field in fields(Decoding)
+    ]
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a release's weights come from: the run that made them and its data, with how much of it was feedback."""
+
+    run: TrainingRun | None
+    snapshot: DatasetSnapshot | None
+    rows: int
+    corrections: int
+
+
+def lineage(release: Release) -> Lineage:
+    """2 queries."""
+    if release.model_version.training_run_id is None:
+        return Lineage(None, None, 0, 0)
+    run = TrainingRun.objects.select_related("snapshot").get(pk=release.model_version.training_run_id)
+    snapshot = run.snapshot
+    corrections = SnapshotExample.objects.filter(snapshot=snapshot, origin__startswith="feedback:").count()
+    return Lineage(run, snapshot, snapshot.train_rows + snapshot.validation_rows, corrections)
+
+
+def comparisons_of(release: Release) -> list[Comparison]:
+    """Newest first, those where the release is the candidate. 1 query."""
+    return list(
+        Comparison.objects.filter(candidate__release=release)
+        .select_related(
+            "candidate__evaluation_set", "baseline__release__model_version",
+            "baseline__release__prompt_version__prompt", "baseline__release__prompt_version",
+        )[:20]
+    )  # fmt: skip
+
+
+def comparing(release: Release) -> Job | None:
+    """The work under way that will compare the release. 1 query."""
+    return Job.objects.filter(
+        kind="compare", subject=subject_of(release), state__in=(Job.State.QUEUED, Job.State.RUNNING)
+    ).first()
+
+
+QUIET = ("evaluation.running", "training.running", "deployment.start")
+
+
+def trail(release: Release, comparisons: Sequence[Comparison], limit: int = 60) -> list[AuditEvent]:
+    """What happened to the release, its model, training, data, evaluations and comparisons; newest first. 1 query."""
+    subjects = [subject_of(release), f"modelversion:{release.model_version_id}"]
+    subjects += [f"comparison:{row.pk}" for row in comparisons]
+    subjects += [f"evaluationrun:{row.candidate_id}" for row in comparisons]
+    run = release.model_version.training_run
+    if run is not None:
+        subjects += [f"trainingrun:{run.pk}", f"datasetsnapshot:{run.snapshot_id}"]
+    subjects.append(f"promptversion:{release.prompt_version_id}")
+    events = AuditEvent.objects.filter(subject__in=subjects).exclude(action__in=QUIET)
+    return list(events.order_by("-id")[:limit])
+
+
+def evidence_document(release: Release) -> dict[str, Any]:
+    """What an approver decides on, for programs and for the file: the evidence, its digest, whether it still holds."""
+    waiting = release.state == Release.State.AWAITING
+    problem = evidence_problem(release) if waiting else ""
+    return {
+        "release": release.pk,
+        "state": release.state,
+        "evidence_digest": release.evidence_digest,
+        "holds": waiting and not problem,
+        "problem": problem,
+        "approvals_required": release.environment.approvals_required,
+        "decisions": [
+            {
+                "by": row.approver.get_username(),
+                "decision": row.decision,
+                "reason": row.reason,
+                "at": row.at,
+                "evidence_digest": row.evidence_digest,
+                "voided_at": row.voided_at,
+            }
+            for row in decisions(release)
+        ],
+        "evidence": release.evidence,
+    }
+
+
+def decisions(release: Release) -> list[Approval]:
+    """1 query."""
+    return list(Approval.objects.filter(release=release).select_related("approver").order_by("id"))
+
+
+def times_live(release: Release) -> list[Deployment]:
+    """When it was live, newest first. 1 query."""
+    return list(Deployment.objects.filter(release=release).select_related("started_by", "ended_by")[:20])
+
+
+def before_in_service(release: Release) -> Release | None:
+    """What was live when this release went live. 1 query."""
+    first = Deployment.objects.filter(release=release).order_by("live_from").first()
+    if first is None:
+        return None
+    earlier = (
+        Deployment.objects.filter(Q(environment=first.environment_id), live_from__lt=first.live_from)
+        .select_related("release__model_version", "release__prompt_version__prompt")
+        .order_by("-live_from")
+        .first()
+    )
+    return earlier.release if earlier is not None else None

@@ -1,0 +1,137 @@
+"""Audit events in words, and where what they are about is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.urls import NoReverseMatch, reverse
+
+from models_app.models import AuditEvent
+
+# What the actor did, said after the actor's name.
+PHRASES = {
+    "account.create": "made an account",
+    "comparison.finish": "compared release {candidate} with {baseline}",
+    "deployment.failed": "could not load its model",
+    "deployment.live": "took it live",
+    "deployment.roll_back": "rolled it back",
+    "deployment.start": "started its model",
+    "deployment.stop": "stopped its deployment",
+    "deployment.superseded": "put release {by} in its place",
+    "documents.import": "imported documents",
+    "evaluation.cancelled": "ended the evaluation: cancelled",
+    "evaluation.failed": "ended the evaluation: failed",
+    "evaluation.resume": "resumed the evaluation",
+    "evaluation.running": "began the evaluation",
+    "evaluation.start": "asked for an evaluation",
+    "evaluation.succeeded": "finished the evaluation",
+    "evaluation_set.freeze": "froze a test set",
+    "feedback.approved": "approved a feedback example",
+    "feedback.declined": "declined a feedback example",
+    "feedback.propose_references": "proposed reference summaries",
+    "item.put_back": "put an item back",
+    "item.queue": "put a summary in a queue",
+    "item.set_aside": "flagged an item",
+    "job.cancel": "asked to cancel the job",
+    "job.retry": "tried the job again",
+    "model.register": "asked to register a model",
+    "model.registered": "registered the model",
+    "prompt.suggest": "suggested a prompt",
+    "prompt.version": "made a prompt version",
+    "release.approve": "approved, {approvals} of {needed}",
+    "release.approved": "completed the approvals",
+    "release.compose": "composed the release",
+    "release.reject": "rejected the release",
+    "release.submit": "asked for approval",
+    "release.void": "voided earlier decisions",
+    "release.withdraw": "withdrew the release",
+    "review.revise": "revised a review",
+    "review.submit": "handed in a review",
+    "snapshot.freeze": "froze the snapshot",
+    "suggestion.adopted": "adopted a prompt suggestion",
+    "suggestion.declined": "declined a prompt suggestion",
+    "summaries.start": "asked for summaries",
+    "token.create": "made an API token",
+    "token.revoke": "revoked an API token",
+    "training.cancelled": "ended the training: cancelled",
+    "training.failed": "ended the training: failed",
+    "training.resume": "resumed the training",
+    "training.running": "began the training",
+    "training.start": "asked for the training",
+    "training.succeeded": "finished the training",
+}
+# What an event is about: its word, and the page that shows it.
+SUBJECTS = {
+    "comparison": ("comparison", "comparison"),
+    "datasetsnapshot": ("snapshot", "snapshot"),
+    "evaluationrun": ("evaluation", ""),
+    "evaluationset": ("test set", ""),
+    "feedbackexample": ("feedback example", ""),
+    "importbatch": ("import", ""),
+    "job": ("job", "job"),
+    "modelversion": ("model", "model"),
+    "promptsuggestion": ("prompt suggestion", ""),
+    "promptversion": ("prompt version", "prompt_version"),
+    "queueitem": ("item", ""),
+    "release": ("release", "release"),
+    "review": ("review", ""),
+    "sourcedocument": ("document", "document"),
+    "token": ("token", ""),
+    "trainingrun": ("training", "training_run"),
+    "user": ("account", ""),
+}
+GOOD = {"approved", "live", "succeeded", "adopted"}
+BAD = {"rejected", "failed", "rolled back", "declined"}
+UNSETTLED = {"withdrawn", "cancelled"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event for a page. `kind` is ok, bad, maybe, info or nothing."""
+
+    event: AuditEvent
+    phrase: str
+    about: str
+    url: str
+    kind: str
+
+
+def told(event: AuditEvent) -> Told:
+    name, _, key = event.subject.partition(":")
+    word, url_name = SUBJECTS.get(name, (name, ""))
+    url = page_url(url_name, key) if url_name and key.isdigit() else ""
+    return Told(event, phrase(event), f"{word} {key}".strip(), url, _kind(event))
+
+
+def tell(events: Iterable[AuditEvent]) -> list[Told]:
+    return [told(event) for event in events]
+
+
+def phrase(event: AuditEvent) -> str:
+    words = PHRASES.get(event.action)
+    if words is None:
+        return event.action.replace(".", " ").replace("_", " ")
+    try:
+        return words.format_map(event.data)
+    except KeyError:  # an older event, written with less data
+        return words.partition(" {")[0].rstrip(",")
+
+
+def page_url(url_name: str, *args: object) -> str:
+    """The page of this name; empty where there is none, since some are the human side's."""
+    try:
+        return reverse(url_name, args=args)
+    except NoReverseMatch:
+        return ""
+
+
+def _kind(event: AuditEvent) -> str:
+    if event.action == "release.void":
+        return "maybe"
+    if event.action == "release.approve":
+        return "ok"
+    for states, kind in ((GOOD, "ok"), (BAD, "bad"), (UNSETTLED, "maybe")):
+        if event.to_state in states:
+            return kind
+    return "info" if event.action == "release.submit" else ""
