@@ -54,7 +54,8 @@ ADVICE = "Give a smaller number, more documents, or other shares for new documen
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """What to run on what. `seed` chooses documents, training order and resamples."""
+    """What to run on what. `seed` chooses documents, training order and resamples; `drafts` is how many documents the
+    base model drafts summaries for, all that may be learnt from where it is None."""
 
     documents: Path
     train: int
@@ -67,7 +68,7 @@ class LoopOptions:
     decoding: dict[str, Any] = field(default_factory=dict)
     prompt: str = ""
     mapping: dict[str, str] = field(default_factory=dict)
-    drafts: bool = True
+    drafts: int | None = None
 
 
 @dataclass
@@ -138,9 +139,11 @@ def run_loop(*, options: LoopOptions, actor: Any | None, say: Say) -> LoopResult
         note="Base model of a loop from the command line.",
     )  # fmt: skip
     drafted = 0
-    if options.drafts:
+    if options.drafts != 0:
         with clock.phase("drafting summaries with the base model"):
-            documents = [document.pk for document in (*chosen["train"], *chosen["validation"])]
+            documents = [document.pk for document in (*chosen["train"], *chosen["validation"])][
+                : options.drafts
+            ]
             job = start_drafting(documents=documents, release=before_release, actor=actor, deliver=False)
             drafted = len(documents)
             jobs.carry_out(job, watch=_watcher(say))

@@ -43,7 +43,14 @@ from models_app.ml.checkpoints import (
     write_best,
     write_checkpoint,
 )
-from models_app.ml.errors import MLError, NotEnoughData, TrainingCancelled, TrainingFailed, UnsupportedModel
+from models_app.ml.errors import (
+    MLError,
+    NotEnoughData,
+    PromptTooLong,
+    TrainingCancelled,
+    TrainingFailed,
+    UnsupportedModel,
+)
 from models_app.ml.families import Family, check_model_directory, load_model, load_tokenizer, position_limit
 from models_app.ml.prompting import PromptSpec, check_prompt, encode_source, encode_target
 from models_app.ml.recipe import Recipe
@@ -67,7 +74,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Progress:
-    """`step` of `total` counts what the phase counts: examples while encoding and validating, else steps."""
+    """What has happened so far.
+
+    `step` of `total` counts what the phase counts: examples while encoding and validating, else training steps.
+    When a validation is done it is told once: phase validating, the training step, its `validation_loss`, and the
+    mean training `loss` since the one before. No other progress has a `validation_loss`.
+    """
 
     phase: Phase
     step: int = 0
@@ -239,7 +251,6 @@ class _Run:
                     total=total,
                     epoch=step.epoch,
                     loss=loss,
-                    validation_loss=state.history[-1]["validation_loss"],
                     learning_rate=rate,
                     tokens_per_second=state.tokens / state.seconds,
                     examples_per_second=state.examples / state.seconds,
@@ -284,7 +295,7 @@ class _Run:
         return total / tokens
 
     def _validate(self, epoch: int) -> None:
-        """Measures the validation loss, keeps the weights if it is the best so far, and writes history."""
+        """Measures the validation loss, keeps the weights if the recipe wants them, and writes history."""
         state = self.state
         loss = self._validation_loss(epoch)
         train_loss = state.loss_sum / state.loss_tokens if state.loss_tokens else loss
@@ -298,7 +309,10 @@ class _Run:
             }
         )
         state.loss_sum, state.loss_tokens = 0.0, 0
-        if loss < state.best_loss:
+        self.on_progress(
+            Progress("validating", state.step, len(self.steps), epoch, loss=train_loss, validation_loss=loss)
+        )
+        if loss < state.best_loss or self.recipe.keep == "last":
             if state.step:
                 write_best(self.work_dir, state.step, self.weights)
             state.best_step, state.best_loss, state.validations_without_gain = state.step, loss, 0
@@ -309,7 +323,6 @@ class _Run:
         self.model.eval()
         order = sorted(range(len(self.validation_set)), key=lambda number: self.validation_set[number].tokens)
         total, tokens, done = 0.0, 0, 0
-        last = self.state.history[-1]["validation_loss"] if self.state.history else None
         with torch.no_grad():
             for batch in batches_of(order, self.validation_set, self.family.kind, self.recipe.batch_tokens):
                 self._stop_if_asked()
@@ -317,7 +330,7 @@ class _Run:
                 total += self._loss(examples).item()
                 tokens += sum(len(example.target) for example in examples)
                 done += len(examples)
-                self.on_progress(Progress("validating", done, len(order), epoch, validation_loss=last))
+                self.on_progress(Progress("validating", done, len(order), epoch))
         return total / tokens
 
     def _stop_if_asked(self) -> None:
@@ -368,7 +381,11 @@ class _Encoder:
             if self.should_stop():
                 raise TrainingCancelled("Cancelled while the examples were encoded.")
             if example.source.strip() and example.target.strip():
-                encoded.append(self._one(example))
+                try:
+                    encoded.append(self._one(example))
+                except PromptTooLong as error:
+                    name = example.document or number
+                    raise PromptTooLong(f"Example {name}: {error.message}") from error
             if number % 50 == 0 or number == len(examples):
                 self.on_progress(Progress("encoding", number, len(examples)))
         return encoded, len(examples) - len(encoded)

@@ -23,7 +23,7 @@ from models_app.web.pages import capability, is_fragment, page_or_fragment, pagi
 RECIPE_FIELDS = (
     "method", "optimizer", "learning_rate", "schedule", "warmup_fraction", "epochs", "batch_tokens",
     "gradient_accumulation", "max_source_tokens", "max_target_tokens", "weight_decay", "precision",
-    "gradient_checkpointing", "validations_per_epoch", "patience", "train_last_layers", "lora_rank", "lora_alpha",
+    "gradient_checkpointing", "validations_per_epoch", "keep", "patience", "train_last_layers", "lora_rank", "lora_alpha",
     "lora_dropout", "seed",
 )  # fmt: skip
 
@@ -63,6 +63,10 @@ class RunForm(forms.Form):
     precision = forms.ChoiceField(choices=[(name, name) for name in ("auto", "fp32", "bf16")])
     gradient_checkpointing = forms.BooleanField(required=False, help_text="Less memory, somewhat slower.")
     validations_per_epoch = forms.IntegerField(min_value=1, max_value=100)
+    keep = forms.ChoiceField(
+        label="Weights to keep",
+        choices=[("best", "of the lowest validation loss"), ("last", "of the end")],
+    )
     patience = forms.IntegerField(
         min_value=1, max_value=1000, required=False, help_text="Stop after so many validations without gain."
     )

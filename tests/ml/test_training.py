@@ -21,6 +21,7 @@ from models_app.ml.errors import (
     MLError,
     NotEnoughData,
     OutOfDisk,
+    PromptTooLong,
     TrainingCancelled,
     TrainingFailed,
     UnsupportedModel,
@@ -406,6 +407,17 @@ def test_a_run_that_only_makes_it_worse_keeps_the_base_weights(
     assert same_weights(result.weights, good.weights)
 
 
+def test_keep_last_keeps_the_weights_of_the_end_though_validation_liked_earlier_ones_better(
+    bases: Callable[[str], Path], tmp_path: Path
+) -> None:
+    worse = SHORT.but(learning_rate=0.5, max_steps=3, keep="last")
+    result = fit(bases("t5"), tmp_path / "run", worse)
+    assert result.best_step == result.steps == 3
+    assert result.validation_loss == result.history[-1]["validation_loss"] > result.history[0]["validation_loss"]
+    with pytest.raises(ValueError, match="patience"):
+        worse.but(patience=2)
+
+
 def test_progress_tells_phase_step_speed_and_time_left(bases: Callable[[str], Path], tmp_path: Path) -> None:
     seen: list[Progress] = []
     result = fit(bases("t5"), tmp_path, on_progress=seen.append)
@@ -419,6 +431,10 @@ def test_progress_tells_phase_step_speed_and_time_left(bases: Callable[[str], Pa
     assert all(
         (progress.tokens_per_second or 0) > (progress.examples_per_second or 0) > 0 for progress in steps
     )
+    told = [progress for progress in seen if progress.validation_loss is not None]
+    assert [(progress.phase, progress.step, progress.validation_loss) for progress in told] == [
+        ("validating", entry["step"], entry["validation_loss"]) for entry in result.history
+    ]
     rates = [progress.learning_rate or 0 for progress in steps]
     assert rates.index(max(rates)) in (1, 2)
     assert rates[-1] == min(rates)
@@ -445,6 +461,19 @@ def test_too_little_data_is_refused_with_the_count(
 def test_examples_without_text_are_left_out_and_counted(bases: Callable[[str], Path], tmp_path: Path) -> None:
     result = fit(bases("t5"), tmp_path, train=[*TRAIN[:20], Example("", "x"), Example("x", "\n")])
     assert result.skipped_examples == 2
+
+
+def test_an_example_that_leaves_no_room_for_its_article_is_named(
+    bases: Callable[[str], Path], tmp_path: Path
+) -> None:
+    wordy = Example("the mayor won.", "mayor.", title="old " * 60, document="doc-7")
+    with pytest.raises(PromptTooLong, match=r"doc-7: .*61 of the 40 tokens"):
+        fit(
+            bases("t5"),
+            tmp_path,
+            train=[*TRAIN[:9], wordy],
+            prompt=PromptSpec("prefix", "", "{title} {text}"),
+        )
 
 
 def test_a_recipe_longer_than_the_model_is_refused(bases: Callable[[str], Path], tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ class Command(BaseCommand):
             decoding=options["decoding"],
             prompt=options["prompt"],
             mapping=dict(pair.split("=", 1) for pair in options["map"] if "=" in pair),
-            drafts=not options["no_drafts"],
+            drafts=options["drafts"],
         )
         try:
             result = run_loop(options=loop, actor=actor, say=self._say)
