@@ -23,8 +23,8 @@ from models_app.web.pages import capability, is_fragment, page_or_fragment, pagi
 RECIPE_FIELDS = (
     "method", "optimizer", "learning_rate", "schedule", "warmup_fraction", "epochs", "batch_tokens",
     "gradient_accumulation", "max_source_tokens", "max_target_tokens", "weight_decay", "precision",
-    "gradient_checkpointing", "validations_per_epoch", "keep", "patience", "train_last_layers", "lora_rank", "lora_alpha",
-    "lora_dropout", "seed",
+    "gradient_checkpointing", "validations_per_epoch", "keep", "patience", "train_last_layers", "lora_rank",
+    "lora_alpha", "lora_dropout", "seed",
 )  # fmt: skip
 
 

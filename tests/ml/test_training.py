@@ -410,12 +410,15 @@ def test_a_run_that_only_makes_it_worse_keeps_the_base_weights(
 def test_keep_last_keeps_the_weights_of_the_end_though_validation_liked_earlier_ones_better(
     bases: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    worse = SHORT.but(learning_rate=0.5, max_steps=3, keep="last")
-    result = fit(bases("t5"), tmp_path / "run", worse)
-    assert result.best_step == result.steps == 3
-    assert result.validation_loss == result.history[-1]["validation_loss"] > result.history[0]["validation_loss"]
+    good = fit(bases("gpt2"), tmp_path / "good", RECIPE, train=TRAIN, validation=VALIDATION)
+    wrong = [Example(example.source, "west.") for example in TRAIN[:60]]
+    result = fit(good.weights, tmp_path / "run", SHORT.but(keep="last"), train=wrong, validation=VALIDATION)
+    assert result.best_step == result.steps
+    assert (
+        result.validation_loss == result.history[-1]["validation_loss"] > result.history[0]["validation_loss"]
+    )
     with pytest.raises(ValueError, match="patience"):
-        worse.but(patience=2)
+        SHORT.but(keep="last", patience=2)
 
 
 def test_progress_tells_phase_step_speed_and_time_left(bases: Callable[[str], Path], tmp_path: Path) -> None:
