@@ -268,7 +268,7 @@ def _insert(documents: Sequence[SourceDocument]) -> None:
     """Those that nobody else brings at this moment. COPY takes a third of the time of an INSERT, but knows no
     ON CONFLICT."""
     fields = [field for field in SourceDocument._meta.concrete_fields if not field.primary_key]
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
     try:
         with (
             transaction.atomic(),
@@ -283,9 +283,6 @@ def _insert(documents: Sequence[SourceDocument]) -> None:
 
 
 def _saved(hashes: Collection[str]) -> dict[str, _Saved]:
-    rows = (
-        SourceDocument.objects.filter(content_hash__in=hashes)
-        .order_by()
-        .values_list("content_hash", "pk", "split", "created_at")
-    )
-    return {digest: _Saved(*values) for digest, *values in rows}
+    rows = SourceDocument.objects.filter(content_hash__in=hashes).order_by()
+    found = rows.values_list("content_hash", "pk", "split", "created_at")
+    return {digest: _Saved(pk, split, created_at) for digest, pk, split, created_at in found}

@@ -2,13 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+from django.db import connections
 
 from models_app.foundation.errors import NotFound
 from models_app.foundation.jobs import JobContext
-from models_app.models import ClientFeedback, Release
-from reviews import drafting, weak_outputs
-from reviews.models import SourceDocument
+from models_app.models import ClientFeedback, Job, Release
+from reviews import drafting, importing, weak_outputs
+from reviews.models import ImportBatch, SourceDocument
+
+TELL_SECONDS = 1.05  # JobContext writes at most once a second
+
+
+class _Telling:
+    """Says how far one long transaction is, from a thread with a connection of its own: inside the transaction nobody
+    would see it, and its lock on the job's row would keep the worker from renewing the lease."""
+
+    def __init__(self, context: JobContext) -> None:
+        self._context = context
+        self._place = (0, 0)
+        self._stop: Exception | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._tell, name="telling", daemon=True)
+
+    def __call__(self, done: int, total: int) -> None:
+        """Raises what the other thread was told: that the job is cancelled, or belongs to another process now."""
+        self._place = (done, total)
+        if self._stop is not None:
+            raise self._stop
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _tell(self) -> None:
+        try:
+            while not self._over.wait(TELL_SECONDS):
+                self._context.step(*self._place)
+        except Exception as error:  # raised again where the work is done
+            self._stop = error
+        finally:
+            connections.close_all()
+
+
+def import_documents(context: JobContext) -> dict[str, Any]:
+    """{"batch": id, "look": bool}: look at a data set's columns and first rows, or import the whole batch."""
+    batch = ImportBatch.objects.filter(pk=context.payload["batch"]).first()
+    if batch is None:
+        raise NotFound(f"There is no import {context.payload['batch']}; it may have been discarded.")
+    ImportBatch.objects.filter(pk=batch.pk).exclude(job=context.job).update(job=context.job)
+    if context.payload.get("look"):
+        context.phase("looking at the first rows")
+        return importing.look_at(batch=batch)
+    context.phase("importing documents")
+    with _Telling(context) as tell:
+        importing.carry_out(batch=batch, progress=tell)
+    batch.refresh_from_db()
+    return {key: batch.report[key] for key in ("read", "imported", "duplicates", "refused_count")}
+
+
+def import_ended(job: Job) -> None:
+    importing.ended(job=job)
 
 
 def review_requests(context: JobContext) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -81,17 +81,6 @@ class Source:
     position: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
 
-@dataclass(frozen=True)
-class Preview:
-    """The beginning of a source, and what its columns were taken for."""
-
-    format: str
-    columns: tuple[str, ...]
-    mapping: dict[str, str]
-    rows: list[DocumentRow] = field(default_factory=list)
-    report: ImportReport = field(default_factory=ImportReport)
-
-
 def read_file(
     path: Path,
     *,
@@ -126,12 +115,9 @@ def read_hub(
     return read(source, mapping=mapping, limit=limit, report=report, progress=progress)
 
 
-def look(source: Source, *, mapping: Mapping[str, str] | None = None, rows: int = 5) -> Preview:
-    """What the first rows would come in as."""
-    report = ImportReport()
-    chosen = choose_columns(source.columns, mapping)
-    seen = list(read(source, mapping=mapping, limit=rows, report=report))
-    return Preview(source.format, source.columns, chosen, seen, report)
+def first(source: Source, rows: int) -> list[Record]:
+    """The first rows as they are, whatever is in them."""
+    return list(itertools.islice(source.records(None), rows))
 
 
 def read(
@@ -160,7 +146,7 @@ def _rows(
             report.read += 1
             report.refuse(number, "row", values)
             continue
-        row, name, reason = _document_row(number, values, columns)
+        row, name, reason = document_row(number, values, columns)
         if row is None:
             report.read += 1
             report.refuse(number, name, reason)
@@ -168,19 +154,20 @@ def _rows(
             yield row
 
 
-def _document_row(
-    number: int, values: dict[str, Any], columns: dict[str, str]
+def document_row(
+    number: int, values: Mapping[str, Any], columns: Mapping[str, str]
 ) -> tuple[DocumentRow | None, str, str]:
+    """(row, "", ""), or (None, field, reason) where a cell is not text."""
     fields = {}
     for name, column in columns.items():
-        text = _as_text(values.get(column))
+        text = as_text(values.get(column))
         if text is None:
             return None, name, f"{column} holds {_kind(values[column])}, not text."
         fields[name] = text
     return DocumentRow(number=number, **fields), "", ""
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A cell as text: lists of sentences become lines. None where it cannot be."""
     if isinstance(value, bytes):
         try:
@@ -197,7 +184,9 @@ def _as_text(value: Any) -> str | None:
 
 
 def _kind(value: Any) -> str:
-    return {dict: "an object", bytes: "bytes that are not UTF-8"}.get(type(value), "a list of other things")
+    if isinstance(value, bytes):
+        return "bytes that are not UTF-8"
+    return "an object" if isinstance(value, dict) else "a list of other things"
 
 
 # ---------------------------------------------------------------- columns

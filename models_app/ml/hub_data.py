@@ -80,7 +80,7 @@ def _ask_for(name: str) -> None:
         raise DataSetRefused(
             f"{hub()} shows no data set {name}, or only to those with a token (HF_TOKEN). Check the name."
         ) from error
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+    except (errors.HTTPError, OSError) as error:
         raise _unreachable(name, error) from error
 
 
@@ -95,7 +95,7 @@ def _streamed(name: str, config: str, split: str) -> DataSet:
     import datasets
     from huggingface_hub import errors
 
-    network = (ConnectionError, TimeoutError, errors.HTTPError)  # type: ignore[attr-defined]
+    network = (ConnectionError, TimeoutError, errors.HTTPError)
     try:
         stream = datasets.load_dataset(name, config or None, split=split, streaming=True, token=_token())
         columns = tuple(stream.column_names or next(iter(stream), {}))

@@ -1,0 +1,374 @@
+"""Batches: one file or Hugging Face data set each, from being handed in to the report on every row.
+
+A batch is looked at first (columns, first rows), then imported with the mapping that somebody confirmed. Files wait in
+`<GALLEY_HOME>/uploads/<SHA-256>/<name>` and go once they are in.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from models_app.foundation import audit, jobs
+from models_app.foundation.errors import InvalidInput, Refused, TooLarge, Unavailable
+from models_app.foundation.roles import require
+from models_app.foundation.texts import one_line
+from models_app.models import Job
+from reviews import reading
+from reviews.intake import ImportReport, check, import_rows
+from reviews.models import ImportBatch, SourceDocument
+
+ROWS_SHOWN = 5
+LONGEST_SHOWN = 50_000
+LEFT_BEHIND = timedelta(days=7)
+DEADLINE_SECONDS = 6 * 3600
+_NOT_IN_NAMES = re.compile(r"[^\w.() -]+")
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to read and what to say about it. `hub` names a data set; without it there is a file."""
+
+    format: str = ""
+    mapping: dict[str, str] = field(default_factory=dict)
+    limit: int | None = None
+    domain: str = ""
+    origin: str = ""
+    licence: str = ""
+    hub: str = ""
+    config: str = ""
+    split: str = ""
+
+    @classmethod
+    def of(cls, batch: ImportBatch) -> ImportOptions:
+        return cls(**batch.options)
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """One of the first rows as it would come in; `problem` says why it would not."""
+
+    number: int
+    text: str
+    values: dict[str, str]
+    words: int
+    split: str = ""
+    problem: str = ""
+
+
+# ---------------------------------------------------------------- handing in
+
+
+def upload_path(batch: ImportBatch) -> Path:
+    """The file that waits to be imported. Raises Refused where it is gone."""
+    path = Path(settings.GALLEY_HOME) / batch.upload
+    if not batch.upload or not path.is_file():
+        raise Refused(f"The file of {batch.name} is not kept any more. Upload it again.")
+    return path
+
+
+def keep_upload(*, chunks: Iterable[bytes], name: str) -> Path:
+    """Write an uploaded file to its place. Raises TooLarge, and Unavailable where the disk is full; leaves nothing
+    behind then."""
+    store = Path(settings.GALLEY_HOME) / "uploads"
+    digest = hashlib.sha256()
+    most = settings.GALLEY_MAX_UPLOAD_MB << 20
+    size = 0
+    with _room_on_disk(), _temporary(store) as beside:
+        with beside.open("wb") as file:
+            for chunk in chunks:
+                size += len(chunk)
+                if size > most:
+                    raise too_large(name)
+                digest.update(chunk)
+                file.write(chunk)
+        final = store / digest.hexdigest() / _safe_name(name)
+        final.parent.mkdir(exist_ok=True)
+        beside.rename(final)
+    return final
+
+
+def too_large(name: str) -> TooLarge:
+    most = settings.GALLEY_MAX_UPLOAD_MB
+    said = f"{name} has more than {most} MB, the most that is taken (GALLEY_MAX_UPLOAD_MB). Split it, or import it by"
+    message = f"{said} the command import_documents after raising the limit."
+    return TooLarge(message, fields={"file": message})
+
+
+@contextmanager
+def _temporary(store: Path) -> Iterator[Path]:
+    store.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".incoming-", dir=store)
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _room_on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Unavailable("There is no room on the disk for this file. Nothing was kept of it.") from error
+
+
+def _safe_name(name: str) -> str:
+    """The file's name without anything that could lead out of its directory; it is shown in messages."""
+    cleaned = one_line(_NOT_IN_NAMES.sub("_", one_line(name.replace("\\", "/").rpartition("/")[2])))
+    stem, dot, suffix = cleaned.lstrip(".").rpartition(".")
+    return f"{stem[:100]}{dot}{suffix[:20]}" if stem else (suffix[:100] or "upload")
+
+
+def hand_in_file(*, path: Path, options: ImportOptions, actor: Any | None) -> ImportBatch:
+    """Look at an uploaded file (see `keep_upload`) and keep it as a batch that can be imported. A file that cannot be
+    imported is removed, and InvalidInput says why."""
+    require(actor, "import_documents")
+    drop_left_behind()
+    try:
+        sample = _look(reading.open_file(path, format=options.format or None))
+    except (InvalidInput, TooLarge):
+        _remove_unless_wanted(path, but=None)
+        raise
+    upload = str(path.relative_to(settings.GALLEY_HOME))
+    return ImportBatch.objects.create(
+        name=path.name, upload=upload, options=asdict(options), report={"sample": sample}, imported_by=actor
+    )
+
+
+def hand_in_hub(*, options: ImportOptions, actor: Any | None) -> ImportBatch:
+    """Let the queue look at a Hugging Face data set."""
+    require(actor, "import_documents")
+    name = one_line(options.hub)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        message = "Write the data set's name, such as abisee/cnn_dailymail."
+        raise InvalidInput(message, fields={"hub": message})
+    with transaction.atomic():
+        label = " ".join(part for part in (name, options.config, options.split) if part)
+        batch = ImportBatch.objects.create(name=label[:200], options=asdict(options), imported_by=actor)
+        batch.job = jobs.enqueue(
+            kind="import_documents",
+            actor=actor,
+            subject=f"importbatch:{batch.pk}",
+            payload={"batch": batch.pk, "look": True},
+            deadline_seconds=900,
+        )
+        batch.save(update_fields=["job"])
+    return batch
+
+
+def _look(source: reading.Source) -> dict[str, Any]:
+    """Columns and first rows, to be shown and mapped later without opening the source again."""
+    rows = []
+    for number, values in reading.first(source, ROWS_SHOWN):
+        rows.append([number, values if isinstance(values, str) else _shortened(values)])
+    return {"format": source.format, "columns": list(source.columns), "rows": rows}
+
+
+def _shortened(values: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {name: reading.as_text(value) for name, value in values.items()}
+    return {name: None if text is None else text[:LONGEST_SHOWN] for name, text in texts.items()}
+
+
+def sample_rows(
+    *, batch: ImportBatch, mapping: Mapping[str, str] | None
+) -> tuple[dict[str, str], list[SampleRow]]:
+    """(field → column, the first rows read that way). Raises InvalidInput where the mapping does not fit."""
+    sample = batch.report.get("sample", {})
+    columns = reading.choose_columns(sample.get("columns", ()), mapping)
+    rows = [_sample_row(number, values, columns) for number, values in sample.get("rows", ())]
+    return columns, rows
+
+
+def _sample_row(number: int, values: dict[str, Any] | str, columns: Mapping[str, str]) -> SampleRow:
+    if isinstance(values, str):
+        return SampleRow(number, "", {}, 0, problem=values)
+    row, name, reason = reading.document_row(number, values, columns)
+    if row is None:
+        return SampleRow(number, "", {}, 0, problem=f"{name}: {reason}")
+    document, name, reason = check(row)
+    others = {name: getattr(row, name) for name in columns if name != "text"}
+    if document is None:
+        return SampleRow(number, row.text, others, len(row.text.split()), problem=f"{name}: {reason}")
+    return SampleRow(number, document.text, others, document.words, document.split)
+
+
+# ---------------------------------------------------------------- importing
+
+
+def start_import(*, batch: ImportBatch, options: ImportOptions, actor: Any | None) -> Job:
+    """Let the queue import a batch that was handed in. Asked twice, it is imported once. Raises Refused where it is
+    in already, InvalidInput where the mapping does not fit the columns."""
+    require(actor, "import_documents")
+    columns = batch.report.get("sample", {}).get("columns")
+    if columns:
+        reading.choose_columns(columns, options.mapping)
+    with transaction.atomic():
+        locked = ImportBatch.objects.select_for_update().get(pk=batch.pk)
+        if is_imported(locked):
+            raise Refused(f"{locked.name} has been imported already.")
+        if locked.upload:
+            upload_path(locked)
+        elif not options.hub:
+            raise Refused(f"{locked.name} was not handed in as a file or data set that could be read again.")
+        job = jobs.enqueue(
+            kind="import_documents",
+            actor=actor,
+            subject=f"importbatch:{locked.pk}",
+            payload={"batch": locked.pk},
+            unique_key=f"import:{locked.pk}",
+            deadline_seconds=DEADLINE_SECONDS,
+        )
+        if job.pk != locked.job_id:
+            locked.job, locked.options, locked.finished_at = job, asdict(options), None
+            locked.save(update_fields=["job", "options", "finished_at"])
+            audit.record(actor=actor, action="import.start", subject=locked, data={"name": locked.name})
+    batch.refresh_from_db()
+    return job
+
+
+def is_imported(batch: ImportBatch) -> bool:
+    return "read" in batch.report
+
+
+def look_at(*, batch: ImportBatch) -> dict[str, Any]:
+    """The job's part of `hand_in_hub`."""
+    sample = _look(_open(batch))
+    ImportBatch.objects.filter(pk=batch.pk).update(report={"sample": sample})
+    return {"columns": sample["columns"]}
+
+
+def carry_out(*, batch: ImportBatch, progress: reading.Progress | None = None) -> ImportReport | None:
+    """Import it in one transaction, its report included; None where that was done before (a job that came twice)."""
+    with transaction.atomic():
+        locked = ImportBatch.objects.select_for_update().get(pk=batch.pk)
+        if is_imported(locked):
+            return None
+        report = _import(locked, _open(locked), progress)
+    batch.refresh_from_db()
+    return report
+
+
+def import_at_once(
+    *,
+    source: reading.Source,
+    options: ImportOptions,
+    actor: Any | None,
+    progress: reading.Progress | None = None,
+) -> tuple[ImportBatch, ImportReport]:
+    """For a command that waits: the batch and its documents in one transaction."""
+    require(actor, "import_documents")
+    with transaction.atomic():
+        batch = ImportBatch.objects.create(name=source.name[:200], options=asdict(options), imported_by=actor)
+        report = _import(batch, source, progress)
+    return batch, report
+
+
+def _open(batch: ImportBatch) -> reading.Source:
+    options = ImportOptions.of(batch)
+    if options.hub:
+        return reading.open_hub(options.hub, config=options.config, split=options.split)
+    return reading.open_file(upload_path(batch), format=options.format or None)
+
+
+def _import(batch: ImportBatch, source: reading.Source, progress: reading.Progress | None) -> ImportReport:
+    options = ImportOptions.of(batch)
+    report = ImportReport()
+    rows = reading.read(
+        source, mapping=options.mapping, limit=options.limit, report=report, progress=progress
+    )
+    import_rows(
+        rows=rows,
+        origin=options.origin or source.name,
+        licence=options.licence,
+        domain=options.domain,
+        actor=batch.imported_by,
+        batch=batch,
+        report=report,
+    )
+    if not report.read:
+        raise InvalidInput(f"{source.name} has no rows.", fields={"file": "It has no rows."})
+    if progress is not None:
+        progress(*source.position())
+    batch.report = {**report.to_dict(), "mapping": reading.choose_columns(source.columns, options.mapping)}
+    batch.finished_at = timezone.now()
+    batch.save(update_fields=["report", "finished_at"])
+    return report
+
+
+def ended(*, job: Job) -> None:
+    """A batch's job has ended: the file of one that is in is not needed any more. May be called more than once."""
+    batch = ImportBatch.objects.filter(pk=job.payload.get("batch")).first()
+    if batch is None or job.payload.get("look"):
+        return
+    if not is_imported(batch):
+        ImportBatch.objects.filter(pk=batch.pk).update(finished_at=timezone.now())
+    elif batch.upload:
+        transaction.on_commit(lambda: _remove_upload(batch))
+
+
+# ---------------------------------------------------------------- tidying up
+
+
+def discard(*, batch: ImportBatch, actor: Any | None) -> None:
+    """Forget a batch that nothing came of, and its file. Raises Refused where documents came of it or are coming."""
+    require(actor, "import_documents")
+    with transaction.atomic():
+        locked = ImportBatch.objects.select_for_update(of=("self",)).select_related("job").get(pk=batch.pk)
+        if is_imported(locked) or SourceDocument.objects.filter(batch=locked).exists():
+            raise Refused(f"{locked.name} has been imported; what came of it stays.")
+        if locked.job is not None and locked.job.is_active:
+            raise Refused(f"{locked.name} is being imported. Cancel that first.")
+        audit.record(actor=actor, action="import.discard", subject=locked, data={"name": locked.name})
+        upload = locked.upload
+        locked.delete()
+        if upload:
+            transaction.on_commit(lambda: _remove_upload(ImportBatch(pk=batch.pk, upload=upload)))
+
+
+def drop_left_behind() -> None:
+    """Forget files and batches that were handed in a week ago and never imported."""
+    before = timezone.now() - LEFT_BEHIND
+    old = ImportBatch.objects.filter(created_at__lt=before, job=None, finished_at=None).exclude(upload="")
+    for batch in old:
+        with suppress(Refused):  # somebody has just started to import it
+            discard(batch=batch, actor=None)
+    store = Path(settings.GALLEY_HOME) / "uploads"
+    for path in store.glob("*/*") if store.is_dir() else ():
+        with suppress(FileNotFoundError):  # another process tidies up too
+            if path.stat().st_mtime < before.timestamp():
+                _remove_unless_wanted(path, but=None)
+
+
+def _remove_upload(batch: ImportBatch) -> None:
+    _remove_unless_wanted(Path(settings.GALLEY_HOME) / batch.upload, but=batch.pk)
+
+
+def _remove_unless_wanted(path: Path, but: int | None) -> None:
+    """The same file may have been handed in twice; the other batch still needs it."""
+    upload = str(path.relative_to(settings.GALLEY_HOME))
+    others = [batch for batch in ImportBatch.objects.filter(upload=upload) if batch.pk != but]
+    if all(is_imported(batch) for batch in others):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with suppress(OSError):  # another file of the same content is in there
+        path.parent.rmdir()
