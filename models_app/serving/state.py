@@ -37,8 +37,19 @@ class ServingState:
     sentence: str
 
     @property
-    def previous_name(self) -> str:
-        return str(self.previous.pk) if self.previous else ""
+    def roll_back_label(self) -> str:
+        return f"Roll back to release {self.previous.pk}" if self.previous else ""
+
+    @property
+    def roll_back_text(self) -> str:
+        """What happens, truly: at once only where the model is loaded."""
+        loaded = any(view.release == self.previous and view.state == "ready" for view in self.slots)
+        now = (
+            "It is live again within two seconds and no request is lost."
+            if loaded
+            else "Its model is not loaded: until it is, requests are answered with 503 and the time to try again."
+        )
+        return f"{now} The release that is live now is ended for good; to bring it back takes a new release."
 
     @property
     def warming(self) -> list[SlotView]:

@@ -43,9 +43,17 @@
   const asked = new Map(); // poller → time of the last request, by id because fragments are replaced
   function isPoll(element) { return /\bevery\b/.test(element.getAttribute("hx-trigger") || ""); }
 
+  /** Somebody answers a dialog or types inside: replacing the fragment would take it from under their hands. */
+  function inUse(element) {
+    const focused = document.activeElement;
+    const typing = focused && element.contains(focused) && focused.matches("input, select, textarea");
+    return Boolean(typing || element.querySelector(":popover-open, dialog[open]"));
+  }
+
   document.addEventListener("htmx:beforeRequest", (event) => {
     const element = event.detail.elt;
     if (!isPoll(element)) return;
+    if (inUse(element)) { event.preventDefault(); return; }
     const key = element.id || event.detail.pathInfo?.requestPath;
     const now = Date.now();
     if (document.hidden && now - (asked.get(key) || 0) < HIDDEN_POLL_MS) { event.preventDefault(); return; }
