@@ -66,15 +66,24 @@ def run(env: Environment) -> int:
 
 def programs(env: Environment) -> list[Program]:
     manage = [sys.executable, str(BASE_DIR / "manage.py")]
+    # Django's checks import every page; the tests run them.
+    skip = "--skip-checks"
     # Several threads of several processes on the same cores are much slower than one each.
     threads = {"OMP_NUM_THREADS": str(env.torch_threads), "TOKENIZERS_PARALLELISM": "false"}
     return [
         Program("web", _web_command(env), {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}),
-        Program("serving", [*manage, "serve_slots"], {"TOKENIZERS_PARALLELISM": "false"}, stops_last=True),
-        # The name goes by the environment: with `--name` django-q2 quietly runs the default cluster.
-        Program("queue", [*manage, "qcluster"], {**threads, "Q_CLUSTER_NAME": "default"}, queue="default"),
         Program(
-            "training", [*manage, "qcluster"], {**threads, "Q_CLUSTER_NAME": "training"}, queue="training"
+            "serving", [*manage, "serve_slots", skip], {"TOKENIZERS_PARALLELISM": "false"}, stops_last=True
+        ),
+        # The name goes by the environment: with `--name` django-q2 quietly runs the default cluster.
+        Program(
+            "queue", [*manage, "qcluster", skip], {**threads, "Q_CLUSTER_NAME": "default"}, queue="default"
+        ),
+        Program(
+            "training",
+            [*manage, "qcluster", skip],
+            {**threads, "Q_CLUSTER_NAME": "training"},
+            queue="training",
         ),
     ]
 

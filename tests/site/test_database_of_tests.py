@@ -14,6 +14,10 @@ from models_app.foundation import audit
 from models_app.models import AuditEvent, Environment
 
 
+def test_djangos_checks_pass() -> None:
+    call_command("check", fail_level="WARNING")
+
+
 @pytest.mark.django_db
 def test_migrations_are_in_step_with_the_tables() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
