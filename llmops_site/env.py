@@ -26,7 +26,16 @@ INTERNAL_PREFIXES = ("GALLEY_TEST_",)
 
 
 def _boolean(value: str) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    words = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
     if value.strip().lower() not in words:
         raise ValueError("write yes or no")
     return words[value.strip().lower()]
@@ -166,7 +175,9 @@ class Environment:
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(secrets.token_urlsafe(50))
-            with suppress(FileExistsError):  # the first of several starters wins; the others read what it wrote
+            with suppress(
+                FileExistsError
+            ):  # the first of several starters wins; the others read what it wrote
                 os.link(beside, path)
             beside.unlink()
         return path.read_text()
@@ -184,7 +195,12 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
             mistakes.append(f"{field.name}={raw!r}: {error} ({field.meaning}).")
     known = {field.name for field in FIELDS}
     for name in sorted(environ):
-        if not name.startswith("GALLEY_") or name in known or name in INTERNAL or name.startswith(INTERNAL_PREFIXES):
+        if (
+            not name.startswith("GALLEY_")
+            or name in known
+            or name in INTERNAL
+            or name.startswith(INTERNAL_PREFIXES)
+        ):
             continue
         near = difflib.get_close_matches(name, known, n=1)
         mistakes.append(f"{name} is not a setting of Galley." + (f" Did you mean {near[0]}?" if near else ""))
@@ -193,3 +209,13 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     if mistakes:
         raise ImproperlyConfigured("\n".join(["Galley cannot start with these settings:", *mistakes]))
     return Environment(values)
+
+
+def settings_table() -> str:
+    """The table of docs/settings.md."""
+    rows = [f"| `{field.name}` | `{_shown_default(field)}` | {field.meaning} |" for field in FIELDS]
+    return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
+
+
+def _shown_default(field: Field) -> str:
+    return field.default.replace(str(BASE_DIR), ".") or "–"

@@ -1,0 +1,48 @@
+"""Documentation under test: what it names is there, and what is there is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+from drf_spectacular.generators import SchemaGenerator
+
+from llmops_site.env import settings_table
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+# carried out by other processes, not by people
+INTERNAL_COMMANDS = {"run_job", "serve_slots", "serve_slot"}
+
+
+def test_the_table_of_settings_is_the_one_the_code_reads() -> None:
+    assert settings_table() in (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs" / "command-line.md").read_text()
+    own = {name for name, app in get_commands().items() if app in ("reviews", "models_app")} - INTERNAL_COMMANDS
+    assert own, "no command was found"
+    assert [name for name in sorted(own) if f"`{name}" not in text] == []
+
+
+def test_every_path_of_the_api_is_documented() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    paths = SchemaGenerator().get_schema(request=None, public=True)["paths"]
+    assert paths, "the schema has no paths"
+    assert [path for path in sorted(paths) if path.replace("{id}", "{id}") not in text] == []
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", *DOCS], ids=lambda path: path.name)
+def test_links_and_pictures_of_the_documentation_are_there(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text())
+    local = [target for target in targets if not re.match(r"[a-z]+:", target)]
+    assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", *DOCS], ids=lambda path: path.name)
+def test_scripts_named_in_the_documentation_are_there(document: Path) -> None:
+    named = set(re.findall(r"(?<![\w/.-])((?:script|benchmarks)/[\w./-]+\w)", document.read_text()))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
