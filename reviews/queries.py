@@ -197,7 +197,7 @@ def _roads(examples: Sequence[int], document_hashes: Collection[str]) -> dict[in
         by_snapshot.setdefault(run.snapshot_id, []).append(
             (Place(run.pk, run.name, run.state), Place(model.pk, model.name) if model else None)
         )
-    models = {model.id for onwards in by_snapshot.values() for _, model in onwards if model}
+    models = {made.id for onwards in by_snapshot.values() for _, made in onwards if made}
     releases: dict[int, list[Place]] = {}
     for release in Release.objects.filter(model_version__in=models).order_by("pk"):
         releases.setdefault(release.model_version_id, []).append(
@@ -208,9 +208,9 @@ def _roads(examples: Sequence[int], document_hashes: Collection[str]) -> dict[in
         ways = roads.setdefault(int(origin.removeprefix("feedback:")), [])
         start = Place(snapshot, name)
         ways.append(Road(start))
-        for training, model in by_snapshot.get(snapshot, []):
-            last: list[Place | None] = [*releases.get(model.id, [])] if model else []
-            ways.extend(Road(start, training, model, release) for release in last or [None])
+        for training, made in by_snapshot.get(snapshot, []):
+            last: list[Place | None] = [*releases.get(made.id, [])] if made else []
+            ways.extend(Road(start, training, made, release) for release in last or [None])
     return roads
 
 

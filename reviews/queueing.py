@@ -165,7 +165,9 @@ def _claim_free(queue: ReviewQueue, reviewer: User, lease: timedelta | None) -> 
     now = timezone.now()
     until = now + (lease or timedelta(minutes=queue.lease_minutes))
     token = uuid.uuid4()
-    values = {"reviewer": reviewer.pk, "queue": queue.pk, "token": token, "now": now, "until": until}
+    values: dict[str, Any] = {
+        "reviewer": reviewer.pk, "queue": queue.pk, "token": token, "now": now, "until": until,
+    }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM.format(order=_ORDERS[ReviewQueue.Order(queue.order)]), values)
         row = cursor.fetchone()
@@ -189,6 +191,7 @@ def _free_expired(seats: QuerySet[ReviewSlot]) -> int:
                     rubric_id=seat.queue.rubric_id,
                 )
                 for seat in expired
+                if seat.reviewer_id is not None
             ),
             ignore_conflicts=True,
         )
@@ -296,7 +299,7 @@ def put_back(*, item: QueueItem, actor: Any | None) -> None:
 
 def waiting(*, reviewer: User) -> dict[int, int]:
     """Items that this reviewer could take or holds, by queue; counted up to COUNTED each."""
-    values = {"reviewer": reviewer.pk, "now": timezone.now(), "counted": COUNTED}
+    values: dict[str, Any] = {"reviewer": reviewer.pk, "now": timezone.now(), "counted": COUNTED}
     with connection.cursor() as cursor:
         cursor.execute(_WAITING, values)
         return {queue: min(count, COUNTED) for queue, count in cursor.fetchall()}

@@ -481,7 +481,8 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
     """Let the live model write this article's summary with another prompt, now."""
     item = _item(pk)
     prompt, template, system = _wanted_prompt(request)
-    context: dict[str, Any] = {"prompt": prompt, "template": template, "system": system}
+    changed = (template, system) != (prompt.template, prompt.system)
+    context: dict[str, Any] = {"prompt": prompt, "template": template, "system": system, "changed": changed}
     document = item.summary.document
     try:
         check_template(kind=prompt.prompt.kind, system=system, template=template)
@@ -505,7 +506,6 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
         and served.text.strip() == item.summary.text.strip(),
         # what the model wrote comes back with the suggestion; signed, so that it is what the model wrote
         "trial": signing.dumps([item.pk, template, system, served.text], salt=TRIAL_SALT, compress=True),
-        "changed": (template, system) != (prompt.template, prompt.system),
     }
     return _trial(request, item, context)
 
@@ -529,8 +529,8 @@ def suggest(request: HttpRequest, pk: int) -> HttpResponse:
             system=system,
             output=output,
             note=note,
-            review=Review.objects.filter(item=item, reviewer=request.user).first(),
-            actor=request.user,
+            review=Review.objects.filter(item=item, reviewer=_reviewer(request)).first(),
+            actor=_reviewer(request),
         )
     except InvalidInput as error:
         return _trial(request, item, {**context, "error": error, "errors": error.fields}, status=error.status)

@@ -59,7 +59,8 @@
     const json = (answer.headers.get("Content-Type") || "").includes("application/json");
     const body = json ? await answer.json() : {};
     if (answer.ok && json) return body;
-    if (answer.status === 401 || answer.redirected) throw new Refusal(401, { code: "signed_out" });
+    // 403 without words of ours: the form's token is of a session that ended
+    if (answer.status === 401 || answer.redirected || (answer.status === 403 && !json)) throw new Refusal(401, { code: "signed_out" });
     if (answer.status >= 500 || answer.status === 429) throw new TypeError(`answered ${answer.status}`);
     throw new Refusal(answer.status, body.error || {});
   }
@@ -82,6 +83,7 @@
       this.active = Number(form.elements.active_seconds.value);
       this.lastSign = Date.now();
       this.failures = 0;
+      this.unanswered = []; // sent, and nobody knows whether it arrived
       this.firstChange = 0;
       this.saving = null;
       this.busy = false;
@@ -96,6 +98,7 @@
       if (!this.correcting) this.every(this.keepEvery(), () => this.keep());
       this.every(1000, () => this.tick());
       if (this.data.held && !this.correcting) this.after(AHEAD_AFTER_MS, () => this.fetchAhead());
+      this.data.ready = "yes";
     }
 
     // -- small things
@@ -227,6 +230,7 @@
       try {
         const answer = await post(this.data.saveUrl, { ...this.whole(), ...(overwrite ? { overwrite: "1" } : {}) });
         this.failures = 0;
+        this.unanswered = [];
         this.took(answer.revision, sent);
         if (!answer.held) this.lostSeat();
       } catch (error) {
@@ -245,7 +249,13 @@
     }
 
     failed(error, sent) {
-      if (!(error instanceof Refusal)) { this.failures += 1; this.show("offline"); this.tryAgainLater(); return; }
+      if (!(error instanceof Refusal)) {
+        this.failures += 1;
+        this.unanswered.push(sent);
+        this.show("offline");
+        this.tryAgainLater();
+        return;
+      }
       this.failures = 0;
       if (error.code === "stale_draft") { this.stale(error, sent); return; }
       if (error.code === "submitted") { this.alreadySubmitted(error); return; }
@@ -325,8 +335,10 @@
 
     stale(error, sent) {
       const theirs = this.named(error.current);
-      if (alike(theirs, JSON.parse(sent))) { // our own save, whose answer got lost on the way
-        this.took(error.current.revision, sent);
+      const own = [sent, ...this.unanswered].find((one) => alike(theirs, JSON.parse(one)));
+      if (own) { // our own save, whose answer got lost on the way
+        this.unanswered = [];
+        this.took(error.current.revision, own);
         return;
       }
       this.show("stale");
@@ -384,7 +396,7 @@
 
     signedOut() {
       this.show("out");
-      this.notice("You have been signed out. What you typed is kept in this browser.", "warning", [
+      this.notice("You have been signed out. What you typed is kept in this browser and comes back when you have signed in.", "warning", [
         ["Sign in", `${document.body.dataset.login}?next=${encodeURIComponent(location.pathname)}`],
       ]);
     }
@@ -428,7 +440,7 @@
         if (!answer.held) this.lostSeat();
         if (this.ahead) {
           const next = await post(this.ahead.keepUrl, { ...common, slot: this.ahead.slot, token: this.ahead.token, ahead: "1" });
-          if (!next.held) { this.ahead = null; this.fetchAhead(); }
+          if (!next.held) { this.ahead = null; delete this.data.ahead; this.fetchAhead(); }
         }
       } catch (error) {
         if (error instanceof Refusal && error.status === 401) this.signedOut();
@@ -454,6 +466,7 @@
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         const form = page.querySelector("form[data-desk]");
         if (!form) return; // nothing left; asked again when this one is handed in
+        this.data.ahead = "yes";
         this.ahead = { page, slot: form.elements.slot.value, token: form.elements.token.value, keepUrl: form.dataset.keepUrl };
       } catch (_) { /* without a connection the next item is loaded when it is needed */ }
     }
@@ -510,8 +523,8 @@
       if (error.status === 422) {
         this.showErrors(error.fields, true);
         this.say(Object.values(error.fields).join(" "));
-        this.show(this.dirty ? "unsaved" : "saved");
-        if (this.dirty) this.saveSoon();
+        this.show(this.dirty ? "unsaved" : this.revision ? "saved" : "nothing");
+        if (this.dirty && !this.correcting) this.saveSoon();
         return;
       }
       this.failed(error, sent);

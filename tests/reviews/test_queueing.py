@@ -436,7 +436,7 @@ def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() 
     items = [make.queue_item(in_queue=queue) for _ in range(40)]
 
     def work(reviewer: User) -> list[tuple[int, int]]:
-        got = []
+        got: list[tuple[int, int]] = []
         while True:
             lease = queueing.claim_next(queue=queue, reviewer=reviewer)
             if lease is None:

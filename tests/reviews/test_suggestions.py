@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from models_app.foundation.errors import InvalidInput, NotAllowed
@@ -27,7 +29,7 @@ def document(cast: make.Cast) -> SourceDocument:
 
 
 def suggested(
-    cast: make.Cast, prompt: PromptVersion, document: SourceDocument, template: str, **more: str
+    cast: make.Cast, prompt: PromptVersion, document: SourceDocument, template: str, **more: Any
 ) -> PromptSuggestion:
     return suggest_prompt(document=document, based_on=prompt, template=template, actor=cast.reviewer, **more)
 

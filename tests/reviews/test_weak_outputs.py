@@ -74,6 +74,7 @@ def test_few_stars_bring_the_summary_to_the_desk_with_the_clients_words() -> Non
     make.cast()
     request = request_of()
     done = bring_back(feedback=feedback_on(request))
+    assert done.item is not None
     item = QueueItem.objects.get(pk=done.item)
     assert (item.queue.slug, item.reason, item.note) == (
         "weak-outputs",
@@ -134,6 +135,7 @@ def test_a_clients_correction_is_proposed_as_an_example() -> None:
     )
     done = bring_back(feedback=feedback)
     assert done.item is None
+    assert done.example is not None
     example = FeedbackExample.objects.get(pk=done.example)
     assert (example.origin, example.kind, example.target) == (
         "client",

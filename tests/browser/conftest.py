@@ -1,0 +1,95 @@
+"""A real browser against the real pages: a live server on this machine, real transactions, the real policy."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from playwright.sync_api import Browser, BrowserContext, Page
+from pytest_django.live_server_helper import LiveServer
+
+from tests import make
+
+Enter = Callable[..., Page]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database_beside_playwright() -> Iterator[None]:
+    """Playwright's synchronous interface runs an event loop in this thread; Django would refuse queries beside it."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    yield
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture
+def cast(transactional_db: None) -> make.Cast:
+    return make.cast()
+
+
+@pytest.fixture
+def enter(browser: Browser, live_server: LiveServer, cast: make.Cast) -> Iterator[Enter]:
+    """`enter("rita")`: a page of somebody signed in, in a context of its own.
+
+    Afterwards no script may have failed and the content security policy may have refused nothing.
+    """
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def enter(
+        name: str, *, width: int = 1440, height: int = 900, theme: str = "light", script: bool = True
+    ) -> Page:
+        context = browser.new_context(
+            base_url=live_server.url,
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if theme == "dark" else "light",
+            java_script_enabled=script,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None,
+        )
+        client = Client()
+        client.force_login(
+            User.objects.get(username=name), "allauth.account.auth_backends.AuthenticationBackend"
+        )
+        session = client.cookies[settings.SESSION_COOKIE_NAME].value
+        context.add_cookies(
+            [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}]
+        )
+        return page
+
+    yield enter
+    for context in contexts:
+        context.close()
+    _wait_for_requests()
+    assert complaints == []
+
+
+def _wait_for_requests() -> None:
+    """What a page asked for before it went is still being answered; emptying the tables would meet it half-way."""
+    deadline, quiet = time.monotonic() + 10, 0
+    while quiet < 4 and time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+            quiet = quiet + 1 if cursor.fetchone() == (0,) else 0
+        time.sleep(0.05)
+
+
+def no_violation(page: Page) -> None:
+    """axe finds nothing to complain about."""
+    results = Axe().run(page)
+    assert results.response["violations"] == [], results.generate_report()

@@ -1,0 +1,509 @@
+"""The review desk as somebody uses it: by keyboard alone, with a connection that goes, in two tabs, without script."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from models_app.evaluation.differences import around_changes, word_difference
+from models_app.models import PromptVersion, Release, Route
+from reviews.models import PromptSuggestion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.queueing import claim_next
+from tests import make
+from tests.browser.conftest import Enter, no_violation
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+DRAFT = "The old pier of Nordhaven will close for nine months. 410 piles are rotten."
+BETTER = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."
+
+
+@pytest.fixture
+def queue(cast: make.Cast) -> ReviewQueue:
+    return make.queue()
+
+
+@pytest.fixture
+def items(queue: ReviewQueue) -> list[QueueItem]:
+    return [make.queue_item(of=make.summary(make.document(), DRAFT), in_queue=queue) for _ in range(3)]
+
+
+def eventually(page: Page, true: Callable[[], Any], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "did not come true"
+        page.wait_for_timeout(50)
+
+
+def saved(page: Page, words: str = "Saved") -> None:
+    expect(page.locator("#saved")).to_have_text(words)
+
+
+def at_desk(page: Page, path: str = "/desk/new-drafts/") -> Page:
+    page.goto(path)
+    expect(page.locator("form[data-ready]")).to_be_visible()
+    return page
+
+
+# ---------------------------------------------------------------- by keyboard
+
+
+def test_a_review_by_keyboard_alone_and_the_next_item_stands_there(
+    enter: Enter, cast: make.Cast, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    first = page.locator("h1").inner_text()
+    for digit in "2455":  # consistency, relevance, coherence, fluency
+        page.keyboard.press(digit)
+    page.keyboard.press("1")  # overall: poor
+    page.keyboard.press("2")  # two stars
+    page.keyboard.press("e")
+    page.keyboard.press("Control+A")
+    page.keyboard.type(BETTER)
+    expect(page.locator("[data-diff] del")).to_have_text("410")
+    expect(page.locator("[data-diff] ins")).to_have_text("140")
+    page.keyboard.press("Escape")
+    page.keyboard.press("c")
+    page.keyboard.type("A digit was swapped.")
+    page.keyboard.press("Alt+t")  # inside the box: with Alt
+    expect(page.get_by_label("wants retraining")).to_be_checked()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).not_to_have_text(first)
+    review = Review.objects.select_related("item").get(state="submitted")
+    assert review.reviewer == cast.reviewer
+    assert (review.stars, review.verdict, review.edited_text) == (2, "poor", BETTER)
+    assert review.ratings == {"consistency": 2, "relevance": 4, "coherence": 5, "fluency": 5}
+    assert (review.comment, review.wants_retrain, review.wants_refine) == (
+        "A digit was swapped.",
+        True,
+        False,
+    )
+    assert review.item.state == "done"
+    expect(page.locator("[name=verdict]:checked, [name=stars]:checked")).to_have_count(0)
+    expect(page.locator("#comment")).to_have_value("")
+
+
+def test_rating_inside_the_text_box_leaves_the_text_alone(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    page.locator("#edit").focus()
+    for key in ("Alt+3", "Alt+4", "Alt+ArrowUp", "Alt+5"):
+        page.keyboard.press(key)
+    expect(page.locator("[name=rating-consistency][value='3']")).to_be_checked()
+    expect(page.locator("[name=rating-relevance][value='5']")).to_be_checked()
+    expect(page.locator("[name=rating-coherence]:checked")).to_have_count(0)
+    expect(page.locator("#edit")).to_have_value(DRAFT)
+    expect(page.locator("#edit")).to_be_focused()
+
+
+def test_single_keys_can_be_switched_off(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    page.keyboard.press("?")
+    page.get_by_label("Single keys").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("3")
+    expect(page.locator("input[type=radio]:checked")).to_have_count(0)
+    page.keyboard.press("Alt+3")
+    expect(page.locator("[name=rating-consistency][value='3']")).to_be_checked()
+
+
+def test_what_is_missing_is_said_at_its_line_and_the_keyboard_is_there(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    page.keyboard.press("5")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Rate relevance.", exact=True)).to_be_visible()
+    expect(page.get_by_text("Rate consistency.", exact=True)).to_have_count(0)
+    expect(page.get_by_text("Give one to five stars.", exact=True)).to_be_visible()
+    expect(page.locator("[name=rating-relevance]").first).to_be_focused()
+    page.keyboard.press("4")
+    expect(page.get_by_text("Rate relevance.", exact=True)).to_have_count(0)
+    assert not Review.objects.filter(state="submitted").exists()
+
+
+def test_all_of_it_is_in_sight_at_1440_by_900(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    words = " ".join(f"word{number}" for number in range(58))
+    page.locator("#edit").fill(words + " and the end.")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    for part in (
+        "#source", "#proof", "#edit", "#diff", "[data-scale=rating-fluency]", "[data-scale=verdict]",
+        "[data-scale=stars]", "#comment", "[name=wants_refine]", "[data-submit]", "[data-flag]",
+    ):  # fmt: skip
+        box = page.locator(part).bounding_box()
+        assert box is not None, part
+        assert box["y"] >= 0, part
+        assert box["y"] + min(box["height"], 30) <= 900, part
+
+
+# ---------------------------------------------------------------- nothing typed is lost
+
+
+def test_what_is_typed_is_on_the_server_within_two_seconds_and_there_after_a_reload(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    saved(page, "Nothing typed yet")
+    page.locator("#edit").fill(BETTER)
+    typed = time.monotonic()
+    eventually(page, lambda: Review.objects.filter(edited_text=BETTER).exists())
+    assert time.monotonic() - typed < 2
+    page.keyboard.press("Alt+4")
+    saved(page)
+    page.reload()
+    saved(page)
+    expect(page.locator("#edit")).to_have_value(BETTER)
+    expect(page.locator("[name=rating-consistency][value='4']")).to_be_checked()
+    expect(page.locator("[data-diff] ins")).to_have_text("140")
+
+
+def test_somebody_who_types_without_a_pause_is_saved_too(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    page.locator("#comment").focus()
+    began = time.monotonic()
+    while not Review.objects.exclude(comment="").exists():
+        page.keyboard.type("ab ")
+        page.wait_for_timeout(150)
+        assert time.monotonic() - began < 4
+
+
+def test_without_a_connection_the_text_stays_here_and_goes_out_when_it_is_back(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    page.context.set_offline(True)
+    page.locator("#edit").fill(BETTER)
+    saved(page, "Not saved · kept in this browser")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#notices")).to_contain_text("not handed in yet")
+    assert not Review.objects.filter(edited_text=BETTER).exists()
+    page.context.set_offline(False)
+    saved(page)
+    assert Review.objects.get().edited_text == BETTER
+
+
+def test_after_a_crash_what_was_never_saved_is_back(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    page.context.set_offline(True)
+    page.locator("#edit").fill(BETTER)
+    saved(page, "Not saved · kept in this browser")
+    other = page.context.new_page()
+    page.close(run_before_unload=False)  # gone without a word
+    page.context.set_offline(False)
+    at_desk(other)
+    expect(other.locator("#edit")).to_have_value(BETTER)
+    expect(other.locator("#notices")).to_contain_text("is back")
+    saved(other)
+    assert Review.objects.get().edited_text == BETTER
+
+
+def test_a_save_whose_answer_was_lost_is_no_conflict(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+
+    def lose_the_answer(route: Any) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/draft/", lose_the_answer, times=1)
+    page.locator("#edit").fill("One")
+    eventually(page, lambda: Review.objects.filter(edited_text="One").exists())
+    page.locator("#edit").fill("One and two.")
+    saved(page)
+    expect(page.locator("#stale")).to_be_hidden()
+    assert Review.objects.get().edited_text == "One and two."
+
+
+def test_a_stale_tab_is_told_and_either_text_can_go_on(enter: Enter, items: list[QueueItem]) -> None:
+    one = at_desk(enter("rita"))
+    other = at_desk(one.context.new_page())
+    one.locator("#edit").fill("Typed in the first tab.")
+    saved(one)
+    other.evaluate("localStorage.clear()")
+    other.locator("#edit").fill("Typed in the second tab.")
+    dialog = other.locator("#stale")
+    expect(dialog).to_be_visible()
+    expect(dialog).to_contain_text("Typed in the first tab.")
+    expect(dialog).to_contain_text("Typed in the second tab.")
+    no_violation(other)
+    assert Review.objects.get().edited_text == "Typed in the first tab."
+    dialog.get_by_role("button", name="Keep what is typed here").click()
+    saved(other)
+    eventually(other, lambda: Review.objects.get().edited_text == "Typed in the second tab.")
+    one.locator("#edit").fill("Typed in the first tab again.")
+    one.get_by_role("button", name="Take what is saved there").click()
+    expect(one.locator("#edit")).to_have_value("Typed in the second tab.")
+    saved(one)
+
+
+def test_after_the_lease_ran_out_typing_goes_on_and_counts_as_extra(
+    enter: Enter, cast: make.Cast, queue: ReviewQueue, items: list[QueueItem]
+) -> None:
+    for item in items[1:]:
+        QueueItem.objects.filter(pk=item.pk).update(state="done")
+        ReviewSlot.objects.filter(item=item).delete()
+    page = at_desk(enter("rita"))
+    ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    assert claim_next(queue=queue, reviewer=cast.another_reviewer) is not None
+    for digit in "455433":
+        page.keyboard.press(digit)
+    expect(page.locator("#notices")).to_contain_text("somebody else has it now")
+    saved(page)
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Nothing waits here").or_(page.get_by_text("All done here"))).to_be_visible()
+    review = Review.objects.get(state="submitted")
+    assert (review.reviewer, review.late) == (cast.reviewer, True)
+
+
+def test_who_was_signed_out_is_told_and_loses_nothing(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    page.context.clear_cookies()
+    page.locator("#edit").fill(BETTER)
+    saved(page, "Not saved · signed out")
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+    kept = page.evaluate(
+        "JSON.parse(Object.entries(localStorage).find(([key]) => key.startsWith('galley-desk:'))[1])"
+    )
+    assert kept["answers"]["edited_text"] == BETTER
+
+
+# ---------------------------------------------------------------- passing by
+
+
+def test_later_keeps_the_draft_and_brings_another(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    first = page.locator("h1").inner_text()
+    page.locator("#edit").fill(BETTER)
+    page.keyboard.press("Escape")
+    page.keyboard.press("l")
+    expect(page.locator("h1")).not_to_have_text(first)
+    assert Skip.objects.get().meaning == "later"
+    assert Review.objects.get().edited_text == BETTER
+
+
+def test_a_flag_asks_for_the_reason(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    first = page.locator("h1").inner_text()
+    page.keyboard.press("f")
+    page.locator("#flag-reason").fill("This is a table, not an article.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).not_to_have_text(first)
+    assert Skip.objects.get().reason == "This is a table, not an article."
+    assert QueueItem.objects.filter(state="set aside").count() == 1
+
+
+# ---------------------------------------------------------------- the next item, time at work
+
+
+def test_the_next_item_is_there_in_a_tenth_of_a_second(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    expect(page.locator("form[data-ahead]")).to_be_visible()
+    assert ReviewSlot.objects.filter(state="held").count() == 2
+    for digit in "455433":
+        page.keyboard.press(digit)
+    saved(page)
+    elapsed = page.evaluate(
+        """async () => {
+            const title = document.querySelector("h1").textContent;
+            const real = window.fetch;
+            let answered = 0;
+            window.fetch = async (...args) => {
+                const answer = await real(...args);
+                if (!answered && String(args[0]).includes("/submit/")) answered = performance.now();
+                return answer;
+            };
+            window.galleyDesk.form.requestSubmit(document.querySelector("[data-submit]"));
+            while (document.querySelector("h1").textContent === title) await new Promise(requestAnimationFrame);
+            return performance.now() - answered;
+        }"""
+    )
+    assert elapsed < 100
+    expect(page.locator("form[data-ahead]")).to_be_visible()
+    page.locator("#comment").fill("It works here too.")
+    saved(page)
+    assert Review.objects.get(state="draft").comment == "It works here too."
+
+
+def test_time_at_work_is_measured(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    page.wait_for_timeout(2300)
+    page.locator("#comment").fill("Some time passed.")
+    saved(page)
+    assert 1 <= Review.objects.get().active_seconds <= 10
+
+
+# ---------------------------------------------------------------- another prompt
+
+
+def test_without_a_running_model_trying_says_so_in_the_dialog(enter: Enter, items: list[QueueItem]) -> None:
+    release = make.release(
+        state="live", prompt_version=PromptVersion.objects.get(prompt__name="news summary")
+    )
+    Route.objects.update(release=release)
+    page = at_desk(enter("rita"))
+    page.keyboard.press("p")
+    dialog = page.locator("#try")
+    expect(dialog.get_by_label("Prompt")).to_be_focused()
+    dialog.get_by_label("Prompt").fill("Say it in {words} words: {text}")
+    dialog.get_by_role("button", name="Try it").click()
+    expect(dialog.locator(".errorlist")).to_contain_text("Unknown variable")
+    dialog.get_by_label("Prompt").fill("In brief: {text}")
+    dialog.get_by_role("button", name="Try it").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    expect(dialog.get_by_label("Prompt")).to_have_value("In brief: {text}")
+    dialog.get_by_label("Why this is better").fill("Shorter.")
+    dialog.get_by_role("button", name="Keep as a suggestion").click()
+    expect(dialog.get_by_text("Kept as your suggestion.")).to_be_visible()
+    kept = PromptSuggestion.objects.get()
+    assert (kept.template, kept.output, kept.note) == ("In brief: {text}", "", "Shorter.")
+    no_violation(page)
+    Route.objects.update(release=None)
+    Release.objects.filter(pk=release.pk).delete()
+
+
+# ---------------------------------------------------------------- without script, every eye
+
+
+def test_the_desk_works_without_script(enter: Enter, items: list[QueueItem]) -> None:
+    page = enter("rita", script=False)
+    page.goto("/desk/")
+    page.get_by_role("link", name="Start").first.click()
+    page.locator("#edit").fill(BETTER)
+    page.locator("[name=stars][value='4']").check(force=True)
+    page.get_by_role("button", name="Submit and next").click()
+    expect(page.get_by_text("Rate consistency.", exact=True)).to_be_visible()
+    expect(page.locator("#edit")).to_have_value(BETTER)
+    expect(page.locator("[name=stars][value='4']")).to_be_checked()
+    page.get_by_role("button", name="Save draft").click()
+    expect(page.get_by_text("Your draft is saved.")).to_be_visible()
+    for name in ("consistency", "relevance", "coherence", "fluency"):
+        page.locator(f"[name=rating-{name}][value='4']").check(force=True)
+    page.locator("[name=verdict][value=good]").check(force=True)
+    page.get_by_role("button", name="Submit and next").click()
+    expect(page.get_by_text("Handed in.")).to_be_visible()
+    assert Review.objects.get(state="submitted").edited_text == BETTER
+    page.get_by_role("button", name="Flag").click()
+    page.locator("#flag-reason").fill("Not an article.")
+    page.get_by_role("button", name="Flag and next").click()
+    expect(page.get_by_text("Flagged and set aside.")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_axe_finds_nothing_on_the_desk_and_around_it(
+    enter: Enter, items: list[QueueItem], theme: str, width: int, height: int
+) -> None:
+    page = enter("rita", theme=theme, width=width, height=height)
+    page.goto("/desk/")
+    no_violation(page)
+    at_desk(page)
+    page.keyboard.press("3")
+    page.locator("#edit").fill(BETTER)
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_text("Rate relevance.", exact=True)).to_be_visible()
+    saved(page)
+    no_violation(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("[data-dialog-open=keys]").click()
+    no_violation(page)
+    page.keyboard.press("Escape")
+    page.goto("/my-feedback/")
+    no_violation(page)
+    page.goto("/desk/weak-outputs/")
+    expect(page.get_by_role("heading", name="Nothing waits here")).to_be_visible()
+    no_violation(page)
+
+
+def test_a_right_to_left_article_with_markup_in_it_is_shown_as_it_is(
+    enter: Enter, queue: ReviewQueue
+) -> None:
+    text = "ستغلق الهيئة الرصيف القديم. <script>document.title = 'taken'</script> <b>bold</b>"
+    make.queue_item(of=make.summary(make.document(text), "سيغلق الرصيف <i>القديم</i>."), in_queue=queue)
+    page = at_desk(enter("rita"))
+    expect(page.locator("#source")).to_contain_text("<script>document.title = 'taken'</script> <b>bold</b>")
+    assert page.title() != "taken"
+    for part in ("#source p", "#proof", "#edit"):
+        assert page.locator(part).first.evaluate("node => getComputedStyle(node).direction") == "rtl", part
+
+
+def test_fifty_thousand_words_stay_usable(enter: Enter, queue: ReviewQueue) -> None:
+    text = "\n\n".join(" ".join(f"word{number}" for number in range(100)) for _ in range(500))
+    make.queue_item(of=make.summary(make.document(text), DRAFT), in_queue=queue)
+    page = at_desk(enter("rita"))
+    began = time.monotonic()
+    page.locator("#edit").press_sequentially(" It goes on.")
+    assert time.monotonic() - began < 3
+    assert page.evaluate(
+        "() => { const pane = document.querySelector('#source'); pane.scrollTop = 1e9; return pane.scrollTop > 20000; }"
+    )
+
+
+# ---------------------------------------------------------------- the same differences on both sides
+
+PAIRS = [
+    ("", ""),
+    ("One two three.", ""),
+    ("", "One two three."),
+    ("The pier closes in March.", "The pier closes in March."),
+    ("410 piles are rotten, they said.", "140 piles were rotten, he said."),
+    ("a b c d e f g", "a x c y e z g"),
+    (
+        "The cat sat on the mat and the dog sat on the cat.",
+        "The dog sat on the mat and the cat sat on the dog.",
+    ),
+    ("It cost 3.2 million euros; it’s paid.", "It cost 3,2 million euro; its paid!"),
+    ("naïve café — “quoted”", 'naive cafe - "quoted"'),
+    ("القديم الرصيف سيغلق", "سيغلق الرصيف القديم"),
+    ("ein ☃ e\u0301 👩‍👩‍👧 x_1", "ein ☃ é 👩‍👧 x_2"),
+    ("line one\nline two\n\nline three", "line one line two\nline 3"),
+    (" ".join(f"w{n % 7}" for n in range(90)), " ".join(f"w{n * n % 7}" for n in range(80))),
+    (
+        "Same start, then much that stays the same for a long while until here.",
+        "Same start, then much that stays the same for a long while until there.",
+    ),
+]
+
+
+def test_the_browser_finds_the_differences_that_the_server_finds(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    for before, after in PAIRS:
+        for context in (0, 2):
+            parts = word_difference(before, after)
+            expected = around_changes(parts, context) if context else parts
+            found = page.evaluate("([a, b, c]) => window.galleyWordDiff(a, b, c)", [before, after, context])
+            assert [(part["kind"], part["text"]) for part in found] == [
+                (part.kind, part.text) for part in expected
+            ], (before, after)
+
+
+def test_a_blind_desk_names_neither_model_nor_peers(enter: Enter, cast: make.Cast) -> None:
+    queue = make.queue(reviews_per_item=2)
+    release = make.release()
+    model = release.model_version
+    summary = make.summary(
+        make.document(), DRAFT, release=release, model_version=model, prompt_version=release.prompt_version
+    )
+    item = make.queue_item(of=summary, in_queue=queue, note="The client was angry.")
+    Review.objects.create(
+        item=item,
+        summary=summary,
+        reviewer=cast.another_reviewer,
+        rubric=queue.rubric,
+        comment="Peer speaks.",
+    )
+    page = at_desk(enter("rita"))
+    source = page.content()
+    assert model.name not in source
+    assert "Peer speaks" not in source
+    assert "angry" not in source
+    assert not re.search(rf"release[^\n]{{0,20}}\b{release.pk}\b", source)
+    connection.close()
