@@ -13,7 +13,7 @@ import os
 import shutil
 import struct
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from typing import Any
 
 from models_app.ml.errors import MLError
 from models_app.ml.families import check_model_directory, read_config
-from models_app.ml.storage import disk_errors
+from models_app.ml.storage import disk_errors, require_room
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -235,8 +235,9 @@ def _finish(directory: Path, final: Path, info: ArtefactInfo) -> Manifest:
 def _copy_weights(source: Path, target: Path) -> None:
     """Only what a model is made of: no optimizer state, pickles or pictures that lie beside it."""
     target.mkdir(parents=True)
-    copy: Callable[[Path, Path], Any] = shutil.copyfile
+    files = {path for pattern in _WEIGHT_FILES for path in source.glob(pattern)}
+    files = {path for path in files if path.is_file() and not path.name.startswith(".")}
+    require_room(target, sum(path.stat().st_size for path in files), "Storing the model")
     with disk_errors(target):
-        for path in sorted({path for pattern in _WEIGHT_FILES for path in source.glob(pattern)}):
-            if path.is_file() and not path.name.startswith("."):
-                copy(path, target / path.name)
+        for path in sorted(files):
+            shutil.copyfile(path, target / path.name)

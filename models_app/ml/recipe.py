@@ -163,7 +163,7 @@ class Recipe(_Settings):
         if self.patience is not None:
             self._whole("patience", 1, 1000)
             if self.keep == "last":
-                self._refuse("patience", "stops for want of a better validation loss; with keep=last leave it empty")
+                self._refuse("patience", "waits for a lower validation loss; leave it empty with keep=last")
         if self.batch_tokens < self.max_source_tokens + self.max_target_tokens:
             longest = self.max_source_tokens + self.max_target_tokens
             self._refuse(

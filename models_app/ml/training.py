@@ -96,7 +96,7 @@ class Progress:
 @dataclass(frozen=True)
 class TrainingResult:
     weights: Path  #: a save_pretrained directory, LoRA merged in
-    best_step: int  #: the step whose weights these are; 0 where no step was better than the base model
+    best_step: int  #: the step whose weights these are; 0 is the base model, where no step was better
     steps: int
     train_loss: float  #: mean per target token since the last validation but one
     validation_loss: float  #: of these weights
@@ -123,7 +123,7 @@ def train(
     on_progress: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> TrainingResult:
-    """Trains, keeps the weights with the best validation loss, and writes them to `work_dir`/weights.
+    """Trains, and writes the weights that the recipe keeps to `work_dir`/weights.
 
     Raises TrainingCancelled as soon as `should_stop()`; NotEnoughData, OutOfDisk, TrainingFailed and the errors of
     the base model, each with a message for the user. An earlier call's checkpoint in `work_dir` is resumed.
@@ -186,7 +186,7 @@ def train(
         stopped_early = run.go()
 
     on_progress(Progress("saving", state.step, len(steps)))
-    _save_best(run, base_dir, tokenizer, stored)
+    _save_kept(run, base_dir, tokenizer, stored)
     result = TrainingResult(
         weights=work_dir / _WEIGHTS,
         best_step=state.best_step,
@@ -312,7 +312,9 @@ class _Run:
         self.on_progress(
             Progress("validating", state.step, len(self.steps), epoch, loss=train_loss, validation_loss=loss)
         )
-        if loss < state.best_loss or self.recipe.keep == "last":
+        if self.recipe.keep == "last":  # the checkpoint holds them
+            state.best_step, state.best_loss = state.step, loss
+        elif loss < state.best_loss:
             if state.step:
                 write_best(self.work_dir, state.step, self.weights)
             state.best_step, state.best_loss, state.validations_without_gain = state.step, loss, 0
@@ -543,15 +545,15 @@ def _stored_dtype(base_dir: Path) -> torch.dtype:
     return names.get(sizes.most_common(1)[0][0], torch.float32)
 
 
-def _save_best(run: _Run, base_dir: Path, tokenizer: Any, stored: torch.dtype) -> None:
-    """The best weights as a directory of their own, LoRA merged, in the base model's type of number."""
-    model = run.model
-    if run.state.best_step == 0:
+def _save_kept(run: _Run, base_dir: Path, tokenizer: Any, stored: torch.dtype) -> None:
+    """The weights to keep as a directory of their own, LoRA merged, in the base model's type of number."""
+    model, best = run.model, run.state.best_step
+    if best == 0:
         model = load_model(base_dir, "cpu", "float32")
-    else:
-        read_best(run.work_dir, run.state.best_step, run.weights)
-        if run.recipe.method == "lora":
-            model = _merge_lora(model)
+    elif best != run.state.step:
+        read_best(run.work_dir, best, run.weights)
+    if best and run.recipe.method == "lora":
+        model = _merge_lora(model)
     if stored == torch.float16 and max(weight.abs().max().item() for weight in model.parameters()) > 65504:
         stored = torch.bfloat16  # float16 would turn these weights into infinities
     final, beside = run.work_dir / _WEIGHTS, run.work_dir / f".{_WEIGHTS}"

@@ -30,6 +30,8 @@ from models_app.ml.recipe import PRESETS, Decoding, Recipe, default_recipe
         ("seed", {"seed": True}),
         ("seed", {"seed": -1}),
         ("patience", {"patience": 0}),
+        ("patience", {"patience": 3, "keep": "last"}),
+        ("keep", {"keep": "first"}),
         ("train_last_layers", {"train_last_layers": 2, "method": "lora"}),
         ("train_last_layers", {"train_last_layers": 0}),
         ("lora_dropout", {"lora_dropout": 1.0}),

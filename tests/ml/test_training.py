@@ -421,6 +421,23 @@ def test_keep_last_keeps_the_weights_of_the_end_though_validation_liked_earlier_
         SHORT.but(keep="last", patience=2)
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_weights_of_the_end_are_kept_where_the_recipe_says_so(
+    bases: Callable[[str], Path], tmp_path: Path, method: str
+) -> None:
+    """Trained on wrong answers: the last weights have not the best loss."""
+    wrong = [Example(example.source, "west.") for example in TRAIN[:60]]
+    recipe = SHORT.but(keep="last", patience=None, learning_rate=1e-2, method=method, max_steps=30)
+    result = fit(bases("bart"), tmp_path, recipe, train=wrong)
+    losses = [entry["validation_loss"] for entry in result.history]
+    assert result.best_step == result.steps == 30
+    assert min(losses) < losses[-1] == result.validation_loss
+    model, tokenizer = load_model(result.weights), load_tokenizer(result.weights)
+    by_hand = loss_by_hand(model, tokenizer, "bart", VALIDATION[:10])
+    assert by_hand == pytest.approx(result.validation_loss, rel=1e-3)
+    assert not list(tmp_path.glob("best-*"))
+
+
 def test_progress_tells_phase_step_speed_and_time_left(bases: Callable[[str], Path], tmp_path: Path) -> None:
     seen: list[Progress] = []
     result = fit(bases("t5"), tmp_path, on_progress=seen.append)
