@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -98,8 +99,9 @@ def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
         cursor.execute("SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgtype & 32 <> 0")
         refusing = [table for (table,) in cursor.fetchall()]
 
-    def flush(sql_list: Iterable[str]) -> None:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+    def flush(operations: Any, sql_list: Iterable[str]) -> None:
+        here = operations.connection
+        with transaction.atomic(using=here.alias), here.cursor() as cursor:
             for table in refusing:
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
             cursor.execute("TRUNCATE " + ", ".join(f'"{table}"' for table in tables))
@@ -109,7 +111,8 @@ def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
                 names = ", ".join(columns)
                 cursor.execute(f'INSERT INTO "{table}" ({names}) SELECT {names} FROM first_rows."{table}"')
 
-    connection.ops.execute_sql_flush = flush  # type: ignore[method-assign]
+    # On the class: where Playwright's event loop runs, Django opens a connection of its own.
+    type(connection.ops).execute_sql_flush = flush  # type: ignore[method-assign, assignment]
 
 
 @contextlib.contextmanager
