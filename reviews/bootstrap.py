@@ -51,7 +51,9 @@ def create_administrator(*, username: str, password: str = "") -> NewAccount | N
         chosen = password or secrets.token_urlsafe(12)
         user = User.objects.create_superuser(username, password=chosen)
         user.groups.add(Group.objects.get(name="administrator"))
-        audit.record(actor=None, action="account.create", subject=f"user:{username}", data={"role": "administrator"})
+        audit.record(
+            actor=None, action="account.create", subject=f"user:{username}", data={"role": "administrator"}
+        )
     return NewAccount(username, chosen, "administrator")
 
 
@@ -106,7 +108,9 @@ def prepare_workspace_later() -> Job | None:
     """Let the queue register the starter, make it live and draft summaries, unless something is live already."""
     if Route.objects.filter(release__isnull=False).exists():
         return None
-    return jobs.enqueue(kind="prepare_workspace", actor=None, unique_key="prepare_workspace", deadline_seconds=3600)
+    return jobs.enqueue(
+        kind="prepare_workspace", actor=None, unique_key="prepare_workspace", deadline_seconds=3600
+    )
 
 
 def prepare_workspace(context: JobContext) -> dict[str, Any]:
@@ -116,7 +120,9 @@ def prepare_workspace(context: JobContext) -> dict[str, Any]:
     context.phase("making the first release live")
     release = install_first_release(release=_first_release(model))
     context.phase("drafting summaries")
-    documents = list(SourceDocument.objects.filter(origin=SAMPLE_ORIGIN, summaries__isnull=True).order_by("pk"))
+    documents = list(
+        SourceDocument.objects.filter(origin=SAMPLE_ORIGIN, summaries__isnull=True).order_by("pk")
+    )
     drafted = draft_summaries(
         documents=documents, release=release, progress=context.step, should_stop=context.should_stop
     )

@@ -38,7 +38,10 @@ def start_drafting(
             deliver=deliver,
         )
         audit.record(
-            actor=actor, action="summaries.start", subject=release, data={"documents": len(documents), "queue": queue}
+            actor=actor,
+            action="summaries.start",
+            subject=release,
+            data={"documents": len(documents), "queue": queue},
         )
     return job
 

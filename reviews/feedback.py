@@ -83,7 +83,12 @@ def propose_from_review(*, review: Review) -> list[FeedbackExample]:
         for outdated in mine.filter(state="approved").exclude(target=target):
             _decide(outdated, "declined", review.reviewer, CORRECTED_SINCE)
         decided = set(mine.filter(target=target).values_list("kind", flat=True))
-        common = {"review": review, "summary": review.summary, "origin": "review", "created_by": review.reviewer}
+        common = {
+            "review": review,
+            "summary": review.summary,
+            "origin": "review",
+            "created_by": review.reviewer,
+        }
         if (edited or review.verdict == Review.Verdict.GOOD) and "demonstration" not in decided:
             examples.append(_propose(document, target, kind="demonstration", **common))
         if edited and "preference" not in decided:
@@ -105,7 +110,9 @@ def propose_from_client(*, summary: Summary, corrected: str) -> FeedbackExample 
         return _propose(summary.document, target, kind="demonstration", origin="client", summary=summary)
 
 
-def propose_from_references(*, documents: Iterable[SourceDocument], actor: Any | None) -> list[FeedbackExample]:
+def propose_from_references(
+    *, documents: Iterable[SourceDocument], actor: Any | None
+) -> list[FeedbackExample]:
     """Reference summaries as demonstrations, for documents that have one and no live example of that origin."""
     require(actor, "import_documents")
     documents = [document for document in documents if document.reference.strip()]
@@ -117,14 +124,21 @@ def propose_from_references(*, documents: Iterable[SourceDocument], actor: Any |
         )
         examples = [
             _propose(
-                document, document.reference.strip(), kind="demonstration", origin="reference", created_by=actor
+                document,
+                document.reference.strip(),
+                kind="demonstration",
+                origin="reference",
+                created_by=actor,
             )
             for document in documents
             if document.pk not in known
         ]
         if examples:
             audit.record(
-                actor=actor, action="feedback.propose_references", subject="feedback", data={"count": len(examples)}
+                actor=actor,
+                action="feedback.propose_references",
+                subject="feedback",
+                data={"count": len(examples)},
             )
     return examples
 
@@ -182,7 +196,9 @@ def approve_examples(*, examples: Sequence[FeedbackExample], actor: Any | None) 
 
 
 def approved_demonstrations(selection: Selection) -> QuerySet[FeedbackExample]:
-    rows = FeedbackExample.objects.filter(kind="demonstration", state="approved").exclude(document__split=Split.TEST)
+    rows = FeedbackExample.objects.filter(kind="demonstration", state="approved").exclude(
+        document__split=Split.TEST
+    )
     if selection.domains:
         rows = rows.filter(document__domain__in=selection.domains)
     if selection.origins:
@@ -222,7 +238,9 @@ def freeze_snapshot(
         )
         for example in examples
     ]
-    curators = {user for example in examples for user in (example.decided_by_id, example.created_by_id) if user}
+    curators = {
+        user for example in examples for user in (example.decided_by_id, example.created_by_id) if user
+    }
     return freeze(
         rows=rows, name=name.strip()[:120], selection=selection.to_dict(), curators=sorted(curators), actor=actor,
         note=note,

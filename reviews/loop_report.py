@@ -128,7 +128,8 @@ def table_1(result: LoopResult) -> list[Table]:
     tables = [
         Table(
             1, "Baseline against tuned model",
-            f"ROUGE F-measure in points; {n} test documents; paired bootstrap, {result.comparison.resamples:,} resamples, "
+            f"ROUGE F-measure in points; {n} test documents; paired bootstrap, "
+            f"{result.comparison.resamples:,} resamples, "
             f"seed {result.comparison.seed}.",
             columns, [rouge_row(METRICS[name].label, baseline[name]) for name in ROUGE],
         )
@@ -231,8 +232,8 @@ def _markdown(result: LoopResult, facts: dict[str, Any]) -> str:
         f"- Recipe: `{json.dumps(facts['recipe'])}`",
         f"- Training: {training.get('steps')} steps in {training.get('seconds', 0):.0f} s, "
         f"{training.get('examples_per_second', 0):.2f} examples/s, most memory "
-        f"{training.get('peak_memory_bytes', 0) / 2**30:.2f} GiB; the checkpoint of step {training.get('best_step')} was "
-        f"kept, validation loss {training.get('validation_loss', 0):.3f}.",
+        f"{training.get('peak_memory_bytes', 0) / 2**30:.2f} GiB; the checkpoint of step {training.get('best_step')} "
+        f"was kept, validation loss {training.get('validation_loss', 0):.3f}.",
         f"- Snapshot `{facts['snapshot'][:16]}`, test set `{facts['test_set'][:16]}`, comparison "
         f"`{result.comparison.digest[:16]}`, metric signature `{result.comparison.signature}`.",
         f"- {result.drafted} drafts by the base model; release {result.release.pk} {result.release.state}.",

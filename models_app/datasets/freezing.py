@@ -83,10 +83,15 @@ def freeze(
                 created_by=actor,
             )
             SnapshotExample.objects.bulk_create(
-                [SnapshotExample(snapshot=snapshot, position=i, **asdict(row)) for i, row in enumerate(ordered)],
+                [
+                    SnapshotExample(snapshot=snapshot, position=i, **asdict(row))
+                    for i, row in enumerate(ordered)
+                ],
                 batch_size=1000,
             )
-            audit.record(actor=actor, action="snapshot.freeze", subject=snapshot, data={"digest": digest, **counts})
+            audit.record(
+                actor=actor, action="snapshot.freeze", subject=snapshot, data={"digest": digest, **counts}
+            )
     except IntegrityError:
         return DatasetSnapshot.objects.get(digest=digest)
     return snapshot
@@ -121,10 +126,16 @@ def _write_files(rows: Sequence[SnapshotRow], digest: str, name: str, selection:
     beside.mkdir()
     files = {}
     for split in ("train", "validation"):
-        lines = [json.dumps(asdict(row), ensure_ascii=False, sort_keys=True) for row in rows if row.split == split]
+        lines = [
+            json.dumps(asdict(row), ensure_ascii=False, sort_keys=True) for row in rows if row.split == split
+        ]
         data = "".join(line + "\n" for line in lines).encode()
         (beside / f"{split}.jsonl").write_bytes(data)
-        files[f"{split}.jsonl"] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data), "rows": len(lines)}
+        files[f"{split}.jsonl"] = {
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "bytes": len(data),
+            "rows": len(lines),
+        }
     manifest = {"format": 1, "digest": digest, "name": name, "selection": selection, "files": files}
     (beside / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str))
     shutil.rmtree(final, ignore_errors=True)

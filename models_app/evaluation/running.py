@@ -81,6 +81,14 @@ def resume_evaluation(*, run: EvaluationRun, actor: Any | None, deliver: bool = 
     return run
 
 
+def again(job: Job) -> Job | None:
+    """For whoever manages jobs: what was scored is kept. None where a later job has it."""
+    run = EvaluationRun.objects.get(pk=job.payload["run"])
+    if run.job_id != job.pk:
+        return None
+    return resume_evaluation(run=run, actor=None).job
+
+
 def carry_out(context: JobContext) -> dict[str, Any]:
     """The job: generates what is missing, batch by batch, then averages."""
     run = EvaluationRun.objects.select_related("release__model_version", "release__prompt_version__prompt").get(

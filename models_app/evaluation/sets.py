@@ -36,7 +36,9 @@ def freeze_evaluation_set(
     if any(not row.reference.strip() for row in rows):
         raise Refused("Every test document needs a reference summary.")
     ordered = sorted(rows, key=lambda row: row.document_hash)
-    lines = [json.dumps([row.document_hash, row.source, row.reference], ensure_ascii=False) for row in ordered]
+    lines = [
+        json.dumps([row.document_hash, row.source, row.reference], ensure_ascii=False) for row in ordered
+    ]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     existing = EvaluationSet.objects.filter(digest=digest).first()
     if existing is not None:
@@ -54,7 +56,10 @@ def freeze_evaluation_set(
                 batch_size=1000,
             )
             audit.record(
-                actor=actor, action="evaluation_set.freeze", subject=frozen, data={"digest": digest, "rows": len(rows)}
+                actor=actor,
+                action="evaluation_set.freeze",
+                subject=frozen,
+                data={"digest": digest, "rows": len(rows)},
             )
     except IntegrityError:
         return EvaluationSet.objects.get(digest=digest)

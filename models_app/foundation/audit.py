@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -73,6 +75,58 @@ def record(
     event.hash = _digest(event)
     event.save(force_insert=True)
     return event
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What looking at the whole chain found. `broken` is the first event that does not hold; up to the one before it
+    everything does."""
+
+    events: int
+    up_to: int | None
+    last_hash: str
+    broken: int | None
+
+    @property
+    def whole(self) -> bool:
+        return self.broken is None
+
+    @property
+    def sentence(self) -> str:
+        if self.broken is not None:
+            held = f"Everything up to event {self.up_to:,} holds." if self.up_to else "Nothing before it holds."
+            return f"The chain breaks at event {self.broken:,}: it was changed, or one before it is missing. {held}"
+        return f"Verified up to event {self.up_to:,}: {self.events:,} events, each linked to the one before."
+
+
+def verify(*, progress: Callable[[int], None] | None = None) -> Verification:
+    """Compute every hash again, from the first event on. Reads in order and keeps little in memory."""
+    count, up_to, previous = 0, None, GENESIS
+    for event in AuditEvent.objects.order_by("id").iterator(chunk_size=2000):
+        if event.previous_hash != previous or event.hash != _digest(event):
+            return Verification(count, up_to, previous, event.pk)
+        count, up_to, previous = count + 1, event.pk, event.hash
+        if progress is not None:
+            progress(count)
+    return Verification(count, up_to, previous, None)
+
+
+def verify_and_record(
+    *, actor: Any | None, progress: Callable[[int], None] | None = None
+) -> Verification:
+    """Verify, and write what was found into the chain itself: that is how far pages say it is verified."""
+    found = verify(progress=progress)
+    with transaction.atomic():
+        record(
+            actor=actor, action="audit.verify", subject="audit", reason="" if found.whole else found.sentence,
+            to_state="whole" if found.whole else "broken",
+            data={"events": found.events, "up_to": found.up_to, "last_hash": found.last_hash, "broken": found.broken},
+        )  # fmt: skip
+    return found
+
+
+def last_verification() -> AuditEvent | None:
+    return AuditEvent.objects.filter(action="audit.verify").order_by("-id").first()
 
 
 def first_broken(since: datetime | None = None) -> AuditEvent | None:

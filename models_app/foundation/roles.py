@@ -64,7 +64,9 @@ def allowed(actor: Actor | None, capability: str) -> bool:
 
 def require(actor: Actor | None, capability: str) -> None:
     if not allowed(actor, capability):
-        raise NotAllowed(f"Your role does not allow this: {CAPABILITIES[capability].lower()}. Ask an administrator.")
+        raise NotAllowed(
+            f"Your role does not allow this: {CAPABILITIES[capability].lower()}. Ask an administrator."
+        )
 
 
 def create_roles(apps: Any) -> None:

@@ -33,7 +33,12 @@ def seed(apps: Any) -> None:
         if not versions.filter(prompt=prompt).exists():
             digest = prompt_digest(system, template)
             versions.create(
-                prompt=prompt, number=1, system=system, template=template, digest=digest, note="comes with Galley"
+                prompt=prompt,
+                number=1,
+                system=system,
+                template=template,
+                digest=digest,
+                note="comes with Galley",
             )
     apps.get_model("models_app", "ModelVersion").objects.get_or_create(
         family="lead",

@@ -53,7 +53,9 @@ def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
     if row.base_model is not None:
         base_directory = artefact_path(row.base_model) / "weights"
     else:
-        base_directory = families.resolve_base(row.base, base_cache(), offline=settings.GALLEY_OFFLINE or None)
+        base_directory = families.resolve_base(
+            row.base, base_cache(), offline=settings.GALLEY_OFFLINE or None
+        )
     reporter.phase("reading the snapshot")
     examples = _examples(row)
     work = work_directory(row)
@@ -102,9 +104,12 @@ def _examples(row: TrainingRun) -> dict[str, list[Any]]:
     for example in SnapshotExample.objects.filter(snapshot=row.snapshot).order_by("position").iterator():
         examples[example.split].append(
             Example(
-                source=example.source, target=example.target, title=example.title, domain=example.domain,
+                source=example.source,
+                target=example.target,
+                title=example.title,
+                domain=example.domain,
                 document=example.document_hash,
-            )  # fmt: skip
+            )
         )
     return examples
 
@@ -124,7 +129,10 @@ def _finish(row: TrainingRun, result: TrainingResult, model_version: int) -> Non
         "precision": result.precision,
     }
     TrainingRun.objects.filter(pk=row.pk).update(
-        summary=summary, step=result.steps, total_steps=max(result.steps, row.total_steps), device=result.device
+        summary=summary,
+        step=result.steps,
+        total_steps=max(result.steps, row.total_steps),
+        device=result.device,
     )
 
 
@@ -150,7 +158,10 @@ class _Reporter:
             return
         self.context.step(progress.step, progress.total)
         TrainingRun.objects.filter(pk=self.row.pk).update(
-            phase=progress.phase, step=progress.step, total_steps=progress.total, eta_seconds=progress.eta_seconds
+            phase=progress.phase,
+            step=progress.step,
+            total_steps=progress.total,
+            eta_seconds=progress.eta_seconds,
         )
         TrainingMetric.objects.bulk_create(
             [

@@ -14,9 +14,13 @@ GUARDS = [
     immutable.refuse_row_changes("models_app_evaluationexample"),
     immutable.refuse_update_of("models_app_datasetsnapshot", "digest", "train_rows", "validation_rows"),
     immutable.refuse_delete("models_app_datasetsnapshot"),
-    immutable.refuse_update_of("models_app_approval", "release_id", "approver_id", "decision", "evidence_digest"),
+    immutable.refuse_update_of(
+        "models_app_approval", "release_id", "approver_id", "decision", "evidence_digest"
+    ),
     immutable.refuse_delete("models_app_approval"),
-    immutable.refuse_update_of("models_app_release", "model_version_id", "prompt_version_id", "decoding", "digest"),
+    immutable.refuse_update_of(
+        "models_app_release", "model_version_id", "prompt_version_id", "decoding", "digest"
+    ),
     immutable.refuse_update_of("models_app_modelversion", "digest", "artefact", "parent_id"),
 ]
 

@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('models_app', '0002_guards_and_seeds'),
+        ("models_app", "0002_guards_and_seeds"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='promptversion',
-            name='authors',
-            field=models.JSONField(default=list, help_text='ids of the users whose words it is, where others suggested it'),
+            model_name="promptversion",
+            name="authors",
+            field=models.JSONField(
+                default=list, help_text="ids of the users whose words it is, where others suggested it"
+            ),
         ),
     ]

@@ -15,9 +15,13 @@ class DatasetSnapshot(models.Model):
     train_rows = models.PositiveIntegerField()
     validation_rows = models.PositiveIntegerField()
     curators = models.JSONField(default=list, help_text="ids of the users whose decisions shaped the rows")
-    directory = models.CharField(max_length=300, help_text="files with their manifest, relative to GALLEY_HOME")
+    directory = models.CharField(
+        max_length=300, help_text="files with their manifest, relative to GALLEY_HOME"
+    )
     note = models.CharField(max_length=300, blank=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -45,7 +49,9 @@ class SnapshotExample(models.Model):
         ordering = ["snapshot", "position"]
         constraints = [
             models.UniqueConstraint(fields=["snapshot", "position"], name="snapshot_position"),
-            models.CheckConstraint(condition=Q(split__in=["train", "validation"]), name="snapshot_keeps_test_out"),
+            models.CheckConstraint(
+                condition=Q(split__in=["train", "validation"]), name="snapshot_keeps_test_out"
+            ),
             models.CheckConstraint(condition=~Q(source="") & ~Q(target=""), name="snapshot_row_has_texts"),
         ]
 
@@ -57,7 +63,9 @@ class EvaluationSet(models.Model):
     digest = models.CharField(max_length=64, unique=True)
     rows = models.PositiveIntegerField()
     selection = models.JSONField(default=dict)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -81,5 +89,7 @@ class EvaluationExample(models.Model):
         ordering = ["evaluation_set", "position"]
         constraints = [
             models.UniqueConstraint(fields=["evaluation_set", "position"], name="evaluation_position"),
-            models.UniqueConstraint(fields=["evaluation_set", "document_hash"], name="evaluation_document_once"),
+            models.UniqueConstraint(
+                fields=["evaluation_set", "document_hash"], name="evaluation_document_once"
+            ),
         ]

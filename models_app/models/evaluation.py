@@ -24,15 +24,21 @@ class EvaluationRun(models.Model):
     }
 
     release = models.ForeignKey("models_app.Release", on_delete=models.PROTECT, related_name="evaluations")
-    evaluation_set = models.ForeignKey("models_app.EvaluationSet", on_delete=models.PROTECT, related_name="runs")
+    evaluation_set = models.ForeignKey(
+        "models_app.EvaluationSet", on_delete=models.PROTECT, related_name="runs"
+    )
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     phase = models.CharField(max_length=40, blank=True)
     reason = models.TextField(blank=True)
     signature = models.CharField(max_length=300, blank=True, help_text="metric, options, versions")
     means = models.JSONField(default=dict)
     seconds = models.FloatField(null=True, blank=True)
-    job = models.OneToOneField("models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    job = models.OneToOneField(
+        "models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -58,8 +64,8 @@ class ExampleScore(models.Model):
     output = models.TextField(blank=True)
     rouge1 = models.FloatField()
     rouge2 = models.FloatField()
-    rougeL = models.FloatField()
-    rougeLsum = models.FloatField()
+    rougeL = models.FloatField()  # noqa: N815 (the metric is called so)
+    rougeLsum = models.FloatField()  # noqa: N815
     summary_words = models.PositiveIntegerField()
     length_ratio = models.FloatField()
     repetition = models.FloatField()
@@ -78,8 +84,12 @@ class ExampleScore(models.Model):
 class Comparison(models.Model):
     """Before against after on the same documents. Immutable once finished."""
 
-    candidate = models.ForeignKey(EvaluationRun, on_delete=models.PROTECT, related_name="comparisons_as_candidate")
-    baseline = models.ForeignKey(EvaluationRun, on_delete=models.PROTECT, related_name="comparisons_as_baseline")
+    candidate = models.ForeignKey(
+        EvaluationRun, on_delete=models.PROTECT, related_name="comparisons_as_candidate"
+    )
+    baseline = models.ForeignKey(
+        EvaluationRun, on_delete=models.PROTECT, related_name="comparisons_as_baseline"
+    )
     lead = models.ForeignKey(EvaluationRun, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     n = models.PositiveIntegerField()
     primary_metric = models.CharField(max_length=20, default="rouge2")
@@ -89,15 +99,20 @@ class Comparison(models.Model):
     resamples = models.PositiveIntegerField()
     signature = models.CharField(max_length=300)
     digest = models.CharField(max_length=64, help_text="over both runs' outputs and scores, seed, resamples")
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["candidate", "baseline", "seed", "resamples"], name="comparison_once"),
+            models.UniqueConstraint(
+                fields=["candidate", "baseline", "seed", "resamples"], name="comparison_once"
+            ),
             models.CheckConstraint(
-                condition=Q(verdict__in=["improved", "not worse", "worse", "inconclusive"]), name="comparison_verdict"
+                condition=Q(verdict__in=["improved", "not worse", "worse", "inconclusive"]),
+                name="comparison_verdict",
             ),
         ]
 
@@ -126,5 +141,7 @@ class ComparisonResult(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(fields=["comparison", "against", "metric", "slice"], name="comparison_result_once")
+            models.UniqueConstraint(
+                fields=["comparison", "against", "metric", "slice"], name="comparison_result_once"
+            )
         ]

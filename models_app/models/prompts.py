@@ -29,13 +29,19 @@ class PromptVersion(models.Model):
 
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
-    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+    parent = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="children"
+    )
     system = models.TextField(blank=True)
     template = models.TextField()
     note = models.CharField(max_length=300, blank=True)
     digest = models.CharField(max_length=64)
-    authors = models.JSONField(default=list, help_text="ids of the users whose words it is, where others suggested it")
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    authors = models.JSONField(
+        default=list, help_text="ids of the users whose words it is, where others suggested it"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

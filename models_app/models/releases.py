@@ -52,8 +52,12 @@ class Release(models.Model):
         DECODING = "decoding"
         BASELINE = "baseline"
 
-    model_version = models.ForeignKey("models_app.ModelVersion", on_delete=models.PROTECT, related_name="releases")
-    prompt_version = models.ForeignKey("models_app.PromptVersion", on_delete=models.PROTECT, related_name="releases")
+    model_version = models.ForeignKey(
+        "models_app.ModelVersion", on_delete=models.PROTECT, related_name="releases"
+    )
+    prompt_version = models.ForeignKey(
+        "models_app.PromptVersion", on_delete=models.PROTECT, related_name="releases"
+    )
     decoding = models.JSONField(default=dict)
     digest = models.CharField(max_length=64, db_index=True, help_text="over model, prompt and decoding")
     origin = models.CharField(max_length=12, choices=Origin)
@@ -66,8 +70,12 @@ class Release(models.Model):
     )
     evidence = models.JSONField(default=dict, help_text="what the approver decides on")
     evidence_digest = models.CharField(max_length=64, blank=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     submitted_at = models.DateTimeField(null=True, blank=True)
 
@@ -103,7 +111,9 @@ class Approval(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["release", "approver"], condition=Q(voided_at__isnull=True), name="approval_once_per_person"
+                fields=["release", "approver"],
+                condition=Q(voided_at__isnull=True),
+                name="approval_once_per_person",
             ),
             models.CheckConstraint(condition=~Q(reason=""), name="approval_has_reason"),
         ]
@@ -116,8 +126,12 @@ class Deployment(models.Model):
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="deployments")
     live_from = models.DateTimeField(default=timezone.now)
     live_to = models.DateTimeField(null=True, blank=True)
-    started_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
-    ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    started_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    ended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     end_reason = models.CharField(max_length=300, blank=True)
 
     class Meta:

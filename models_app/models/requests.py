@@ -20,13 +20,19 @@ class InferenceRequest(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     release = models.ForeignKey("models_app.Release", null=True, on_delete=models.PROTECT, related_name="+")
-    model_version = models.ForeignKey("models_app.ModelVersion", null=True, on_delete=models.PROTECT, related_name="+")
+    model_version = models.ForeignKey(
+        "models_app.ModelVersion", null=True, on_delete=models.PROTECT, related_name="+"
+    )
     prompt_version = models.ForeignKey(
         "models_app.PromptVersion", null=True, on_delete=models.PROTECT, related_name="+"
     )
     arm = models.CharField(max_length=10, default="live")
-    token_key = models.CharField(max_length=25, blank=True, help_text="first characters of the token, not the token")
-    client = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    token_key = models.CharField(
+        max_length=25, blank=True, help_text="first characters of the token, not the token"
+    )
+    client = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     user_hash = models.CharField(max_length=32, blank=True)
     session_hash = models.CharField(max_length=32, blank=True)
     title = models.CharField(max_length=300, blank=True)

@@ -24,11 +24,15 @@ class TrainingRun(models.Model):
     }
 
     name = models.CharField(max_length=120)
-    snapshot = models.ForeignKey("models_app.DatasetSnapshot", on_delete=models.PROTECT, related_name="training_runs")
+    snapshot = models.ForeignKey(
+        "models_app.DatasetSnapshot", on_delete=models.PROTECT, related_name="training_runs"
+    )
     base_model = models.ForeignKey(
         "models_app.ModelVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="trainings"
     )
-    base = models.CharField(max_length=200, help_text="model:ID, starter, a local directory, or a Hugging Face name")
+    base = models.CharField(
+        max_length=200, help_text="model:ID, starter, a local directory, or a Hugging Face name"
+    )
     prompt_version = models.ForeignKey("models_app.PromptVersion", on_delete=models.PROTECT, related_name="+")
     recipe = models.JSONField()
     recipe_digest = models.CharField(max_length=64)
@@ -41,8 +45,12 @@ class TrainingRun(models.Model):
     eta_seconds = models.FloatField(null=True, blank=True)
     device = models.CharField(max_length=40, blank=True)
     summary = models.JSONField(default=dict, help_text="seconds, best step, losses, speed, memory")
-    job = models.OneToOneField("models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    job = models.OneToOneField(
+        "models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)

@@ -40,7 +40,8 @@ def artefact_path(model_version: ModelVersion) -> Path:
     path = store() / model_version.artefact
     if not (path / "manifest.json").is_file():
         raise Refused(
-            f"The files of {model_version} are missing from {store()}. Restore them from a backup of the data directory."
+            f"The files of {model_version} are missing from {store()}. Restore them from a backup of the data "
+            "directory."
         )
     return path
 
@@ -136,6 +137,9 @@ def register_artefact(
         )
         if made:
             audit.record(
-                actor=actor, action="model.registered", subject=version, data={"digest": manifest.digest, "base": base}
+                actor=actor,
+                action="model.registered",
+                subject=version,
+                data={"digest": manifest.digest, "base": base},
             )
     return version

@@ -137,6 +137,14 @@ def resume_training(*, run: TrainingRun, actor: Any | None, deliver: bool = True
     return run
 
 
+def again(job: Job) -> Job | None:
+    """For whoever manages jobs: the run goes on from its last checkpoint. None where a later job has it."""
+    run = TrainingRun.objects.get(pk=job.payload["run"])
+    if run.job_id != job.pk:
+        return None
+    return resume_training(run=run, actor=None).job
+
+
 def ended(job: Job) -> None:
     """Bring the run in step with its job, in the transaction that ends the job."""
     run = TrainingRun.objects.filter(pk=job.payload["run"]).first()

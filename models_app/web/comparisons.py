@@ -109,13 +109,11 @@ def new_comparison(request: HttpRequest) -> HttpResponse:
 
 
 def _comparison(pk: int) -> Comparison:
+    release = ("release__model_version", "release__prompt_version__prompt")
+    related = [f"{side}__{name}" for side in ("candidate", "baseline") for name in release]
     return get_object_or_404(
-        Comparison.objects.select_related(
-            "candidate__release__model_version", "candidate__release__prompt_version__prompt", "candidate__evaluation_set",
-            "baseline__release__model_version", "baseline__release__prompt_version__prompt", "lead__release",
-        ),
-        pk=pk,
-    )  # fmt: skip
+        Comparison.objects.select_related(*related, "candidate__evaluation_set", "lead__release"), pk=pk
+    )
 
 
 def metric_rows(results: Sequence[ComparisonResult]) -> list[MetricRow]:
@@ -213,7 +211,11 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
 def _submittable(comparison: Comparison, release: Release) -> bool:
     """A draft; or one that waits already, with newer evidence."""
     open_states = (Release.State.DRAFT, Release.State.AWAITING)
-    return release.state in open_states and release.origin != "baseline" and release.comparison_id != comparison.pk
+    return (
+        release.state in open_states
+        and release.origin != "baseline"
+        and release.comparison_id != comparison.pk
+    )
 
 
 @require_safe

@@ -7,370 +7,964 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('models_app', '0001_initial'),
+        ("models_app", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='QueueItem',
+            name="QueueItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reason', models.CharField(choices=[('new draft', 'New'), ('few stars', 'Few Stars'), ('complaint', 'Complaint'), ('retraining wanted', 'Retrain'), ('better prompt wanted', 'Refine'), ('put in by hand', 'Manual')], default='new draft', max_length=24)),
-                ('note', models.TextField(blank=True, help_text="e.g. the client's comment; shown after the review when blind")),
-                ('priority', models.SmallIntegerField(default=0)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('done', 'Done'), ('set aside', 'Set Aside')], default='open', max_length=10)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("new draft", "New"),
+                            ("few stars", "Few Stars"),
+                            ("complaint", "Complaint"),
+                            ("retraining wanted", "Retrain"),
+                            ("better prompt wanted", "Refine"),
+                            ("put in by hand", "Manual"),
+                        ],
+                        default="new draft",
+                        max_length=24,
+                    ),
+                ),
+                (
+                    "note",
+                    models.TextField(
+                        blank=True, help_text="e.g. the client's comment; shown after the review when blind"
+                    ),
+                ),
+                ("priority", models.SmallIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "Open"), ("done", "Done"), ("set aside", "Set Aside")],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['queue', '-priority', 'id'],
+                "ordering": ["queue", "-priority", "id"],
             },
         ),
         migrations.CreateModel(
-            name='ReviewQueue',
+            name="ReviewQueue",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True)),
-                ('slug', models.SlugField(max_length=60, unique=True)),
-                ('kind', models.CharField(choices=[('rate and edit', 'Rate And Edit'), ('pairwise', 'Pairwise')], default='rate and edit', max_length=20)),
-                ('description', models.CharField(blank=True, max_length=300)),
-                ('reviews_per_item', models.PositiveSmallIntegerField(default=1)),
-                ('lease_minutes', models.PositiveSmallIntegerField(default=30)),
-                ('blind', models.BooleanField(default=True, help_text="reviewers see neither the model nor each other's answers")),
-                ('order', models.CharField(choices=[('oldest', 'Oldest'), ('priority', 'Priority'), ('random', 'Random')], default='priority', max_length=10)),
-                ('active', models.BooleanField(default=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=100, unique=True)),
+                ("slug", models.SlugField(max_length=60, unique=True)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("rate and edit", "Rate And Edit"), ("pairwise", "Pairwise")],
+                        default="rate and edit",
+                        max_length=20,
+                    ),
+                ),
+                ("description", models.CharField(blank=True, max_length=300)),
+                ("reviews_per_item", models.PositiveSmallIntegerField(default=1)),
+                ("lease_minutes", models.PositiveSmallIntegerField(default=30)),
+                (
+                    "blind",
+                    models.BooleanField(
+                        default=True, help_text="reviewers see neither the model nor each other's answers"
+                    ),
+                ),
+                (
+                    "order",
+                    models.CharField(
+                        choices=[("oldest", "Oldest"), ("priority", "Priority"), ("random", "Random")],
+                        default="priority",
+                        max_length=10,
+                    ),
+                ),
+                ("active", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='RubricVersion',
+            name="RubricVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField(unique=True)),
-                ('instructions', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField(unique=True)),
+                ("instructions", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['-number'],
+                "ordering": ["-number"],
             },
         ),
         migrations.CreateModel(
-            name='ImportBatch',
+            name="ImportBatch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=200)),
-                ('upload', models.CharField(blank=True, help_text='stored file, relative to GALLEY_HOME', max_length=300)),
-                ('options', models.JSONField(default=dict, help_text='format, field mapping, domain, origin, licence, limit')),
-                ('report', models.JSONField(default=dict, help_text='read, imported, duplicates, refused with row and reason')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('imported_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('job', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.job')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "upload",
+                    models.CharField(
+                        blank=True, help_text="stored file, relative to GALLEY_HOME", max_length=300
+                    ),
+                ),
+                (
+                    "options",
+                    models.JSONField(
+                        default=dict, help_text="format, field mapping, domain, origin, licence, limit"
+                    ),
+                ),
+                (
+                    "report",
+                    models.JSONField(
+                        default=dict, help_text="read, imported, duplicates, refused with row and reason"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "imported_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "job",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="models_app.job",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Review',
+            name="Review",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('submitted', 'Submitted'), ('withdrawn', 'Withdrawn')], default='draft', max_length=10)),
-                ('stars', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('verdict', models.CharField(blank=True, choices=[('good', 'Good'), ('fair', 'Fair'), ('poor', 'Poor')], max_length=4)),
-                ('ratings', models.JSONField(default=dict, help_text='draft values by criterion key; submitted ones are ReviewRating')),
-                ('edited_text', models.TextField(blank=True, help_text='the corrected summary; equal to it where nothing was wrong')),
-                ('comment', models.TextField(blank=True)),
-                ('wants_retrain', models.BooleanField(default=False)),
-                ('wants_refine', models.BooleanField(default=False)),
-                ('sentiment', models.CharField(blank=True, max_length=10)),
-                ('sentiment_score', models.FloatField(null=True)),
-                ('category', models.CharField(blank=True, max_length=30)),
-                ('active_seconds', models.PositiveIntegerField(default=0)),
-                ('late', models.BooleanField(default=False, help_text='handed in after somebody else had finished the item; kept')),
-                ('revision', models.PositiveIntegerField(default=0, help_text='grows with every save; a stale tab is told so')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('submitted_at', models.DateTimeField(blank=True, null=True)),
-                ('item', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='reviews.queueitem')),
-                ('reviewer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to=settings.AUTH_USER_MODEL)),
-                ('rubric', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='reviews.rubricversion')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("draft", "Draft"), ("submitted", "Submitted"), ("withdrawn", "Withdrawn")],
+                        default="draft",
+                        max_length=10,
+                    ),
+                ),
+                ("stars", models.PositiveSmallIntegerField(blank=True, null=True)),
+                (
+                    "verdict",
+                    models.CharField(
+                        blank=True,
+                        choices=[("good", "Good"), ("fair", "Fair"), ("poor", "Poor")],
+                        max_length=4,
+                    ),
+                ),
+                (
+                    "ratings",
+                    models.JSONField(
+                        default=dict,
+                        help_text="draft values by criterion key; submitted ones are ReviewRating",
+                    ),
+                ),
+                (
+                    "edited_text",
+                    models.TextField(
+                        blank=True, help_text="the corrected summary; equal to it where nothing was wrong"
+                    ),
+                ),
+                ("comment", models.TextField(blank=True)),
+                ("wants_retrain", models.BooleanField(default=False)),
+                ("wants_refine", models.BooleanField(default=False)),
+                ("sentiment", models.CharField(blank=True, max_length=10)),
+                ("sentiment_score", models.FloatField(null=True)),
+                ("category", models.CharField(blank=True, max_length=30)),
+                ("active_seconds", models.PositiveIntegerField(default=0)),
+                (
+                    "late",
+                    models.BooleanField(
+                        default=False, help_text="handed in after somebody else had finished the item; kept"
+                    ),
+                ),
+                (
+                    "revision",
+                    models.PositiveIntegerField(
+                        default=0, help_text="grows with every save; a stale tab is told so"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("submitted_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "item",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reviews",
+                        to="reviews.queueitem",
+                    ),
+                ),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reviews",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "rubric",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="reviews.rubricversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.AddField(
-            model_name='queueitem',
-            name='queue',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='items', to='reviews.reviewqueue'),
+            model_name="queueitem",
+            name="queue",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="items", to="reviews.reviewqueue"
+            ),
         ),
         migrations.AddField(
-            model_name='reviewqueue',
-            name='rubric',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='queues', to='reviews.rubricversion'),
+            model_name="reviewqueue",
+            name="rubric",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="queues", to="reviews.rubricversion"
+            ),
         ),
         migrations.CreateModel(
-            name='Criterion',
+            name="Criterion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.SlugField(max_length=40)),
-                ('name', models.CharField(max_length=60)),
-                ('question', models.CharField(max_length=200)),
-                ('anchors', models.JSONField(help_text='five strings, for 1 to 5')),
-                ('position', models.PositiveSmallIntegerField()),
-                ('rubric', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='criteria', to='reviews.rubricversion')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("key", models.SlugField(max_length=40)),
+                ("name", models.CharField(max_length=60)),
+                ("question", models.CharField(max_length=200)),
+                ("anchors", models.JSONField(help_text="five strings, for 1 to 5")),
+                ("position", models.PositiveSmallIntegerField()),
+                (
+                    "rubric",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="criteria",
+                        to="reviews.rubricversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['rubric', 'position'],
+                "ordering": ["rubric", "position"],
             },
         ),
         migrations.CreateModel(
-            name='Skip',
+            name="Skip",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('meaning', models.CharField(choices=[('later', 'Later'), ('not for me', 'Not For Me'), ('bad item', 'Bad Item')], max_length=12)),
-                ('reason', models.TextField(blank=True)),
-                ('until', models.DateTimeField(blank=True, help_text="for 'later': not before", null=True)),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('item', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='skips', to='reviews.queueitem')),
-                ('reviewer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "meaning",
+                    models.CharField(
+                        choices=[("later", "Later"), ("not for me", "Not For Me"), ("bad item", "Bad Item")],
+                        max_length=12,
+                    ),
+                ),
+                ("reason", models.TextField(blank=True)),
+                ("until", models.DateTimeField(blank=True, help_text="for 'later': not before", null=True)),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "item",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="skips",
+                        to="reviews.queueitem",
+                    ),
+                ),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SourceDocument',
+            name="SourceDocument",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('title', models.CharField(blank=True, max_length=300)),
-                ('text', models.TextField()),
-                ('domain', models.CharField(default='other', max_length=40)),
-                ('language', models.CharField(blank=True, max_length=8)),
-                ('origin', models.CharField(blank=True, help_text='where it came from: a file, a data set, the API', max_length=120)),
-                ('licence', models.CharField(blank=True, max_length=120)),
-                ('external_id', models.CharField(blank=True, db_index=True, max_length=120)),
-                ('group_key', models.CharField(blank=True, help_text='documents of one group share their split', max_length=120)),
-                ('content_hash', models.CharField(help_text='SHA-256 of the normalised text', max_length=64, unique=True)),
-                ('split', models.CharField(choices=[('train', 'Train'), ('validation', 'Validation'), ('test', 'Test')], max_length=10)),
-                ('reference', models.TextField(blank=True, help_text='a reference summary, one sentence a line')),
-                ('words', models.PositiveIntegerField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('batch', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='documents', to='reviews.importbatch')),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("title", models.CharField(blank=True, max_length=300)),
+                ("text", models.TextField()),
+                ("domain", models.CharField(default="other", max_length=40)),
+                ("language", models.CharField(blank=True, max_length=8)),
+                (
+                    "origin",
+                    models.CharField(
+                        blank=True,
+                        help_text="where it came from: a file, a data set, the API",
+                        max_length=120,
+                    ),
+                ),
+                ("licence", models.CharField(blank=True, max_length=120)),
+                ("external_id", models.CharField(blank=True, db_index=True, max_length=120)),
+                (
+                    "group_key",
+                    models.CharField(
+                        blank=True, help_text="documents of one group share their split", max_length=120
+                    ),
+                ),
+                (
+                    "content_hash",
+                    models.CharField(help_text="SHA-256 of the normalised text", max_length=64, unique=True),
+                ),
+                (
+                    "split",
+                    models.CharField(
+                        choices=[("train", "Train"), ("validation", "Validation"), ("test", "Test")],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "reference",
+                    models.TextField(blank=True, help_text="a reference summary, one sentence a line"),
+                ),
+                ("words", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "batch",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="documents",
+                        to="reviews.importbatch",
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='PromptSuggestion',
+            name="PromptSuggestion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('system', models.TextField(blank=True)),
-                ('template', models.TextField()),
-                ('output', models.TextField(blank=True, help_text='what the live model wrote with it')),
-                ('note', models.CharField(blank=True, max_length=300)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('adopted', 'Adopted'), ('declined', 'Declined')], default='open', max_length=10)),
-                ('reason', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('decided_at', models.DateTimeField(blank=True, null=True)),
-                ('adopted_as', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.promptversion')),
-                ('based_on', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.promptversion')),
-                ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('suggested_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('review', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='suggestions', to='reviews.review')),
-                ('document', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='reviews.sourcedocument')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("system", models.TextField(blank=True)),
+                ("template", models.TextField()),
+                ("output", models.TextField(blank=True, help_text="what the live model wrote with it")),
+                ("note", models.CharField(blank=True, max_length=300)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "Open"), ("adopted", "Adopted"), ("declined", "Declined")],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("decided_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "adopted_as",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="models_app.promptversion",
+                    ),
+                ),
+                (
+                    "based_on",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="models_app.promptversion",
+                    ),
+                ),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "suggested_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "review",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="suggestions",
+                        to="reviews.review",
+                    ),
+                ),
+                (
+                    "document",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="reviews.sourcedocument",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='Summary',
+            name="Summary",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('text', models.TextField()),
-                ('decoding', models.JSONField(default=dict)),
-                ('source', models.CharField(choices=[('batch', 'Batch'), ('api', 'Api'), ('playground', 'Playground'), ('import', 'Import')], default='batch', max_length=12)),
-                ('request_id', models.UUIDField(blank=True, help_text='the API request that asked for it', null=True, unique=True)),
-                ('latency_ms', models.FloatField(blank=True, null=True)),
-                ('words', models.PositiveIntegerField(default=0)),
-                ('truncated', models.BooleanField(default=False)),
-                ('total_tokens', models.PositiveIntegerField(blank=True, help_text='tokens of the whole article', null=True)),
-                ('kept_tokens', models.PositiveIntegerField(blank=True, help_text='tokens of it that the model read', null=True)),
-                ('finish', models.CharField(blank=True, max_length=10)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('document', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='summaries', to='reviews.sourcedocument')),
-                ('model_version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.modelversion')),
-                ('prompt_version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.promptversion')),
-                ('release', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.release')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("text", models.TextField()),
+                ("decoding", models.JSONField(default=dict)),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("batch", "Batch"),
+                            ("api", "Api"),
+                            ("playground", "Playground"),
+                            ("import", "Import"),
+                        ],
+                        default="batch",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "request_id",
+                    models.UUIDField(
+                        blank=True, help_text="the API request that asked for it", null=True, unique=True
+                    ),
+                ),
+                ("latency_ms", models.FloatField(blank=True, null=True)),
+                ("words", models.PositiveIntegerField(default=0)),
+                ("truncated", models.BooleanField(default=False)),
+                (
+                    "total_tokens",
+                    models.PositiveIntegerField(
+                        blank=True, help_text="tokens of the whole article", null=True
+                    ),
+                ),
+                (
+                    "kept_tokens",
+                    models.PositiveIntegerField(
+                        blank=True, help_text="tokens of it that the model read", null=True
+                    ),
+                ),
+                ("finish", models.CharField(blank=True, max_length=10)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "document",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="summaries",
+                        to="reviews.sourcedocument",
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="models_app.modelversion",
+                    ),
+                ),
+                (
+                    "prompt_version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="models_app.promptversion",
+                    ),
+                ),
+                (
+                    "release",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="models_app.release",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.AddField(
-            model_name='review',
-            name='summary',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='reviews.summary'),
+            model_name="review",
+            name="summary",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="reviews", to="reviews.summary"
+            ),
         ),
         migrations.AddField(
-            model_name='queueitem',
-            name='summary',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='queue_items', to='reviews.summary'),
+            model_name="queueitem",
+            name="summary",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="queue_items", to="reviews.summary"
+            ),
         ),
         migrations.CreateModel(
-            name='FeedbackExample',
+            name="FeedbackExample",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('demonstration', 'Demonstration'), ('preference', 'Preference')], max_length=14)),
-                ('origin', models.CharField(choices=[('review', 'Review'), ('reference', 'Reference'), ('client', 'Client')], max_length=10)),
-                ('target', models.TextField()),
-                ('rejected', models.TextField(blank=True)),
-                ('state', models.CharField(choices=[('proposed', 'Proposed'), ('approved', 'Approved'), ('declined', 'Declined')], default='proposed', max_length=10)),
-                ('reason', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('decided_at', models.DateTimeField(blank=True, null=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('review', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='examples', to='reviews.review')),
-                ('document', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='feedback_examples', to='reviews.sourcedocument')),
-                ('summary', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='feedback_examples', to='reviews.summary')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("demonstration", "Demonstration"), ("preference", "Preference")],
+                        max_length=14,
+                    ),
+                ),
+                (
+                    "origin",
+                    models.CharField(
+                        choices=[("review", "Review"), ("reference", "Reference"), ("client", "Client")],
+                        max_length=10,
+                    ),
+                ),
+                ("target", models.TextField()),
+                ("rejected", models.TextField(blank=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "Proposed"),
+                            ("approved", "Approved"),
+                            ("declined", "Declined"),
+                        ],
+                        default="proposed",
+                        max_length=10,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("decided_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "review",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="examples",
+                        to="reviews.review",
+                    ),
+                ),
+                (
+                    "document",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="feedback_examples",
+                        to="reviews.sourcedocument",
+                    ),
+                ),
+                (
+                    "summary",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="feedback_examples",
+                        to="reviews.summary",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.CreateModel(
-            name='ReviewRating',
+            name="ReviewRating",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', models.PositiveSmallIntegerField()),
-                ('criterion', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='reviews.criterion')),
-                ('review', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='rating_rows', to='reviews.review')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("value", models.PositiveSmallIntegerField()),
+                (
+                    "criterion",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="reviews.criterion"
+                    ),
+                ),
+                (
+                    "review",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="rating_rows",
+                        to="reviews.review",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('review', 'criterion'), name='rating_once'), models.CheckConstraint(condition=models.Q(('value__range', (1, 5))), name='rating_value')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("review", "criterion"), name="rating_once"),
+                    models.CheckConstraint(condition=models.Q(("value__range", (1, 5))), name="rating_value"),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='ReviewRevision',
+            name="ReviewRevision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('data', models.JSONField()),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('review', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='revisions', to='reviews.review')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("data", models.JSONField()),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "review",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="revisions",
+                        to="reviews.review",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['review', 'number'],
-                'constraints': [models.UniqueConstraint(fields=('review', 'number'), name='revision_number')],
+                "ordering": ["review", "number"],
+                "constraints": [models.UniqueConstraint(fields=("review", "number"), name="revision_number")],
             },
         ),
         migrations.CreateModel(
-            name='ReviewSlot',
+            name="ReviewSlot",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveSmallIntegerField(default=0)),
-                ('priority', models.SmallIntegerField(default=0, help_text="the item's, kept here for the claim's index")),
-                ('state', models.CharField(choices=[('free', 'Free'), ('held', 'Held'), ('done', 'Done')], default='free', max_length=6)),
-                ('lease_token', models.UUIDField(blank=True, null=True)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('claimed_at', models.DateTimeField(blank=True, null=True)),
-                ('item', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='slots', to='reviews.queueitem')),
-                ('queue', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='slots', to='reviews.reviewqueue')),
-                ('reviewer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='review_slots', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                (
+                    "priority",
+                    models.SmallIntegerField(
+                        default=0, help_text="the item's, kept here for the claim's index"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("free", "Free"), ("held", "Held"), ("done", "Done")],
+                        default="free",
+                        max_length=6,
+                    ),
+                ),
+                ("lease_token", models.UUIDField(blank=True, null=True)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("claimed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "item",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="slots",
+                        to="reviews.queueitem",
+                    ),
+                ),
+                (
+                    "queue",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="slots",
+                        to="reviews.reviewqueue",
+                    ),
+                ),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="review_slots",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['item', 'position'],
-                'indexes': [models.Index(condition=models.Q(('state', 'free')), fields=['queue', '-priority', 'item'], name='slot_free'), models.Index(condition=models.Q(('state', 'held')), fields=['queue', 'lease_until'], name='slot_held')],
-                'constraints': [models.UniqueConstraint(fields=('item', 'position'), name='slot_position'), models.UniqueConstraint(condition=models.Q(('reviewer__isnull', False)), fields=('item', 'reviewer'), name='slot_once_per_reviewer'), models.CheckConstraint(condition=models.Q(models.Q(('lease_token__isnull', True), ('reviewer__isnull', True), ('state', 'free')), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False), ('reviewer__isnull', False), ('state', 'held')), models.Q(('reviewer__isnull', False), ('state', 'done')), _connector='OR'), name='slot_state_whole')],
+                "ordering": ["item", "position"],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("state", "free")),
+                        fields=["queue", "-priority", "item"],
+                        name="slot_free",
+                    ),
+                    models.Index(
+                        condition=models.Q(("state", "held")),
+                        fields=["queue", "lease_until"],
+                        name="slot_held",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("item", "position"), name="slot_position"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("reviewer__isnull", False)),
+                        fields=("item", "reviewer"),
+                        name="slot_once_per_reviewer",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("lease_token__isnull", True), ("reviewer__isnull", True), ("state", "free")
+                            ),
+                            models.Q(
+                                ("lease_token__isnull", False),
+                                ("lease_until__isnull", False),
+                                ("reviewer__isnull", False),
+                                ("state", "held"),
+                            ),
+                            models.Q(("reviewer__isnull", False), ("state", "done")),
+                            _connector="OR",
+                        ),
+                        name="slot_state_whole",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='reviewqueue',
-            constraint=models.CheckConstraint(condition=models.Q(('reviews_per_item__range', (1, 20))), name='queue_reviews_per_item'),
+            model_name="reviewqueue",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("reviews_per_item__range", (1, 20))), name="queue_reviews_per_item"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='reviewqueue',
-            constraint=models.CheckConstraint(condition=models.Q(('lease_minutes__range', (1, 1440))), name='queue_lease_minutes'),
+            model_name="reviewqueue",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("lease_minutes__range", (1, 1440))), name="queue_lease_minutes"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='criterion',
-            constraint=models.UniqueConstraint(fields=('rubric', 'key'), name='criterion_key_once'),
+            model_name="criterion",
+            constraint=models.UniqueConstraint(fields=("rubric", "key"), name="criterion_key_once"),
         ),
         migrations.AddConstraint(
-            model_name='skip',
-            constraint=models.UniqueConstraint(fields=('item', 'reviewer'), name='skip_once'),
+            model_name="skip",
+            constraint=models.UniqueConstraint(fields=("item", "reviewer"), name="skip_once"),
         ),
         migrations.AddIndex(
-            model_name='sourcedocument',
-            index=models.Index(fields=['split', '-id'], name='document_split'),
+            model_name="sourcedocument",
+            index=models.Index(fields=["split", "-id"], name="document_split"),
         ),
         migrations.AddIndex(
-            model_name='sourcedocument',
-            index=models.Index(fields=['domain', '-id'], name='document_domain'),
+            model_name="sourcedocument",
+            index=models.Index(fields=["domain", "-id"], name="document_domain"),
         ),
         migrations.AddConstraint(
-            model_name='sourcedocument',
-            constraint=models.CheckConstraint(condition=models.Q(('text', ''), _negated=True), name='document_has_text'),
+            model_name="sourcedocument",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("text", ""), _negated=True), name="document_has_text"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='summary',
-            constraint=models.UniqueConstraint(condition=models.Q(('source', 'batch')), fields=('document', 'release'), name='summary_once_per_release'),
+            model_name="summary",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("source", "batch")),
+                fields=("document", "release"),
+                name="summary_once_per_release",
+            ),
         ),
         migrations.AddIndex(
-            model_name='review',
-            index=models.Index(fields=['reviewer', '-submitted_at'], name='review_by_reviewer'),
+            model_name="review",
+            index=models.Index(fields=["reviewer", "-submitted_at"], name="review_by_reviewer"),
         ),
         migrations.AddIndex(
-            model_name='review',
-            index=models.Index(condition=models.Q(('state', 'submitted')), fields=['-submitted_at'], name='review_submitted'),
+            model_name="review",
+            index=models.Index(
+                condition=models.Q(("state", "submitted")), fields=["-submitted_at"], name="review_submitted"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.UniqueConstraint(fields=('item', 'reviewer'), name='review_once_per_person'),
+            model_name="review",
+            constraint=models.UniqueConstraint(fields=("item", "reviewer"), name="review_once_per_person"),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.CheckConstraint(condition=models.Q(('stars__isnull', True), ('stars__range', (1, 5)), _connector='OR'), name='review_stars'),
+            model_name="review",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("stars__isnull", True), ("stars__range", (1, 5)), _connector="OR"),
+                name="review_stars",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'submitted'), _negated=True), models.Q(('stars__isnull', False), ('submitted_at__isnull', False), models.Q(('verdict', ''), _negated=True), models.Q(('edited_text', ''), _negated=True)), _connector='OR'), name='review_submitted_is_whole'),
+            model_name="review",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "submitted"), _negated=True),
+                    models.Q(
+                        ("stars__isnull", False),
+                        ("submitted_at__isnull", False),
+                        models.Q(("verdict", ""), _negated=True),
+                        models.Q(("edited_text", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="review_submitted_is_whole",
+            ),
         ),
         migrations.AddIndex(
-            model_name='queueitem',
-            index=models.Index(condition=models.Q(('state', 'open')), fields=['queue', '-priority', 'id'], name='item_open'),
+            model_name="queueitem",
+            index=models.Index(
+                condition=models.Q(("state", "open")), fields=["queue", "-priority", "id"], name="item_open"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='queueitem',
-            constraint=models.UniqueConstraint(fields=('queue', 'summary'), name='item_once_per_queue'),
+            model_name="queueitem",
+            constraint=models.UniqueConstraint(fields=("queue", "summary"), name="item_once_per_queue"),
         ),
         migrations.AddIndex(
-            model_name='feedbackexample',
-            index=models.Index(fields=['state', '-id'], name='example_state'),
+            model_name="feedbackexample",
+            index=models.Index(fields=["state", "-id"], name="example_state"),
         ),
         migrations.AddConstraint(
-            model_name='feedbackexample',
-            constraint=models.UniqueConstraint(condition=models.Q(('review__isnull', False), models.Q(('state', 'declined'), _negated=True)), fields=('review', 'kind'), name='example_once_per_review'),
+            model_name="feedbackexample",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("review__isnull", False), models.Q(("state", "declined"), _negated=True)),
+                fields=("review", "kind"),
+                name="example_once_per_review",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='feedbackexample',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'demonstration'), ('state', 'approved')), fields=('document',), name='example_one_demonstration_per_document'),
+            model_name="feedbackexample",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "demonstration"), ("state", "approved")),
+                fields=("document",),
+                name="example_one_demonstration_per_document",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='feedbackexample',
-            constraint=models.CheckConstraint(condition=models.Q(('target', ''), _negated=True), name='example_has_target'),
+            model_name="feedbackexample",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("target", ""), _negated=True), name="example_has_target"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='feedbackexample',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'preference'), _negated=True), models.Q(('rejected', ''), _negated=True), _connector='OR'), name='example_preference_has_loser'),
+            model_name="feedbackexample",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("kind", "preference"), _negated=True),
+                    models.Q(("rejected", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="example_preference_has_loser",
+            ),
         ),
     ]

@@ -52,7 +52,9 @@ class ReviewQueue(models.Model):
     rubric = models.ForeignKey(RubricVersion, on_delete=models.PROTECT, related_name="queues")
     reviews_per_item = models.PositiveSmallIntegerField(default=1)
     lease_minutes = models.PositiveSmallIntegerField(default=30)
-    blind = models.BooleanField(default=True, help_text="reviewers see neither the model nor each other's answers")
+    blind = models.BooleanField(
+        default=True, help_text="reviewers see neither the model nor each other's answers"
+    )
     order = models.CharField(max_length=10, choices=Order, default=Order.PRIORITY)
     active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -60,7 +62,9 @@ class ReviewQueue(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(condition=Q(reviews_per_item__range=(1, 20)), name="queue_reviews_per_item"),
+            models.CheckConstraint(
+                condition=Q(reviews_per_item__range=(1, 20)), name="queue_reviews_per_item"
+            ),
             models.CheckConstraint(condition=Q(lease_minutes__range=(1, 1440)), name="queue_lease_minutes"),
         ]
 
@@ -85,7 +89,9 @@ class QueueItem(models.Model):
     queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="items")
     summary = models.ForeignKey("reviews.Summary", on_delete=models.PROTECT, related_name="queue_items")
     reason = models.CharField(max_length=24, choices=Reason, default=Reason.NEW)
-    note = models.TextField(blank=True, help_text="e.g. the client's comment; shown after the review when blind")
+    note = models.TextField(
+        blank=True, help_text="e.g. the client's comment; shown after the review when blind"
+    )
     priority = models.SmallIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     created_at = models.DateTimeField(default=timezone.now)
@@ -127,12 +133,19 @@ class ReviewSlot(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["item", "position"], name="slot_position"),
             models.UniqueConstraint(
-                fields=["item", "reviewer"], condition=Q(reviewer__isnull=False), name="slot_once_per_reviewer"
+                fields=["item", "reviewer"],
+                condition=Q(reviewer__isnull=False),
+                name="slot_once_per_reviewer",
             ),
             models.CheckConstraint(
                 condition=(
                     Q(state="free", reviewer__isnull=True, lease_token__isnull=True)
-                    | Q(state="held", reviewer__isnull=False, lease_token__isnull=False, lease_until__isnull=False)
+                    | Q(
+                        state="held",
+                        reviewer__isnull=False,
+                        lease_token__isnull=False,
+                        lease_until__isnull=False,
+                    )
                     | Q(state="done", reviewer__isnull=False)
                 ),
                 name="slot_state_whole",

@@ -26,8 +26,12 @@ class Review(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
     stars = models.PositiveSmallIntegerField(null=True, blank=True)
     verdict = models.CharField(max_length=4, choices=Verdict, blank=True)
-    ratings = models.JSONField(default=dict, help_text="draft values by criterion key; submitted ones are ReviewRating")
-    edited_text = models.TextField(blank=True, help_text="the corrected summary; equal to it where nothing was wrong")
+    ratings = models.JSONField(
+        default=dict, help_text="draft values by criterion key; submitted ones are ReviewRating"
+    )
+    edited_text = models.TextField(
+        blank=True, help_text="the corrected summary; equal to it where nothing was wrong"
+    )
     comment = models.TextField(blank=True)
     wants_retrain = models.BooleanField(default=False)
     wants_refine = models.BooleanField(default=False)
@@ -35,8 +39,12 @@ class Review(models.Model):
     sentiment_score = models.FloatField(null=True)
     category = models.CharField(max_length=30, blank=True)
     active_seconds = models.PositiveIntegerField(default=0)
-    late = models.BooleanField(default=False, help_text="handed in after somebody else had finished the item; kept")
-    revision = models.PositiveIntegerField(default=0, help_text="grows with every save; a stale tab is told so")
+    late = models.BooleanField(
+        default=False, help_text="handed in after somebody else had finished the item; kept"
+    )
+    revision = models.PositiveIntegerField(
+        default=0, help_text="grows with every save; a stale tab is told so"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     submitted_at = models.DateTimeField(null=True, blank=True)
@@ -49,7 +57,9 @@ class Review(models.Model):
         ]
         constraints = [
             models.UniqueConstraint(fields=["item", "reviewer"], name="review_once_per_person"),
-            models.CheckConstraint(condition=Q(stars__isnull=True) | Q(stars__range=(1, 5)), name="review_stars"),
+            models.CheckConstraint(
+                condition=Q(stars__isnull=True) | Q(stars__range=(1, 5)), name="review_stars"
+            ),
             models.CheckConstraint(
                 condition=~Q(state="submitted")
                 | (Q(stars__isnull=False, submitted_at__isnull=False) & ~Q(verdict="") & ~Q(edited_text="")),
@@ -92,7 +102,9 @@ class PromptSuggestion(models.Model):
         DECLINED = "declined"
 
     suggested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    review = models.ForeignKey(Review, null=True, blank=True, on_delete=models.PROTECT, related_name="suggestions")
+    review = models.ForeignKey(
+        Review, null=True, blank=True, on_delete=models.PROTECT, related_name="suggestions"
+    )
     document = models.ForeignKey("reviews.SourceDocument", on_delete=models.PROTECT, related_name="+")
     based_on = models.ForeignKey("models_app.PromptVersion", on_delete=models.PROTECT, related_name="+")
     system = models.TextField(blank=True)
@@ -104,7 +116,9 @@ class PromptSuggestion(models.Model):
     adopted_as = models.ForeignKey(
         "models_app.PromptVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     decided_at = models.DateTimeField(null=True, blank=True)
 
@@ -131,17 +145,25 @@ class FeedbackExample(models.Model):
 
     kind = models.CharField(max_length=14, choices=Kind)
     origin = models.CharField(max_length=10, choices=Origin)
-    document = models.ForeignKey("reviews.SourceDocument", on_delete=models.PROTECT, related_name="feedback_examples")
+    document = models.ForeignKey(
+        "reviews.SourceDocument", on_delete=models.PROTECT, related_name="feedback_examples"
+    )
     summary = models.ForeignKey(
         "reviews.Summary", null=True, blank=True, on_delete=models.PROTECT, related_name="feedback_examples"
     )
-    review = models.ForeignKey(Review, null=True, blank=True, on_delete=models.PROTECT, related_name="examples")
+    review = models.ForeignKey(
+        Review, null=True, blank=True, on_delete=models.PROTECT, related_name="examples"
+    )
     target = models.TextField()
     rejected = models.TextField(blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.PROPOSED)
     reason = models.CharField(max_length=300, blank=True)
-    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now)
     decided_at = models.DateTimeField(null=True, blank=True)
 

@@ -23,7 +23,9 @@ def test_the_table_of_settings_is_the_one_the_code_reads() -> None:
 
 def test_every_command_is_documented() -> None:
     text = (ROOT / "docs" / "command-line.md").read_text()
-    own = {name for name, app in get_commands().items() if app in ("reviews", "models_app")} - INTERNAL_COMMANDS
+    own = {
+        name for name, app in get_commands().items() if app in ("reviews", "models_app")
+    } - INTERNAL_COMMANDS
     assert own, "no command was found"
     assert [name for name in sorted(own) if f"`{name}" not in text] == []
 

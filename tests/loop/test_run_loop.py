@@ -47,14 +47,24 @@ def run(tmp_path: Path, documents: Path, model: str, *extra: str, **counts: int)
 
 def test_a_t5_goes_through_the_whole_loop_and_learns_the_toy_task(tmp_path: Path) -> None:
     base = make_tiny_t5(tmp_path / "tiny-t5")
-    recipe = {"epochs": 25, "learning_rate": 0.01, "batch_tokens": 1024, "max_source_tokens": 64, "patience": None}
+    recipe = {
+        "epochs": 25,
+        "learning_rate": 0.01,
+        "batch_tokens": 1024,
+        "max_source_tokens": 64,
+        "patience": None,
+    }
     said = run(
         tmp_path, toy_file(tmp_path / "toy.jsonl"), str(base), "--preset", "t5-default",
         "--recipe", json.dumps(recipe | {"max_target_tokens": 24}),
     )  # fmt: skip
 
     report = json.loads((tmp_path / "report" / "report.json").read_text())
-    results = {(row["against"], row["metric"]): row for row in report["comparison"]["results"] if row["slice"] == "all"}
+    results = {
+        (row["against"], row["metric"]): row
+        for row in report["comparison"]["results"]
+        if row["slice"] == "all"
+    }
     assert report["comparison"]["verdict"] == "improved", said
     assert results["baseline", "rouge1"]["low"] > 0
     assert results["baseline", "rouge1"]["n"] == 20
@@ -72,10 +82,17 @@ def test_a_t5_goes_through_the_whole_loop_and_learns_the_toy_task(tmp_path: Path
     assert not tested & learnt, "a test document was learnt from"
     assert set(snapshot.examples.values_list("split", flat=True)) == {"train", "validation"}
     assert FeedbackExample.objects.filter(document__split="test").count() == 0
-    assert Summary.objects.filter(source="batch").count() == 70, "the base model drafts what may be learnt from"
+    assert Summary.objects.filter(source="batch").count() == 70, (
+        "the base model drafts what may be learnt from"
+    )
 
     markdown = (tmp_path / "report" / "report.md").read_text()
-    for words in ("Table 1. Baseline against tuned model", "Lead-3 against tuned model", "Table 5.", "CPU-minutes"):
+    for words in (
+        "Table 1. Baseline against tuned model",
+        "Lead-3 against tuned model",
+        "Table 5.",
+        "CPU-minutes",
+    ):
         assert words in markdown
     assert AuditEvent.objects.filter(action="release.submit").count() == 1
 

@@ -13,12 +13,16 @@ class Command(BaseCommand):
     help = "Register a base model: check it, copy it into the artefact store, convert it for serving."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("reference", help="starter, a directory, or a Hugging Face name such as google-t5/t5-small")
+        parser.add_argument(
+            "reference", help="starter, a directory, or a Hugging Face name such as google-t5/t5-small"
+        )
         parser.add_argument("--name", default="", help="how pages call it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            job = start_registering(reference=options["reference"], name=options["name"], actor=None, deliver=False)
+            job = start_registering(
+                reference=options["reference"], name=options["name"], actor=None, deliver=False
+            )
             done = jobs.carry_out(job)
         except GalleyError as error:
             raise CommandError(error.message) from error

@@ -18,5 +18,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         token = os.environ.get("GALLEY_JOB_TOKEN")
         if not token:
-            raise CommandError("run_job is called by a queue worker, which passes its claim in GALLEY_JOB_TOKEN.")
+            raise CommandError(
+                "run_job is called by a queue worker, which passes its claim in GALLEY_JOB_TOKEN."
+            )
         sys.exit(jobs.run(options["job"], token))

@@ -19,13 +19,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--snapshot", type=int, required=True, help="number of the snapshot")
-        parser.add_argument("--base", default="starter", help="model:ID, starter, a directory or a Hugging Face name")
-        parser.add_argument("--preset", choices=sorted(PRESETS), help="recipe to start from; else one that suits")
+        parser.add_argument(
+            "--base", default="starter", help="model:ID, starter, a directory or a Hugging Face name"
+        )
+        parser.add_argument(
+            "--preset", choices=sorted(PRESETS), help="recipe to start from; else one that suits"
+        )
         parser.add_argument("--recipe", type=json.loads, default={}, help='changes, as JSON: {"epochs": 3}')
-        parser.add_argument("--prompt", type=int, help="number of a prompt version; else the newest that suits")
+        parser.add_argument(
+            "--prompt", type=int, help="number of a prompt version; else the newest that suits"
+        )
         parser.add_argument("--name", default="")
         parser.add_argument("--user", help="on whose behalf; without it, the installation itself")
-        parser.add_argument("--wait", action="store_true", help="carry it out in this process and print its progress")
+        parser.add_argument(
+            "--wait", action="store_true", help="carry it out in this process and print its progress"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         snapshot = DatasetSnapshot.objects.filter(pk=options["snapshot"]).first()

@@ -50,7 +50,9 @@ class Command(BaseCommand):
             help="e.g. text=article; may be repeated",
         )
         parser.add_argument(
-            "--drafts", type=int, help="documents that the base model drafts summaries for (all that may be learnt from)"
+            "--drafts",
+            type=int,
+            help="documents that the base model drafts summaries for (all that may be learnt from)",
         )
         parser.add_argument("--user", help="on whose behalf; without it, the installation itself")
 
