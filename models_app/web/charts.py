@@ -294,7 +294,7 @@ def sparkline(values: Sequence[float], *, title: str) -> SafeString:
     points = [(float(at), value) for at, value in enumerate(values)]
     runs = [run for run in _runs(points) if len(run) > 1]
     if not runs:
-        return mark_safe("")
+        return SafeString("")
     flat = [b for run in runs for _, b in run]
     x, y = _scale(0, len(points) - 1, 2, 178), _scale(min(flat), max(flat), 27, 3)
     lines = [
