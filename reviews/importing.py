@@ -26,6 +26,7 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.errors import InvalidInput, Refused, TooLarge, Unavailable
 from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
+from models_app.ml import hub_data
 from models_app.models import Job
 from reviews import reading
 from reviews.intake import ImportReport, check, import_rows
@@ -156,7 +157,7 @@ def hand_in_hub(*, options: ImportOptions, actor: Any | None) -> ImportBatch:
     """Let the queue look at a Hugging Face data set."""
     require(actor, "import_documents")
     name = one_line(options.hub)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+    if not hub_data.NAME.fullmatch(name):
         message = "Write the data set's name, such as abisee/cnn_dailymail."
         raise InvalidInput(message, fields={"hub": message})
     with transaction.atomic():

@@ -203,7 +203,7 @@ def import_rows(
             audit.record(
                 actor=actor,
                 action="documents.import",
-                subject=batch or f"origin:{origin}"[:100],
+                subject=batch or f"origin:{defaults['origin']}"[:100],
                 data={
                     key: value
                     for key, value in report.to_dict().items()

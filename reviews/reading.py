@@ -308,7 +308,7 @@ def _refuse_binary(path: Path, head: bytes) -> None:
     if utf16 or head.count(0) > len(head) // 4:
         _wrong(path, "looks like UTF-16. Save it as UTF-8, or convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW")
     controls = len(head) - len(head.translate(None, _CONTROL_BYTES))
-    if controls > len(head) // 50:
+    if controls > max(8, len(head) // 50):  # a stray one is removed later
         _wrong(path, f"is not text: it holds binary data. {WHAT_IS_READ}")
     if head.removeprefix(codecs.BOM_UTF8).lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         _wrong(path, f"is a web page or XML. {WHAT_IS_READ}")

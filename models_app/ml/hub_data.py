@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from models_app.ml.errors import MLError
 
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _ASK_SECONDS = 15
 
 
@@ -39,7 +39,7 @@ def hub() -> str:
 
 def open_data_set(name: str, *, config: str = "", split: str = "train", offline: bool = False) -> DataSet:
     """Find the data set and its columns. Raises DataSetRefused, HubUnreachable."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise DataSetRefused(
             f"{name!r} is not the name of a data set on {hub()}, such as abisee/cnn_dailymail. "
             "Files are imported as files."
@@ -105,7 +105,8 @@ def _streamed(name: str, config: str, split: str) -> DataSet:
         raise DataSetRefused(f"{name}: {error}") from error
     except (ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         # unknown configuration or split (the message lists what there is), or a data set that is a script
-        raise DataSetRefused(f"{name} cannot be read: {str(error).strip()[:600]}") from error
+        said = " ".join(str(error).partition("Example of usage")[0].split())
+        raise DataSetRefused(f"{name} cannot be read: {said[:600]}") from error
 
     def rows(wanted: Sequence[str] | None) -> Iterator[dict[str, Any]]:
         chosen = stream.select_columns(list(wanted)) if wanted is not None else stream
