@@ -151,9 +151,18 @@ GALLEY_JOB_KINDS = {
     "generate_summaries": JobKind(run="reviews.jobs.generate_summaries"),
     "review_requests": JobKind(run="reviews.jobs.review_requests"),
     "register_model": JobKind(run="models_app.jobs.registering.run"),
-    "train": JobKind(run="models_app.jobs.training.run", ended="models_app.jobs.training.ended"),
+    "train": JobKind(
+        run="models_app.jobs.training.run",
+        ended="models_app.jobs.training.ended",
+        again="models_app.training.starting.again",
+    ),
     "compare": JobKind(run="models_app.evaluation.comparing.carry_out"),
-    "evaluate": JobKind(run="models_app.jobs.evaluating.run", ended="models_app.jobs.evaluating.ended"),
+    "evaluate": JobKind(
+        run="models_app.jobs.evaluating.run",
+        ended="models_app.jobs.evaluating.ended",
+        again="models_app.evaluation.running.again",
+    ),
+    "verify_audit": JobKind(run="models_app.jobs.auditing.run"),
 }
 GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
 

@@ -10,8 +10,11 @@ class JobKind:
     """How a kind of job is carried out: dotted names, loaded on use.
 
     `run(JobContext) -> dict | None` does the work; `ended(Job)` (optional) brings the job's subject in step, in the
-    transaction that ends the job, and may be called more than once.
+    transaction that ends the job, and may be called more than once. `again(Job) -> Job | None` (optional) tries an
+    ended job once more where its subject has a state of its own that has to move with it; elsewhere the payload is
+    queued anew.
     """
 
     run: str
     ended: str = ""
+    again: str = ""

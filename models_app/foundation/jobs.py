@@ -38,6 +38,7 @@ from django_q.tasks import async_task
 from models_app.foundation import audit
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.foundation.job_kinds import JobKind
+from models_app.foundation.roles import require
 from models_app.models.jobs import Job
 
 log = structlog.get_logger(__name__)
@@ -134,15 +135,34 @@ def request_cancel(*, job: Job, actor: Any | None) -> None:
     job.refresh_from_db()
 
 
+def cancel(*, job: Job, actor: Any | None) -> None:
+    """One's own job, or anybody's for those who manage jobs."""
+    if actor is None or job.requested_by_id != actor.pk:
+        require(actor, "manage_jobs")
+    request_cancel(job=job, actor=actor)
+
+
 def retry(*, job: Job, actor: Any | None) -> Job:
-    """Start a finished job's work again, as a new job."""
+    """Start the work of a job that failed or was cancelled again, as a new job."""
+    require(actor, "manage_jobs")
     if job.is_active:
         raise Refused(f"Job {job.pk} is still {job.state}.")
+    if job.state == Job.State.SUCCEEDED:
+        raise Refused(f"Job {job.pk} has succeeded; there is nothing to try again.")
+    kind = kinds().get(job.kind)
+    if kind is None:
+        raise Refused(f"This version of Galley knows no jobs of kind {job.kind}.")
     with transaction.atomic():
-        again = enqueue(
-            kind=job.kind, actor=actor, subject=job.subject, payload=job.payload, queue=job.queue,
-            unique_key=job.unique_key, max_attempts=job.max_attempts, deadline_seconds=job.deadline_seconds,
-        )  # fmt: skip
+        again: Job | None
+        if kind.again:
+            again = import_string(kind.again)(job)
+        else:
+            again = enqueue(
+                kind=job.kind, actor=actor, subject=job.subject, payload=job.payload, queue=job.queue,
+                unique_key=job.unique_key, max_attempts=job.max_attempts, deadline_seconds=job.deadline_seconds,
+            )  # fmt: skip
+        if again is None:
+            raise Refused(f"A later job has taken the place of job {job.pk}.")
         audit.record(actor=actor, action="job.retry", subject=f"job:{job.pk}", data={"again": again.pk})
     return again
 
