@@ -48,7 +48,7 @@ class Group:
         return VENV / f".installed-{self.name}"
 
     def fingerprint(self) -> str:
-        digest = hashlib.sha256(sys.version.encode())
+        digest = hashlib.sha256()
         for file, options in self.files:
             digest.update(repr((options, (ROOT / file).read_text())).encode())
         return digest.hexdigest()
