@@ -98,7 +98,10 @@ class RunForm(forms.Form):
 
 def _initial(request: HttpRequest) -> dict[str, Any]:
     preset = request.GET.get("preset", "")
-    newest = ModelVersion.objects.exclude(artefact="").first()
+    with_weights = ModelVersion.objects.exclude(artefact="")
+    asked = request.GET.get("base", "")
+    chosen = with_weights.filter(pk=asked).first() if asked.isdigit() and len(asked) < 19 else None
+    newest = chosen or with_weights.first()
     if preset not in PRESETS:
         llama = newest is None or newest.family == "llama"
         cuda = settings.GALLEY_DEVICE == "cuda"
