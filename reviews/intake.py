@@ -127,7 +127,7 @@ def check(row: DocumentRow) -> tuple[SourceDocument | None, str, str]:
     text = normalise(row.text)
     words = text.split()
     least, most = settings.GALLEY_MIN_DOCUMENT_WORDS, settings.GALLEY_MAX_DOCUMENT_WORDS
-    if not text:
+    if not words:
         return None, "text", "There is no text."
     if len(words) < least:
         plural = "word" if len(words) == 1 else "words"
@@ -145,7 +145,7 @@ def check(row: DocumentRow) -> tuple[SourceDocument | None, str, str]:
     reference = normalise(row.reference)
     if len(reference.split()) > LONGEST_REFERENCE_WORDS:
         return None, "reference", f"The reference summary has more than {LONGEST_REFERENCE_WORDS:,} words."
-    lines = {name: one_line(getattr(row, name)) for name in LONGEST}
+    lines = {name: one_line(value) if (value := getattr(row, name)) else "" for name in LONGEST}
     for name, limit in LONGEST.items():
         if len(lines[name]) > limit:
             return None, name, f"It has {len(lines[name]):,} characters; at most {limit} are kept."
@@ -192,8 +192,8 @@ def import_rows(
         "origin": one_line(origin)[:120],
         "licence": one_line(licence)[:120],
         "domain": clean_domain(domain),
-        "batch": batch,
-        "created_by": actor,
+        "batch": batch and batch.pk,
+        "created_by": actor and actor.pk,
     }
     iterator = iter(rows)
     try:
@@ -236,11 +236,8 @@ def _import_chunk(chunk: Sequence[DocumentRow], defaults: dict[str, Any], report
         if document is None:
             report.refuse(number, name, reason)
             continue
-        document.origin, document.batch, document.created_by = (
-            defaults["origin"],
-            defaults["batch"],
-            defaults["created_by"],
-        )
+        document.origin = defaults["origin"]
+        document.batch_id, document.created_by_id = defaults["batch"], defaults["created_by"]
         document.licence = document.licence or defaults["licence"]
         if not row.domain.strip() and defaults["domain"]:
             document.domain = defaults["domain"]

@@ -323,12 +323,12 @@ def test_what_was_left_behind_a_week_ago_is_forgotten(
 @pytest.mark.slow
 def test_a_job_in_a_process_of_its_own_says_how_far_it_is(transactional_db: None) -> None:
     cast = make.cast()
-    batch = handed_in(cast, lines(30_000))
+    batch = handed_in(cast, lines(15_000))
     job = importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
     seen: set[tuple[int, int]] = set()
     jobs.carry_out(job, watch=lambda row: seen.add((row.step, row.total)))
-    assert SourceDocument.objects.count() == 30_000
-    total = len(lines(30_000))
+    assert SourceDocument.objects.count() == 15_000
+    total = len(lines(15_000))
     assert any(0 < step < total and of == total for step, of in seen), seen
     assert list((HOME / "uploads").glob("*")) == []
 
