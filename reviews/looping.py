@@ -231,13 +231,14 @@ def choose_documents(*, hashes: Sequence[str], options: LoopOptions) -> dict[str
 
 def _watcher(say: Say) -> Callable[[Job], None]:
     """Prints phase and step of a job, at most every ten seconds and at each new phase."""
-    last = {"phase": "", "at": 0.0}
+    phase, at = "", 0.0
 
     def watch(job: Job) -> None:
+        nonlocal phase, at
         now = time.monotonic()
-        if job.phase == last["phase"] and now - float(last["at"]) < 10:
+        if job.phase == phase and now - at < 10:
             return
-        last.update(phase=job.phase, at=now)
+        phase, at = job.phase, now
         say(f"  {job.phase}" + (f" {job.step}/{job.total}" if job.total else ""))
 
     return watch

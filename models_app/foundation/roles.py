@@ -49,8 +49,11 @@ ROLES: dict[str, tuple[str, ...]] = {
 class Actor(Protocol):
     """A user, as far as rules are concerned."""
 
-    pk: Any
-    is_active: bool
+    @property
+    def pk(self) -> Any: ...
+
+    @property
+    def is_active(self) -> bool: ...
 
     def has_perm(self, perm: str, obj: Any = None) -> bool: ...
 

@@ -137,7 +137,7 @@ def forest(results: Sequence[ComparisonResult], metric: str) -> str:
     )
 
 
-def paired(comparison: Comparison, metric: str) -> QuerySet[ExampleScore]:
+def paired(comparison: Comparison, metric: str) -> QuerySet[Any]:
     """The candidate's scores with the baseline's beside them: `old`, `old_output`, `change` (in stored units)."""
     from django.db.models import OuterRef, Subquery
 

@@ -37,7 +37,9 @@ class HealthMiddleware:
                 cursor.execute("SELECT 1")
             ready, detail = readiness()
         except DatabaseError as error:
-            return JsonResponse({"status": "unavailable", "detail": f"database: {type(error).__name__}"}, status=503)
+            return JsonResponse(
+                {"status": "unavailable", "detail": f"database: {type(error).__name__}"}, status=503
+            )
         status = 200 if ready else 503
         answer = JsonResponse({"status": "ready" if ready else "loading", "detail": detail}, status=status)
         if not ready:
@@ -50,7 +52,9 @@ class HealthMiddleware:
 class LoginRequiredMiddleware(DjangoLoginRequired):
     """Django's, and htmx requests of an ended session are sent to the sign-in page as a whole."""
 
-    def handle_no_permission(self, request: HttpRequest, view_func: Callable[..., HttpResponse]) -> HttpResponse:
+    def handle_no_permission(  # type: ignore[override]  # the stubs know redirects only
+        self, request: HttpRequest, view_func: Callable[..., HttpResponse]
+    ) -> HttpResponse:
         if request.headers.get("HX-Request") == "true":
             here = request.headers.get("HX-Current-URL", "/")
             answer = HttpResponse(status=401)

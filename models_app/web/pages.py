@@ -32,7 +32,7 @@ def capability(name: str) -> Callable[[View], View]:
 
 def is_fragment(request: HttpRequest) -> bool:
     """True where htmx asks for a part of the page (not for a whole one by hx-boost or history)."""
-    htmx = getattr(request, "htmx", None)
+    htmx: Any = getattr(request, "htmx", None)
     return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
 
 

@@ -94,11 +94,12 @@ class Command(BaseCommand):
     def _wait(self, run: TrainingRun) -> None:
         if run.job is None or run.job.state != Job.State.QUEUED:
             raise CommandError(f"Training {run.pk} is {run.state} already; look at its page.")
-        said = {"phase": "", "step": -1}
+        phase, step = "", -1
 
         def watch(job: Job) -> None:
-            if job.phase != said["phase"] or job.step >= int(said["step"]) + max(1, job.total // 20):
-                said.update(phase=job.phase, step=job.step)
+            nonlocal phase, step
+            if job.phase != phase or job.step >= step + max(1, job.total // 20):
+                phase, step = job.phase, job.step
                 self.stdout.write(f"{job.phase}" + (f" {job.step}/{job.total}" if job.total else ""))
                 self.stdout.flush()
 
