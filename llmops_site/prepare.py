@@ -57,12 +57,17 @@ def _fingerprint() -> str:
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
     django.setup()
+    from models_app.foundation import jobs
+
     try:
         if migrate():
             print("The database's tables were brought up to date.")
         if collect_static_files():
             print("The pages' static files were collected.")
         call_command("bootstrap")
+        # Work that the last stop interrupted goes on now, not at the reaper's next round.
+        if jobs.reap():
+            print("Unfinished jobs go on.")
     except (CommandError, DatabaseError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -9,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import psutil
 import psycopg
 
 from llmops_site.postgres_server import EmbeddedDatabaseError
-from llmops_site.supervisor import orphans, watchdog
+from llmops_site.supervisor import job_queues, orphans
 from llmops_site.supervisor.child import Child, Program
 from llmops_site.supervisor.marked import Mark
 from llmops_site.supervisor.output import Console, ProcessOutput, RotatedLog
@@ -135,7 +137,7 @@ class Supervisor:
         if self._database is None or queue is None:
             return
         try:
-            watchdog.release_fetched(self._database.url, queue)
+            job_queues.release_fetched(self._database.url, queue)
         except psycopg.Error as error:
             self.say(f"cannot free what the {queue} queue's last cluster held: {_one_line(error)}")
 
@@ -145,7 +147,7 @@ class Supervisor:
             return
         self._watchdog_at = now + WATCHDOG_SECONDS
         try:
-            queues = watchdog.look(self._database.url)
+            queues = job_queues.look(self._database.url)
         except psycopg.Error as error:
             self.say(f"cannot look at the job queues: {_one_line(error)}")
             return
@@ -153,7 +155,7 @@ class Supervisor:
             child = clusters.get(waiting.queue)
             if child is None or child.is_stopping:
                 continue
-            if watchdog.is_wedged(waiting, uptime=child.uptime(now), patience=self._wedge_seconds):
+            if job_queues.is_wedged(waiting, uptime=child.uptime(now), patience=self._wedge_seconds):
                 self.say(
                     f"{child.name} leaves due work lying for {waiting.oldest_seconds:.0f} s; it is restarted"
                 )
@@ -161,6 +163,7 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         began = time.monotonic()
+        jobs = self._jobs_at_work()
         front = [child for child in self._children if not child.program.stops_last]
         back = [child for child in self._children if child.program.stops_last]
         for child in front:
@@ -178,7 +181,26 @@ class Supervisor:
             time.sleep(TICK_SECONDS / 2)
         self._mark.kill()
         self._collect_orphans()
+        self._hand_back(jobs)
         self.say(f"everything stopped in {time.monotonic() - began:.1f} s")
+
+    def _jobs_at_work(self) -> list[int]:
+        """By their processes, `manage.py run_job ID`: those of other machines and of commands are not ours to end."""
+        jobs = []
+        for process in self._mark.of_this_run():
+            with contextlib.suppress(psutil.Error, ValueError, IndexError):
+                command = process.cmdline()
+                jobs.append(int(command[command.index("run_job") + 1]))
+        return jobs
+
+    def _hand_back(self, jobs: list[int]) -> None:
+        if self._database is None or not jobs:
+            return
+        try:
+            if count := job_queues.hand_back(self._database.url, jobs):
+                self.say(f"{count} unfinished job(s) go on at the next start")
+        except psycopg.Error as error:
+            self.say(f"cannot hand unfinished jobs back: {_one_line(error)}")
 
     def _output(self, name: str) -> ProcessOutput:
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)

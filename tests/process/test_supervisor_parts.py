@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -11,16 +13,16 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from llmops_site.env import read_environment
-from llmops_site.supervisor import galley, preflight, watchdog
+from llmops_site.supervisor import galley, job_queues, preflight
+from llmops_site.supervisor.job_queues import Waiting
 from llmops_site.supervisor.output import RotatedLog
 from llmops_site.supervisor.preflight import CannotStart
-from llmops_site.supervisor.watchdog import Waiting
 from models_app.models import Job
 from tests.process.programs import QUIET, Start, program, wait_for
 
 
 def test_due_work_that_nobody_takes_is_a_wedge() -> None:
-    assert watchdog.is_wedged(Waiting("default", 61.0, 0), uptime=1000, patience=60)
+    assert job_queues.is_wedged(Waiting("default", 61.0, 0), uptime=1000, patience=60)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,7 @@ def test_due_work_that_nobody_takes_is_a_wedge() -> None:
     ],
 )
 def test_these_are_no_wedge(waiting: Waiting, uptime: float) -> None:
-    assert not watchdog.is_wedged(waiting, uptime=uptime, patience=60)
+    assert not job_queues.is_wedged(waiting, uptime=uptime, patience=60)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -45,7 +47,7 @@ def test_the_watchdog_counts_due_and_running_jobs_by_queue() -> None:
     Job.objects.create(kind="train", queue="training", created_at=old, not_before=now + timedelta(hours=1))
     Job.objects.create(kind="train", queue="default", lease_until=now + timedelta(minutes=1), **lease)
     Job.objects.create(kind="train", queue="default", lease_until=old, **lease)
-    seen = {waiting.queue: waiting for waiting in watchdog.look(os.environ["DATABASE_URL"])}
+    seen = {waiting.queue: waiting for waiting in job_queues.look(os.environ["DATABASE_URL"])}
     assert (seen["default"].oldest_seconds, seen["default"].running) == (None, 1)
     assert 100 <= (seen["training"].oldest_seconds or 0) < 130
     assert seen["training"].running == 0
@@ -56,7 +58,7 @@ def test_what_a_dead_cluster_had_fetched_is_freed_for_the_next() -> None:
     later = timezone.now() + timedelta(days=4)
     for queue in ("default", "training"):
         OrmQ.objects.create(key=queue, payload="x", lock=later)
-    assert watchdog.release_fetched(os.environ["DATABASE_URL"], "training") == 1
+    assert job_queues.release_fetched(os.environ["DATABASE_URL"], "training") == 1
     free = OrmQ.objects.filter(lock__lte=timezone.now())
     assert [message.key for message in free] == ["training"]
 
@@ -71,6 +73,28 @@ def test_a_wedged_cluster_is_restarted(start: Start, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "galley.log"
     wait_for(lambda: log.exists() and log.read_text().count("training started") == 2)
     assert "training leaves due work lying for 10" in log.read_text()
+
+
+JOB = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_ended_by_a_stop_goes_on_at_the_next_start_and_has_not_failed(
+    start: Start, tmp_path: Path
+) -> None:
+    lease = {"lease_until": timezone.now() + timedelta(minutes=1), "attempts": 2, "state": "running"}
+    ours, others = [
+        Job.objects.create(kind="train", queue="training", lease_token=uuid4(), **lease) for _ in range(2)
+    ]
+    worker = {"name": "training", "command": [sys.executable, "-c", JOB, "run_job", str(ours.pk)]}
+    supervisor = start(worker, database=os.environ["DATABASE_URL"], grace_seconds=0.5)
+    wait_for(lambda: "training | up" in (tmp_path / "console").read_text())
+    supervisor.terminate()
+    supervisor.wait(20)
+    ours.refresh_from_db()
+    others.refresh_from_db()
+    assert (ours.attempts, ours.lease_until < timezone.now()) == (1, True)
+    assert (others.attempts, others.lease_until) == (2, lease["lease_until"])
 
 
 def test_a_log_is_rotated_at_its_size_and_old_ones_go(tmp_path: Path) -> None:

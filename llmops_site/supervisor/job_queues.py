@@ -1,11 +1,14 @@
-"""Sees when a queue's cluster has stopped taking work although it lives, and frees what a dead one held.
+"""What the supervisor needs of the job tables, asked in plain SQL so that it carries no Django.
 
-django-q2 wedges when an idle worker is killed: the dead worker holds the lock that the others read under. Nothing in
-the cluster notices, and TERM does not end it.
+- Which cluster has stopped taking work although it lives. django-q2 wedges when an idle worker is killed: the dead
+  worker holds the lock that the others read under. Nothing in the cluster notices, and TERM does not end it.
+- What a dead cluster had fetched and not begun. It would be delivered again only after days.
+- Which jobs were ended by a stop. They go on at the next start, and it does not count as a failed attempt.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +22,10 @@ WAITING = """
       FROM models_app_job
      WHERE (state = 'queued' AND not_before <= now()) OR state = 'running'
      GROUP BY queue
+"""
+HAND_BACK = """
+    UPDATE models_app_job SET lease_until = now(), attempts = greatest(attempts - 1, 0)
+     WHERE id = ANY(%s) AND state = 'running'
 """
 RELEASE = "UPDATE django_q_ormq SET lock = now() WHERE key = %s AND lock > now()"
 
@@ -45,6 +52,12 @@ def release_fetched(database_url: str, queue: str) -> int:
     """
     with _connect(database_url) as connection:
         return connection.execute(RELEASE, (queue,)).rowcount
+
+
+def hand_back(database_url: str, jobs: Sequence[int]) -> int:
+    """For jobs whose processes we ended: their lease is over, for the reaper to see. Raises psycopg.Error."""
+    with _connect(database_url) as connection:
+        return connection.execute(HAND_BACK, (list(jobs),)).rowcount
 
 
 def is_wedged(waiting: Waiting, *, uptime: float, patience: float) -> bool:
