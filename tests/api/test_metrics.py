@@ -57,7 +57,7 @@ def test_others_need_a_token(db: None, extra: dict[str, Any]) -> None:
 
 def test_a_token_with_the_scope_reads_them_from_anywhere(cast: make.Cast) -> None:
     reader, other = Api(cast.operator, "metrics:read"), Api(cast.operator, "releases:read")
-    away = {"REMOTE_ADDR": "10.0.0.7"}
+    away: dict[str, Any] = {"REMOTE_ADDR": "10.0.0.7"}
     assert metrics(headers={"Authorization": f"Token {reader.token}", "Accept": "text/plain"}, **away)
     answer = Client().get("/metrics", headers={"Authorization": f"Token {other.token}"}, **away)
     assert answer.status_code == 403

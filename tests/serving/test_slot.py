@@ -294,7 +294,12 @@ def test_files_are_hashed_once_and_again_when_they_changed(
 ) -> None:
     hashed: list[Path] = []
     verify = artefacts.verify
-    monkeypatch.setattr(artefacts, "verify", lambda directory: (hashed.append(directory), verify(directory)))
+
+    def counted(directory: Path) -> Any:
+        hashed.append(directory)
+        return verify(directory)
+
+    monkeypatch.setattr(artefacts, "verify", counted)
     digest, stamp = artefacts.read_manifest(t5).digest, tmp_path / "stamp"
     for _ in range(3):
         verify_once(t5, digest=digest, stamp=stamp)
