@@ -11,6 +11,7 @@ from models_app.models import AuditEvent
 
 # What the actor did, said after the actor's name.
 PHRASES = {
+    "audit.verify": "verified the audit trail up to event {up_to}",
     "account.create": "made an account",
     "comparison.finish": "compared release {candidate} with {baseline}",
     "deployment.failed": "could not load its model",
@@ -81,8 +82,8 @@ SUBJECTS = {
     "trainingrun": ("training", "training_run"),
     "user": ("account", ""),
 }
-GOOD = {"approved", "live", "succeeded", "adopted"}
-BAD = {"rejected", "failed", "rolled back", "declined"}
+GOOD = {"approved", "live", "succeeded", "adopted", "whole"}
+BAD = {"rejected", "failed", "rolled back", "declined", "broken"}
 UNSETTLED = {"withdrawn", "cancelled"}
 
 
@@ -97,11 +98,25 @@ class Told:
     kind: str
 
 
-def told(event: AuditEvent) -> Told:
-    name, _, key = event.subject.partition(":")
+@dataclass(frozen=True)
+class About:
+    """What something is about, in words, and the page that shows it, where there is one."""
+
+    words: str
+    url: str
+
+
+def subject_words(subject: str) -> About:
+    """'release:14' → release 14, with its page."""
+    name, _, key = subject.partition(":")
     word, url_name = SUBJECTS.get(name, (name, ""))
     url = page_url(url_name, key) if url_name and key.isdigit() else ""
-    return Told(event, phrase(event), f"{word} {key}".strip(), url, _kind(event))
+    return About(f"{word} {key}".strip(), url)
+
+
+def told(event: AuditEvent) -> Told:
+    about = subject_words(event.subject)
+    return Told(event, phrase(event), about.words, about.url, _kind(event))
 
 
 def tell(events: Iterable[AuditEvent]) -> list[Told]:
