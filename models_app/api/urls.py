@@ -4,6 +4,7 @@ from django.urls import path
 
 from models_app.api import schema  # noqa: F401  (registers itself)
 from models_app.api.live_release import LiveReleaseView
+from models_app.api.releases import EvidenceView, ReleasesView, ReleaseView
 from models_app.api.summaries import SummariesView, SummaryFeedbackView, SummaryView
 
 urlpatterns = [
@@ -11,4 +12,7 @@ urlpatterns = [
     path("summaries/<uuid:pk>/", SummaryView.as_view(), name="api_summary"),
     path("summaries/<uuid:pk>/feedback/", SummaryFeedbackView.as_view(), name="api_summary_feedback"),
     path("releases/live/", LiveReleaseView.as_view(), name="api_live_release"),
+    path("releases/", ReleasesView.as_view(), name="api_releases"),
+    path("releases/<int:pk>/", ReleaseView.as_view(), name="api_release"),
+    path("releases/<int:pk>/evidence/", EvidenceView.as_view(), name="api_release_evidence"),
 ]

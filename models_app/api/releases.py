@@ -1,0 +1,254 @@
+"""Releases for programs: reading them, their evidence, and submitting one. Deciding is for people, on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    inline_serializer,
+)
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from models_app import queries
+from models_app.api import idempotency, views
+from models_app.api.pagination import Pages
+from models_app.foundation.errors import InvalidInput, NotFound
+from models_app.models import Comparison, Release
+from models_app.releases.composing import LONGEST_REASON, submit_release
+
+EXAMPLE = {
+    "id": 14,
+    "digest": "9f3c0f8e1d6b4a57a2c4e6f8091b3d5f7a9cbedf1032547698badcfe10213243",
+    "state": "awaiting approval",
+    "origin": "retraining",
+    "model_version": 14,
+    "model": "tuned on snapshot 7",
+    "prompt_version": 2,
+    "prompt": "news summary v1",
+    "decoding": {"max_new_tokens": 96, "max_words": 60, "beams": 1},
+    "environment": "production",
+    "note": "Learnt from 98 corrections.",
+    "comparison": 31,
+    "verdict": "improved",
+    "requested_by": "mila",
+    "evidence_digest": "1b2c3d4e5f60718293a4b5c6d7e8f9000112233445566778899aabbccddeeff0",
+    "created_at": "2026-11-24T09:05:00Z",
+    "submitted_at": "2026-11-24T10:12:00Z",
+}
+
+
+class ReleaseSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    digest = serializers.CharField(help_text="over model, prompt and decoding settings")
+    state = serializers.ChoiceField(choices=Release.State.choices)
+    origin = serializers.ChoiceField(choices=Release.Origin.choices)
+    model_version = serializers.IntegerField(source="model_version_id")
+    model = serializers.CharField(source="model_version.name")
+    prompt_version = serializers.IntegerField(source="prompt_version_id")
+    prompt = serializers.SerializerMethodField()
+    decoding = serializers.DictField()
+    environment = serializers.CharField(source="environment.name")
+    note = serializers.CharField()
+    comparison = serializers.IntegerField(source="comparison_id", allow_null=True)
+    verdict = serializers.SerializerMethodField(help_text="of the comparison it was submitted with")
+    requested_by = serializers.SerializerMethodField()
+    evidence_digest = serializers.CharField(help_text="what decisions are bound to")
+    created_at = serializers.DateTimeField()
+    submitted_at = serializers.DateTimeField(allow_null=True)
+
+    def get_prompt(self, release: Release) -> str:
+        return str(release.prompt_version)
+
+    def get_verdict(self, release: Release) -> str | None:
+        return release.comparison.verdict if release.comparison is not None else None
+
+    def get_requested_by(self, release: Release) -> str | None:
+        return release.requested_by.get_username() if release.requested_by is not None else None
+
+
+class DecisionSerializer(serializers.Serializer):
+    by = serializers.CharField()
+    decision = serializers.ChoiceField(choices=["approved", "rejected"])
+    reason = serializers.CharField()
+    at = serializers.DateTimeField()
+    evidence_digest = serializers.CharField()
+    voided_at = serializers.DateTimeField(allow_null=True)
+
+
+class EvidenceSerializer(serializers.Serializer):
+    release = serializers.IntegerField()
+    state = serializers.ChoiceField(choices=Release.State.choices)
+    evidence_digest = serializers.CharField(
+        help_text="SHA-256 over `evidence` as canonical JSON; empty for drafts"
+    )
+    holds = serializers.BooleanField(help_text="whether a decision could be made on it now")
+    problem = serializers.CharField(help_text="why it no longer holds")
+    approvals_required = serializers.IntegerField()
+    decisions = DecisionSerializer(many=True)
+    evidence = serializers.DictField()
+
+
+class SubmitSerializer(serializers.Serializer):
+    comparison = serializers.IntegerField(
+        min_value=1, help_text="its candidate is the release that is submitted"
+    )
+    release = serializers.IntegerField(
+        min_value=1, required=False, help_text="to be sure: refused where the comparison is about another one"
+    )
+    note = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=LONGEST_REASON,
+        help_text="what changed, for whoever decides",
+    )
+
+
+def _rows() -> Any:
+    return Release.objects.select_related(
+        "model_version", "prompt_version__prompt", "environment", "comparison", "requested_by"
+    )
+
+
+def _release(pk: int) -> Release:
+    release = _rows().filter(pk=pk).first()
+    if release is None:
+        raise NotFound(f"There is no release {pk}.")
+    return release
+
+
+READ_ERRORS = {401: views.UNAUTHORIZED, 403: views.FORBIDDEN, 429: views.THROTTLED}
+
+
+class ReleasesView(views.ApiView):
+    scopes = {"GET": "releases:read", "POST": "releases:submit"}
+
+    @extend_schema(
+        operation_id="releases_list",
+        summary="Releases, the newest first",
+        tags=["releases"],
+        parameters=[
+            OpenApiParameter(
+                "state", OpenApiTypes.STR, enum=Release.State.values, description="only of this state"
+            ),
+            OpenApiParameter("page", OpenApiTypes.INT),
+            OpenApiParameter("page_size", OpenApiTypes.INT, description="at most 200"),
+        ],
+        responses={
+            200: inline_serializer(
+                "Releases",
+                {
+                    "count": serializers.IntegerField(),
+                    "next": serializers.URLField(allow_null=True),
+                    "previous": serializers.URLField(allow_null=True),
+                    "results": ReleaseSerializer(many=True),
+                },
+            ),
+            404: views.NOT_FOUND,
+            422: views.failure(
+                "There is no such state.", "invalid", "There is no state 'done'.", {"state": "…"}
+            ),
+            **READ_ERRORS,
+        },
+    )
+    def get(self, request: Request) -> Response:
+        rows = _rows().order_by("-pk")
+        state = request.query_params.get("state")
+        if state:
+            if state not in Release.State.values:
+                message = f"There is no state {state[:30]!r}; there are {', '.join(Release.State.values)}."
+                raise InvalidInput(message, fields={"state": message})
+            rows = rows.filter(state=state)
+        pages = Pages()
+        page = pages.paginate_queryset(rows, request, view=self)
+        return pages.get_paginated_response(ReleaseSerializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="releases_submit",
+        summary="Submit a release for approval",
+        description="The comparison has to be with what is live, on documents that the model was not trained on. "
+        "Submitting twice is submitting once. No token can approve: a person decides, on the release's page.",
+        tags=["releases"],
+        parameters=[idempotency.PARAMETER],
+        request=SubmitSerializer,
+        examples=[
+            OpenApiExample(
+                "submit", value={"comparison": 31, "note": "Learnt from 98 corrections."}, request_only=True
+            )
+        ],
+        responses={
+            201: OpenApiResponse(ReleaseSerializer, "", [OpenApiExample("submitted", value=EXAMPLE)]),
+            404: views.failure("There is no such comparison.", "not_found", "There is no comparison 31."),
+            409: views.failure(
+                "A rule forbids it: not compared with what is live (`refused`), test documents in the training data "
+                "(`leakage`), or it is no draft any more (`stale`).",
+                "refused",
+                "Comparison 31 is against release 9, but release 12 is live now.",
+            ),
+            413: views.TOO_LARGE,
+            422: views.failure(
+                "A field is missing or wrong.", "invalid", "Some fields are wrong: comparison.",
+                {"comparison": "This field is required."},
+            ),
+            **READ_ERRORS,
+        },
+    )  # fmt: skip
+    @idempotency.idempotent
+    def post(self, request: Request) -> Response:
+        given = SubmitSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        comparison = (
+            Comparison.objects.select_related("candidate__release", "baseline")
+            .filter(pk=values["comparison"])
+            .first()
+        )
+        if comparison is None:
+            raise NotFound(f"There is no comparison {values['comparison']}.")
+        release = _release(values.get("release", comparison.candidate.release_id))
+        submit_release(
+            release=release, comparison=comparison, note=values.get("note", ""), actor=request.user
+        )
+        answer = Response(ReleaseSerializer(_release(release.pk)).data, status=201)
+        answer["Location"] = reverse("api_release", args=[release.pk], request=request)
+        answer["X-Release"] = str(release.pk)
+        return answer
+
+
+class ReleaseView(views.ApiView):
+    scope = "releases:read"
+
+    @extend_schema(
+        operation_id="releases_read",
+        summary="One release",
+        tags=["releases"],
+        responses={
+            200: OpenApiResponse(ReleaseSerializer, "", [OpenApiExample("release", value=EXAMPLE)]),
+            404: views.NOT_FOUND,
+            **READ_ERRORS,
+        },
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(ReleaseSerializer(_release(pk)).data)
+
+
+class EvidenceView(views.ApiView):
+    scope = "releases:read"
+
+    @extend_schema(
+        operation_id="releases_evidence",
+        summary="What a release's approvers decide on",
+        description="Digests of model, prompt, data and test set, every result of the comparison, and the decisions "
+        "so far. A decision is bound to `evidence_digest`; where `holds` is false, none can be made.",
+        tags=["releases"],
+        responses={200: EvidenceSerializer, 404: views.NOT_FOUND, **READ_ERRORS},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(EvidenceSerializer(queries.evidence_document(_release(pk))).data)
