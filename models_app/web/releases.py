@@ -31,7 +31,7 @@ from models_app.releases.composing import (
     withdraw_release,
 )
 from models_app.web.comparisons import MetricRow, metric_rows
-from models_app.web.pages import capability, page_or_fragment, paginate
+from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 from models_app.web.trail import page_url, tell
 
 log = structlog.get_logger(__name__)
@@ -237,9 +237,11 @@ def _release(pk: int) -> Release:
 @require_safe
 @capability("view_models")
 def release_page(request: HttpRequest, pk: int) -> HttpResponse:
-    return page_or_fragment(
-        request, "models_app/release.html", "models_app/_release.html", _context(request, _release(pk))
-    )
+    context = _context(request, _release(pk))
+    answer = page_or_fragment(request, "models_app/release.html", "models_app/_release.html", context)
+    if is_fragment(request) and not context["moving"]:
+        answer["HX-Refresh"] = "true"  # it has arrived: heading and buttons change too
+    return answer
 
 
 def _context(request: HttpRequest, release: Release, form: DecisionForm | None = None) -> dict[str, Any]:

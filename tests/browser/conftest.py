@@ -35,7 +35,7 @@ def cast(transactional_db: None) -> make.Cast:
 
 @pytest.fixture
 def enter(browser: Browser, live_server: LiveServer, cast: make.Cast) -> Iterator[Enter]:
-    """`enter("rita")`: a page of somebody signed in, in a context of its own.
+    """`enter("rita")`: a page of somebody signed in, in a context of its own; `enter("")`: of nobody.
 
     Afterwards no script may have failed and the content security policy may have refused nothing.
     """
@@ -59,14 +59,8 @@ def enter(browser: Browser, live_server: LiveServer, cast: make.Cast) -> Iterato
             "console",
             lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None,
         )
-        client = Client()
-        client.force_login(
-            User.objects.get(username=name), "allauth.account.auth_backends.AuthenticationBackend"
-        )
-        session = client.cookies[settings.SESSION_COOKIE_NAME].value
-        context.add_cookies(
-            [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}]
-        )
+        if name:
+            _sign_in(context, name, live_server.url)
         return page
 
     yield enter
@@ -74,6 +68,13 @@ def enter(browser: Browser, live_server: LiveServer, cast: make.Cast) -> Iterato
         context.close()
     _wait_for_requests()
     assert complaints == []
+
+
+def _sign_in(context: BrowserContext, name: str, url: str) -> None:
+    client = Client()
+    client.force_login(User.objects.get(username=name), "allauth.account.auth_backends.AuthenticationBackend")
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": url}])
 
 
 def _wait_for_requests() -> None:

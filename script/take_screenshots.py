@@ -1,0 +1,206 @@
+"""The pictures of script/screenshots: builds the made-up data where there are none, serves them, takes them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import django
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "docs" / "screenshots"
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+THEMES = ("light", "dark")
+# name: who looks, where. {…} are the rows that the made-up data name.
+PAGES = {
+    "home": ("mila", "/"),
+    "desk": ("rita", "/desk/item/{desk_item}/"),
+    "desk-queues": ("rita", "/desk/"),
+    "my-feedback": ("rita", "/my-feedback/"),
+    "my-suggestions": ("rita", "/my-feedback/?list=suggestions"),
+    "prompts": ("mila", "/prompts/"),
+    "prompt": ("mila", "/prompts/{prompt}/"),
+    "prompt-suggestions": ("mila", "/prompts/?show=suggestions"),
+    "prompt-new": ("mila", "/prompts/new/"),
+    "prompt-playground": ("mila", "/prompts/playground/"),
+    "documents": ("mila", "/documents/"),
+    "document": ("mila", "/documents/{document}/"),
+    "documents-import": ("mila", "/documents/import/"),
+    "feedback": ("mila", "/feedback/"),
+    "snapshots": ("mila", "/snapshots/"),
+    "snapshot": ("mila", "/snapshots/{snapshot}/"),
+    "models": ("mila", "/models/"),
+    "model": ("mila", "/models/{model}/"),
+    "training": ("mila", "/training/"),
+    "training-run": ("mila", "/training/{training_run}/"),
+    "training-running": ("mila", "/training/{training_running}/"),
+    "training-new": ("mila", "/training/new/"),
+    "comparisons": ("mila", "/comparisons/"),
+    "comparison": ("mila", "/comparisons/{comparison}/"),
+    "comparison-document": ("mila", "/comparisons/{comparison}/documents/{example}/"),
+    "comparison-new": ("mila", "/comparisons/new/"),
+    "releases": ("ada", "/releases/"),
+    "release": ("ada", "/releases/{release}/"),
+    "release-live": ("otto", "/releases/{release_live}/"),
+    "release-rejected": ("mila", "/releases/{release_rejected}/"),
+    "release-new": ("mila", "/releases/new/"),
+    "deployments": ("otto", "/deployments/"),
+    "monitoring": ("otto", "/monitoring/?window=30d"),
+    "jobs": ("otto", "/jobs/"),
+    "job": ("otto", "/jobs/{job}/"),
+    "audit": ("ada", "/audit/"),
+    "tokens": ("mila", "/tokens/"),
+    "two-factor": ("mila", "/accounts/2fa/"),
+    "sessions": ("mila", "/accounts/sessions/"),
+    "password": ("mila", "/accounts/password/change/"),
+    "sign-in": ("", "/accounts/login/"),
+    "not-found": ("mila", "/nothing-here/"),
+    "not-allowed": ("rita", "/releases/"),
+}
+EXPECTED = {"not-found": 404, "not-allowed": 403}
+
+
+def places() -> dict[str, int]:
+    """The rows that the pictures show, found again in data that were kept."""
+    from models_app.models import Comparison, DatasetSnapshot, ExampleScore, Job, PromptVersion, Release, TrainingRun
+    from reviews.models import Review, SourceDocument
+
+    comparison = Comparison.objects.get(candidate__release__state="live")
+    run = TrainingRun.objects.filter(state="succeeded").latest("pk")
+    worst = (
+        ExampleScore.objects.filter(run=comparison.candidate, unsupported_numbers__gt=0).order_by("rouge2").first()
+        or ExampleScore.objects.filter(run=comparison.candidate).earliest("rouge2")
+    )
+    return {
+        "desk_item": Review.objects.get(state="draft").item_id,
+        "prompt": PromptVersion.objects.get(prompt__name="news summary", number=1).prompt_id,
+        "document": SourceDocument.objects.filter(summaries__reviews__state="submitted").latest("pk").pk,
+        "snapshot": DatasetSnapshot.objects.latest("pk").pk,
+        "model": run.summary["model_version"],
+        "training_run": run.pk,
+        "training_running": TrainingRun.objects.get(state="running").pk,
+        "comparison": comparison.pk,
+        "example": worst.example_id,
+        "release": Release.objects.get(state="awaiting approval").pk,
+        "release_live": Release.objects.get(state="live").pk,
+        "release_rejected": Release.objects.get(state="rejected").pk,
+        "job": Job.objects.filter(state="failed").latest("pk").pk,
+    }
+
+
+def session_of(username: str) -> str:
+    from django.conf import settings
+    from django.contrib.auth.models import User
+    from django.test import Client
+
+    client = Client()
+    user = User.objects.get(username=username)
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    return str(client.cookies[settings.SESSION_COOKIE_NAME].value)
+
+
+@contextlib.contextmanager
+def server(port: int) -> Iterator[str]:
+    """The web process as it is run everywhere."""
+    command = ["-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "--threads", "4"]
+    process = subprocess.Popen(
+        [sys.executable, *command, "--no-control-socket", "llmops_site.wsgi:application"], cwd=ROOT
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(f"{url}/healthz")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=10).close()
+        except urllib.error.HTTPError:
+            return  # it answers
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def take(browser: Browser, url: str, names: list[str], found: dict[str, int]) -> list[str]:
+    """Returns what went wrong."""
+    wrong = []
+    sessions = {who: session_of(who) for who in {PAGES[name][0] for name in names} if who}
+    for size, (width, height) in SIZES.items():
+        for theme in THEMES:
+            for who in sorted({PAGES[name][0] for name in names}):
+                context = browser.new_context(
+                    base_url=url, viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB"
+                )
+                if who:
+                    context.add_cookies([{"name": "galley_session", "value": sessions[who], "url": url}])
+                page = context.new_page()
+                for name in (name for name in names if PAGES[name][0] == who):
+                    response = page.goto(PAGES[name][1].format(**found), wait_until="load")
+                    status = response.status if response else 0
+                    expected = EXPECTED.get(name, 200)
+                    if status != expected:
+                        wrong.append(f"{name}: {status} instead of {expected}")
+                        continue
+                    page.wait_for_timeout(250)
+                    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                        wrong.append(f"{name} ({size}) is wider than the screen")
+                    page.screenshot(path=PICTURES / f"{name}-{size}-{theme}.png")
+                context.close()
+    return sorted(set(wrong))
+
+
+def make_small(names: list[str]) -> int:
+    """Palettes instead of millions of colours; returns the bytes of the whole folder."""
+    files = [str(path) for name in names for path in PICTURES.glob(f"{name}-*-*.png") if path.exists()]
+    for start in range(0, len(files), 50):
+        subprocess.run(["pngquant", "--force", "--skip-if-larger", "--ext", ".png", "--strip", "128", *files[start : start + 50]], check=False)
+    return sum(path.stat().st_size for path in PICTURES.glob("*.png"))
+
+
+def main(arguments: list[str]) -> int:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loop in this thread
+    django.setup()
+    from llmops_site.prepare import collect_static_files, migrate
+    from models_app.models import Release
+    from script import demo_data
+
+    migrate()
+    collect_static_files()
+    if not Release.objects.exists():
+        print("Making up the data …", flush=True)
+        demo_data.Demo().build()
+    demo_data.heartbeat()
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    names = [name for name in PAGES if not arguments or any(name.startswith(word) for word in arguments)]
+    with server(int(os.environ.get("DEMO_PORT", "8947"))) as url, sync_playwright() as playwright:
+        executable = os.environ.get("GALLEY_TEST_CHROMIUM", "/usr/bin/chromium")
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        wrong = take(browser, url, names, places())
+        browser.close()
+    size = make_small(names)
+    print(f"{len(list(PICTURES.glob('*.png')))} pictures, {size / 1e6:.1f} MB")
+    for line in wrong:
+        print(f"  {line}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
