@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from models_app.datasets.freezing import SnapshotRow, freeze
@@ -16,15 +17,14 @@ from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
-from models_app.foundation.texts import normalise
+from models_app.foundation.texts import normalise, one_line
 from models_app.models import DatasetSnapshot, EvaluationSet
 from reviews.models import FeedbackExample, Review, SourceDocument, Split, Summary
 
-TEST_SPLIT = (
-    "Test document: it judges models, so nothing is learnt from it. The correction counts as evaluation data only."
-)
+TEST_SPLIT = "Test document: it judges models, so nothing is learnt from it. The correction counts as evaluation data only."
 CORRECTED_SINCE = "The reviewer corrected this review since; the newer text is decided on its own."
 LEAST_WORDS = 5
+_REFERENCES_LOCK = 0x5EF5
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+|(?<!\d)(?:\d[ -]?){13,16}(?!\d)")
 
 
@@ -57,9 +57,9 @@ def _objection(document: SourceDocument, target: str) -> str:
     return ""
 
 
-def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackExample:
+def _proposal(document: SourceDocument, target: str, **fields: Any) -> FeedbackExample:
     objection = _objection(document, target)
-    return FeedbackExample.objects.create(
+    return FeedbackExample(
         document=document,
         target=target,
         state="declined" if objection else "proposed",
@@ -67,6 +67,12 @@ def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackEx
         decided_at=timezone.now() if objection else None,
         **fields,
     )
+
+
+def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackExample:
+    example = _proposal(document, target, **fields)
+    example.save()
+    return example
 
 
 def propose_from_review(*, review: Review) -> list[FeedbackExample]:
@@ -113,26 +119,26 @@ def propose_from_client(*, summary: Summary, corrected: str) -> FeedbackExample 
 def propose_from_references(
     *, documents: Iterable[SourceDocument], actor: Any | None
 ) -> list[FeedbackExample]:
-    """Reference summaries as demonstrations, for documents that have one and no live example of that origin."""
+    """Reference summaries as demonstrations, for documents of training and validation that have one. What was
+    proposed before with the same text, whatever became of it, is not proposed again."""
     require(actor, "import_documents")
-    documents = [document for document in documents if document.reference.strip()]
+    wanted = [
+        document for document in documents if document.split != Split.TEST and document.reference.strip()
+    ]
     with transaction.atomic():
+        with connection.cursor() as cursor:  # two at once must not propose the same twice
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_REFERENCES_LOCK])
         known = set(
-            FeedbackExample.objects.filter(document__in=documents, origin="reference")
-            .exclude(state="declined")
-            .values_list("document", flat=True)
+            FeedbackExample.objects.filter(document__in=wanted, origin="reference").values_list(
+                "document", "target"
+            )
         )
         examples = [
-            _propose(
-                document,
-                document.reference.strip(),
-                kind="demonstration",
-                origin="reference",
-                created_by=actor,
-            )
-            for document in documents
-            if document.pk not in known
+            _proposal(document, target, kind="demonstration", origin="reference", created_by=actor)
+            for document in wanted
+            if (document.pk, target := document.reference.strip()) not in known
         ]
+        FeedbackExample.objects.bulk_create(examples, batch_size=1000)
         if examples:
             audit.record(
                 actor=actor,
@@ -175,24 +181,45 @@ def _decide(example: FeedbackExample, state: str, actor: Any | None, reason: str
                 from_state=before, to_state=state, reason=reason,
             )  # fmt: skip
     except IntegrityError as error:
-        raise Refused(
-            "This document has an approved demonstration already. Decline that one first if this is the better."
-        ) from error
+        raise Refused(_why_not_two(error)) from error
     example.refresh_from_db()
     return example
+
+
+def _why_not_two(error: IntegrityError) -> str:
+    constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
+    if constraint == "example_once_per_review":
+        return "The reviewer has corrected this review since. Decide on the newer text instead."
+    return (
+        "This document has an approved demonstration already. Decline that one first if this is the better."
+    )
 
 
 def approve_examples(*, examples: Sequence[FeedbackExample], actor: Any | None) -> tuple[int, list[str]]:
     """Approve many; returns how many and, for the others, why not."""
     require(actor, "decide_feedback")
-    approved, refusals = 0, []
+    return _each(examples, lambda example: approve_example(example=example, actor=actor))
+
+
+def decline_examples(
+    *, examples: Sequence[FeedbackExample], actor: Any | None, reason: str
+) -> tuple[int, list[str]]:
+    """Decline many for one reason; returns how many and, for the others, why not."""
+    require(actor, "decide_feedback")
+    return _each(examples, lambda example: decline_example(example=example, actor=actor, reason=reason))
+
+
+def _each(
+    examples: Sequence[FeedbackExample], decide: Callable[[FeedbackExample], Any]
+) -> tuple[int, list[str]]:
+    decided, refusals = 0, []
     for example in examples:
         try:
-            approve_example(example=example, actor=actor)
-            approved += 1
+            decide(example)
+            decided += 1
         except Refused as refusal:
             refusals.append(f"Example {example.pk}: {refusal.message}")
-    return approved, refusals
+    return decided, refusals
 
 
 def approved_demonstrations(selection: Selection) -> QuerySet[FeedbackExample]:
@@ -210,22 +237,82 @@ def approved_demonstrations(selection: Selection) -> QuerySet[FeedbackExample]:
     return rows.select_related("document").order_by("pk")
 
 
+@dataclass(frozen=True)
+class FreezePreview:
+    """What a snapshot of a selection would hold, and what it lacks for a training run."""
+
+    train: int
+    validation: int
+    domains: list[tuple[str, int, int]]  # (domain, training rows, validation rows), the largest first
+    least: int
+
+    @property
+    def rows(self) -> int:
+        return self.train + self.validation
+
+    @property
+    def train_missing(self) -> int:
+        return max(0, self.least - self.train)
+
+    @property
+    def validation_missing(self) -> int:
+        return max(0, 1 - self.validation)
+
+    @property
+    def enough(self) -> bool:
+        return not self.train_missing and not self.validation_missing
+
+
+def preview_snapshot(selection: Selection) -> FreezePreview:
+    """One query."""
+    counts = (
+        approved_demonstrations(selection)
+        .order_by()
+        .values_list("document__domain")
+        .annotate(
+            train=Count("pk", filter=Q(document__split=Split.TRAIN)),
+            validation=Count("pk", filter=Q(document__split=Split.VALIDATION)),
+        )
+    )
+    domains = sorted(counts, key=lambda row: (-row[1] - row[2], row[0]))
+    return FreezePreview(
+        train=sum(train for _, train, _ in domains),
+        validation=sum(validation for _, _, validation in domains),
+        domains=domains,
+        least=settings.GALLEY_MIN_TRAINING_EXAMPLES,
+    )
+
+
 def freeze_snapshot(
     *, name: str, selection: Selection = Selection(), note: str = "", actor: Any | None
 ) -> DatasetSnapshot:
-    """Freeze the approved demonstrations that the selection names, with the drafts that lost against them."""
+    """Freeze the approved demonstrations that the selection names, with the drafts that lost against them. The same
+    rows give the snapshot there is."""
     require(actor, "freeze_snapshot")
     if not name.strip():
         raise InvalidInput("Name the snapshot.", fields={"name": "Write a name."})
     examples = list(approved_demonstrations(selection))
+    curators = {
+        user for example in examples for user in (example.decided_by_id, example.created_by_id) if user
+    }
+    return freeze(
+        rows=_snapshot_rows(examples),
+        name=one_line(name)[:120],
+        selection=selection.to_dict(),
+        curators=sorted(curators),
+        actor=actor,
+        note=one_line(note)[:300],
+    )
+
+
+def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:
+    reviews = [example.review_id for example in examples if example.review_id]
     losers = dict(
-        FeedbackExample.objects.filter(
-            kind="preference", review__in=[example.review_id for example in examples if example.review_id]
-        )
+        FeedbackExample.objects.filter(kind="preference", review__in=reviews)
         .exclude(state="declined")
         .values_list("review", "rejected")
     )
-    rows = [
+    return [
         SnapshotRow(
             split=example.document.split,
             document_hash=example.document.content_hash,
@@ -238,13 +325,6 @@ def freeze_snapshot(
         )
         for example in examples
     ]
-    curators = {
-        user for example in examples for user in (example.decided_by_id, example.created_by_id) if user
-    }
-    return freeze(
-        rows=rows, name=name.strip()[:120], selection=selection.to_dict(), curators=sorted(curators), actor=actor,
-        note=note,
-    )  # fmt: skip
 
 
 def freeze_test_set(

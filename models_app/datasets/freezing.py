@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ from models_app.foundation import audit
 from models_app.foundation.errors import Refused
 from models_app.foundation.roles import require
 from models_app.models import DatasetSnapshot, SnapshotExample
+
+SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def freeze(
     actor: Any | None,
     note: str = "",
 ) -> DatasetSnapshot:
-    """Freeze rows; the same rows give the snapshot there is. Raises Refused for test rows, for none, for repeats."""
+    """Freeze rows; the same rows give the snapshot there is. Raises Refused for test rows, for none, for a
+    document in two splits or twice."""
     require(actor, "freeze_snapshot")
     _check(rows)
     digest = rows_digest(rows)
@@ -68,7 +70,7 @@ def freeze(
         return existing
     ordered = sorted(rows, key=_canonical)
     directory = _write_files(ordered, digest, name, selection)
-    counts = {split: sum(row.split == split for row in ordered) for split in ("train", "validation")}
+    counts = {split: sum(row.split == split for row in ordered) for split in SPLITS}
     try:
         with transaction.atomic():
             snapshot = DatasetSnapshot.objects.create(
@@ -109,35 +111,54 @@ def _check(rows: Sequence[SnapshotRow]) -> None:
         )
     seen: dict[str, str] = {}
     for row in rows:
-        other = seen.setdefault(row.document_hash, row.split)
-        if other != row.split:
-            raise Refused(f"Document {row.document_hash[:12]} is in {other} and in {row.split}.")
+        other = seen.get(row.document_hash)
+        if other is not None:
+            raise Refused(f"Document {row.document_hash[:12]} is there twice ({other} and {row.split}).")
+        seen[row.document_hash] = row.split
 
 
 def _write_files(rows: Sequence[SnapshotRow], digest: str, name: str, selection: dict[str, Any]) -> Path:
-    """train.jsonl, validation.jsonl and, last, manifest.json, written beside and renamed."""
+    """train.jsonl, validation.jsonl and, last, manifest.json, written beside and renamed: a directory of this name is
+    whole."""
     parent = Path(settings.GALLEY_HOME) / "snapshots"
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / digest[:16]
     if (final / "manifest.json").is_file():
         return final
-    beside = parent / f".{digest[:16]}.{os.getpid()}"
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    files = {}
-    for split in ("train", "validation"):
-        lines = [
-            json.dumps(asdict(row), ensure_ascii=False, sort_keys=True) for row in rows if row.split == split
-        ]
-        data = "".join(line + "\n" for line in lines).encode()
-        (beside / f"{split}.jsonl").write_bytes(data)
-        files[f"{split}.jsonl"] = {
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "bytes": len(data),
-            "rows": len(lines),
-        }
-    manifest = {"format": 1, "digest": digest, "name": name, "selection": selection, "files": files}
-    (beside / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False, default=str))
-    shutil.rmtree(final, ignore_errors=True)
-    beside.rename(final)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=f".{digest[:16]}-") as directory:
+        beside = Path(directory) / "files"
+        beside.mkdir()
+        files = {f"{split}.jsonl": _write_rows(beside / f"{split}.jsonl", rows, split) for split in SPLITS}
+        manifest = {"format": 1, "digest": digest, "name": name, "selection": selection, "files": files}
+        text = json.dumps(manifest, indent=2, ensure_ascii=False, default=str)
+        (beside / "manifest.json").write_text(text, encoding="utf-8")
+        try:
+            beside.rename(final)
+        except OSError:
+            if not (final / "manifest.json").is_file():
+                raise
+            # another process has just frozen the same rows: its files are the same
     return final
+
+
+def _write_rows(path: Path, rows: Sequence[SnapshotRow], split: str) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    count = 0
+    with path.open("wb") as file:
+        for row in rows:
+            if row.split == split:
+                line = (json.dumps(asdict(row), ensure_ascii=False, sort_keys=True) + "\n").encode()
+                digest.update(line)
+                file.write(line)
+                count += 1
+    return {"sha256": digest.hexdigest(), "bytes": path.stat().st_size, "rows": count}
+
+
+def files_of(snapshot: DatasetSnapshot) -> list[tuple[str, dict[str, Any]]]:
+    """(name, {"sha256", "bytes", "rows"}) by the manifest. Raises Refused where the files are lost."""
+    manifest = Path(settings.GALLEY_HOME) / snapshot.directory / "manifest.json"
+    if not manifest.is_file():
+        raise Refused(
+            f"The files of snapshot {snapshot.pk} are missing. Restore {manifest.parent} from a backup."
+        )
+    return sorted(json.loads(manifest.read_text(encoding="utf-8"))["files"].items())

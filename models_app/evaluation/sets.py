@@ -36,8 +36,10 @@ def freeze_evaluation_set(
     if any(not row.reference.strip() for row in rows):
         raise Refused("Every test document needs a reference summary.")
     ordered = sorted(rows, key=lambda row: row.document_hash)
+    # All that a model is shown, a metric reads or a slice is cut by; not where it came from.
     lines = [
-        json.dumps([row.document_hash, row.source, row.reference], ensure_ascii=False) for row in ordered
+        json.dumps([row.document_hash, row.source, row.reference, row.title, row.domain], ensure_ascii=False)
+        for row in ordered
     ]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     existing = EvaluationSet.objects.filter(digest=digest).first()
