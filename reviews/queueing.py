@@ -81,7 +81,7 @@ SELECT queue.id, (
                                                                   AND other.lease_until < %(now)s)))
        )
   FROM reviews_reviewqueue queue
- WHERE queue.active
+ WHERE queue.active AND (%(queue)s::bigint IS NULL OR queue.id = %(queue)s)
 """
 
 
@@ -152,7 +152,7 @@ def claim_next(
 
 
 def _seats() -> QuerySet[ReviewSlot]:
-    return ReviewSlot.objects.select_related("queue", "item__summary__document")
+    return ReviewSlot.objects.select_related("item__queue__rubric", "item__summary__document")
 
 
 def _wait_for_my_turn(reviewer: User) -> None:
@@ -201,14 +201,14 @@ def _free_expired(seats: QuerySet[ReviewSlot]) -> int:
 
 
 def _extend(slot: ReviewSlot, lease: timedelta | None = None) -> Lease | None:
-    until = timezone.now() + (lease or timedelta(minutes=slot.queue.lease_minutes))
+    until = timezone.now() + (lease or timedelta(minutes=slot.item.queue.lease_minutes))
     changed = ReviewSlot.objects.filter(
         pk=slot.pk, state="held", reviewer=slot.reviewer_id, lease_token=slot.lease_token
     ).update(lease_until=Greatest(F("lease_until"), until))
     if not changed:
         return None
-    slot.refresh_from_db(fields=["lease_until"])
     assert slot.lease_token is not None and slot.lease_until is not None  # noqa: PT018  # nosec B101 (the table says so)
+    slot.lease_until = max(slot.lease_until, until)
     return Lease(slot, slot.lease_token, slot.lease_until)
 
 
@@ -297,9 +297,14 @@ def put_back(*, item: QueueItem, actor: Any | None) -> None:
         )
 
 
-def waiting(*, reviewer: User) -> dict[int, int]:
-    """Items that this reviewer could take or holds, by queue; counted up to COUNTED each."""
-    values: dict[str, Any] = {"reviewer": reviewer.pk, "now": timezone.now(), "counted": COUNTED}
+def waiting(*, reviewer: User, queue: ReviewQueue | None = None) -> dict[int, int]:
+    """Items that this reviewer could take or holds, by queue (or in one); counted up to COUNTED each."""
+    values: dict[str, Any] = {
+        "reviewer": reviewer.pk,
+        "queue": queue.pk if queue else None,
+        "now": timezone.now(),
+        "counted": COUNTED,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_WAITING, values)
-        return {queue: min(count, COUNTED) for queue, count in cursor.fetchall()}
+        return {found: min(count, COUNTED) for found, count in cursor.fetchall()}

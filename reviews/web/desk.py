@@ -222,7 +222,7 @@ def _desk(
     rubric = begun.rubric_id if begun else item.queue.rubric_id
     errors = error.fields if error else {}
     done = queries.done_today(reviewer).get(item.queue_id, 0)
-    waiting = queueing.waiting(reviewer=reviewer).get(item.queue_id, 0)
+    waiting = queueing.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
     context = {
         "item": item,
         "queue": item.queue,
