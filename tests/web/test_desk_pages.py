@@ -17,6 +17,7 @@ from pytest_django import DjangoAssertNumQueries
 from models_app.foundation.errors import InvalidInput, Unavailable
 from models_app.ml.prompting import PromptSpec
 from models_app.models import ModelVersion, PromptVersion, Release, Route, SnapshotExample, TrainingRun
+from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
 from reviews import queueing
 from reviews.models import FeedbackExample, PromptSuggestion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
@@ -398,7 +399,7 @@ def test_trying_a_prompt_asks_the_live_model_with_it(
         asked.append(request)
         return served()
 
-    monkeypatch.setattr(desk.client, "generate", generate)
+    monkeypatch.setattr(serving, "generate", generate)
     rita.get("/desk/new-drafts/")
     values = {"based_on": live.pk, "template": "In brief:\r\n{text}", "system": ""}
     answer = rita.post(f"/desk/item/{item.pk}/try/", values, headers={"HX-Request": "true"})
@@ -458,7 +459,7 @@ def test_a_model_that_cannot_answer_says_why_and_the_prompt_stays(
     def refuse(**_: Any) -> ServedSummary:
         raise error
 
-    monkeypatch.setattr(desk.client, "generate", refuse)
+    monkeypatch.setattr(serving, "generate", refuse)
     values = {"based_on": live.pk, "template": "In brief: {text}"}
     answer = rita.post(f"/desk/item/{item.pk}/try/", values, headers={"HX-Request": "true"})
     assert answer.status_code == status
@@ -470,7 +471,7 @@ def test_a_model_that_cannot_answer_says_why_and_the_prompt_stays(
 def test_a_broken_template_is_refused_at_its_field_and_the_model_is_not_asked(
     rita: Client, item: QueueItem, live: PromptVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk.client, "generate", lambda **_: pytest.fail("asked"))
+    monkeypatch.setattr(serving, "generate", lambda **_: pytest.fail("asked"))
     for template, says in (("{nothing} {text}", "Unknown variable"), ("No article.", "exactly once")):
         answer = rita.post(
             f"/desk/item/{item.pk}/try/",
@@ -484,7 +485,7 @@ def test_a_broken_template_is_refused_at_its_field_and_the_model_is_not_asked(
 def test_without_script_trying_is_a_page(
     rita: Client, item: QueueItem, live: PromptVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk.client, "generate", lambda **_: served())
+    monkeypatch.setattr(serving, "generate", lambda **_: served())
     answer = rita.post(f"/desk/item/{item.pk}/try/", {"based_on": live.pk, "template": "In brief: {text}"})
     assert "<title>Try another prompt" in answer.content.decode()
 
