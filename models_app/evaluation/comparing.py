@@ -210,7 +210,8 @@ def verdict_in_words(results: Sequence[MetricComparison], verdict: str) -> str:
     )
     thin = [r.slice for r in results if r.metric == PRIMARY and r.slice != "all" and r.low is None]
     if thin:
-        words.append(f"Too small to judge: {', '.join(thin)}.")
+        names = ", ".join(name.partition(": ")[2] or name for name in thin)
+        words.append(f"Too few documents to judge by themselves: {names}.")
     return " ".join(words)
 
 

@@ -28,10 +28,15 @@ RECIPE_FIELDS = (
 )  # fmt: skip
 
 
+class SnapshotChoice(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj} · {obj.name} ({obj.train_rows:,} training rows)"
+
+
 class RunForm(forms.Form):
     """What is trained on what; the recipe starts from a preset and can be changed field by field."""
 
-    snapshot = forms.ModelChoiceField(DatasetSnapshot.objects.all(), empty_label=None)
+    snapshot = SnapshotChoice(DatasetSnapshot.objects.all(), empty_label=None)
     base = forms.ChoiceField(
         label="Base model", help_text="A registered model, or one that is fetched first."
     )

@@ -81,6 +81,7 @@ def monitoring(request: HttpRequest) -> HttpResponse:
         "label": LABELS[key],
         "traffic": seen,
         "clients": clients,
+        "commented": sum(clients.sentiments.get(name, 0) for name in moods),
         "reviewers": reviewers,
         "latency": latency,
         "requests": requests,
