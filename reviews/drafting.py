@@ -2,46 +2,76 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
 
 from models_app.foundation import audit, jobs
-from models_app.foundation.errors import InvalidInput
+from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
-from models_app.models import Job, Release
+from models_app.models import Job, Release, Route
 from models_app.serving.engines import open_engine
-from reviews.models import QueueItem, SourceDocument, Summary
+from models_app.serving.routing import ENVIRONMENT
+from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
 from reviews.queueing import put_in_queue
 
+if TYPE_CHECKING:
+    from models_app.ml.engines import Generation
+
 BATCH = 8
+MOST_DOCUMENTS = 20_000
+DEADLINE_SECONDS = 12 * 3600
+
+
+def live_release() -> Release:
+    """What writes drafts unless somebody says otherwise. Raises Refused where nothing is live."""
+    route = (
+        Route.objects.filter(environment__name=ENVIRONMENT)
+        .select_related("release__model_version", "release__prompt_version__prompt")
+        .first()
+    )
+    if route is None or route.release is None:
+        raise Refused("No release is live that could write drafts. Deploy one first.")
+    return route.release
 
 
 def start_drafting(
     *, documents: Sequence[int], release: Release, queue: str = "", actor: Any | None, deliver: bool = True
 ) -> Job:
-    """Let the queue draft summaries for these documents; they land in the review queue named by slug, if any."""
+    """Let the queue draft summaries for these documents; they land in the review queue named by slug, if any. Asked
+    twice for the same, one job does it."""
     require(actor, "import_documents")
-    if not documents:
+    wanted = sorted(set(documents))
+    if not wanted:
         raise InvalidInput("No documents were chosen.", fields={"documents": "Choose at least one."})
+    if len(wanted) > MOST_DOCUMENTS:
+        message = f"{len(wanted):,} documents are too many for one job; at most {MOST_DOCUMENTS:,}. Narrow the choice."
+        raise InvalidInput(message, fields={"documents": message})
+    if queue and not ReviewQueue.objects.filter(slug=queue, active=True).exists():
+        message = f"There is no review queue {queue!r} that is open."
+        raise InvalidInput(message, fields={"queue": message})
+    chosen = hashlib.sha256(json.dumps([wanted, queue]).encode()).hexdigest()[:16]
     with transaction.atomic():
         job = jobs.enqueue(
             kind="generate_summaries",
             actor=actor,
             subject=f"release:{release.pk}",
-            payload={"documents": list(documents), "release": release.pk, "queue": queue},
-            deadline_seconds=12 * 3600,
+            payload={"documents": wanted, "release": release.pk, "queue": queue},
+            unique_key=f"draft:{release.pk}:{chosen}",
+            deadline_seconds=DEADLINE_SECONDS,
             deliver=deliver,
         )
         audit.record(
             actor=actor,
             action="summaries.start",
             subject=release,
-            data={"documents": len(documents), "queue": queue},
+            data={"documents": len(wanted), "queue": queue, "job": job.pk},
         )
     return job
 
@@ -56,14 +86,17 @@ def draft_summaries(
 ) -> int:
     """Write what is missing with the release's engine in this process. Returns how many were written.
 
-    Documents that have a summary of this release are passed over, so that a job cut off half-way goes on.
+    Documents that have a summary of this release are not written again, only put in the queue, so that a job cut off
+    half-way goes on.
     """
-    done = set(
-        Summary.objects.filter(release=release, source="batch", document__in=documents).values_list(
-            "document", flat=True
-        )
-    )
-    missing = [document for document in documents if document.pk not in done]
+    written = {
+        summary.document_id: summary
+        for summary in Summary.objects.filter(release=release, source="batch", document__in=documents)
+    }
+    if queue_slug:
+        for summary in written.values():
+            put_in_queue(summary=summary, queue_slug=queue_slug, reason=QueueItem.Reason.NEW, actor=None)
+    missing = [document for document in documents if document.pk not in written]
     if not missing:
         return 0
     with open_engine(release, threads=settings.GALLEY_SLOT_THREADS) as engine:
@@ -76,24 +109,32 @@ def draft_summaries(
             latency = (time.monotonic() - began) * 1000 / len(batch)
             with transaction.atomic():
                 for document, output in zip(batch, outputs, strict=True):
-                    summary = Summary.objects.create(
-                        document=document,
-                        release=release,
-                        model_version=release.model_version,
-                        prompt_version=release.prompt_version,
-                        decoding=release.decoding,
-                        text=output.text,
-                        words=len(output.text.split()),
-                        latency_ms=latency,
-                        truncated=output.truncated,
-                        total_tokens=output.total_text_tokens,
-                        kept_tokens=output.kept_text_tokens,
-                        finish=output.finish,
-                    )
-                    if queue_slug:
-                        put_in_queue(
-                            summary=summary, queue_slug=queue_slug, reason=QueueItem.Reason.NEW, actor=None
-                        )
+                    _keep(document, release, output, latency, queue_slug)
             if progress is not None:
                 progress(start + len(batch), len(missing))
     return len(missing)
+
+
+def _keep(
+    document: SourceDocument, release: Release, output: Generation, latency_ms: float, queue_slug: str
+) -> None:
+    """Another job may have written the same meanwhile; the first one stands."""
+    summary, _ = Summary.objects.get_or_create(
+        document=document,
+        release=release,
+        source=Summary.Source.BATCH,
+        defaults={
+            "model_version": release.model_version,
+            "prompt_version": release.prompt_version,
+            "decoding": release.decoding,
+            "text": output.text,
+            "words": len(output.text.split()),
+            "latency_ms": latency_ms,
+            "truncated": output.truncated,
+            "total_tokens": output.total_text_tokens,
+            "kept_tokens": output.kept_text_tokens,
+            "finish": output.finish,
+        },
+    )
+    if queue_slug:
+        put_in_queue(summary=summary, queue_slug=queue_slug, reason=QueueItem.Reason.NEW, actor=None)
