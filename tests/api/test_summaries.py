@@ -352,9 +352,21 @@ def test_a_request_asks_the_database_few_questions(
     api: Api, live: Release, django_assert_num_queries: Any
 ) -> None:
     ask(api)
-    with django_assert_num_queries(4):  # the log, in a transaction; token and route have just been looked up
+    with django_assert_num_queries(1):  # the log; token and route have just been looked up
         ask(api)
     authentication._recent.clear()
     router.reread()
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(2):
         ask(api)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_log_does_not_wait_for_the_disk_and_feedback_does(api: Api, live: Release) -> None:
+    """What is set for the log's transaction must not stay with the connection."""
+    made = ask(api).json()["id"]
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == ("on",)
+    stored = InferenceRequest.objects.get(pk=made)
+    assert stored.flags == []
+    assert stored.created_at is not None
