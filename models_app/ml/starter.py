@@ -101,7 +101,7 @@ def _save(gguf: Path, directory: Path) -> None:
             pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True),
         ]
     )
-    packed = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float16)
+    packed = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
     # The loaded object remembers that it was quantized and refuses to be saved; a fresh one does not.
     config = packed.config
     del config.quantization_config
@@ -110,7 +110,8 @@ def _save(gguf: Path, directory: Path) -> None:
     config.dtype = torch.float16
     with torch.device("meta"):
         model = LlamaForCausalLM(config)
-    model.load_state_dict(packed.state_dict(), assign=True)
+    halved = {name: tensor.half() for name, tensor in packed.state_dict().items()}
+    model.load_state_dict(halved, assign=True)
     model.tie_weights()
     model.generation_config = GenerationConfig(
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from models_app.ml import starter
+from models_app.ml import artefacts, engines, families, starter
+from models_app.ml import convert as converting
 from models_app.ml.artefacts import import_base
 from models_app.ml.convert import Precision, convert
 from models_app.ml.families import load_model
@@ -16,9 +19,28 @@ from tests.tiny_models import MAKERS, make_tiny_t5
 @pytest.fixture(scope="session")
 def starter_dir(pytestconfig: pytest.Config) -> Path:
     """The starter model, kept between test runs as long as the code that makes it stays the same."""
-    code = hashlib.sha256(Path(starter.__file__).read_bytes()).hexdigest()[:12]
+    return starter.prepare_starter(_cache(pytestconfig, "starter", starter))
+
+
+@pytest.fixture(scope="session")
+def starter_artefact(pytestconfig: pytest.Config, starter_dir: Path) -> Path:
+    """The starter as it is registered: converted to int8. Kept likewise."""
+    path = (
+        _cache(pytestconfig, "starter-artefact", starter, artefacts, converting, engines, families)
+        / "artefact"
+    )
+    if not path.exists():
+        beside = path.with_name(f"artefact-{os.getpid()}")
+        import_base(starter_dir, beside, base="starter")
+        convert(beside, "int8")
+        beside.replace(path)
+    return path
+
+
+def _cache(pytestconfig: pytest.Config, name: str, *modules: ModuleType) -> Path:
+    code = hashlib.sha256(b"".join(Path(str(module.__file__)).read_bytes() for module in modules)).hexdigest()
     assert pytestconfig.cache is not None
-    return starter.prepare_starter(Path(pytestconfig.cache.mkdir(f"starter-{code}")))
+    return Path(pytestconfig.cache.mkdir(f"{name}-{code[:12]}"))
 
 
 class Artefacts:
@@ -59,5 +81,5 @@ def strengthen(model_dir: Path, seed: int = 1) -> None:
 
 
 @pytest.fixture(scope="session")
-def artefacts(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Artefacts:
     return Artefacts(tmp_path_factory.mktemp("artefacts"))

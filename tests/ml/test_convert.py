@@ -19,14 +19,14 @@ from tests.tiny_models import CHAT_TEMPLATE, make_tiny_bart, make_tiny_t5, make_
 
 
 @pytest.fixture
-def t5(artefacts: Artefacts, tmp_path: Path) -> Path:
+def t5(tiny: Artefacts, tmp_path: Path) -> Path:
     """An unconverted artefact of its own for the test to change."""
-    return Path(shutil.copytree(artefacts.base("t5"), tmp_path / "artefact"))
+    return Path(shutil.copytree(tiny.base("t5"), tmp_path / "artefact"))
 
 
 @pytest.mark.parametrize("family", ["t5", "flan-t5", "bart", "pegasus", "gpt2", "llama"])
-def test_a_conversion_computes_the_same_and_is_recorded(family: str, artefacts: Artefacts) -> None:
-    artefact = artefacts.converted(family)
+def test_a_conversion_computes_the_same_and_is_recorded(family: str, tiny: Artefacts) -> None:
+    artefact = tiny.converted(family)
     manifest = verify(artefact)
     (conversion,) = manifest.conversions
     assert (conversion["engine"], conversion["precision"], conversion["path"]) == (
@@ -40,7 +40,7 @@ def test_a_conversion_computes_the_same_and_is_recorded(family: str, artefacts: 
     assert 0 < parity["logprob"] <= TOLERANCE
     assert 0 < parity["int8"]["logprob_mean"] <= parity["int8"]["logprob_largest"]
     assert "ct2-int8/model.bin" in conversion["files"]
-    assert manifest.digest == read_manifest(artefacts.base(family)).digest
+    assert manifest.digest == read_manifest(tiny.base(family)).digest
     assert {path.name for path in artefact.iterdir()} == {WEIGHTS, "ct2-int8", "manifest.json"}
     size = {name: entry["bytes"] for name, entry in conversion["files"].items()}
     assert size["ct2-int8/model.bin"] < sum(entry["bytes"] for entry in manifest.files.values())
@@ -48,21 +48,21 @@ def test_a_conversion_computes_the_same_and_is_recorded(family: str, artefacts: 
 
 @pytest.mark.parametrize("family", ["prophetnet", "bert2bert"])
 def test_what_ctranslate2_cannot_run_is_left_to_transformers_with_the_reason(
-    family: str, artefacts: Artefacts
+    family: str, tiny: Artefacts
 ) -> None:
-    (entry,) = verify(artefacts.converted(family)).conversions
+    (entry,) = verify(tiny.converted(family)).conversions
     assert (entry["engine"], entry["path"]) == ("transformers", WEIGHTS)
     assert "cannot run" in entry["reason"]
 
 
 def test_an_untied_t5_is_not_scaled_and_the_check_would_notice(
-    artefacts: Artefacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Artefacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """transformers says of every T5 that it is tied; the converter of CTranslate2 believes it."""
-    model = load_model(artefacts.base("flan-t5") / WEIGHTS)
+    model = load_model(tiny.base("flan-t5") / WEIGHTS)
     assert model.config.tie_word_embeddings
     assert not model.config.scale_decoder_outputs
-    artefact = Path(shutil.copytree(artefacts.base("flan-t5"), tmp_path / "artefact"))
+    artefact = Path(shutil.copytree(tiny.base("flan-t5"), tmp_path / "artefact"))
     monkeypatch.setattr(converting, "_scales_outputs", lambda config: config.tie_word_embeddings)
     assert convert(artefact, "int8") is None
     (entry,) = verify(artefact).conversions

@@ -121,9 +121,9 @@ def test_a_text_that_was_cut_ends_at_a_sentence(
 
 @pytest.mark.parametrize("family", [*MAKERS, "flan-t5"])
 def test_every_family_is_served_by_the_engine_that_can(
-    family: str, artefacts: Artefacts, opened: list[Engine]
+    family: str, tiny: Artefacts, opened: list[Engine]
 ) -> None:
-    engine = load_engine(artefacts.converted(family), device="cpu")
+    engine = load_engine(tiny.converted(family), device="cpu")
     opened.append(engine)
     expected = ("ctranslate2", "int8") if family in CONVERTED else ("transformers", "float32")
     assert (engine.name, engine.precision) == expected
@@ -148,9 +148,9 @@ def test_every_family_is_served_by_the_engine_that_can(
 @pytest.mark.parametrize("variant", ["greedy", "repetition", "ngram", "least length", "beam, long"])
 @pytest.mark.parametrize("family", [*MAKERS, "flan-t5"])
 def test_an_answer_does_not_depend_on_what_else_is_asked(
-    family: str, variant: str, artefacts: Artefacts, opened: list[Engine]
+    family: str, variant: str, tiny: Artefacts, opened: list[Engine]
 ) -> None:
-    engine = load_engine(artefacts.converted(family, "float32"), device="cpu", threads=2)
+    engine = load_engine(tiny.converted(family, "float32"), device="cpu", threads=2)
     opened.append(engine)
     decoding = Decoding(max_new_tokens=12, max_input_tokens=64, **VARIANTS[variant])
     asked = requests(10 if family in CONVERTED else 3)
@@ -160,8 +160,8 @@ def test_an_answer_does_not_depend_on_what_else_is_asked(
 
 
 @pytest.mark.parametrize("family", CONVERTED)
-def test_both_back_ends_write_the_same(family: str, artefacts: Artefacts, opened: list[Engine]) -> None:
-    artefact = artefacts.converted(family, "float32")
+def test_both_back_ends_write_the_same(family: str, tiny: Artefacts, opened: list[Engine]) -> None:
+    artefact = tiny.converted(family, "float32")
     ours = load_engine(artefact, backend="ctranslate2", device="cpu")
     theirs = load_engine(artefact, backend="transformers", device="cpu")
     opened += [ours, theirs]
@@ -173,10 +173,8 @@ def test_both_back_ends_write_the_same(family: str, artefacts: Artefacts, opened
 
 
 @pytest.mark.parametrize("family", ["t5", "llama", "prophetnet"])
-def test_the_least_and_the_greatest_length_hold(
-    family: str, artefacts: Artefacts, opened: list[Engine]
-) -> None:
-    engine = load_engine(artefacts.converted(family), device="cpu")
+def test_the_least_and_the_greatest_length_hold(family: str, tiny: Artefacts, opened: list[Engine]) -> None:
+    engine = load_engine(tiny.converted(family), device="cpu")
     opened.append(engine)
     asked = requests(6)
     decoding = Decoding(max_new_tokens=11, min_new_tokens=11)
@@ -186,8 +184,8 @@ def test_the_least_and_the_greatest_length_hold(
     assert one.output_tokens <= 1
 
 
-def test_max_words_of_a_request_is_asked_for_and_kept(artefacts: Artefacts, opened: list[Engine]) -> None:
-    engine = load_engine(artefacts.converted("llama"), device="cpu")
+def test_max_words_of_a_request_is_asked_for_and_kept(tiny: Artefacts, opened: list[Engine]) -> None:
+    engine = load_engine(tiny.converted("llama"), device="cpu")
     opened.append(engine)
     asks = PromptSpec("chat", "", "{max_words} {text}")
     text = article(30)
@@ -200,10 +198,8 @@ def test_max_words_of_a_request_is_asked_for_and_kept(artefacts: Artefacts, open
 
 
 @pytest.mark.parametrize("family", ["bart", "gpt2", "prophetnet", "bert2bert"])
-def test_nothing_runs_past_the_models_positions(
-    family: str, artefacts: Artefacts, opened: list[Engine]
-) -> None:
-    engine = load_engine(artefacts.converted(family), device="cpu")
+def test_nothing_runs_past_the_models_positions(family: str, tiny: Artefacts, opened: list[Engine]) -> None:
+    engine = load_engine(tiny.converted(family), device="cpu")
     opened.append(engine)
     decoding = Decoding(max_new_tokens=100, min_new_tokens=100, max_input_tokens=4000)
     (answer,) = engine.generate([GenerationRequest(article(500))], prompt=prompt(family), decoding=decoding)
@@ -212,8 +208,8 @@ def test_nothing_runs_past_the_models_positions(
     assert answer.input_tokens <= (28 if family == "gpt2" else 128)
 
 
-def test_what_cannot_fit_is_refused_with_what_to_do(artefacts: Artefacts, opened: list[Engine]) -> None:
-    engine = load_engine(artefacts.converted("gpt2"), device="cpu")
+def test_what_cannot_fit_is_refused_with_what_to_do(tiny: Artefacts, opened: list[Engine]) -> None:
+    engine = load_engine(tiny.converted("gpt2"), device="cpu")
     opened.append(engine)
     with pytest.raises(UnsupportedModel, match=r"128 positions.*Lower max_new_tokens"):
         engine.generate(requests(1), prompt=prompt("gpt2"), decoding=Decoding(max_new_tokens=128))
@@ -224,9 +220,9 @@ def test_what_cannot_fit_is_refused_with_what_to_do(artefacts: Artefacts, opened
 
 @pytest.mark.parametrize("back_end", ["transformers", "ctranslate2"])
 def test_generation_settings_of_the_base_do_not_leak_into_a_release(
-    back_end: Any, artefacts: Artefacts, opened: list[Engine], tmp_path: Path
+    back_end: Any, tiny: Artefacts, opened: list[Engine], tmp_path: Path
 ) -> None:
-    artefact = artefacts.converted("bart", "float32")
+    artefact = tiny.converted("bart", "float32")
     changed = tmp_path / "changed"
     shutil.copytree(artefact, changed)
     conversions = json.loads((artefact / "manifest.json").read_text())["conversions"]
@@ -250,11 +246,11 @@ def test_generation_settings_of_the_base_do_not_leak_into_a_release(
 
 
 def test_a_forced_first_token_is_forced_by_both(
-    artefacts: Artefacts, opened: list[Engine], tmp_path: Path
+    tiny: Artefacts, opened: list[Engine], tmp_path: Path
 ) -> None:
     weights = tmp_path / "weights"
-    shutil.copytree(artefacts.base("bart") / WEIGHTS, weights)
-    converted = artefacts.converted("bart", "float32") / "ct2-float32"
+    shutil.copytree(tiny.base("bart") / WEIGHTS, weights)
+    converted = tiny.converted("bart", "float32") / "ct2-float32"
     settings = json.loads((weights / "generation_config.json").read_text())
     (weights / "generation_config.json").write_text(json.dumps({**settings, "forced_bos_token_id": 20}))
     ours = CTranslate2Engine(weights, converted, precision="float32")
@@ -271,8 +267,8 @@ def test_a_forced_first_token_is_forced_by_both(
 # ---------------------------------------------------------------- the process around it
 
 
-def test_a_slot_with_ctranslate2_never_imports_torch(artefacts: Artefacts) -> None:
-    paths = [str(artefacts.converted(family)) for family in ("llama", "t5")]
+def test_a_slot_with_ctranslate2_never_imports_torch(tiny: Artefacts) -> None:
+    paths = [str(tiny.converted(family)) for family in ("llama", "t5")]
     code = f"""
 import sys
 from pathlib import Path
@@ -294,8 +290,8 @@ print(sorted(name for name in ("torch", "transformers", "ctranslate2", "scipy", 
 
 
 @pytest.mark.parametrize("family", ["t5", "llama", "bert2bert"])
-def test_threads_may_share_an_engine(family: str, artefacts: Artefacts, opened: list[Engine]) -> None:
-    engine = load_engine(artefacts.converted(family), device="cpu", threads=2)
+def test_threads_may_share_an_engine(family: str, tiny: Artefacts, opened: list[Engine]) -> None:
+    engine = load_engine(tiny.converted(family), device="cpu", threads=2)
     opened.append(engine)
     asked = requests(8)
     expected = engine.generate(asked, prompt=prompt(family), decoding=SHORT)
@@ -313,17 +309,17 @@ def test_threads_may_share_an_engine(family: str, artefacts: Artefacts, opened: 
 
 
 @pytest.mark.parametrize("family", ["t5", "prophetnet"])
-def test_a_closed_engine_says_so(family: str, artefacts: Artefacts) -> None:
-    with closing(load_engine(artefacts.converted(family), device="cpu")) as engine:
+def test_a_closed_engine_says_so(family: str, tiny: Artefacts) -> None:
+    with closing(load_engine(tiny.converted(family), device="cpu")) as engine:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         engine.generate(requests(1), prompt=prompt(family), decoding=SHORT)
 
 
 def test_an_artefact_without_a_fitting_conversion_falls_to_transformers_only_if_allowed(
-    artefacts: Artefacts, opened: list[Engine]
+    tiny: Artefacts, opened: list[Engine]
 ) -> None:
-    base = artefacts.base("t5")
+    base = tiny.base("t5")
     engine = load_engine(base, device="cpu")
     opened.append(engine)
     assert engine.name == "transformers"
@@ -331,9 +327,9 @@ def test_an_artefact_without_a_fitting_conversion_falls_to_transformers_only_if_
         load_engine(base, backend="ctranslate2", device="cpu")
 
 
-def test_a_float16_conversion_is_not_chosen_on_a_cpu(artefacts: Artefacts, tmp_path: Path) -> None:
+def test_a_float16_conversion_is_not_chosen_on_a_cpu(tiny: Artefacts, tmp_path: Path) -> None:
     artefact = tmp_path / "artefact"
-    shutil.copytree(artefacts.converted("t5"), artefact)
+    shutil.copytree(tiny.converted("t5"), artefact)
     manifest = json.loads((artefact / "manifest.json").read_text())
     manifest["conversions"][0]["precision"] = "float16"
     (artefact / "manifest.json").write_text(json.dumps(manifest))
@@ -344,3 +340,27 @@ def test_a_float16_conversion_is_not_chosen_on_a_cpu(artefacts: Artefacts, tmp_p
 def test_a_directory_without_a_manifest_is_no_artefact(tmp_path: Path) -> None:
     with pytest.raises(DamagedArtefact, match=r"no manifest\.json"):
         load_engine(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # the first time the starter has to be converted
+def test_a_slot_with_the_starter_stays_below_700_mb(starter_artefact: Path) -> None:
+    """Two articles of 400 words at once, as two replicas serve them."""
+    code = f"""
+import sys
+from pathlib import Path
+from models_app.ml.engines import GenerationRequest, load_engine
+from models_app.ml.prompting import DEFAULT_CHAT
+from models_app.ml.recipe import Decoding
+engine = load_engine(Path({str(starter_artefact)!r}), threads=2, device="cpu")
+sentence = "The council of Northbridge voted seven to two on Monday to close the old river bridge for repairs. "
+asked = [GenerationRequest(sentence * 22 + end) for end in ("It opens again in May.", "Nobody knows for how long.")]
+decoding = Decoding(max_input_tokens=1024, max_new_tokens=60, repetition_penalty=1.1)
+answers = engine.generate(asked, prompt=DEFAULT_CHAT, decoding=decoding)
+assert all("bridge" in answer.text and not answer.truncated for answer in answers), answers
+assert "torch" not in sys.modules
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) < 700_000, f"{int(run.stdout) / 1000:.0f} MB"
