@@ -174,6 +174,17 @@ def usual_decoding(model_version: ModelVersion, live: Release | None) -> dict[st
     return settings
 
 
+def usual_prompt(model_version: ModelVersion, live: Release | None) -> PromptVersion | None:
+    """What it was trained with; else what is live, if the model can read it; else the newest that it can read."""
+    versions = PromptVersion.objects.select_related("prompt")
+    if model_version.training_run is not None:
+        return versions.get(pk=model_version.training_run.prompt_version_id)
+    kind = "chat" if model_version.family == "llama" else "prefix"
+    if live is not None and live.prompt_version.prompt.kind == kind:
+        return live.prompt_version
+    return versions.filter(prompt__kind=kind).order_by("-pk").first()
+
+
 def evidence(release: Release, comparison: Comparison) -> dict[str, Any]:
     """Everything a decision is based on; its digest is what an approval is bound to."""
     results = ComparisonResult.objects.filter(comparison=comparison).order_by("against", "metric", "slice")

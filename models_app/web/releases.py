@@ -28,6 +28,7 @@ from models_app.releases.composing import (
     live_release,
     origin_beside,
     usual_decoding,
+    usual_prompt,
     withdraw_release,
 )
 from models_app.web.comparisons import MetricRow, metric_rows
@@ -125,10 +126,10 @@ def _initial(request: HttpRequest, live: Release | None) -> dict[str, Any]:
     if model is None:
         return dict(Decoding().to_dict())
     prompt = _asked(request, "prompt_version", PromptVersion.objects.select_related("prompt"))
-    prompt_pk = prompt.pk if prompt is not None else _usual_prompt(model, live)
+    prompt = prompt or usual_prompt(model, live)
     return {
         "model_version": model.pk,
-        "prompt_version": prompt_pk,
+        "prompt_version": prompt.pk if prompt is not None else None,
         **usual_decoding(model, live),
     }
 
@@ -136,18 +137,6 @@ def _initial(request: HttpRequest, live: Release | None) -> dict[str, Any]:
 def _asked(request: HttpRequest, name: str, rows: Any) -> Any | None:
     raw = request.GET.get(name, "")
     return rows.filter(pk=raw).first() if raw.isdigit() and len(raw) < 19 else None
-
-
-def _usual_prompt(model: ModelVersion, live: Release | None) -> int | None:
-    """What it was trained with; else what is live, if the model can read it; else the newest that it can read."""
-    if model.training_run is not None:
-        return model.training_run.prompt_version_id
-    kind = "chat" if model.family == "llama" else "prefix"
-    if live is not None and live.prompt_version.prompt.kind == kind:
-        return live.prompt_version_id
-    return (
-        PromptVersion.objects.filter(prompt__kind=kind).order_by("-pk").values_list("pk", flat=True).first()
-    )
 
 
 @capability("submit_release")
