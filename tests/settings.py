@@ -36,3 +36,8 @@ DATABASES["default"]["TEST"] = {"NAME": f"test_galley_{SUFFIX}"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # No manifest: nothing is collected before a test.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+# Work for the tests of jobs themselves; a child process finds it by these settings too.
+GALLEY_JOB_KINDS = {
+    **GALLEY_JOB_KINDS,
+    "test_work": JobKind(run="tests.foundation.work.work", ended="tests.foundation.work.ended"),
+}

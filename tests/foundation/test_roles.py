@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+
+from models_app.foundation.errors import NotAllowed
+from models_app.foundation.roles import CAPABILITIES, ROLES, allowed, require
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+def test_groups_and_permissions_are_in_step_with_the_code() -> None:
+    """A change of ROLES needs a migration that calls create_roles."""
+    for role, capabilities in ROLES.items():
+        held = Permission.objects.filter(group=Group.objects.get(name=role), content_type__model="capability")
+        assert set(held.values_list("codename", flat=True)) == set(capabilities), role
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_a_role_may_what_it_is_given_and_nothing_else(role: str) -> None:
+    person = make.user(f"the-{role.replace(' ', '-')}", role)
+    may = {capability for capability in CAPABILITIES if allowed(person, capability)}
+    assert may == set(ROLES[role])
+
+
+def test_somebody_without_a_role_may_nothing_and_is_told_what_it_was() -> None:
+    stranger = make.user("stan")
+    assert not any(allowed(stranger, capability) for capability in CAPABILITIES)
+    with pytest.raises(NotAllowed, match="approve or reject releases"):
+        require(stranger, "approve_release")
+
+
+def test_a_deactivated_person_may_nothing() -> None:
+    person = make.user("rita", "administrator", is_superuser=True)
+    person.is_active = False
+    assert not allowed(person, "review")
+
+
+def test_only_approvers_and_administrators_may_approve() -> None:
+    assert {role for role, held in ROLES.items() if "approve_release" in held} == {
+        "approver",
+        "administrator",
+    }
+
+
+def test_an_unknown_capability_is_a_mistake_of_the_program() -> None:
+    with pytest.raises(ValueError, match="unknown capability"):
+        allowed(None, "approve_everything")
