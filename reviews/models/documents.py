@@ -75,6 +75,7 @@ class SourceDocument(models.Model):
         indexes = [
             models.Index(fields=["split", "-id"], name="document_split"),
             models.Index(fields=["domain", "-id"], name="document_domain"),
+            models.Index(fields=["origin", "-id"], name="document_origin"),
             GinIndex(SEARCHED, name="document_search"),
         ]
         constraints = [models.CheckConstraint(condition=~Q(text=""), name="document_has_text")]
