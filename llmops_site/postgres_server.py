@@ -91,6 +91,7 @@ class PostgresServer:
                 _initialise(self)
             _write_configuration(self, durable=durable)
             _prepare_socket_directory(self)
+            _let_through(self.home, self.account())
             self.launch()
         _ensure_database(self)
 
@@ -173,13 +174,16 @@ class PostgresServer:
             path.unlink(missing_ok=True)
 
     def shut_down(self) -> bool:
+        """By signal rather than pg_ctl, which as the server's user could not always reach the directory."""
         process = self.postmaster()
         if process is None:
             return False
-        for mode in ("fast", "immediate"):
-            self.program("pg_ctl", "stop", "-w", f"-t{STOP_SECONDS}", "-m", mode, "-D", self.data)
-            # Not process.is_running(): in a container nobody may have collected it yet.
-            if self.postmaster() is None:
+        for fast_then_immediate in (signal.SIGINT, signal.SIGQUIT):
+            process.send_signal(fast_then_immediate)
+            deadline = time.monotonic() + STOP_SECONDS
+            while _is_alive(process) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            if not _is_alive(process):
                 return True
         raise EmbeddedDatabaseError(
             f"PostgreSQL (pid {process.pid}) does not stop. Its log: {self.data / 'log'}"
@@ -419,6 +423,14 @@ def _system_account() -> pwd.struct_passwd:
         raise EmbeddedDatabaseError(
             f"PostgreSQL refuses to run as root, and making a user for it failed: {reason}. {advice}"
         ) from error
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """A zombie is not: in a container it may take a while until somebody collects it."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _let_through(path: Path, account: Account) -> None:

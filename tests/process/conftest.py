@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,21 @@ from django.conf import settings
 
 from llmops_site import embedded
 from llmops_site.supervisor.marked import Mark
+from tests import settings as test_settings
 from tests.process.programs import Start
+
+
+@pytest.fixture(scope="session")
+def playground() -> Iterator[Path]:
+    """For data directories. Not below pytest's own: it closes that to other users, and PostgreSQL may run as one."""
+    test_settings.HOME.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=test_settings.HOME) as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def tmp_path(playground: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=playground))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -24,3 +25,9 @@ def wait_for(condition: Callable[[], T], seconds: float = 40.0) -> T:
         assert time.monotonic() < deadline, "it did not come to pass in time"
         time.sleep(0.05)
     return value
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port

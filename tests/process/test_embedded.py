@@ -19,8 +19,8 @@ from llmops_site.postgres_server import EmbeddedDatabaseError, PostgresServer
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    home = tmp_path_factory.mktemp("home")
+def home(playground: Path) -> Iterator[Path]:
+    home = playground / "home"
     embedded.start(home, durable=False)
     yield home
     embedded.stop(home)

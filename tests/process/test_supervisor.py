@@ -16,7 +16,7 @@ from django.conf import settings
 from llmops_site import embedded
 from llmops_site.postgres_server import PostgresServer
 from llmops_site.supervisor.marked import Mark
-from tests.process.programs import QUIET, Start, program, wait_for
+from tests.process.programs import QUIET, Start, free_port, program, wait_for
 
 # Ignores TERM, and has a child that left its session, its group and, by then, its parent.
 STUBBORN = """
@@ -192,12 +192,6 @@ def run_galley(home: Path, **environment: str) -> subprocess.CompletedProcess[st
         text=True,
         timeout=60,
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
 
 
 def members(home: Path, wanted: int | None = None) -> list[psutil.Process]:
