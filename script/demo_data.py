@@ -399,11 +399,12 @@ class Demo:
                 f"SmolLM2-135M-Instruct on snapshot {snapshot.pk}", parent=base, training_run=run, created_by=self.mila
             )
         self.end_run(run, "succeeded", result={"model_version": version.pk})
+        best = TrainingMetric.objects.filter(run=run, validation_loss__isnull=False).earliest("validation_loss")
         TrainingRun.objects.filter(pk=run.pk).update(
             device="cpu",
             summary={
-                "model_version": version.pk, "seconds": 1384.0, "steps": 66, "best_step": 55, "train_loss": 1.92,
-                "validation_loss": 2.114, "examples_per_second": 0.93, "tokens_per_second": 412.0,
+                "model_version": version.pk, "seconds": 1384.0, "steps": 66, "best_step": best.step, "train_loss": best.loss,
+                "validation_loss": best.validation_loss, "examples_per_second": 0.93, "tokens_per_second": 412.0,
                 "peak_memory_bytes": 2_280_000_000, "stopped_early": False, "precision": "fp32",
             },
         )  # fmt: skip

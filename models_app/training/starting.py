@@ -89,7 +89,9 @@ def _base_model(base: str) -> ModelVersion | None:
 
 
 def _base_name(base: str, base_model: ModelVersion | None) -> str:
-    return base_model.name if base_model else base.rstrip("/").rsplit("/", 1)[-1]
+    """Without the snapshot that an earlier run has put into the name."""
+    name = base_model.name if base_model else base.rstrip("/").rsplit("/", 1)[-1]
+    return name.partition(" on snapshot ")[0]
 
 
 def _check_prompt(base_model: ModelVersion | None, prompt_version: PromptVersion) -> None:

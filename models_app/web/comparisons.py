@@ -45,14 +45,24 @@ class MetricRow:
     lead: ComparisonResult | None
 
 
+class ReleaseChoice(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj}, {obj.state}: {obj.model_version.name} · {obj.prompt_version}"
+
+
+class TestSetChoice(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj} · {obj.name} ({obj.rows:,} documents)"
+
+
 class CompareForm(forms.Form):
-    candidate = forms.ModelChoiceField(
+    candidate = ReleaseChoice(
         Release.objects.select_related("model_version", "prompt_version__prompt"), label="After (candidate)"
     )
-    baseline = forms.ModelChoiceField(
+    baseline = ReleaseChoice(
         Release.objects.select_related("model_version", "prompt_version__prompt"), label="Before"
     )
-    evaluation_set = forms.ModelChoiceField(EvaluationSet.objects.all(), label="Test set", empty_label=None)
+    evaluation_set = TestSetChoice(EvaluationSet.objects.all(), label="Test set", empty_label=None)
     with_lead = forms.BooleanField(
         label="Also lead-3, the first three sentences", required=False, initial=True
     )

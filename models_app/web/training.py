@@ -196,7 +196,16 @@ def loss_chart(run: TrainingRun) -> str:
         title=f"Loss of training {run.pk}",
         x_name="step",
         y_name="loss per token",
+        best=_kept(run, metrics),
     )
+
+
+def _kept(run: TrainingRun, metrics: list[TrainingMetric]) -> tuple[float, float] | None:
+    """The validation that chose the weights, where the recipe lets one choose."""
+    if run.recipe.get("keep", "best") != "best":
+        return None
+    step = run.summary.get("best_step")
+    return next(((m.step, m.validation_loss) for m in metrics if m.step == step and m.validation_loss is not None), None)
 
 
 @require_safe
