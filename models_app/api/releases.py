@@ -167,7 +167,7 @@ class ReleasesView(views.ApiView):
                 raise InvalidInput(message, fields={"state": message})
             rows = rows.filter(state=state)
         pages = Pages()
-        page = pages.paginate_queryset(rows, request, view=self)
+        page: Any = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(ReleaseSerializer(page, many=True).data)
 
     @extend_schema(

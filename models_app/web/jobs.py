@@ -61,7 +61,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
     page = paginate(request, _filtered(request), 30)
     context = {
         "page": page,
-        "rows": [(job, kind_words(job.kind), subject_words(job.subject)) for job in page],
+        "rows": [(job, kind_words(job.kind), subject_words(job.subject), _seconds(job)) for job in page],
         "active": any(job.is_active for job in page),
         "states": STATES,
         "kinds": sorted(

@@ -37,7 +37,7 @@ from models_app.web.trail import page_url, tell
 
 log = structlog.get_logger(__name__)
 
-TABS = (("", "Candidates"), ("open", "Open"), ("ended", "Ended"), ("all", "With yardsticks"))
+TABS = (("", "All"), ("open", "Open"), ("ended", "Ended"), ("all", "With yardsticks"))
 SHOWN_METRICS = (
     "rouge2",
     "rouge1",
@@ -425,10 +425,8 @@ def _decided_by(request: HttpRequest, release: Release, form: DecisionForm, act:
         for name, message in (error.fields or {"": error.message}).items():
             form.add_error(name if name in form.fields else None, message)
         # what is shown now is what the next try is about
-        form.data = form.data.copy()
-        form.data["evidence_digest"] = Release.objects.values_list("evidence_digest", flat=True).get(
-            pk=release.pk
-        )
+        digest = Release.objects.values_list("evidence_digest", flat=True).get(pk=release.pk)
+        form.data = {**form.data.dict(), "evidence_digest": digest}
         return error
     said = {
         "awaiting approval": "Your approval is recorded; it takes another one.",

@@ -64,6 +64,7 @@ PHRASES = {
 }
 # What an event is about: its word, and the page that shows it.
 SUBJECTS = {
+    "base": ("base model", ""),
     "clientfeedback": ("client feedback", ""),
     "comparison": ("comparison", "comparison"),
     "datasetsnapshot": ("snapshot", "snapshot"),

@@ -155,8 +155,8 @@ class PromptForm(forms.Form):
         required=False,
         strip=False,
         max_length=LONGEST_CHARACTERS,
-        widget=forms.Textarea(attrs={"rows": 2, "class": "mono", "dir": "auto"}),
-        help_text="For chat prompts: who the model is and how it answers.",
+        widget=forms.Textarea(attrs={"rows": 1, "class": "mono low", "dir": "auto"}),
+        help_text="Who the model is and how it answers.",
     )
     template = forms.CharField(
         label="Prompt",
@@ -304,7 +304,7 @@ class PlaygroundForm(PromptForm):
         label="Articles",
         required=False,
         max_length=200,
-        help_text="A document's number or words of its title; empty: the newest.",
+        help_text="A number or words of the title; empty: the newest.",
     )
     queue = forms.ModelChoiceField(
         ReviewQueue.objects.filter(active=True), label="From", required=False, empty_label="all documents"

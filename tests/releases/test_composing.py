@@ -238,7 +238,10 @@ def test_a_waiting_release_can_be_withdrawn_with_a_reason(the: Scene) -> None:
 
 @pytest.mark.parametrize("column", ["model_version_id", "prompt_version_id", "digest"])
 def test_the_database_refuses_to_change_what_a_release_is(the: Scene, column: str) -> None:
-    values = {"digest": "x", "model_version_id": the.live.model_version_id}
-    values["prompt_version_id"] = Prompt.objects.get(name="summarize").versions.get().pk  # type: ignore[assignment]
+    values = {
+        "digest": "x",
+        "model_version_id": the.live.model_version_id,
+        "prompt_version_id": Prompt.objects.get(name="summarize").versions.get().pk,
+    }
     with pytest.raises(DatabaseError), transaction.atomic():
         Release.objects.filter(pk=the.candidate.pk).update(**{column: values[column]})

@@ -47,6 +47,12 @@ def tamper(event: AuditEvent, sql: str) -> None:
         cursor.execute("ALTER TABLE models_app_auditevent ENABLE TRIGGER USER")
 
 
+def downloaded(user: Any, path: str) -> str:
+    answer: Any = signed_in(user).get(path)
+    assert answer.streaming
+    return b"".join(answer.streaming_content).decode()
+
+
 def shown(user: Any, query: str = "") -> list[int]:
     return [row.event.pk for row in signed_in(user).get(f"/audit/{query}").context["told"]]
 
@@ -132,13 +138,11 @@ def test_what_people_wrote_is_never_markup(cast: make.Cast) -> None:
 def test_the_download_streams_what_the_filters_find(cast: make.Cast) -> None:
     happened(cast.approver, "release.approve")
     mine = [happened(cast.ml_engineer, reason=f"Reason, {n}").pk for n in range(3)]
-    answer = signed_in(cast.operator).get("/audit/audit.csv?who=mila")
-    assert answer.streaming
-    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
+    rows = list(csv.DictReader(io.StringIO(downloaded(cast.operator, "/audit/audit.csv?who=mila"))))
     assert [int(row["id"]) for row in rows] == mine
     assert rows[0]["reason"] == "Reason, 0"
-    lines = signed_in(cast.operator).get("/audit/audit.jsonl?who=mila")
-    events = [json.loads(line) for line in b"".join(lines.streaming_content).decode().splitlines()]
+    lines = downloaded(cast.operator, "/audit/audit.jsonl?who=mila").splitlines()
+    events = [json.loads(line) for line in lines]
     assert [event["id"] for event in events] == mine
     assert events[0]["hash"] == AuditEvent.objects.get(pk=mine[0]).hash
     assert signed_in(cast.operator).get("/audit/audit.xlsx").status_code == 404
@@ -146,8 +150,7 @@ def test_the_download_streams_what_the_filters_find(cast: make.Cast) -> None:
 
 def test_a_spreadsheet_runs_nothing_that_is_in_it(cast: make.Cast) -> None:
     happened(cast.ml_engineer, reason='=HYPERLINK("http://example.org")')
-    answer = signed_in(cast.operator).get("/audit/audit.csv")
-    assert "'=HYPERLINK" in b"".join(answer.streaming_content).decode()
+    assert "'=HYPERLINK" in downloaded(cast.operator, "/audit/audit.csv")
 
 
 def test_a_long_download_asks_in_short_queries(cast: make.Cast, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,8 +158,8 @@ def test_a_long_download_asks_in_short_queries(cast: make.Cast, monkeypatch: pyt
 
     monkeypatch.setattr(page, "CHUNK", 7)
     events = [happened(cast.ml_engineer).pk for _ in range(30)]
-    answer = signed_in(cast.operator).get("/audit/audit.jsonl")
-    assert [json.loads(line)["id"] for line in answer.streaming_content] == events
+    lines = downloaded(cast.operator, "/audit/audit.jsonl").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == events
 
 
 # ---------------------------------------------------------------- the chain

@@ -188,11 +188,11 @@ class Command(BaseCommand):
         return run
 
     def _watcher(self, release: Release) -> Callable[[Job], None]:
-        last = {"phase": "", "at": 0.0}
+        last: dict[str, Any] = {"phase": "", "at": 0.0}
 
         def watch(job: Job) -> None:
             now = time.monotonic()
-            if job.phase != last["phase"] or now - float(last["at"]) >= 10:
+            if job.phase != last["phase"] or now - last["at"] >= 10:
                 last.update(phase=job.phase, at=now)
                 far = f" {job.step} of {job.total}" if job.total else ""
                 self.stderr.write(f"release {release.pk}: {job.phase}{far}")
