@@ -226,7 +226,11 @@ class Demo:
         later(10)
         path = Path(django.conf.settings.GALLEY_HOME) / "newsroom-articles.jsonl"
         lines = (SAMPLE / "articles.jsonl").read_text().splitlines()
-        broken = [json.dumps({"id": "news-empty", "title": "Nothing in it", "text": "Too short."}), lines[3], "{"]
+        broken = [
+            json.dumps({"id": "news-empty", "title": "Nothing in it", "text": "Too short."}),
+            lines[3],
+            "{",
+        ]
         path.write_text("\n".join([*lines[:40], *broken, *lines[40:]]))
         import_at_once(
             source=reading.open_file(path), options=ImportOptions(licence="CC0-1.0"), actor=self.mila
@@ -239,7 +243,9 @@ class Demo:
             "engine": "ctranslate2", "precision": "int8", "parameters": 134_515_008, "size_bytes": 538_100_000,
             "manifest": {
                 "libraries": {"torch": "2.8.0", "transformers": "4.57.1", "ctranslate2": "4.6.0"},
-                "conversions": [{"engine": "ctranslate2", "precision": "int8", "parity": {"prompts": 8, "equal_first_tokens": 8}}],
+                "conversions": [
+                    {"engine": "ctranslate2", "precision": "int8", "parity": {"prompts": 8, "equal_first_tokens": 8}}
+                ],
             },
         }  # fmt: skip
         version = ModelVersion.objects.create(name=name, **{**values, **fields})
@@ -291,10 +297,14 @@ class Demo:
             )  # fmt: skip
             if document.split != "test":
                 put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=None)
-        job = jobs.enqueue(kind="generate_summaries", actor=self.mila, subject=f"release:{release.pk}", deliver=False)
+        job = jobs.enqueue(
+            kind="generate_summaries", actor=self.mila, subject=f"release:{release.pk}", deliver=False
+        )
         self.ended(job, minutes=2.4, result={"drafted": 66})
 
-    def ended(self, job: Job, *, minutes: float, state: str = "succeeded", reason: str = "", **values: Any) -> None:
+    def ended(
+        self, job: Job, *, minutes: float, state: str = "succeeded", reason: str = "", **values: Any
+    ) -> None:
         """A job whose work is made up: only its row."""
         started = django.utils.timezone.now()
         later(minutes)
@@ -304,7 +314,9 @@ class Demo:
         )  # fmt: skip
         path = jobs.log_path(job)
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{started:%Y-%m-%d %H:%M:%S} starting\n{started:%Y-%m-%d %H:%M:%S} {job.kind}\n{reason}\n")
+        path.write_text(
+            f"{started:%Y-%m-%d %H:%M:%S} starting\n{started:%Y-%m-%d %H:%M:%S} {job.kind}\n{reason}\n"
+        )
 
     def reviews(self, count: int) -> None:
         queue = ReviewQueue.objects.get(slug="new-drafts")
@@ -320,10 +332,18 @@ class Demo:
             document, draft = item.summary.document, item.summary.text
             wrong = bool(unsupported_numbers(document.text, draft))
             fine = not wrong and self.rng.random() < 0.35
-            verdict, stars = ("good", self.rng.choice((4, 5))) if fine else ("fair", 3) if not wrong else ("poor", self.rng.choice((1, 2)))
+            verdict, stars = (
+                ("good", self.rng.choice((4, 5)))
+                if fine
+                else ("fair", 3)
+                if not wrong
+                else ("poor", self.rng.choice((1, 2)))
+            )
             base = {"good": 4, "fair": 3, "poor": 2}[verdict]
             ratings = {
-                criterion.key: min(5, max(1, base + self.rng.choice((0, 0, 1)) + (criterion.key == "fluency")))
+                criterion.key: min(
+                    5, max(1, base + self.rng.choice((0, 0, 1)) + (criterion.key == "fluency"))
+                )
                 for criterion in queue.rubric.criteria.all()
             }
             submit_review(
@@ -341,9 +361,11 @@ class Demo:
     def prompts(self) -> None:
         based_on, documents = _prompt(), list(SourceDocument.objects.filter(split="train")[:3])
         wishes = [
-            ("Say who did what in the first sentence. Copy every number exactly.\n\n{text}", "It kept all three numbers right.", self.rita),
+            ("Say who did what in the first sentence. Copy every number exactly.\n\n{text}",
+             "It kept all three numbers right.", self.rita),
             ("Summarize for a ten-year-old:\n\n{text}", "Easier to read.", self.ruben),
-            ("{text}\n\nIn at most {max_words} words, what does a reader in a hurry have to know?", "Shorter, and the deadline is in it.", self.rita),
+            ("{text}\n\nIn at most {max_words} words, what does a reader in a hurry have to know?",
+             "Shorter, and the deadline is in it.", self.rita),
         ]  # fmt: skip
         self.suggestions = []
         for document, (template, note, who) in zip(documents, wishes, strict=True):
@@ -357,7 +379,9 @@ class Demo:
         at(8, 11)
         self.refined = adopt_suggestion(suggestion=self.suggestions[0], actor=self.mila)
         decline_suggestion(
-            suggestion=self.suggestions[1], reason="Our readers are not ten; facts went missing.", actor=self.mila
+            suggestion=self.suggestions[1],
+            reason="Our readers are not ten; facts went missing.",
+            actor=self.mila,
         )
         later(30)
         create_version(
@@ -373,13 +397,17 @@ class Demo:
             later(0.6)
             approve_example(example=example, actor=self.mila)
         for example in list(proposed)[:2]:
-            decline_example(example=example, actor=self.mila, reason="The correction is longer than the draft.")
+            decline_example(
+                example=example, actor=self.mila, reason="The correction is longer than the draft."
+            )
         have = FeedbackExample.objects.values("document")
         documents = SourceDocument.objects.filter(split__in=("train", "validation")).exclude(pk__in=have)
         for example in propose_from_references(documents=list(documents)[:-3], actor=self.mila):
             approve_example(example=example, actor=self.mila)
         later(10)
-        snapshot = freeze_snapshot(name="First fortnight", note="All domains, to see what feedback gives.", actor=self.mila)
+        snapshot = freeze_snapshot(
+            name="First fortnight", note="All domains, to see what feedback gives.", actor=self.mila
+        )
         self.test_set = freeze_test_set(actor=self.mila, name="Newsroom test documents")
         return snapshot
 
@@ -396,14 +424,20 @@ class Demo:
         self.curve(run, steps=66, total=66, start=2.71, end=1.92)
         with transaction.atomic():
             version = self.model(
-                f"SmolLM2-135M-Instruct on snapshot {snapshot.pk}", parent=base, training_run=run, created_by=self.mila
+                f"SmolLM2-135M-Instruct on snapshot {snapshot.pk}",
+                parent=base,
+                training_run=run,
+                created_by=self.mila,
             )
         self.end_run(run, "succeeded", result={"model_version": version.pk})
-        best = TrainingMetric.objects.filter(run=run, validation_loss__isnull=False).earliest("validation_loss")
+        best = TrainingMetric.objects.filter(run=run, validation_loss__isnull=False).earliest(
+            "validation_loss"
+        )
         TrainingRun.objects.filter(pk=run.pk).update(
             device="cpu",
             summary={
-                "model_version": version.pk, "seconds": 1384.0, "steps": 66, "best_step": best.step, "train_loss": best.loss,
+                "model_version": version.pk, "seconds": 1384.0, "steps": 66, "best_step": best.step,
+                "train_loss": best.loss,
                 "validation_loss": best.validation_loss, "examples_per_second": 0.93, "tokens_per_second": 412.0,
                 "peak_memory_bytes": 2_280_000_000, "stopped_early": False, "precision": "fp32",
             },
@@ -438,23 +472,32 @@ class Demo:
             step=steps, total_steps=total, phase="training", device="cpu", eta_seconds=(total - steps) * 21.0
         )
 
-    def end_run(self, run: TrainingRun, state: str, reason: str = "", result: dict[str, Any] | None = None) -> None:
+    def end_run(
+        self, run: TrainingRun, state: str, reason: str = "", result: dict[str, Any] | None = None
+    ) -> None:
         assert run.job is not None
         self.ended(run.job, minutes=23, state=state, reason=reason, result=result or {})
         move(
-            run, to=state, actor=None, action=f"training.{state}", reason=reason, finished_at=django.utils.timezone.now()
+            run,
+            to=state,
+            actor=None,
+            action=f"training.{state}",
+            reason=reason,
+            finished_at=django.utils.timezone.now(),
         )
         if reason:
             TrainingRun.objects.filter(pk=run.pk).update(reason=reason)
 
     def evaluated(self, release: Release, test_set: EvaluationSet, writer: Writer) -> EvaluationRun:
         """The real job, with made-up texts in the model's place."""
-        run = running.start_evaluation(release=release, evaluation_set=test_set, actor=self.mila, deliver=False)
+        run = running.start_evaluation(
+            release=release, evaluation_set=test_set, actor=self.mila, deliver=False
+        )
         if run.state == "succeeded":
             return run
         assert run.job is not None
         outputs = _StoredOutputs(writer, release.pk)
-        with mock.patch.object(running, "open_engine", lambda *_args, **_options: outputs):
+        with mock.patch.object(running, "open_engine", return_value=outputs):
             _in_this_process(run.job)
         later(2)
         run.refresh_from_db()
@@ -462,7 +505,9 @@ class Demo:
         EvaluationRun.objects.filter(pk=run.pk).update(seconds=self.rng.uniform(40, 75))
         return EvaluationRun.objects.get(pk=run.pk)
 
-    def compared(self, release: Release, writer: Writer, before: Release, before_writer: Writer) -> Comparison:
+    def compared(
+        self, release: Release, writer: Writer, before: Release, before_writer: Writer
+    ) -> Comparison:
         runs = {
             "candidate": self.evaluated(release, self.test_set, writer),
             "baseline": self.evaluated(before, self.test_set, before_writer),
@@ -470,7 +515,9 @@ class Demo:
         }
         return compare_releases(**runs, actor=self.mila)
 
-    def composed(self, model: ModelVersion, prompt: PromptVersion, origin: str, note: str, **decoding: Any) -> Release:
+    def composed(
+        self, model: ModelVersion, prompt: PromptVersion, origin: str, note: str, **decoding: Any
+    ) -> Release:
         return compose_release(
             model_version=model, prompt_version=prompt, decoding={**STARTER_DECODING, **decoding}, origin=origin,
             note=note, actor=self.mila,
@@ -479,27 +526,50 @@ class Demo:
     def decided(self, decide: Any, release: Release, reason: str) -> None:
         later(95)
         release.refresh_from_db()
-        decide(release=release, actor=self.ada, reason=reason, evidence_digest=release.evidence_digest, password=PASSWORD)
+        decide(
+            release=release,
+            actor=self.ada,
+            reason=reason,
+            evidence_digest=release.evidence_digest,
+            password=PASSWORD,
+        )
 
     def releases(self, base: Release, tuned: ModelVersion) -> None:
         at(6, 11)
-        short = self.composed(base.model_version, base.prompt_version, "decoding", "Shorter summaries.", max_words=25)
+        short = self.composed(
+            base.model_version, base.prompt_version, "decoding", "Shorter summaries.", max_words=25
+        )
         comparison = self.compared(short, short_of, base, draft_of)
-        submit_release(release=short, comparison=comparison, note="Readers asked for less text.", actor=self.mila)
-        self.decided(reject, short, "Too much is lost: deadlines and sums are gone in half of the losses I read.")
+        submit_release(
+            release=short, comparison=comparison, note="Readers asked for less text.", actor=self.mila
+        )
+        self.decided(
+            reject, short, "Too much is lost: deadlines and sums are gone in half of the losses I read."
+        )
         at(5, 10)
-        release = self.composed(tuned, base.prompt_version, "retraining", "Fine-tuned on the first fortnight’s corrections.")
+        release = self.composed(
+            tuned, base.prompt_version, "retraining", "Fine-tuned on the first fortnight’s corrections."
+        )
         comparison = self.compared(release, tuned_of, base, draft_of)
         self.places["comparison"] = comparison.pk
         submit_release(
-            release=release, comparison=comparison, note="Learnt from 26 reviews and the references.", actor=self.mila
+            release=release,
+            comparison=comparison,
+            note="Learnt from 26 reviews and the references.",
+            actor=self.mila,
         )
-        self.decided(approve, release, "The gain is clear of zero, and I read the ten worst losses: none invents anything.")
+        self.decided(
+            approve,
+            release,
+            "The gain is clear of zero, and I read the ten worst losses: none invents anything.",
+        )
         self.live(release, seconds=14)
         at(3, 15)
         beams = self.composed(tuned, base.prompt_version, "decoding", "Two beams.", beams=2)
         comparison = self.compared(beams, tuned_of, release, tuned_of)
-        submit_release(release=beams, comparison=comparison, note="Somewhat smoother sentences.", actor=self.mila)
+        submit_release(
+            release=beams, comparison=comparison, note="Somewhat smoother sentences.", actor=self.mila
+        )
         self.decided(approve, beams, "No worse, and it reads better.")
         self.live(beams, seconds=12)
         later(180)
@@ -511,7 +581,10 @@ class Demo:
         waiting = self.composed(tuned, self.refined, "prompt", "Rita’s prompt on the tuned model.")
         comparison = self.compared(waiting, refined_of, release, tuned_of)
         submit_release(
-            release=waiting, comparison=comparison, note="Rita’s prompt keeps the numbers right more often.", actor=self.mila
+            release=waiting,
+            comparison=comparison,
+            note="Rita’s prompt keeps the numbers right more often.",
+            actor=self.mila,
         )
         self.places |= {"release": waiting.pk, "release_live": release.pk, "release_rejected": short.pk}
         self.composed(tuned, self.refined, "prompt", "With less repetition.", repetition_penalty=1.15)
@@ -538,15 +611,16 @@ class Demo:
                 ok = self.rng.random() > 0.012
                 rows.append(
                     InferenceRequest(
-                        release=release, model_version=release.model_version, prompt_version_id=release.prompt_version_id,
-                        token_key=self.token.token_key, client=self.mila, title=document.title, domain=document.domain,
+                        release=release, model_version=release.model_version,
+                        prompt_version_id=release.prompt_version_id, token_key=self.token.token_key, client=self.mila, title=document.title, domain=document.domain,
                         user_hash=keyed_hash("user", f"u{self.rng.randint(1, 70)}", salt=target.salt),
                         session_hash=keyed_hash("session", f"s{day}-{self.rng.randint(1, 25)}", salt=target.salt),
                         text=document.text, text_hash=document.content_hash, input_words=document.words,
                         summary=summary if ok else "", summary_words=len(summary.split()) if ok else 0,
                         latency_ms=slow * self.rng.lognormvariate(7.25, 0.32) if ok else None,
                         queue_ms=self.rng.expovariate(1 / 60) if ok else None,
-                        outcome="ok" if ok else "overloaded", error="" if ok else "The model is busy. Try again in 2 s.",
+                        outcome="ok" if ok else "overloaded",
+                        error="" if ok else "The model is busy. Try again in 2 s.",
                         flags=["unsupported_number"] if ok and unsupported_numbers(document.text, summary) else [],
                         created_at=moment,
                     )
@@ -573,7 +647,9 @@ class Demo:
     def loose_ends(self, snapshot: DatasetSnapshot, tuned: ModelVersion) -> None:
         """What goes on at the moment of the pictures."""
         _Clock.moment = max(_Clock.moment, NOW - dt.timedelta(minutes=40))
-        job = jobs.enqueue(kind="register_model", actor=self.mila, subject="base:google-t5/t5-small", deliver=False)
+        job = jobs.enqueue(
+            kind="register_model", actor=self.mila, subject="base:google-t5/t5-small", deliver=False
+        )
         self.ended(
             job, minutes=0.2, state="failed",
             reason="google-t5/t5-small could not be fetched: there is no connection to the Hugging Face hub. "
@@ -587,7 +663,12 @@ class Demo:
             started_at=now - dt.timedelta(minutes=14), phase="training", step=38, total=99, attempts=1,
         )  # fmt: skip
         self.places["training_running"] = run.pk
-        jobs.enqueue(kind="generate_summaries", actor=self.mila, subject=f"release:{self.places['release']}", deliver=False)
+        jobs.enqueue(
+            kind="generate_summaries",
+            actor=self.mila,
+            subject=f"release:{self.places['release']}",
+            deliver=False,
+        )
         queue = ReviewQueue.objects.get(slug="new-drafts")
         lease = claim_next(queue=queue, reviewer=self.rita)
         assert lease is not None
@@ -601,7 +682,9 @@ class Demo:
             reviewer=self.rita, base_revision=0,
         )  # fmt: skip
         self.places["desk_item"] = lease.slot.item.pk
-        create_token(user=self.rita, name="my own script", scopes=["documents:read"], days=30, actor=self.rita)
+        create_token(
+            user=self.rita, name="my own script", scopes=["documents:read"], days=30, actor=self.rita
+        )
 
 
 def _corrected(draft: Summary) -> str:
@@ -629,5 +712,3 @@ def heartbeat() -> None:
         state="stopped", pid=None, rss_bytes=None
     )
     ready.update(heartbeat_at=dt.datetime.now(dt.UTC) + dt.timedelta(days=1))
-
-

@@ -33,7 +33,8 @@ PAGES = {
     "prompt-playground": ("mila", "/prompts/playground/"),
     "documents": ("mila", "/documents/"),
     "document": ("mila", "/documents/{document}/"),
-    "documents-import": ("mila", "/documents/import/"),
+    "imports": ("mila", "/documents/imports/"),
+    "import": ("mila", "/documents/imports/{batch}/"),
     "feedback": ("mila", "/feedback/"),
     "snapshots": ("mila", "/snapshots/"),
     "snapshot": ("mila", "/snapshots/{snapshot}/"),
@@ -70,19 +71,27 @@ EXPECTED = {"not-found": 404, "not-allowed": 403}
 
 def places() -> dict[str, int]:
     """The rows that the pictures show, found again in data that were kept."""
-    from models_app.models import Comparison, DatasetSnapshot, ExampleScore, Job, PromptVersion, Release, TrainingRun
-    from reviews.models import Review, SourceDocument
+    from models_app.models import (
+        Comparison,
+        DatasetSnapshot,
+        ExampleScore,
+        Job,
+        PromptVersion,
+        Release,
+        TrainingRun,
+    )
+    from reviews.models import ImportBatch, Review, SourceDocument
 
     comparison = Comparison.objects.get(candidate__release__state="live")
     run = TrainingRun.objects.filter(state="succeeded").latest("pk")
-    worst = (
-        ExampleScore.objects.filter(run=comparison.candidate, unsupported_numbers__gt=0).order_by("rouge2").first()
-        or ExampleScore.objects.filter(run=comparison.candidate).earliest("rouge2")
-    )
+    worst = ExampleScore.objects.filter(run=comparison.candidate, unsupported_numbers__gt=0).order_by(
+        "rouge2"
+    ).first() or ExampleScore.objects.filter(run=comparison.candidate).earliest("rouge2")
     return {
         "desk_item": Review.objects.get(state="draft").item_id,
         "prompt": PromptVersion.objects.get(prompt__name="news summary", number=1).prompt_id,
         "document": SourceDocument.objects.filter(summaries__reviews__state="submitted").latest("pk").pk,
+        "batch": ImportBatch.objects.latest("pk").pk,
         "snapshot": DatasetSnapshot.objects.latest("pk").pk,
         "model": run.summary["model_version"],
         "training_run": run.pk,
@@ -151,7 +160,10 @@ def take(browser: Browser, url: str, names: list[str], found: dict[str, int]) ->
         for theme in THEMES:
             for who in sorted({PAGES[name][0] for name in names}):
                 context = browser.new_context(
-                    base_url=url, viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB"
+                    base_url=url,
+                    viewport={"width": width, "height": height},
+                    color_scheme=theme,
+                    locale="en-GB",
                 )
                 if who:
                     context.add_cookies([{"name": "galley_session", "value": sessions[who], "url": url}])
@@ -175,7 +187,21 @@ def make_small(names: list[str]) -> int:
     """Palettes instead of millions of colours; returns the bytes of the whole folder."""
     files = [str(path) for name in names for path in PICTURES.glob(f"{name}-*-*.png") if path.exists()]
     for start in range(0, len(files), 50):
-        subprocess.run(["pngquant", "--force", "--skip-if-larger", "--ext", ".png", "--strip", "--speed", "8", "128", *files[start : start + 50]], check=False)
+        subprocess.run(
+            [
+                "pngquant",
+                "--force",
+                "--skip-if-larger",
+                "--ext",
+                ".png",
+                "--strip",
+                "--speed",
+                "8",
+                "128",
+                *files[start : start + 50],
+            ],
+            check=False,
+        )
     return sum(path.stat().st_size for path in PICTURES.glob("*.png"))
 
 
@@ -197,7 +223,9 @@ def main(arguments: list[str]) -> int:
     names = [name for name in PAGES if not arguments or any(name.startswith(word) for word in arguments)]
     with server(int(os.environ.get("DEMO_PORT", "8947"))) as url, sync_playwright() as playwright:
         executable = os.environ.get("GALLEY_TEST_CHROMIUM", "/usr/bin/chromium")
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu"]
+        )
         wrong = take(browser, url, names, places())
         browser.close()
     size = make_small(names)

@@ -83,7 +83,8 @@ def _base_model(base: str) -> ModelVersion | None:
     version = ModelVersion.objects.filter(pk=int(number)).first() if number.isdigit() else None
     if version is None or not version.artefact:
         raise InvalidInput(
-            f"There is no trainable model {number}.", fields={"base": "Choose a registered model with weights."}
+            f"There is no trainable model {number}.",
+            fields={"base": "Choose a registered model with weights."},
         )
     return version
 

@@ -18,9 +18,11 @@ from models_app.web.pages import capability, page_or_fragment, paginate
 @require_safe
 @capability("view_models")
 def models(request: HttpRequest) -> HttpResponse:
-    rows = ModelVersion.objects.select_related("parent", "training_run", "created_by").annotate(
-        n=Count("releases")
-    ).order_by("-pk")
+    rows = (
+        ModelVersion.objects.select_related("parent", "training_run", "created_by")
+        .annotate(n=Count("releases"))
+        .order_by("-pk")
+    )
     registering = Job.objects.filter(kind__in=("register_model", "prepare_workspace"), state__in=Job.ACTIVE)
     return page_or_fragment(
         request,

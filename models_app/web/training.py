@@ -205,7 +205,10 @@ def _kept(run: TrainingRun, metrics: list[TrainingMetric]) -> tuple[float, float
     if run.recipe.get("keep", "best") != "best":
         return None
     step = run.summary.get("best_step")
-    return next(((m.step, m.validation_loss) for m in metrics if m.step == step and m.validation_loss is not None), None)
+    return next(
+        ((m.step, m.validation_loss) for m in metrics if m.step == step and m.validation_loss is not None),
+        None,
+    )
 
 
 @require_safe

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.core.cache import cache
-from pytest_django.fixtures import SettingsWrapper
 
 from script.demo_data import Demo, heartbeat
 from script.take_screenshots import EXPECTED, PAGES, places
@@ -21,7 +22,7 @@ pytestmark = [
 
 
 @pytest.fixture
-def cast(transactional_db: None, settings: SettingsWrapper) -> None:
+def cast(transactional_db: None, settings: Any) -> None:
     """The people of the made-up history instead of the tests' own."""
     settings.GALLEY_SPLIT_SHARES = (45, 8, 47)
     settings.GALLEY_MIN_TRAINING_EXAMPLES = 15
@@ -33,8 +34,16 @@ def cast(transactional_db: None, settings: SettingsWrapper) -> None:
 
 def test_no_page_has_a_violation_or_hangs_over(enter: Enter) -> None:
     found, wrong = places(), []
-    for theme, width, height in (("light", 1440, 900), ("dark", 1440, 900), ("light", 390, 844), ("dark", 390, 844)):
-        pages = {who: enter(who, theme=theme, width=width, height=height) for who in {who for who, _ in PAGES.values()}}
+    for theme, width, height in (
+        ("light", 1440, 900),
+        ("dark", 1440, 900),
+        ("light", 390, 844),
+        ("dark", 390, 844),
+    ):
+        pages = {
+            who: enter(who, theme=theme, width=width, height=height)
+            for who in {who for who, _ in PAGES.values()}
+        }
         for name, (who, path) in PAGES.items():
             page = pages[who]
             answer = page.goto(path.format(**found))

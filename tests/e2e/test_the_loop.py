@@ -37,7 +37,12 @@ from tests.loop.test_run_loop import FILLER, toy_file
 from tests.serving.conftest import Supervisor
 from tests.tiny_models import make_tiny_t5
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(600),
+]
 
 DECODING = {"max_new_tokens": 24, "max_words": 20, "max_input_tokens": 64}
 REVIEWED = 3
@@ -58,8 +63,14 @@ def state(release: Release) -> str:
 @pytest.fixture
 def first_release(cast: make.Cast, supervise: Callable[..., Supervisor], tmp_path: Path) -> Release:
     """A T5 that has learnt nothing yet is live, and a file of toy documents is in."""
-    import_rows(rows=list(read_file(toy_file(tmp_path / "toy.jsonl", 160))), origin="toy.jsonl", actor=cast.ml_engineer)
-    model = register_base(reference=str(make_tiny_t5(tmp_path / "tiny-t5", seed=3)), name="tiny T5", actor=None)
+    import_rows(
+        rows=list(read_file(toy_file(tmp_path / "toy.jsonl", 160))),
+        origin="toy.jsonl",
+        actor=cast.ml_engineer,
+    )
+    model = register_base(
+        reference=str(make_tiny_t5(tmp_path / "tiny-t5", seed=3)), name="tiny T5", actor=None
+    )
     release = compose_release(
         model_version=model,
         prompt_version=PromptVersion.objects.get(prompt__name="summarize", number=1),
@@ -142,7 +153,9 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
         page.keyboard.type(item.summary.document.reference)
         page.keyboard.press("Control+Enter")
         eventually(page, lambda item=item: QueueItem.objects.get(pk=item.pk).state == "done", 20)
-    expect(page.get_by_role("heading", name="All done here").or_(page.get_by_text("Nothing waits"))).to_be_visible()
+    expect(
+        page.get_by_role("heading", name="All done here").or_(page.get_by_text("Nothing waits"))
+    ).to_be_visible()
     assert Review.objects.filter(state="submitted", verdict="poor", stars=2).count() == REVIEWED
     suggested = PromptSuggestion.objects.get()
     assert (suggested.template, suggested.note, suggested.state) == (suggestion, "Kinder.", "open")
@@ -156,7 +169,8 @@ def make_training_data(page: Page, cast: make.Cast) -> None:
     others = SourceDocument.objects.filter(split__in=("train", "validation")).exclude(pk__in=reviewed)
     propose_from_references(documents=others, actor=cast.ml_engineer)
     approve_examples(
-        examples=list(FeedbackExample.objects.filter(kind="demonstration", state="proposed")), actor=cast.ml_engineer
+        examples=list(FeedbackExample.objects.filter(kind="demonstration", state="proposed")),
+        actor=cast.ml_engineer,
     )
     freeze_snapshot(name="First corrections", actor=cast.ml_engineer)
     freeze_test_set(actor=cast.ml_engineer, limit=20)
