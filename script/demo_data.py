@@ -612,7 +612,8 @@ class Demo:
                 rows.append(
                     InferenceRequest(
                         release=release, model_version=release.model_version,
-                        prompt_version_id=release.prompt_version_id, token_key=self.token.token_key, client=self.mila, title=document.title, domain=document.domain,
+                        prompt_version_id=release.prompt_version_id, token_key=self.token.token_key, client=self.mila,
+                        title=document.title, domain=document.domain,
                         user_hash=keyed_hash("user", f"u{self.rng.randint(1, 70)}", salt=target.salt),
                         session_hash=keyed_hash("session", f"s{day}-{self.rng.randint(1, 25)}", salt=target.salt),
                         text=document.text, text_hash=document.content_hash, input_words=document.words,
