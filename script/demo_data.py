@@ -508,12 +508,12 @@ class Demo:
     def compared(
         self, release: Release, writer: Writer, before: Release, before_writer: Writer
     ) -> Comparison:
-        runs = {
-            "candidate": self.evaluated(release, self.test_set, writer),
-            "baseline": self.evaluated(before, self.test_set, before_writer),
-            "lead": self.evaluated(lead_release(), self.test_set, lead_of),
-        }
-        return compare_releases(**runs, actor=self.mila)
+        return compare_releases(
+            candidate=self.evaluated(release, self.test_set, writer),
+            baseline=self.evaluated(before, self.test_set, before_writer),
+            lead=self.evaluated(lead_release(), self.test_set, lead_of),
+            actor=self.mila,
+        )
 
     def composed(
         self, model: ModelVersion, prompt: PromptVersion, origin: str, note: str, **decoding: Any
@@ -659,7 +659,7 @@ class Demo:
         run = self.run(snapshot, tuned, PRESETS["starter-cpu"].but(seed=29, epochs=3.0))
         self.curve(run, steps=38, total=99, start=2.05, end=1.71)
         now = dt.datetime.now(dt.UTC)
-        Job.objects.filter(pk=run.job_id).update(
+        Job.objects.filter(subject=f"trainingrun:{run.pk}").update(
             state="running", lease_token=uuid.uuid4(), lease_until=now + dt.timedelta(days=1), heartbeat_at=now,
             started_at=now - dt.timedelta(minutes=14), phase="training", step=38, total=99, attempts=1,
         )  # fmt: skip

@@ -162,7 +162,7 @@ def take(browser: Browser, url: str, names: list[str], found: dict[str, int]) ->
                 context = browser.new_context(
                     base_url=url,
                     viewport={"width": width, "height": height},
-                    color_scheme=theme,
+                    color_scheme="dark" if theme == "dark" else "light",
                     locale="en-GB",
                 )
                 if who:

@@ -134,8 +134,8 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
     page.goto("/desk/new-drafts/")
     for number in range(REVIEWED):
         expect(page.locator("form[data-ready]")).to_be_visible()
-        title = page.locator("form[data-desk]").get_attribute("data-item")
-        item = QueueItem.objects.select_related("summary__document").get(pk=title)
+        number_of_item = page.locator("form[data-desk]").get_attribute("data-item") or ""
+        item = QueueItem.objects.select_related("summary__document").get(pk=number_of_item)
         if number == 0:
             page.keyboard.press("p")
             dialog = page.locator("#try")
@@ -152,7 +152,7 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
         page.keyboard.press("Control+A")
         page.keyboard.type(item.summary.document.reference)
         page.keyboard.press("Control+Enter")
-        eventually(page, lambda item=item: QueueItem.objects.get(pk=item.pk).state == "done", 20)
+        eventually(page, QueueItem.objects.filter(pk=item.pk, state="done").exists, 20)
     expect(
         page.get_by_role("heading", name="All done here").or_(page.get_by_text("Nothing waits"))
     ).to_be_visible()
