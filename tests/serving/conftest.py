@@ -20,7 +20,7 @@ from models_app.serving.routing import router
 from tests import make
 
 
-def until(condition: Callable[[], Any], *, seconds: float = 20.0) -> float:
+def until(condition: Callable[[], Any], *, seconds: float = 60.0) -> float:
     """Wait for it; returns how long that took."""
     began = time.monotonic()
     while not condition():
