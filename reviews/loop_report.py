@@ -196,6 +196,17 @@ def _examples(result: LoopResult) -> list[str]:
     return lines
 
 
+def _trained_earlier(result: LoopResult) -> bool:
+    return all(phase.name != "fine-tuning" for phase in result.phases)
+
+
+def _job_minutes(result: LoopResult) -> float:
+    run = result.training
+    if run.started_at is None or run.finished_at is None:
+        return 0.0
+    return (run.finished_at - run.started_at).total_seconds() / 60
+
+
 def _markdown(result: LoopResult, facts: dict[str, Any]) -> str:
     training, machine = result.training.summary, result.machine
     documents = facts["documents"]
@@ -236,6 +247,9 @@ def _markdown(result: LoopResult, facts: dict[str, Any]) -> str:
         f"was kept, validation loss {training.get('validation_loss', 0):.3f}.",
         f"- Snapshot `{facts['snapshot'][:16]}`, test set `{facts['test_set'][:16]}`, comparison "
         f"`{result.comparison.digest[:16]}`, metric signature `{result.comparison.signature}`.",
+        f"- The training job took {_job_minutes(result):.1f} minutes, "
+        f"{training.get('cpu_seconds', 0) / 60:.1f} CPU-minutes"
+        + ("; it ran in an earlier call of this command." if _trained_earlier(result) else "."),
         f"- {result.drafted} drafts by the base model; release {result.release.pk} {result.release.state}.",
         "",
         "| Phase | Seconds | CPU-seconds |",

@@ -150,16 +150,21 @@ def run_loop(*, options: LoopOptions, actor: Any | None, say: Say) -> LoopResult
     with clock.phase("freezing the snapshot and the test set"):
         snapshot = _snapshot(chosen, options, actor)
         test_set = freeze_test_set(actor=actor, documents=[document.pk for document in chosen["test"]])
-    with clock.phase("fine-tuning"):
-        training = start_training(
-            snapshot=snapshot,
-            base=f"model:{base.pk}",
-            prompt_version=prompt,
-            recipe=recipe,
-            actor=actor,
-            deliver=False,
-        )
-        tuned = _trained(training, say)
+    training = trained_before(snapshot, base, prompt, recipe)
+    if training is None:
+        with clock.phase("fine-tuning"):
+            training = start_training(
+                snapshot=snapshot,
+                base=f"model:{base.pk}",
+                prompt_version=prompt,
+                recipe=recipe,
+                actor=actor,
+                deliver=False,
+            )
+            tuned = _trained(training, say)
+    else:
+        tuned = ModelVersion.objects.get(pk=training.summary["model_version"])
+        say(f"Training {training.pk} was the same: its model is taken.")
     with clock.phase("evaluating the base model"):
         before = _evaluated(before_release, test_set, actor, say)
     release = compose_release(
@@ -254,6 +259,21 @@ def _trained(run: TrainingRun, say: Say) -> ModelVersion:
         raise Refused(f"Training {run.pk} has no job.")
     done = jobs.carry_out(run.job, watch=_watcher(say))
     return ModelVersion.objects.get(pk=done.result["model_version"])
+
+
+def trained_before(
+    snapshot: DatasetSnapshot, base: ModelVersion, prompt: PromptVersion, recipe: Recipe
+) -> TrainingRun | None:
+    """A finished run of the same rows, base, prompt and recipe: seeds are part of the recipe, so another would give
+    the same model."""
+    return TrainingRun.objects.filter(
+        snapshot=snapshot,
+        base=f"model:{base.pk}",
+        prompt_version=prompt,
+        recipe_digest=recipe.digest,
+        state=TrainingRun.State.SUCCEEDED,
+        summary__has_key="model_version",
+    ).first()
 
 
 def _evaluated(release: Release, test_set: EvaluationSet, actor: Any | None, say: Say) -> EvaluationRun:

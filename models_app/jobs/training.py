@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from django.conf import settings
 from django.utils import timezone
 
@@ -115,7 +116,9 @@ def _examples(row: TrainingRun) -> dict[str, list[Any]]:
 
 
 def _finish(row: TrainingRun, result: TrainingResult, model_version: int) -> None:
+    used = psutil.Process().cpu_times()
     summary = {
+        "cpu_seconds": used.user + used.system,
         "model_version": model_version,
         "seconds": result.seconds,
         "steps": result.steps,
