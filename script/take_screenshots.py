@@ -36,8 +36,10 @@ PAGES = {
     "imports": ("mila", "/documents/imports/"),
     "import": ("mila", "/documents/imports/{batch}/"),
     "feedback": ("mila", "/feedback/"),
+    "feedback-example": ("mila", "/feedback/{feedback_example}/"),
     "snapshots": ("mila", "/snapshots/"),
     "snapshot": ("mila", "/snapshots/{snapshot}/"),
+    "test-set": ("mila", "/snapshots/test-sets/{test_set}/"),
     "models": ("mila", "/models/"),
     "model": ("mila", "/models/{model}/"),
     "training": ("mila", "/training/"),
@@ -80,7 +82,7 @@ def places() -> dict[str, int]:
         Release,
         TrainingRun,
     )
-    from reviews.models import ImportBatch, Review, SourceDocument
+    from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
 
     comparison = Comparison.objects.get(candidate__release__state="live")
     run = TrainingRun.objects.filter(state="succeeded").latest("pk")
@@ -93,6 +95,8 @@ def places() -> dict[str, int]:
         "document": SourceDocument.objects.filter(summaries__reviews__state="submitted").latest("pk").pk,
         "batch": ImportBatch.objects.latest("pk").pk,
         "snapshot": DatasetSnapshot.objects.latest("pk").pk,
+        "test_set": comparison.candidate.evaluation_set_id,
+        "feedback_example": FeedbackExample.objects.filter(state="proposed").latest("pk").pk,
         "model": run.summary["model_version"],
         "training_run": run.pk,
         "training_running": TrainingRun.objects.get(state="running").pk,
