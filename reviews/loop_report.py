@@ -247,8 +247,8 @@ def _markdown(result: LoopResult, facts: dict[str, Any]) -> str:
         f"was kept, validation loss {training.get('validation_loss', 0):.3f}.",
         f"- Snapshot `{facts['snapshot'][:16]}`, test set `{facts['test_set'][:16]}`, comparison "
         f"`{result.comparison.digest[:16]}`, metric signature `{result.comparison.signature}`.",
-        f"- The training job took {_job_minutes(result):.1f} minutes, "
-        f"{training.get('cpu_seconds', 0) / 60:.1f} CPU-minutes"
+        f"- The training job took {_job_minutes(result):.1f} minutes"
+        + (f", {training['cpu_seconds'] / 60:.1f} CPU-minutes" if "cpu_seconds" in training else "")
         + ("; it ran in an earlier call of this command." if _trained_earlier(result) else "."),
         f"- {result.drafted} drafts by the base model; release {result.release.pk} {result.release.state}.",
         "",
