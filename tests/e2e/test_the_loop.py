@@ -26,7 +26,7 @@ from models_app.releases.deploying import install_first_release
 from models_app.serving.routing import router
 from models_app.training.registering import register_base
 from reviews.drafting import start_drafting
-from reviews.feedback import approve_examples, freeze_snapshot, freeze_test_set, propose_from_references
+from reviews.feedback import approve_examples, propose_from_references
 from reviews.intake import import_rows
 from reviews.models import FeedbackExample, PromptSuggestion, QueueItem, Review, SourceDocument
 from reviews.reading import read_file
@@ -164,16 +164,24 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
 
 def make_training_data(page: Page, cast: make.Cast) -> None:
     """The reviewer's corrections and the references of other documents, frozen; and a test set."""
-    assert FeedbackExample.objects.filter(kind="demonstration", state="proposed").count() == REVIEWED
+    corrections = FeedbackExample.objects.filter(kind="demonstration", origin="review")
+    assert corrections.filter(state="proposed").count() == REVIEWED
     reviewed = Review.objects.values_list("summary__document", flat=True)
     others = SourceDocument.objects.filter(split__in=("train", "validation")).exclude(pk__in=reviewed)
-    propose_from_references(documents=others, actor=cast.ml_engineer)
-    approve_examples(
-        examples=list(FeedbackExample.objects.filter(kind="demonstration", state="proposed")),
-        actor=cast.ml_engineer,
-    )
-    freeze_snapshot(name="First corrections", actor=cast.ml_engineer)
-    freeze_test_set(actor=cast.ml_engineer, limit=20)
+    references = propose_from_references(documents=others, actor=cast.ml_engineer)
+    approve_examples(examples=references, actor=cast.ml_engineer)
+    page.goto("/feedback/?kind=demonstration")
+    page.locator("[data-choose-all]").check()
+    page.get_by_role("button", name="Approve those ticked").click()
+    eventually(page, lambda: corrections.filter(state="approved").count() == REVIEWED, 20)
+    page.goto("/feedback/freeze/")
+    page.locator("[name=name]").fill("First corrections")
+    page.get_by_role("button", name="Freeze", exact=True).click()
+    expect(page.get_by_text("First corrections is frozen.")).to_be_visible()
+    page.goto("/feedback/test-set/")
+    page.locator("[name=limit]").fill("20")
+    page.get_by_role("button", name="Freeze", exact=True).click()
+    expect(page.get_by_text("20 test documents are frozen")).to_be_visible()
 
 
 def train(page: Page) -> TrainingRun:
