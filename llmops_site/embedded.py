@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from llmops_site.postgres_server import DATABASE, PORT, ROLE, EmbeddedDatabaseError, PostgresServer
+from llmops_site.postgres_account import EmbeddedDatabaseError
+from llmops_site.postgres_server import DATABASE, PORT, ROLE, PostgresServer
 
 DEFAULT_HOME = Path(__file__).resolve().parent.parent / "var"
 

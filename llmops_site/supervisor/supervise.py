@@ -13,7 +13,7 @@ from types import FrameType
 import psutil
 import psycopg
 
-from llmops_site.postgres_server import EmbeddedDatabaseError
+from llmops_site.postgres_account import EmbeddedDatabaseError
 from llmops_site.supervisor import job_queues, orphans
 from llmops_site.supervisor.child import Child, Program
 from llmops_site.supervisor.marked import Mark

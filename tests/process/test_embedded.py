@@ -15,7 +15,8 @@ import pytest
 from django.conf import settings
 
 from llmops_site import embedded, postgres_server
-from llmops_site.postgres_server import EmbeddedDatabaseError, PostgresServer
+from llmops_site.postgres_account import EmbeddedDatabaseError
+from llmops_site.postgres_server import PostgresServer
 
 
 @pytest.fixture(scope="module")
