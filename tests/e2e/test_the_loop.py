@@ -146,6 +146,7 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
             dialog.get_by_role("button", name="Keep as a suggestion").click()
             expect(dialog.get_by_text("Kept as your suggestion.")).to_be_visible()
             page.keyboard.press("Escape")
+            expect(dialog).not_to_be_visible()
         for digit in "223312":  # four criteria, poor, two stars
             page.keyboard.press(digit)
         page.keyboard.press("e")
