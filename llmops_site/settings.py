@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import environ
@@ -142,7 +143,13 @@ Q_CLUSTER = {
     "guard_cycle": 2,
     "recycle": 500,
     "ALT_CLUSTERS": {
-        "training": {"workers": 1, "queue_limit": 1, "timeout": _TIMEOUT, "retry": _TIMEOUT * 3 + _DAY, "poll": 0.5}
+        "training": {
+            "workers": 1,
+            "queue_limit": 1,
+            "timeout": _TIMEOUT,
+            "retry": _TIMEOUT * 3 + _DAY,
+            "poll": 0.5,
+        }
     },
 }
 GALLEY_JOB_KINDS = {
@@ -243,6 +250,11 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = [
+    "reviews.web.uploading.UploadLimit",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 5000
 
 # ---------------------------------------------------------------- REST API
@@ -305,7 +317,7 @@ MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 SILENCED_SYSTEM_CHECKS: list[str] = []
 
 HOSTNAME = socket.gethostname()
-_shared = [
+_shared: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.processors.TimeStamper(fmt="iso"),
     structlog.stdlib.add_logger_name,

@@ -16,10 +16,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import BigIntegerField, QuerySet
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from models_app.foundation import audit, jobs
@@ -37,6 +40,9 @@ LONGEST_SHOWN = 50_000
 LEFT_BEHIND = timedelta(days=7)
 DEADLINE_SECONDS = 6 * 3600
 _NOT_IN_NAMES = re.compile(r"[^\w.() -]+")
+
+
+Status = Literal["looking", "ready", "importing", "imported", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -246,6 +252,35 @@ def start_import(*, batch: ImportBatch, options: ImportOptions, actor: Any | Non
 
 def is_imported(batch: ImportBatch) -> bool:
     return "read" in batch.report
+
+
+def status_of(batch: ImportBatch) -> Status:
+    """Where it stands; of a row of `batches()` or a whole one."""
+    facts = batch.__dict__
+    if facts["rows_read"] is not None if "rows_read" in facts else is_imported(batch):
+        return "imported"
+    job = batch.job
+    if job is None or (job.state == Job.State.SUCCEEDED and job.payload.get("look")):
+        return "ready"
+    if job.is_active:
+        return "looking" if job.payload.get("look") else "importing"
+    return "cancelled" if job.state == Job.State.CANCELLED else "failed"
+
+
+def batches() -> QuerySet[ImportBatch]:
+    """Newest first, with the report's figures instead of the report, which may be long."""
+    figures = {
+        "rows_read": "read",
+        "rows_imported": "imported",
+        "rows_repeated": "duplicates",
+        "rows_refused": "refused_count",
+    }
+    return (
+        ImportBatch.objects.select_related("job", "imported_by")
+        .defer("report")
+        .annotate(**{name: Cast(KT(f"report__{key}"), BigIntegerField()) for name, key in figures.items()})
+        .order_by("-pk")
+    )
 
 
 def look_at(*, batch: ImportBatch) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class ImportReport:
             "imported": self.imported,
             "duplicates": self.duplicates,
             "refused_count": self.refused_count,
-            "refused": [[refusal.row, refusal.field, refusal.reason] for refusal in self.refused],
+            "refused": sorted([refusal.row, refusal.field, refusal.reason] for refusal in self.refused),
             "repeated": [list(pair) for pair in self.repeated],
             "splits": self.splits,
         }

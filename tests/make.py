@@ -18,7 +18,7 @@ from models_app.models.releases import Environment
 from reviews.models import QueueItem, ReviewQueue, ReviewSlot, SourceDocument, Summary
 from reviews.seeds import seed as seed_reviews
 
-PASSWORD = "a-long-test-password"  # noqa: S105
+PASSWORD = "a-long-test-password"
 _numbers = itertools.count(1)
 
 ARTICLE = (
@@ -27,7 +27,9 @@ ARTICLE = (
     "region. Ferries to the two islands will leave from the northern quay instead. "
     "Shop owners near the pier said they fear for the summer season."
 )
-REFERENCE = "Nordhaven closes its old pier for nine months.\n140 rotten piles are replaced for 3.2 million euros."
+REFERENCE = (
+    "Nordhaven closes its old pier for nine months.\n140 rotten piles are replaced for 3.2 million euros."
+)
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,9 @@ def lead_model() -> ModelVersion:
 
 
 def release(model: ModelVersion | None = None, *, state: str = "draft", **fields: Any) -> Release:
-    prompt_version = fields.pop("prompt_version", None) or PromptVersion.objects.filter(prompt__kind="prefix").get(
-        number=1
-    )
+    prompt_version = fields.pop("prompt_version", None) or PromptVersion.objects.filter(
+        prompt__kind="prefix"
+    ).get(number=1)
     values = {
         "decoding": {"max_words": 60},
         "digest": hashlib.sha256(f"release {next(_numbers)}".encode()).hexdigest(),
@@ -101,7 +103,10 @@ def release(model: ModelVersion | None = None, *, state: str = "draft", **fields
         "environment": Environment.objects.get(name="production"),
     }
     return Release.objects.create(
-        model_version=model or lead_model(), prompt_version=prompt_version, state=state, **{**values, **fields}
+        model_version=model or lead_model(),
+        prompt_version=prompt_version,
+        state=state,
+        **{**values, **fields},
     )
 
 

@@ -315,7 +315,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
         base_revision=integer(request.POST, "base_revision", errors) or 0,
         overwrite=bool(request.POST.get("overwrite")),
     )
-    if wants_json(request):
+    if wants_json(request) or request.POST.get("quiet"):  # a page that goes away can set no header
         return JsonResponse({"revision": review.revision, "held": _renewed(request, item)})
     messages.success(request, "Your draft is saved.")
     return redirect("desk_item", pk=item.pk)

@@ -274,7 +274,7 @@
     /** The page goes away: one more try that outlives it. The browser's copy stays until the server has confirmed. */
     lastWords() {
       if (!this.dirty || this.correcting || this.gone) return;
-      const body = new URLSearchParams(this.whole());
+      const body = new URLSearchParams({ ...this.whole(), quiet: "1" });
       navigator.sendBeacon(this.data.saveUrl, body);
     }
 
@@ -287,6 +287,7 @@
       }[this.correcting && state === "saved" ? "correcting" : state];
       this.chip.className = `chip dot saved ${said[0]}`;
       if (this.chip.textContent !== said[1]) this.chip.textContent = said[1];
+      if (this.chip.dataset.state !== state && ["offline", "refused", "stale", "out"].includes(state)) this.say(said[1]);
       this.chip.dataset.state = state;
     }
 
@@ -350,7 +351,11 @@
           this.took(error.current.revision, this.serialise());
           this.showDifference();
         },
-        keep: () => { this.revision = error.current.revision; this.save({ overwrite: true }); },
+        keep: () => {
+          this.revision = error.current.revision;
+          if (this.correcting) this.form.requestSubmit(this.form.querySelector("[data-submit]"));
+          else this.save({ overwrite: true });
+        },
       });
     }
 
@@ -467,12 +472,17 @@
         const form = page.querySelector("form[data-desk]");
         if (!form) return; // nothing left; asked again when this one is handed in
         this.data.ahead = "yes";
+        const [shown, fresh] = [document, page].map((one) => one.querySelector(".nav-links"));
+        if (shown && fresh && !shown.contains(document.activeElement)) shown.replaceWith(document.importNode(fresh, true));
         this.ahead = { page, slot: form.elements.slot.value, token: form.elements.token.value, keepUrl: form.dataset.keepUrl };
       } catch (_) { /* without a connection the next item is loaded when it is needed */ }
     }
 
-    goOn(url = this.data.nextUrl, message = "") {
+    /** To the next item: at once where it was fetched ahead. */
+    goOn(url = this.data.nextUrl, message = "", handedIn = false) {
       const { ahead } = this;
+      const progress = document.querySelector("[data-day] progress");
+      const done = progress.value + (handedIn ? 1 : 0), whole = progress.max;
       this.busy = true;
       if (!ahead || url !== this.data.nextUrl) { this.leave(); location.assign(url); return; }
       this.leave();
@@ -480,6 +490,7 @@
       main.replaceChildren(...document.importNode(ahead.page.getElementById("main"), true).childNodes);
       document.title = ahead.page.title;
       history.replaceState(null, "", this.data.nextUrl);
+      countDay(done, whole);
       if (window.htmx) window.htmx.process(main);
       scrollTo(0, 0);
       main.focus({ preventScroll: true });
@@ -505,7 +516,7 @@
           const answer = await post(this.form.action, this.whole());
           this.confirmed = sent;
           store.drop(this.key);
-          this.goOn(answer.next, answer.message);
+          this.goOn(answer.next, answer.message, true);
         } catch (error) {
           this.refusedToHandIn(error, sent);
         }
@@ -652,6 +663,7 @@
       if (modal) return;
       if (command && !event.altKey && event.key.toLowerCase() === "s") { event.preventDefault(); this.save(); return; }
       if (command || event.getModifierState("AltGraph")) return;
+      if (event.key === "Enter" && event.target.matches?.("[data-desk] input")) { event.preventDefault(); return; } // would hand it in
       const typing = event.target.closest?.("textarea, select, input:not([type=radio], [type=checkbox])");
       if (event.key === "Escape" && typing) { typing.blur(); document.getElementById("main").focus({ preventScroll: true }); return; }
       if (!event.altKey && (typing || store.get(KEY_SINGLE) === false)) {
@@ -683,6 +695,16 @@
       event.preventDefault();
       acts[key]();
     }
+  }
+
+  /** The page that was fetched ahead counted the day before this item was handed in. */
+  function countDay(done, whole) {
+    const day = document.querySelector("[data-day]");
+    const more = day.querySelector("b").textContent.trim().endsWith("+") ? "+" : "";
+    const number = (value) => value.toLocaleString("en-US");
+    day.querySelector("progress").max = whole;
+    day.querySelector("progress").value = done;
+    day.querySelector("b").textContent = `${number(done)} of ${number(whole)}${more}`;
   }
 
   function alike(one, other) {
