@@ -1,6 +1,7 @@
 """What is live, and how that changes: warming a release up, switching to it, rolling back, who was live when.
 
 A switch is one transaction around one `Route` row: the router in each web process follows it within half a second.
+Everything here locks that row before it touches a release, so no two changes wait for each other.
 `announce` wakes the serving supervisor the moment a transaction commits that changes which slots are wanted.
 """
 
@@ -99,6 +100,7 @@ def go_live(*, release: Release, actor: Any | None = None) -> Deployment:
 def give_up(*, release: Release, reason: str) -> None:
     """warming → failed, by the serving supervisor: its model cannot be loaded. What is live stays live."""
     with transaction.atomic():
+        _lock_route(release.environment)
         _move_with_reason(release, to="failed", actor=None, action="deployment.failed", reason=reason)
         announce()
 
@@ -108,6 +110,7 @@ def stop_warming(*, release: Release, actor: Any | None, reason: str) -> None:
     require(actor, "deploy")
     reason = _reason(reason)
     with transaction.atomic():
+        _lock_route(release.environment)
         if release.state != Release.State.WARMING:
             raise StaleState(f"Release {release.pk} is {release.state}; it is not warming up.")
         _move_with_reason(release, to="rolled back", actor=actor, action="deployment.stop", reason=reason)
