@@ -91,9 +91,9 @@ def again(job: Job) -> Job | None:
 
 def carry_out(context: JobContext) -> dict[str, Any]:
     """The job: generates what is missing, batch by batch, then averages."""
-    run = EvaluationRun.objects.select_related("release__model_version", "release__prompt_version__prompt").get(
-        pk=context.payload["run"]
-    )
+    run = EvaluationRun.objects.select_related(
+        "release__model_version", "release__prompt_version__prompt"
+    ).get(pk=context.payload["run"])
     if run.state == EvaluationRun.State.QUEUED:
         move(run, to="running", actor=None, action="evaluation.running")
     started = time.monotonic()

@@ -55,7 +55,9 @@ def record(
 ) -> AuditEvent:
     """Append one event. Must run inside the transaction of the change; `actor` None is Galley itself."""
     if not connection.in_atomic_block:
-        raise transaction.TransactionManagementError("an audit event belongs in the transaction of its change")
+        raise transaction.TransactionManagementError(
+            "an audit event belongs in the transaction of its change"
+        )
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHAIN_LOCK])
     last = AuditEvent.objects.order_by("-id").values_list("hash", flat=True).first()
@@ -94,7 +96,9 @@ class Verification:
     @property
     def sentence(self) -> str:
         if self.broken is not None:
-            held = f"Everything up to event {self.up_to:,} holds." if self.up_to else "Nothing before it holds."
+            held = (
+                f"Everything up to event {self.up_to:,} holds." if self.up_to else "Nothing before it holds."
+            )
             return f"The chain breaks at event {self.broken:,}: it was changed, or one before it is missing. {held}"
         return f"Verified up to event {self.up_to:,}: {self.events:,} events, each linked to the one before."
 
@@ -111,9 +115,7 @@ def verify(*, progress: Callable[[int], None] | None = None) -> Verification:
     return Verification(count, up_to, previous, None)
 
 
-def verify_and_record(
-    *, actor: Any | None, progress: Callable[[int], None] | None = None
-) -> Verification:
+def verify_and_record(*, actor: Any | None, progress: Callable[[int], None] | None = None) -> Verification:
     """Verify, and write what was found into the chain itself: that is how far pages say it is verified."""
     found = verify(progress=progress)
     with transaction.atomic():

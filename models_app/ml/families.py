@@ -335,7 +335,7 @@ def _fetch(repo: str, revision: str | None, cache: Path, offline: bool) -> Path:
             "again, or copy the model's directory here and give its path, or use "
             f"“{STARTER}”, which needs no network."
         ) from None
-    except (errors.HTTPError, OSError) as error:  # type: ignore[attr-defined]
+    except (errors.HTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutOfDisk(
                 f"The disk of {cache} filled while {repo} was fetched. Free some space."
@@ -364,7 +364,7 @@ def _check_on_hub(repo: str, revision: str | None, cache: Path) -> bool:
         if error.response.status_code >= 500:
             return False
         raise _hub_refusal(repo, revision, error) from error
-    except (errors.HTTPError, OSError):  # type: ignore[attr-defined]
+    except (errors.HTTPError, OSError):
         return False
     sizes = {entry.rfilename: entry.size or 0 for entry in info.siblings or ()}
     wanted = [name for name in sizes if any(fnmatch(name, pattern) for pattern in _HUB_FILES)]

@@ -9,7 +9,9 @@ class AuditEvent(models.Model):
 
     at = models.DateTimeField()
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+")
-    actor_name = models.CharField(max_length=150, help_text="kept as text; 'galley' is the installation itself")
+    actor_name = models.CharField(
+        max_length=150, help_text="kept as text; 'galley' is the installation itself"
+    )
     action = models.CharField(max_length=60)
     subject = models.CharField(max_length=100)
     from_state = models.CharField(max_length=30, blank=True)

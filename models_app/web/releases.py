@@ -426,7 +426,7 @@ def _decided_by(request: HttpRequest, release: Release, form: DecisionForm, act:
             form.add_error(name if name in form.fields else None, message)
         # what is shown now is what the next try is about
         digest = Release.objects.values_list("evidence_digest", flat=True).get(pk=release.pk)
-        form.data = {**form.data.dict(), "evidence_digest": digest}
+        form.data = {**{name: form.data.get(name) for name in form.data}, "evidence_digest": digest}
         return error
     said = {
         "awaiting approval": "Your approval is recorded; it takes another one.",

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from models_app.ml import convert as converting
-from models_app.ml import storage
 from models_app.ml.artefacts import WEIGHTS, import_base, read_manifest, verify
 from models_app.ml.convert import TOLERANCE, convert
 from models_app.ml.engines import load_engine
@@ -172,7 +171,7 @@ def test_converting_again_replaces_and_another_precision_adds(t5: Path) -> None:
 def test_without_room_nothing_is_changed(t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = json.loads((t5 / "manifest.json").read_text())
     usage = shutil.disk_usage(t5)
-    monkeypatch.setattr(storage.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    monkeypatch.setattr("models_app.ml.storage.shutil.disk_usage", lambda path: usage._replace(free=1000))
     with pytest.raises(OutOfDisk, match="Converting the model needs"):
         convert(t5, "int8")
     assert json.loads((t5 / "manifest.json").read_text()) == before

@@ -17,7 +17,7 @@ Usage = namedtuple("Usage", "total used free")
 
 @pytest.fixture
 def missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starter.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("models_app.ml.starter.importlib.util.find_spec", lambda name: None)
 
 
 def test_the_starter_is_an_ordinary_model_that_answers(starter_dir: Path) -> None:

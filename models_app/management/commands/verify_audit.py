@@ -16,7 +16,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--contains", metavar="HASH", help="a hash that an earlier verification printed")
-        parser.add_argument("--read-only", action="store_true", help="do not write the finding into the trail")
+        parser.add_argument(
+            "--read-only", action="store_true", help="do not write the finding into the trail"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = audit.verify() if options["read_only"] else audit.verify_and_record(actor=None)
