@@ -16,7 +16,6 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -80,6 +79,12 @@ def load(port: int, token: str, body: bytes, *, clients: int, seconds: float) ->
         thread.join()
     flat = sorted(value for each in times for value in each)
     return flat, len(flat) / (time.perf_counter() - began)
+
+
+def memory(process: subprocess.Popen[bytes]) -> float:
+    """Resident MB of the largest of its processes."""
+    parent = psutil.Process(process.pid)
+    return max(each.memory_info().rss for each in (parent, *parent.children(recursive=True))) / 2**20
 
 
 def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
@@ -178,7 +183,7 @@ def main() -> None:
                     f"p50 {at[49]:6.2f} ms   p95 {at[94]:6.2f} ms   p99 {at[98]:6.2f} ms   "
                     f"web process {cpu:.2f} ms CPU each   ({len(times)} requests)"
                 )
-    sys.stdout.flush()
+            print(f"web process: {memory(web):.0f} MB")
 
 
 if __name__ == "__main__":
