@@ -21,7 +21,10 @@ from models_app.foundation.texts import normalise, one_line
 from models_app.models import DatasetSnapshot, EvaluationSet
 from reviews.models import FeedbackExample, Review, SourceDocument, Split, Summary
 
-TEST_SPLIT = "Test document: it judges models, so nothing is learnt from it. The correction counts as evaluation data only."
+TEST_SPLIT = (
+    "Test document: it judges models, so nothing is learnt from it. "
+    "The correction counts as evaluation data only."
+)
 CORRECTED_SINCE = "The reviewer corrected this review since; the newer text is decided on its own."
 LEAST_WORDS = 5
 _REFERENCES_LOCK = 0x5EF5
