@@ -31,11 +31,16 @@ LONGEST_TEXT = 2_000_000  # characters; words are counted by the use case
 
 
 class _Text(serializers.CharField):
-    """Any text: control characters are cleaned away later, not refused."""
+    """Text and nothing that could be taken for it. Control characters are cleaned away later, not refused."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(trim_whitespace=False, **options)
         self.validators = [validator for validator in self.validators if not isinstance(validator, _REFUSING)]
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
 
 
 class SummaryRequestSerializer(serializers.Serializer):

@@ -126,6 +126,7 @@ def test_numbers_that_the_text_does_not_have_are_flagged(cast: make.Cast, api: A
         ("text", {"text": "word " * 200_000}),
         ("text", {"text": "x" * 2_000_001}),
         ("title", {"text": make.ARTICLE, "title": "x" * 301}),
+        ("title", {"text": make.ARTICLE, "title": 7}),
         ("domain", {"text": make.ARTICLE, "domain": "x" * 41}),
         ("user", {"text": make.ARTICLE, "user": "x" * 201}),
         ("session", {"text": make.ARTICLE, "session": {"id": 1}}),
