@@ -287,7 +287,7 @@ def test_control_characters_in_json_are_no_reason_to_refuse(read: Reader) -> Non
         ("a.csv", b"\xef\xbb\xbf \n\n", "is empty"),
         ("a.jsonl", b"%PDF-1.7 ...", "is a PDF document. Galley reads JSON Lines"),
         ("a.csv", b"PK\x03\x04....", "ZIP archive or an Office document"),
-        ("a.jsonl.gz", gzip.compress(b"{}"), "compressed with gzip; unpack it first"),
+        ("a.jsonl.gz", gzip.compress(b"{}", mtime=0), "compressed with gzip; unpack it first"),
         ("a.jsonl", bytes(range(256)) * 40, "is not text: it holds binary data"),
         ("a.jsonl", '{"text": "Ä"}'.encode("utf-16"), "looks like UTF-16.* iconv -f UTF-16 -t UTF-8"),
         ("a.csv", "text,b\nx,y".encode("utf-16-le"), "looks like UTF-16"),
