@@ -53,7 +53,7 @@ def enter(browser: Browser, live_server: LiveServer, cast: make.Cast) -> Iterato
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(45_000)  # a busy machine is no failure
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

@@ -41,7 +41,7 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1500),
 ]
 
 DECODING = {"max_new_tokens": 24, "max_words": 20, "max_input_tokens": 64}
@@ -106,7 +106,7 @@ def test_four_people_walk_the_loop(
     may_not_decide(mila, tuned)
     approve(ada, tuned, "It learnt what the reviewers wrote.")
     eventually(ada, lambda: state(tuned) == "live")
-    expect(ada.get_by_role("heading", name=f"Release {tuned.pk} is live")).to_be_visible(timeout=15_000)
+    expect(ada.get_by_role("heading", name=f"Release {tuned.pk} is live")).to_be_visible(timeout=60_000)
 
     client = playwright.request.new_context(
         base_url=live_server.url, extra_http_headers={"Authorization": f"Token {make_token(mila)}"}
@@ -141,7 +141,7 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
             dialog = page.locator("#try")
             dialog.get_by_label("Prompt").fill(suggestion)
             dialog.get_by_role("button", name="Try it").click()
-            expect(dialog.get_by_role("heading", name="What it wrote")).to_be_visible(timeout=30_000)
+            expect(dialog.get_by_role("heading", name="What it wrote")).to_be_visible(timeout=60_000)
             dialog.get_by_label("Why this is better").fill("Kinder.")
             dialog.get_by_role("button", name="Keep as a suggestion").click()
             expect(dialog.get_by_text("Kept as your suggestion.")).to_be_visible()
@@ -204,7 +204,7 @@ def train(page: Page) -> TrainingRun:
     eventually(page, lambda: not TrainingRun.objects.get(pk=run.pk).is_active, 240)
     run.refresh_from_db()
     assert run.state == "succeeded", run.reason
-    expect(page.locator("#training-run").get_by_text("succeeded", exact=True)).to_be_visible(timeout=15_000)
+    expect(page.locator("#training-run").get_by_text("succeeded", exact=True)).to_be_visible(timeout=60_000)
     expect(page.get_by_role("img", name="Loss of training")).to_be_visible()
     return run
 
@@ -227,7 +227,7 @@ def _evaluated_and_submitted(page: Page, release: Release, why: str) -> Release:
     expect(page.get_by_text("The evaluations are queued")).to_be_visible()
     eventually(page, lambda: Comparison.objects.filter(candidate__release=release).exists(), 180)
     comparison = Comparison.objects.get(candidate__release=release)
-    page.get_by_role("link", name=f"Comparison {comparison.pk}").click(timeout=15_000)
+    page.get_by_role("link", name=f"Comparison {comparison.pk}").click(timeout=60_000)
     expect(page.get_by_label("Verdict").first).to_contain_text(comparison.sentence)
     page.get_by_role("button", name="Submit for approval").click()
     page.get_by_label("What changed").fill(why)
