@@ -41,25 +41,35 @@ _OPEN_TO_ME = """
                     WHERE skip.item_id = slot.item_id AND skip.reviewer_id = %(reviewer)s
                       AND (skip.until IS NULL OR skip.until > %(now)s))
 """
-_CLAIM = f"""
+_FREE = f"slot.queue_id = %(queue)s AND slot.state = 'free' AND {_OPEN_TO_ME}"
+# Shuffling all of a large queue for each claim would take longer than the claim: the next ones are shuffled.
+_SHUFFLED = 500
+_CLAIM = """
 UPDATE reviews_reviewslot
    SET state = 'held', reviewer_id = %(reviewer)s, lease_token = %(token)s, lease_until = %(until)s,
        claimed_at = %(now)s
  WHERE id = (
        SELECT slot.id
          FROM reviews_reviewslot slot
-        WHERE slot.queue_id = %(queue)s AND slot.state = 'free' AND {_OPEN_TO_ME}
-        ORDER BY {{order}}
+        WHERE {which}
+        ORDER BY {order}
         LIMIT 1
           FOR UPDATE SKIP LOCKED)
    AND state = 'free'
 RETURNING id
 """
-_ORDERS = {
-    ReviewQueue.Order.OLDEST: "slot.item_id, slot.position",
-    ReviewQueue.Order.PRIORITY: "slot.priority DESC, slot.item_id, slot.position",
+_CLAIMS = {
+    ReviewQueue.Order.OLDEST: _CLAIM.format(which=_FREE, order="slot.item_id, slot.position"),
+    ReviewQueue.Order.PRIORITY: _CLAIM.format(
+        which=_FREE, order="slot.priority DESC, slot.item_id, slot.position"
+    ),
     # the same shuffle for one reviewer each time, another one for the next
-    ReviewQueue.Order.RANDOM: "hashint8(slot.item_id * 7919 + %(reviewer)s), slot.item_id, slot.position",
+    ReviewQueue.Order.RANDOM: _CLAIM.format(
+        which=f"""slot.state = 'free' AND slot.id IN (
+              SELECT slot.id FROM reviews_reviewslot slot
+               WHERE {_FREE} ORDER BY slot.priority DESC, slot.item_id LIMIT {_SHUFFLED})""",  # nosec B608
+        order="hashint8(slot.item_id * 7919 + %(reviewer)s), slot.item_id, slot.position",
+    ),
 }
 _WAITING = f"""
 SELECT queue.id, (
@@ -69,6 +79,7 @@ SELECT queue.id, (
                  AND NOT EXISTS (SELECT 1 FROM reviews_reviewslot other
                                   WHERE other.item_id = slot.item_id AND other.state = 'free'
                                     AND other.position < slot.position)
+               ORDER BY slot.priority DESC, slot.item_id  -- the index of free seats, so that finished ones cost nothing
                LIMIT %(counted)s) free_items
        ) + (
        SELECT count(*) FROM reviews_reviewslot slot
@@ -82,7 +93,7 @@ SELECT queue.id, (
        )
   FROM reviews_reviewqueue queue
  WHERE queue.active AND (%(queue)s::bigint IS NULL OR queue.id = %(queue)s)
-"""
+"""  # nosec B608 (made of constants of this module; values are parameters)
 
 
 @dataclass(frozen=True)
@@ -169,7 +180,7 @@ def _claim_free(queue: ReviewQueue, reviewer: User, lease: timedelta | None) -> 
         "reviewer": reviewer.pk, "queue": queue.pk, "token": token, "now": now, "until": until,
     }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM.format(order=_ORDERS[ReviewQueue.Order(queue.order)]), values)
+        cursor.execute(_CLAIMS[ReviewQueue.Order(queue.order)], values)
         row = cursor.fetchone()
     return None if row is None else Lease(_seats().get(pk=row[0]), token, until)
 

