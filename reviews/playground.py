@@ -58,7 +58,7 @@ def find_documents(*, words: str, queue: ReviewQueue | None, count: int) -> list
     count = max(1, min(count, MOST_DOCUMENTS))
     rows = usable_documents()
     words = words.strip()
-    if words.isdigit() and len(words) < 19:
+    if words.isdecimal() and len(words) < 19:
         found = SourceDocument.objects.filter(pk=int(words)).first()
         if found is not None and found.split == Split.TEST:
             message = f"Document {found.pk} belongs to the test split. It judges releases, so no prompt is tuned on it."

@@ -55,7 +55,7 @@ class FilterForm(forms.Form):
     def clean_subject(self) -> str:
         """'release 14' and 'Release:14' are 'release:14'; 'snapshot 7' is 'datasetsnapshot:7'."""
         words = self.cleaned_data["subject"].strip().lower().replace(":", " ")
-        name, _, key = words.rpartition(" ") if words[-1:].isdigit() else (words, "", "")
+        name, _, key = words.rpartition(" ") if words[-1:].isdecimal() else (words, "", "")
         names = {word: table for table, (word, _) in SUBJECTS.items()}
         name = names.get(name.strip(), name.strip().replace(" ", ""))
         return f"{name}:{key}" if key else name
@@ -116,7 +116,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     form = FilterForm(request.GET or None) if _asked(request) else FilterForm({})
     rows = form.rows()
     before = request.GET.get("before", "")
-    if before.isdigit() and len(before) < 19:
+    if before.isdecimal() and len(before) < 19:
         rows = rows.filter(pk__lt=int(before))
     found = list(rows.order_by("-id")[: PER_PAGE + 1])
     shown = found[:PER_PAGE]

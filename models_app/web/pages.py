@@ -45,7 +45,7 @@ def page_or_fragment(
 def paginate(request: HttpRequest, rows: Any, per_page: int = 50) -> Page[Any]:
     """The page named by `?page=`; the last one where the number is beyond it. Raises InvalidInput for nonsense."""
     raw = request.GET.get("page", "1")
-    if not raw.isdigit() or int(raw) < 1:
+    if not raw.isdecimal() or len(raw) > 18 or int(raw) < 1:
         raise InvalidInput(f"There is no page {raw[:20]!r}.")
     paginator = Paginator(rows, per_page)
     try:

@@ -19,7 +19,7 @@ from models_app.evaluation.metrics import METRICS
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.ml.recipe import Decoding
-from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release
+from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
 from models_app.releases.approving import approve, evidence_problem, may_decide, reject
 from models_app.releases.composing import (
     LONGEST_NOTE,
@@ -136,7 +136,7 @@ def _initial(request: HttpRequest, live: Release | None) -> dict[str, Any]:
 
 def _asked(request: HttpRequest, name: str, rows: Any) -> Any | None:
     raw = request.GET.get(name, "")
-    return rows.filter(pk=raw).first() if raw.isdigit() and len(raw) < 19 else None
+    return rows.filter(pk=raw).first() if raw.isdecimal() and len(raw) < 19 else None
 
 
 @capability("submit_release")
@@ -269,6 +269,9 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "form": form or DecisionForm(initial=initial),
         "trail": tell(queries.trail(release, comparisons)),
         "times": queries.times_live(release),
+        "slot": Slot.objects.filter(release=release).first()
+        if release.state == Release.State.WARMING
+        else None,
         "newer": _newer(release, comparisons, live),
         "moving": release.state in ("approved", "warming") or (comparing is not None and not waiting),
         "yardstick": release.origin == Release.Origin.BASELINE,

@@ -112,7 +112,7 @@ def subject_words(subject: str) -> About:
     """'release:14' → release 14, with its page."""
     name, _, key = subject.partition(":")
     word, url_name = SUBJECTS.get(name, (name, ""))
-    url = page_url(url_name, key) if url_name and key.isdigit() else ""
+    url = page_url(url_name, key) if url_name and key.isdecimal() else ""
     return About(f"{word} {key}".strip(), url)
 
 

@@ -210,7 +210,7 @@ def new_version(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Prompt, pk=pk)
     raw = request.POST.get("parent") or request.GET.get("base", "")
     versions = PromptVersion.objects.filter(prompt=row).select_related("prompt")
-    base = versions.filter(pk=raw).first() if raw.isdigit() and len(raw) < 19 else None
+    base = versions.filter(pk=raw).first() if raw.isdecimal() and len(raw) < 19 else None
     base = base or versions.order_by("-number")[0]
     form = PromptForm(request.POST or None, initial={"system": base.system, "template": base.template})
     if row.kind != Prompt.Kind.CHAT:
@@ -324,7 +324,7 @@ class PlaygroundForm(PromptForm):
 
 def _number(request: HttpRequest, name: str) -> int | None:
     raw = request.GET.get(name, "")
-    return int(raw) if raw.isdigit() and len(raw) < 19 else None
+    return int(raw) if raw.isdecimal() and len(raw) < 19 else None
 
 
 def _start(request: HttpRequest, live: Release | None) -> dict[str, Any]:

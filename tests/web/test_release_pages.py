@@ -427,3 +427,16 @@ def test_a_rolled_back_release_says_why(waiting: Scene) -> None:
     shown = page(waiting.cast.operator, f"/releases/{waiting.candidate.pk}/")
     assert "was rolled back" in shown
     assert "Names are wrong." in shown
+
+
+@pytest.mark.parametrize("raw", ["²", "-1", "0", "9" * 5000, "1e3", "x"])
+def test_numbers_that_are_none_break_no_page(the: Scene, raw: str) -> None:
+    engineer, auditor = signed_in(the.cast.ml_engineer), signed_in(the.cast.operator)
+    assert engineer.get("/releases/", {"page": raw}).status_code == 422
+    for path, names in (
+        ("/releases/new/", ["from", "model_version", "prompt_version"]),
+        ("/prompts/playground/", ["version", "parent", "document"]),
+    ):
+        for name in names:
+            assert engineer.get(path, {name: raw}).status_code == 200, (path, name)
+    assert auditor.get("/audit/", {"before": raw}).status_code == 200

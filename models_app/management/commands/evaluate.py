@@ -147,7 +147,7 @@ class Command(BaseCommand):
             return self._release(asked)
         number = asked.removeprefix("model:")
         models = ModelVersion.objects.select_related("training_run")
-        model = models.filter(pk=int(number)).first() if number.isdigit() else None
+        model = models.filter(pk=int(number)).first() if number.isdecimal() else None
         if model is None:
             raise CommandError(f"There is no model {number!r}.", returncode=ERROR)
         live = live_release()
@@ -166,7 +166,7 @@ class Command(BaseCommand):
         return release
 
     def _release(self, number: str) -> Release:
-        release = Release.objects.filter(pk=int(number)).first() if number.isdigit() else None
+        release = Release.objects.filter(pk=int(number)).first() if number.isdecimal() else None
         if release is None:
             raise CommandError(f"There is no release {number!r}.", returncode=ERROR)
         return release
