@@ -66,8 +66,13 @@ def main() -> None:
         )
     with tempfile.TemporaryDirectory() as work:
         prepare(Path(work), options.data, options.examples, options.uncut)
-        runs = {name: in_a_process(name, Path(work)) for name in CONTENDERS}
-    report(runs, options.examples)
+        print(f"One epoch of {options.examples} examples, one thread\n")
+        print(f"{'':40}{'examples/s':>12}{'ratio':>8}{'steps':>8}{'loss after':>12}{'peak GB':>10}")
+        base = None
+        for name in CONTENDERS:
+            run = in_a_process(name, Path(work))
+            base = base or run
+            show(name, run, base)
 
 
 def prepare(work: Path, data: Path, count: int, uncut: bool) -> None:
@@ -241,21 +246,20 @@ def run_trainer(work: Path) -> Run:
 RUNNERS = {"trainer": run_trainer, "ours": run_ours, "checkpointed": run_checkpointed}
 
 
-def report(runs: dict[str, Run], examples: int) -> None:
-    names = {
-        "trainer": "Seq2SeqTrainer, fp32, random batches",
-        "ours": "ours, bf16, length bucketing",
-        "checkpointed": "the same with gradient checkpointing",
-    }
-    base = runs["trainer"]
-    print(f"One epoch of {examples} examples, one thread\n")
-    print(f"{'':40}{'examples/s':>12}{'ratio':>8}{'steps':>8}{'loss after':>12}{'peak GB':>10}")
-    for name, run in runs.items():
-        ratio = run.examples_per_second / base.examples_per_second
-        print(
-            f"{names[name]:40}{run.examples_per_second:12.2f}{ratio:8.2f}{run.steps:8}"
-            f"{run.validation_loss:12.3f}{run.peak_bytes / 1e9:10.2f}"
-        )
+NAMES = {
+    "trainer": "Seq2SeqTrainer, fp32, random batches",
+    "ours": "ours, bf16, length bucketing",
+    "checkpointed": "the same with gradient checkpointing",
+}
+
+
+def show(name: str, run: Run, base: Run) -> None:
+    ratio = run.examples_per_second / base.examples_per_second
+    print(
+        f"{NAMES[name]:40}{run.examples_per_second:12.2f}{ratio:8.2f}{run.steps:8}"
+        f"{run.validation_loss:12.3f}{run.peak_bytes / 1e9:10.2f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":
