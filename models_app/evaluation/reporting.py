@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405 (written here, never read)
 
 # What XML 1.0 cannot contain.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
