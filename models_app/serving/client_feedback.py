@@ -48,13 +48,15 @@ def give_feedback(
 
 
 def needs_review(feedback: ClientFeedback) -> bool:
-    """Few stars, a complaint, or a wish. Without its text, which the settings may keep out, nobody could judge it."""
+    """Few stars, a complaint, a wish, or a correction to learn from. Without its text, which the settings may keep out,
+    nobody could judge it."""
     if not feedback.request.text:
         return False
     return (
         feedback.stars <= FEW_STARS
         or feedback.category in COMPLAINTS
         or feedback.wants != ClientFeedback.Wants.NONE
+        or bool(feedback.edited_summary)
     )
 
 

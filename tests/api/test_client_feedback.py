@@ -44,9 +44,10 @@ def test_feedback_is_kept_with_its_sentiment_and_class(api: Api, made: str) -> N
         {"stars": 4, "comment": "The date is wrong."},
         {"stars": 5, "wants": "retrain"},
         {"stars": 5, "wants": "refine"},
+        {"stars": 5, "edited_summary": "Nordhaven closes its old pier for nine months."},
     ],
 )
-def test_few_stars_a_complaint_or_a_wish_go_to_the_review_desk(
+def test_few_stars_a_complaint_a_wish_or_a_correction_go_to_the_review_desk(
     api: Api, made: str, body: dict[str, Any]
 ) -> None:
     say(api, made, **body)
