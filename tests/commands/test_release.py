@@ -10,6 +10,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from models_app.models import Approval, AuditEvent, Release, Route
+from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -143,3 +144,15 @@ def test_what_does_not_exist_is_said(the: Scene, said: Any) -> None:
     ):  # fmt: skip
         with pytest.raises(CommandError, match="no "):
             said(*words)
+
+
+def test_the_first_release_of_all_is_started_without_an_approval(said: Any) -> None:
+    cast = make.cast()
+    first = make.release(origin="initial")
+    with pytest.raises(CommandError, match="role"):
+        said("start", first.pk, "--user", "mila")
+    said("start", first.pk, "--user", "otto")
+    assert Release.objects.get(pk=first.pk).state == "warming"
+    scenes.made_live(first)
+    with pytest.raises(CommandError, match="need an approval"):
+        said("start", make.release(origin="initial").pk, "--user", cast.operator.get_username())

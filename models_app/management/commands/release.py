@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from models_app import queries
 from models_app.foundation.errors import GalleyError
+from models_app.foundation.roles import require
 from models_app.models import Comparison, ModelVersion, PromptVersion, Release
 from models_app.models.releases import Environment
 from models_app.releases.composing import (
@@ -21,7 +22,7 @@ from models_app.releases.composing import (
     usual_prompt,
     withdraw_release,
 )
-from models_app.releases.deploying import as_of, roll_back, start_deployment
+from models_app.releases.deploying import as_of, install_first_release, roll_back, start_deployment
 
 NOT_HERE = (
     "A release is approved or rejected by a person, on its page, who is asked for the password again. No command and "
@@ -65,7 +66,11 @@ class Command(BaseCommand):
         withdraw = act("withdraw", "Take a draft or a waiting release back for good.", user=True)
         withdraw.add_argument("release", type=int)
         withdraw.add_argument("--reason", default="")
-        start = act("start", "Start the deployment of an approved release.", user=False)
+        start = act(
+            "start",
+            "Start the deployment of an approved release, or of a first draft where nothing was ever live.",
+            user=False,
+        )
         start.add_argument("release", type=int)
         back = act("rollback", "Make the release before live again.", user=False)
         back.add_argument("--reason", required=True)
@@ -197,7 +202,12 @@ class Command(BaseCommand):
 
     def _start(self, options: dict[str, Any]) -> None:
         release = self._release(options["release"])
-        start_deployment(release=release, actor=self._actor(options["user"]))
+        actor = self._actor(options["user"])
+        if release.state == Release.State.DRAFT:
+            require(actor, "deploy")
+            install_first_release(release=release)
+        else:
+            start_deployment(release=release, actor=actor)
         self.stdout.write(f"Release {release.pk} is {release.state}; it goes live when its model answers.")
 
     def _rollback(self, options: dict[str, Any]) -> None:
