@@ -25,7 +25,7 @@ from reviews.splits import split_of
 CHUNK = 500
 REFUSALS_KEPT = 1000
 LONGEST_REFERENCE_WORDS = 2000
-LONGEST = {"title": 300, "external_id": 120, "group_key": 120, "licence": 120}
+LONGEST = {"title": 300, "external_id": 120, "group_key": 120, "licence": 120, "origin": 120}
 _NOT_IN_DOMAINS = re.compile(r"[^\w -]+")
 
 Result = Literal["imported", "duplicate", "refused"]
@@ -42,6 +42,7 @@ class DocumentRow:
     external_id: str = ""
     group_key: str = ""
     licence: str = ""
+    origin: str = ""
     number: int = 0
 
 
@@ -181,8 +182,8 @@ def import_rows(
     report: ImportReport | None = None,
 ) -> ImportReport:
     """Take documents in, all in one transaction: a crash leaves none of them. Rows that are refused or already there
-    are counted in the report and hinder no other. `licence` and `domain` are for rows that have none. A reader may
-    have put its own refusals into `report`.
+    are counted in the report and hinder no other. `origin`, `licence` and `domain` are for rows that have none. A
+    reader may have put its own refusals into `report`.
 
     Raises Unavailable where another import brings the same documents at the same moment and this one had to give way.
     """
@@ -236,7 +237,7 @@ def _import_chunk(chunk: Sequence[DocumentRow], defaults: dict[str, Any], report
         if document is None:
             report.refuse(number, name, reason)
             continue
-        document.origin = defaults["origin"]
+        document.origin = document.origin or defaults["origin"]
         document.batch_id, document.created_by_id = defaults["batch"], defaults["created_by"]
         document.licence = document.licence or defaults["licence"]
         if not row.domain.strip() and defaults["domain"]:

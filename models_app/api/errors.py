@@ -14,7 +14,7 @@ from rest_framework.views import exception_handler
 from models_app.foundation.errors import GalleyError, TooLarge, Unavailable
 
 
-def _flatten(detail: Any, prefix: str = "") -> dict[str, str]:
+def flatten(detail: Any, prefix: str = "") -> dict[str, str]:
     """DRF's nested error details as {"field.0.name": "message"}."""
     if isinstance(detail, dict):
         items = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in detail.items()]
@@ -23,7 +23,7 @@ def _flatten(detail: Any, prefix: str = "") -> dict[str, str]:
     else:
         text = " ".join(str(value) for value in detail) if isinstance(detail, list) else str(detail)
         return {prefix or "non_field_errors": text}
-    return {name: text for key, value in items for name, text in _flatten(value, key).items()}
+    return {name: text for key, value in items for name, text in flatten(value, key).items()}
 
 
 def body(code: str, message: str, fields: dict[str, str] | None = None) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
         return None
     answer = handled
     if isinstance(exception, exceptions.ValidationError):
-        fields = _flatten(exception.detail)
+        fields = flatten(exception.detail)
         answer.status_code = 422
         answer.data = body("invalid", "Some fields are wrong: " + ", ".join(sorted(fields)) + ".", fields)
     elif isinstance(exception, Http404 | PermissionDenied):

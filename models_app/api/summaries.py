@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
-from django.core.validators import ProhibitNullCharactersValidator
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 from models_app.api import views
 from models_app.api.authentication import token_of
+from models_app.api.fields import LONGEST_TEXT, Text
 from models_app.api.idempotency import PARAMETER, idempotent
 from models_app.foundation.errors import NotFound
 from models_app.models import ClientFeedback, InferenceRequest
@@ -25,38 +23,23 @@ ARTICLE = (
     "Divers found that 140 of its piles are rotten. The work will cost 3.2 million euros, half of it paid by the "
     "region."
 )
-_REFUSING = (ProhibitNullCharactersValidator, ProhibitSurrogateCharactersValidator)
 _TIME = serializers.DateTimeField()
-LONGEST_TEXT = 2_000_000  # characters; words are counted by the use case
-
-
-class _Text(serializers.CharField):
-    """Text and nothing that could be taken for it. Control characters are cleaned away later, not refused."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(trim_whitespace=False, **options)
-        self.validators = [validator for validator in self.validators if not isinstance(validator, _REFUSING)]
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
 
 
 class SummaryRequestSerializer(serializers.Serializer):
-    text = _Text(max_length=LONGEST_TEXT, help_text="the article; HTML is taken as text")
-    title = _Text(max_length=300, required=False, default="", allow_blank=True)
-    domain = _Text(
+    text = Text(max_length=LONGEST_TEXT, help_text="the article; HTML is taken as text")
+    title = Text(max_length=300, required=False, default="", allow_blank=True)
+    domain = Text(
         max_length=40, required=False, default="", allow_blank=True, help_text="such as news or business"
     )
-    user = _Text(
+    user = Text(
         max_length=200,
         required=False,
         default="",
         allow_blank=True,
         help_text="who asks in your program; kept as a keyed hash only",
     )
-    session = _Text(
+    session = Text(
         max_length=200, required=False, default="", allow_blank=True, help_text="kept as a keyed hash only"
     )
     max_words = serializers.IntegerField(
@@ -88,8 +71,8 @@ class SummarySerializer(serializers.Serializer):
 
 class FeedbackRequestSerializer(serializers.Serializer):
     stars = serializers.IntegerField(min_value=1, max_value=5)
-    comment = _Text(max_length=5000, required=False, default="", allow_blank=True)
-    edited_summary = _Text(
+    comment = Text(max_length=5000, required=False, default="", allow_blank=True)
+    edited_summary = Text(
         max_length=20000, required=False, default="", allow_blank=True, help_text="how it should have read"
     )
     wants = serializers.ChoiceField(choices=ClientFeedback.Wants.choices, required=False, default="none")

@@ -1,0 +1,32 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.contrib.auth.models import User
+from django.core.management.base import CommandError, CommandParser
+
+
+def add_user(parser: CommandParser) -> None:
+    parser.add_argument("--user", help="on whose behalf; without it, the installation itself")
+
+
+def actor(username: str | None) -> User | None:
+    if username is None:
+        return None
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise CommandError(f"There is no active user {username!r}.")
+    return user
+
+
+def mapping(pairs: Sequence[str]) -> dict[str, str]:
+    """FIELD=COLUMN arguments as a mapping; an empty COLUMN leaves the field out."""
+    found = {}
+    for pair in pairs:
+        name, sign, column = pair.partition("=")
+        if not sign or not name:
+            raise CommandError(f"--map {pair!r}: write FIELD=COLUMN, such as text=article.")
+        found[name.strip()] = column.strip()
+    return found
