@@ -85,7 +85,7 @@ def prepare(work: Path, data: Path, count: int, uncut: bool) -> None:
     tokenizer.save_pretrained(work / "model")
     torch.manual_seed(0)
     shape: dict[str, Any] = {"d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8}
-    ids = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+    ids: dict[str, Any] = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
     T5ForConditionalGeneration(T5Config(vocab_size=VOCABULARY + 128, **shape, **ids)).save_pretrained(
         work / "model"
     )
@@ -203,7 +203,7 @@ def run_trainer(work: Path) -> Run:
     tokenizer, model = load_tokenizer(work / "model"), load_model(work / "model")
     clock: dict[str, float] = {}
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):
         def on_train_begin(self, *arguments: Any, **others: Any) -> None:
             _reset_peak_memory()
             clock["start"] = time.process_time()
@@ -211,7 +211,7 @@ def run_trainer(work: Path) -> Run:
         def on_train_end(self, *arguments: Any, **others: Any) -> None:
             clock["end"] = time.process_time()
 
-    def encoded(split: str) -> list[dict[str, list[int]]]:
+    def encoded(split: str) -> Any:
         return [{"input_ids": source, "labels": target} for source, target in encode(tokenizer, rows[split])]
 
     with tempfile.TemporaryDirectory(dir=work) as directory:

@@ -90,7 +90,7 @@ def make_tiny_t5(path: Path, seed: int = 0, *, tied: bool = True) -> Path:
         "feed_forward_proj": "relu" if tied else "gated-gelu",
         "tie_word_embeddings": tied,
     }
-    ids = {
+    ids: dict[str, Any] = {
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "decoder_start_token_id": tokenizer.pad_token_id,
