@@ -1,6 +1,6 @@
 """Server time and number of queries of the pages that people wait for, with 100,000 summaries and 20,000 reviews.
 
-    python benchmarks/desk_speed.py [--summaries 100000] [--reviews 20000] [--rounds 60] [--keep]
+    python benchmarks/desk_speed.py [--summaries 100000] [--reviews 20000] [--rounds 60] [--keep | --on DIRECTORY]
 
 Makes the data in a database of its own (in a temporary directory; PostgreSQL is started there and stopped again), then
 asks each page through Django's test client: middleware, session, view and template, no network. Half of the summaries
@@ -102,9 +102,9 @@ SELECT (%(reviewers)s)[id %% cardinality(%(reviewers)s) + 1], id, %(prompt)s, ''
 
 
 @contextlib.contextmanager
-def installation(keep: bool) -> Iterator[None]:
-    """Django on a fresh database in a directory of its own."""
-    home = Path(tempfile.mkdtemp(prefix="galley-desk-speed-"))
+def installation(kept: Path | None, keep: bool) -> Iterator[None]:
+    """Django on a fresh database in a directory of its own, or on one that was kept."""
+    home = kept or Path(tempfile.mkdtemp(prefix="galley-desk-speed-"))
     home.chmod(0o755)  # PostgreSQL may have to run as a user of its own
     os.environ.update(
         GALLEY_HOME=str(home), GALLEY_LOG_LEVEL="ERROR", DJANGO_SETTINGS_MODULE="llmops_site.settings"
@@ -128,14 +128,13 @@ def installation(keep: bool) -> Iterator[None]:
             call_command("migrate", verbosity=0)
             yield
     finally:
-        if keep:
+        if keep or kept:
             print(f"kept: {home}")
         else:
             shutil.rmtree(home)
 
 
-def fill(summaries: int, reviews: int) -> dict[str, Any]:
-    """The rows; returns what the pages need to be asked for."""
+def fill(summaries: int, reviews: int) -> None:
     from django.contrib.auth.models import Group, User
     from django.db import connection, transaction
 
@@ -191,18 +190,30 @@ def fill(summaries: int, reviews: int) -> dict[str, Any]:
                 cursor.execute(statement, values)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
-    return {"reviewers": people, "engineer": engineer, "queue": queue, "comparison": comparison(live)}
+    comparison(live)
 
 
-def comparison(live: Any) -> Any | None:
-    """Two releases on 2,000 test documents, compared; None where this version cannot."""
-    try:
-        from models_app.evaluation.comparing import compare_releases
-    except ImportError:
-        return None
+def found() -> dict[str, Any]:
+    """What the pages need to be asked for."""
+    from django.contrib.auth.models import User
+
+    from models_app.models import Comparison
+    from reviews.models import ReviewQueue
+
+    return {
+        "reviewers": list(User.objects.filter(username__startswith="reviewer").order_by("pk")),
+        "engineer": User.objects.get(username="engineer"),
+        "queue": ReviewQueue.objects.get(slug="new-drafts"),
+        "comparison": Comparison.objects.first(),
+    }
+
+
+def comparison(live: Any) -> None:
+    """Two releases on 2,000 test documents, compared."""
     import random
 
     from models_app.evaluation import rouge
+    from models_app.evaluation.comparing import compare_releases
     from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
     from models_app.models import EvaluationExample, EvaluationRun, ExampleScore
     from tests import make
@@ -246,7 +257,7 @@ def comparison(live: Any) -> Any | None:
             for example in EvaluationExample.objects.filter(evaluation_set=documents).iterator()
         )
         runs.append(run)
-    return compare_releases(candidate=runs[0], baseline=runs[1], lead=None, actor=None, resamples=2000)
+    compare_releases(candidate=runs[0], baseline=runs[1], lead=None, actor=None, resamples=2000)
 
 
 def pages(made: dict[str, Any]) -> Iterator[tuple[str, Any, Callable[[int], str]]]:
@@ -263,9 +274,8 @@ def pages(made: dict[str, Any]) -> Iterator[tuple[str, Any, Callable[[int], str]
         ("documents", made["engineer"], "documents", [], "?page={page}"),
         ("documents, searched", made["engineer"], "documents", [], "?q=number+77"),
         ("feedback", made["engineer"], "feedback", [], "?state=approved&page={page}"),
+        ("comparison", made["engineer"], "comparison", [made["comparison"].pk], ""),
     ]
-    if made["comparison"] is not None:
-        wanted.append(("comparison", made["engineer"], "comparison", [made["comparison"].pk], ""))
     for what, who, name, arguments, query in wanted:
         try:
             address = reverse(name, args=arguments)
@@ -356,14 +366,17 @@ def main() -> int:
     parser.add_argument("--reviews", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--only", default="", help="pages whose name contains this")
+    parser.add_argument("--on", type=Path, help="a directory that --keep left behind, instead of new data")
     parser.add_argument("--keep", action="store_true", help="leave the database directory behind")
     options = parser.parse_args()
     over = False
-    with installation(options.keep):
+    with installation(options.on, options.keep):
         from django.test import Client
 
         began = time.monotonic()
-        made = fill(options.summaries, options.reviews)
+        if options.on is None:
+            fill(options.summaries, options.reviews)
+        made = found()
         print(
             f"{options.summaries:,} summaries and {options.reviews:,} reviews in {time.monotonic() - began:.0f} s\n"
         )

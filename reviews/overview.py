@@ -26,6 +26,10 @@ SELECT (SELECT count(*) FROM (
                                                                    OR slot.lease_until < now())))
              AND NOT EXISTS (SELECT 1 FROM reviews_review r
                               WHERE r.item_id = slot.item_id AND r.reviewer_id = %(user)s AND r.state = 'submitted')
+             AND NOT EXISTS (SELECT 1 FROM reviews_skip s
+                              WHERE s.item_id = slot.item_id AND s.reviewer_id = %(user)s
+                                AND (s.until IS NULL OR s.until > now()))
+             AND EXISTS (SELECT 1 FROM reviews_queueitem item WHERE item.id = slot.item_id AND item.state = 'open')
            LIMIT %(enough)s) x),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_feedbackexample WHERE state = 'proposed' LIMIT %(enough)s) x),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_promptsuggestion WHERE state = 'open' LIMIT %(enough)s) x),

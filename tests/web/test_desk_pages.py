@@ -514,6 +514,18 @@ def test_how_much_of_the_article_the_model_read_is_said(rita: Client, queue: Rev
     assert "model read the first 61 %" in rita.get("/desk/new-drafts/").content.decode()
 
 
+def test_the_navigation_counts_what_the_desk_would_give_me(rita: Client, queue: ReviewQueue) -> None:
+    for _ in range(4):
+        make.queue_item(in_queue=queue)
+    for meaning, reason in (("not for me", ""), ("bad item", "Empty.")):
+        page = rita.get("/desk/new-drafts/")
+        item = re.findall(r'data-item="(\d+)"', page.content.decode())[0]
+        rita.post(f"/desk/item/{item}/pass/", {**seat(page), "meaning": meaning, "reason": reason})
+    page = rita.get("/desk/").content.decode()
+    assert re.search(r'aria-current="page">Review desk <span class="count hot">2</span>', page)
+    assert '<b class="tile-value">2</b>' in page
+
+
 # ---------------------------------------------------------------- queries
 
 
