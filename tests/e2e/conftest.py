@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from models_app.foundation import jobs
 from models_app.models import Job
-from tests.browser.conftest import _database_beside_playwright as _database_beside_playwright
 from tests.browser.conftest import cast as cast
 from tests.browser.conftest import enter as enter
 from tests.serving.conftest import supervise as supervise

@@ -521,9 +521,9 @@ def test_the_navigation_counts_what_the_desk_would_give_me(rita: Client, queue: 
         page = rita.get("/desk/new-drafts/")
         item = re.findall(r'data-item="(\d+)"', page.content.decode())[0]
         rita.post(f"/desk/item/{item}/pass/", {**seat(page), "meaning": meaning, "reason": reason})
-    page = rita.get("/desk/").content.decode()
-    assert re.search(r'aria-current="page">Review desk <span class="count hot">2</span>', page)
-    assert '<b class="tile-value">2</b>' in page
+    desk = rita.get("/desk/").content.decode()
+    assert re.search(r'aria-current="page">Review desk <span class="count hot">2</span>', desk)
+    assert '<b class="tile-value">2</b>' in desk
 
 
 # ---------------------------------------------------------------- queries
