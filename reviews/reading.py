@@ -214,14 +214,7 @@ def choose_columns(columns: Iterable[str], mapping: Mapping[str, str] | None = N
                 f"There is no column {column!r} for {name}. The columns are {_listed(columns)}.",
                 fields={name: f"There is no column {column!r}."},
             )
-    chosen = {name: column for name, column in named.items() if column}
-    by_name = {column.strip().lower(): column for column in reversed(columns)}
-    for name, usual in USUAL_NAMES.items():
-        if name in named:
-            continue
-        found = next((by_name[word] for word in usual if word in by_name), None)
-        if found is not None and found not in chosen.values():
-            chosen[name] = found
+    chosen = guess_columns(columns, named)
     if "text" not in chosen:
         raise InvalidInput(
             f"No column is known to hold the article's text. The columns are {_listed(columns)}; "
@@ -233,6 +226,19 @@ def choose_columns(columns: Iterable[str], mapping: Mapping[str, str] | None = N
             f"{chosen['text']!r} cannot be both the text and its reference summary.",
             fields={"reference": "This column is the text already."},
         )
+    return chosen
+
+
+def guess_columns(columns: tuple[str, ...], named: Mapping[str, str]) -> dict[str, str]:
+    """What is named, and for the fields that are not, columns of usual names; perhaps without the text."""
+    chosen = {name: column for name, column in named.items() if column}
+    by_name = {column.strip().lower(): column for column in reversed(columns)}
+    for name, usual in USUAL_NAMES.items():
+        if name in named:
+            continue
+        found = next((by_name[word] for word in usual if word in by_name), None)
+        if found is not None and found not in chosen.values():
+            chosen[name] = found
     return chosen
 
 

@@ -198,10 +198,8 @@ def _context(request: HttpRequest, batch: ImportBatch, form: OptionsForm | None 
 def _options_form(batch: ImportBatch, data: Mapping[str, Any] | None = None) -> OptionsForm:
     columns = batch.report["sample"]["columns"]
     options = ImportOptions.of(batch)
-    try:
-        mapping = reading.choose_columns(columns, options.mapping)
-    except InvalidInput:  # the person has to say it; the preview tells so
-        mapping = dict(options.mapping)
+    # without the text where none can be told; the preview says so then
+    mapping = reading.guess_columns(tuple(columns), options.mapping)
     initial = {**asdict(options), **{f"map_{name}": mapping.get(name, "") for name, _, _ in FIELDS}}
     return OptionsForm(data, initial=initial, columns=columns)
 

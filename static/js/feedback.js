@@ -46,8 +46,8 @@
   // The card that was decided is replaced: go on with the one after it.
   let next = null;
   document.addEventListener("htmx:beforeSwap", (event) => {
-    const card = event.detail.target?.closest?.("[data-example]");
-    if (!card || !event.detail.shouldSwap) return;
+    const card = event.detail.target;
+    if (!card?.matches?.("[data-example]") || !event.detail.shouldSwap) return;
     const cards = all();
     next = cards[cards.indexOf(card) + 1]?.id || card.id;
   });
