@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from django.conf import settings as django_settings
 from django.utils import timezone
@@ -331,6 +332,30 @@ def test_a_job_in_a_process_of_its_own_says_how_far_it_is(transactional_db: None
     total = len(lines(15_000))
     assert any(0 < step < total and of == total for step, of in seen), seen
     assert list((HOME / "uploads").glob("*")) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
+def test_an_import_killed_half_way_leaves_nothing_and_is_tried_again(transactional_db: None) -> None:
+    cast = make.cast()
+    batch = handed_in(cast, lines(8_000))
+    job = importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+
+    def kill_once_it_writes(row: Job) -> None:
+        if row.phase == "importing documents":
+            for child in psutil.Process().children():
+                if "run_job" in child.cmdline():
+                    child.kill()
+
+    jobs.supervise(job.pk, watch=kill_once_it_writes)
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == ("queued", 1)
+    assert not SourceDocument.objects.exists()
+    assert importing.upload_path(batch).is_file()
+    jobs.carry_out(job)
+    assert SourceDocument.objects.count() == 8_000
+    batch.refresh_from_db()
+    assert batch.report["imported"] == 8_000
 
 
 @pytest.mark.django_db(transaction=True)
