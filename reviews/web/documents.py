@@ -25,15 +25,15 @@ PER_PAGE = 50
 MOST_AT_ONCE = 5000
 
 SPLITS = {
-    Split.TRAIN: ("training", "info", "Corrections of it may become training data."),
+    Split.TRAIN: ("training", "", "Corrections of it may become training data."),
     Split.VALIDATION: (
         "validation",
-        "maybe",
+        "info",
         "Its corrections choose the best checkpoint of a training run; the weights do not learn from them.",
     ),
     Split.TEST: (
         "test",
-        "bad",
+        "maybe",
         "Test document: never trains. It judges models, and a model that had seen it would be judged by what it "
         "remembers. Its corrections count as evaluation data only.",
     ),
