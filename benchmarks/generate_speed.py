@@ -203,6 +203,7 @@ def starter(work: Path, data: Path, rounds: int) -> None:
             check=True,
             stdout=subprocess.PIPE,
             text=True,
+            env={"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1", **os.environ},  # as serving starts slots
         ).stdout
     )
     one, pair = Cost(**figures["one"]), Cost(**figures["pair"])

@@ -8,6 +8,7 @@ cost it 230 MB and three seconds.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -372,6 +373,7 @@ class CTranslate2Engine(_ModelEngine):
         threads: int = 1,
         batch_tokens: int | None = None,
     ) -> None:
+        _take_avx512()
         import ctranslate2
         from transformers import PreTrainedTokenizerFast
 
@@ -459,6 +461,15 @@ class CTranslate2Engine(_ModelEngine):
         if self.decoder_only:
             return list(result.sequences_ids[0])
         return [self._numbers[name] for name in result.hypotheses[0]]
+
+
+def _take_avx512() -> None:
+    """CTranslate2 takes AVX-512 by itself on Intel only; on AMD's Zen 4 it is 7 to 10 % faster than AVX2."""
+    cpu = Path("/proc/cpuinfo")
+    if cpu.is_file():
+        flags = next((line.split() for line in cpu.read_text().splitlines() if line.startswith("flags")), [])
+        if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= set(flags):
+            os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")  # read when its first model is loaded
 
 
 def _vocabulary(converted: Path, decoder_only: bool) -> list[str]:
