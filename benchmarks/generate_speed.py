@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -171,7 +171,7 @@ def write(
     return len(answers[-1].text.split())
 
 
-def interleaved(tasks: list[Callable[[], int]], summaries: int, rounds: int) -> list[Cost]:
+def interleaved(tasks: Sequence[Callable[[], int]], summaries: int, rounds: int) -> list[Cost]:
     """The fastest round of each; a first one warms up and does not count."""
     costs: list[list[Cost]] = [[] for _ in tasks]
     for round_number in range(rounds + 1):
@@ -209,7 +209,7 @@ def starter(work: Path, data: Path, rounds: int) -> None:
     one, pair = Cost(**figures["one"]), Cost(**figures["pair"])
     print(
         f"\nThe starter as a slot, int8: {ARTICLE_WORDS} words ({figures['prompt_tokens']} tokens with the prompt) in, "
-        f"{STARTER_TARGET} tokens ({figures['words']} words) out"
+        f"{STARTER_TARGET} tokens out ({figures['words']} words in whole sentences)"
     )
     print(f"made in {prepared - began:.0f} s, copied, converted and compared in {converted - prepared:.0f} s")
     print(f"loaded in {figures['load_seconds']:.1f} s, {figures['loaded_bytes'] / MB:.0f} MB resident")
