@@ -11,7 +11,7 @@ from django.core.cache import cache
 from script.demo_data import Demo, heartbeat
 from script.take_screenshots import EXPECTED, PAGES, places
 from tests import make
-from tests.browser.conftest import Enter
+from tests.browser.conftest import SETTLED, Enter
 
 pytestmark = [
     pytest.mark.browser,
@@ -48,6 +48,7 @@ def test_no_page_has_a_violation_or_hangs_over(enter: Enter) -> None:
                 continue
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 wrong.append(f"{here}: wider than the screen")
+            page.evaluate(SETTLED)
             for violation in Axe().run(page).response["violations"]:
                 targets = ", ".join(str(node["target"]) for node in violation["nodes"][:3])
                 wrong.append(f"{here}: {violation['id']} at {targets}")
