@@ -123,8 +123,12 @@ def put_in_queue(
         raise NotFound(f"There is no review queue {queue_slug!r}.")
     with transaction.atomic():
         item, made = QueueItem.objects.get_or_create(
-            queue=queue, summary=summary, defaults={"reason": reason, "priority": priority, "note": note}
-        )
+            queue=queue,
+            summary=summary,
+            defaults={
+                "reason": reason, "priority": priority, "note": note, "wanted_reviews": queue.reviews_per_item
+            },
+        )  # fmt: skip
         if made:
             ReviewSlot.objects.bulk_create(
                 ReviewSlot(item=item, queue=queue, position=position, priority=priority)

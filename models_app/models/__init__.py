@@ -3,7 +3,13 @@
 from models_app.models.access import ApiToken, Capability
 from models_app.models.audit import AuditEvent
 from models_app.models.datasets import DatasetSnapshot, EvaluationExample, EvaluationSet, SnapshotExample
-from models_app.models.evaluation import Comparison, ComparisonResult, EvaluationRun, ExampleScore
+from models_app.models.evaluation import (
+    Comparison,
+    ComparisonResult,
+    EvaluationRun,
+    ExampleScore,
+    HumanPreference,
+)
 from models_app.models.jobs import Job
 from models_app.models.prompts import Prompt, PromptVersion
 from models_app.models.registry import ModelVersion
@@ -26,6 +32,7 @@ __all__ = [
     "EvaluationRun",
     "EvaluationSet",
     "ExampleScore",
+    "HumanPreference",
     "IdempotencyKey",
     "InferenceRequest",
     "Job",

@@ -145,3 +145,29 @@ class ComparisonResult(models.Model):
                 fields=["comparison", "against", "metric", "slice"], name="comparison_result_once"
             )
         ]
+
+
+class HumanPreference(models.Model):
+    """What people said who saw two releases' summaries side by side, blind. Written anew with every choice."""
+
+    candidate = models.ForeignKey("models_app.Release", on_delete=models.PROTECT, related_name="+")
+    baseline = models.ForeignKey("models_app.Release", on_delete=models.PROTECT, related_name="+")
+    documents = models.PositiveIntegerField(help_text="distinct documents judged")
+    choices = models.PositiveIntegerField(help_text="choices of all people together")
+    candidate_better = models.PositiveIntegerField()
+    baseline_better = models.PositiveIntegerField()
+    ties = models.PositiveIntegerField()
+    both_bad = models.PositiveIntegerField()
+    win_rate = models.FloatField(null=True, help_text="0–1, ties as half; documents count alike")
+    low = models.FloatField(null=True)
+    high = models.FloatField(null=True)
+    method = models.CharField(max_length=120)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["candidate", "baseline"], name="human_preference_once"),
+            models.CheckConstraint(
+                condition=~Q(candidate=models.F("baseline")), name="human_preference_of_two"
+            ),
+        ]

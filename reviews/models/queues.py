@@ -39,11 +39,14 @@ class ReviewQueue(models.Model):
     class Kind(models.TextChoices):
         RATE_AND_EDIT = "rate and edit"
         PAIRWISE = "pairwise"
+        PROMPT_TRIAL = "prompt trial"
 
     class Order(models.TextChoices):
         OLDEST = "oldest"
         PRIORITY = "priority"
         RANDOM = "random"
+        CONFIDENCE = "lowest confidence"
+        DISAGREEMENT = "most disagreement"
 
     name = models.CharField(max_length=100, unique=True)
     slug = models.SlugField(max_length=60, unique=True)
@@ -51,11 +54,16 @@ class ReviewQueue(models.Model):
     description = models.CharField(max_length=300, blank=True)
     rubric = models.ForeignKey(RubricVersion, on_delete=models.PROTECT, related_name="queues")
     reviews_per_item = models.PositiveSmallIntegerField(default=1)
-    lease_minutes = models.PositiveSmallIntegerField(default=30)
-    blind = models.BooleanField(
-        default=True, help_text="reviewers see neither the model nor each other's answers"
+    overlap_percent = models.PositiveSmallIntegerField(
+        default=100, help_text="share of the items that get all those reviews; the others get one"
     )
-    order = models.CharField(max_length=10, choices=Order, default=Order.PRIORITY)
+    lease_minutes = models.PositiveSmallIntegerField(default=30)
+    blind_to_peers = models.BooleanField(default=True, help_text="reviewers do not see each other's answers")
+    blind_to_model = models.BooleanField(default=True, help_text="reviewers do not see which model wrote it")
+    order = models.CharField(max_length=20, choices=Order, default=Order.PRIORITY)
+    calibration = models.BooleanField(
+        default=False, help_text="a round on gold items: answers are explained, nothing is learnt from them"
+    )
     active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -66,6 +74,9 @@ class ReviewQueue(models.Model):
                 condition=Q(reviews_per_item__range=(1, 20)), name="queue_reviews_per_item"
             ),
             models.CheckConstraint(condition=Q(lease_minutes__range=(1, 1440)), name="queue_lease_minutes"),
+            models.CheckConstraint(
+                condition=Q(overlap_percent__range=(0, 100)), name="queue_overlap_percent"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -80,19 +91,44 @@ class QueueItem(models.Model):
         RETRAIN = "retraining wanted"
         REFINE = "better prompt wanted"
         MANUAL = "put in by hand"
+        CHECK = "flagged by a check"
+        SHARE = "random share"
+        DRIFT = "drift"
+        GOLD = "gold item"
+        COMPARISON = "comparison"
 
     class State(models.TextChoices):
         OPEN = "open"
         DONE = "done"
         SET_ASIDE = "set aside"
+        DISPUTED = "disputed"  # all reviews are in and differ; waits for an authoritative answer
 
     queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="items")
     summary = models.ForeignKey("reviews.Summary", on_delete=models.PROTECT, related_name="queue_items")
+    other = models.ForeignKey(
+        "reviews.Summary",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="pairs",
+        help_text="pairwise: the summary after, of the same document; `summary` is the one before",
+    )
     reason = models.CharField(max_length=24, choices=Reason, default=Reason.NEW)
     note = models.TextField(
         blank=True, help_text="e.g. the client's comment; shown after the review when blind"
     )
     priority = models.SmallIntegerField(default=0)
+    wanted_reviews = models.PositiveSmallIntegerField(
+        default=1, help_text="one of its queue's two numbers, drawn when it came in"
+    )
+    confidence = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="0–1, the model's in its summary; lowest first where the queue says so",
+    )
+    disagreement = models.FloatField(
+        null=True, blank=True, help_text="0–1, between the reviews so far; most first where the queue says so"
+    )
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -101,7 +137,26 @@ class QueueItem(models.Model):
         indexes = [
             models.Index(fields=["queue", "-priority", "id"], condition=Q(state="open"), name="item_open"),
         ]
-        constraints = [models.UniqueConstraint(fields=["queue", "summary"], name="item_once_per_queue")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["queue", "summary"], condition=Q(other=None), name="item_once_per_queue"
+            ),
+            models.UniqueConstraint(
+                fields=["queue", "summary", "other"],
+                condition=Q(other__isnull=False),
+                name="pair_once_per_queue",
+            ),
+            models.CheckConstraint(
+                condition=Q(other=None) | ~Q(other=models.F("summary")), name="pair_of_two"
+            ),
+            models.CheckConstraint(condition=Q(wanted_reviews__range=(1, 20)), name="item_wanted_reviews"),
+            models.CheckConstraint(
+                condition=Q(confidence=None) | Q(confidence__range=(0, 1)), name="item_confidence"
+            ),
+            models.CheckConstraint(
+                condition=Q(disagreement=None) | Q(disagreement__range=(0, 1)), name="item_disagreement"
+            ),
+        ]
 
 
 class ReviewSlot(models.Model):
@@ -116,6 +171,20 @@ class ReviewSlot(models.Model):
     queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="slots")
     position = models.PositiveSmallIntegerField(default=0)
     priority = models.SmallIntegerField(default=0, help_text="the item's, kept here for the claim's index")
+    rank = models.FloatField(
+        default=0, help_text="least first, whatever the queue's order is; kept here for the claim's index"
+    )
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="assigned_slots",
+        help_text="only this person can claim it",
+    )
+    swapped = models.BooleanField(
+        default=False, help_text="pairwise: the summary after stands on the left for this seat"
+    )
     state = models.CharField(max_length=6, choices=State, default=State.FREE)
     reviewer = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="review_slots"
@@ -128,6 +197,12 @@ class ReviewSlot(models.Model):
         ordering = ["item", "position"]
         indexes = [
             models.Index(fields=["queue", "-priority", "item"], condition=Q(state="free"), name="slot_free"),
+            models.Index(fields=["queue", "rank", "item"], condition=Q(state="free"), name="slot_by_rank"),
+            models.Index(
+                fields=["assigned_to", "queue"],
+                condition=Q(state="free", assigned_to__isnull=False),
+                name="slot_assigned",
+            ),
             models.Index(fields=["queue", "lease_until"], condition=Q(state="held"), name="slot_held"),
         ]
         constraints = [
@@ -170,3 +245,29 @@ class Skip(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["item", "reviewer"], name="skip_once")]
+
+
+class QueueRule(models.Model):
+    """Fills a queue by itself. `params` by kind: see reviews/rules.py."""
+
+    class Kind(models.TextChoices):
+        FEW_STARS = "few stars"
+        COMPLAINT = "complaint"
+        WANTS = "retraining or a better prompt wanted"
+        CHECK = "flagged by a check"
+        SHARE = "random share"
+        DRIFT = "drift"
+
+    queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="rules")
+    kind = models.CharField(max_length=40, choices=Kind)
+    params = models.JSONField(default=dict)
+    active = models.BooleanField(default=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    last_run_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["queue", "id"]
+        constraints = [models.UniqueConstraint(fields=["queue", "kind"], name="rule_once_per_queue")]

@@ -12,6 +12,7 @@ class Review(models.Model):
     class State(models.TextChoices):
         DRAFT = "draft"
         SUBMITTED = "submitted"
+        RETURNED = "returned"  # sent back with a comment; waits for its reviewer's correction
         WITHDRAWN = "withdrawn"
 
     class Verdict(models.TextChoices):
@@ -28,6 +29,16 @@ class Review(models.Model):
     verdict = models.CharField(max_length=4, choices=Verdict, blank=True)
     ratings = models.JSONField(
         default=dict, help_text="draft values by criterion key; submitted ones are ReviewRating"
+    )
+    overall_from_ratings = models.BooleanField(
+        default=False, help_text="stars and verdict were derived from the ratings, nobody chose them"
+    )
+    marks = models.JSONField(
+        default=list, help_text="draft error spans, as in SpanMark; submitted ones are SpanMark rows"
+    )
+    support = models.JSONField(
+        default=list,
+        help_text="draft [start, end, supported] of the summary's sentences; submitted ones are rows",
     )
     edited_text = models.TextField(
         blank=True, help_text="the corrected summary; equal to it where nothing was wrong"
@@ -61,7 +72,7 @@ class Review(models.Model):
                 condition=Q(stars__isnull=True) | Q(stars__range=(1, 5)), name="review_stars"
             ),
             models.CheckConstraint(
-                condition=~Q(state="submitted")
+                condition=~Q(state__in=["submitted", "returned"])
                 | (Q(stars__isnull=False, submitted_at__isnull=False) & ~Q(verdict="") & ~Q(edited_text="")),
                 name="review_submitted_is_whole",
             ),
@@ -91,6 +102,197 @@ class ReviewRevision(models.Model):
     class Meta:
         ordering = ["review", "number"]
         constraints = [models.UniqueConstraint(fields=["review", "number"], name="revision_number")]
+
+
+class SpanMark(models.Model):
+    """An error that a reviewer marked, on the summary as the model wrote it or in its source.
+
+    `start` and `end` count Unicode code points of that text, end exclusive, whatever a browser counts in.
+    """
+
+    class Side(models.TextChoices):
+        SUMMARY = "summary"
+        SOURCE = "source"
+
+    class ErrorType(models.TextChoices):
+        UNSUPPORTED = "unsupported fact"
+        WRONG_DETAIL = "wrong entity or number"
+        OMISSION = "omission"
+        REDUNDANCY = "redundancy"
+        UNCLEAR = "unclear"
+        GRAMMAR = "grammar"
+        TONE = "tone"
+        PERSONAL = "personal data"
+
+    class Severity(models.TextChoices):
+        MINOR = "minor"
+        MAJOR = "major"
+        CRITICAL = "critical"
+
+    review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="span_marks")
+    side = models.CharField(max_length=8, choices=Side, default=Side.SUMMARY)
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    quote = models.TextField(help_text="the marked text, so that an export needs no offsets")
+    error_type = models.CharField(max_length=24, choices=ErrorType)
+    severity = models.CharField(max_length=8, choices=Severity, default=Severity.MAJOR)
+    note = models.CharField(max_length=300, blank=True)
+    suggested = models.BooleanField(
+        default=False, help_text="suggested from the edit, confirmed by the reviewer"
+    )
+
+    class Meta:
+        ordering = ["review", "side", "start", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["review", "side", "start", "end", "error_type"], name="mark_once"
+            ),
+            models.CheckConstraint(condition=Q(start__lt=models.F("end")), name="mark_not_empty"),
+        ]
+
+
+class SentenceSupport(models.Model):
+    """Whether the source supports one sentence of the summary as the model wrote it (offsets as in SpanMark)."""
+
+    review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="sentence_support")
+    start = models.PositiveIntegerField()
+    end = models.PositiveIntegerField()
+    supported = models.BooleanField()
+
+    class Meta:
+        ordering = ["review", "start"]
+        constraints = [
+            models.UniqueConstraint(fields=["review", "start"], name="support_once"),
+            models.CheckConstraint(condition=Q(start__lt=models.F("end")), name="support_not_empty"),
+        ]
+
+
+class Grounding(models.Model):
+    """Which source sentences support each sentence of a summary best; computed in the queue (reviews/grounding.py)."""
+
+    summary = models.OneToOneField("reviews.Summary", on_delete=models.PROTECT, related_name="grounding")
+    method = models.CharField(max_length=60, help_text="name and version of what computed it")
+    data = models.JSONField(help_text="sentences with their links, and names and numbers the source lacks")
+    computed_at = models.DateTimeField(default=timezone.now)
+
+
+class ReviewReturn(models.Model):
+    """A review sent back to its reviewer with a comment."""
+
+    review = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="returns")
+    returned_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    comment = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+    answered_at = models.DateTimeField(null=True, blank=True, help_text="when it was corrected")
+
+    class Meta:
+        ordering = ["review", "-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(comment=""), name="return_has_comment"),
+            models.UniqueConstraint(fields=["review"], condition=Q(answered_at=None), name="return_one_open"),
+        ]
+
+
+class Preference(models.Model):
+    """One person's blind choice between the two summaries of a pairwise item. Sides are resolved when it is kept."""
+
+    class State(models.TextChoices):
+        DRAFT = "draft"
+        SUBMITTED = "submitted"
+        WITHDRAWN = "withdrawn"
+
+    class Choice(models.TextChoices):
+        BEFORE = "before"  # item.summary
+        AFTER = "after"  # item.other
+        TIE = "tie"
+        BOTH_BAD = "both bad"
+
+    item = models.ForeignKey("reviews.QueueItem", on_delete=models.PROTECT, related_name="preferences")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="preferences"
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
+    choice = models.CharField(max_length=8, choices=Choice, blank=True)
+    strength = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="1 slightly, 2 clearly, 3 much better; none for a tie or both bad"
+    )
+    reason = models.TextField(blank=True)
+    after_was_left = models.BooleanField(default=False)
+    active_seconds = models.PositiveIntegerField(default=0)
+    late = models.BooleanField(default=False)
+    revision = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    submitted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["reviewer", "-submitted_at"], name="preference_by_reviewer")]
+        constraints = [
+            models.UniqueConstraint(fields=["item", "reviewer"], name="preference_once_per_person"),
+            models.CheckConstraint(
+                condition=~Q(state="submitted") | (~Q(choice="") & Q(submitted_at__isnull=False)),
+                name="preference_submitted_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(strength=None) | Q(strength__range=(1, 3), choice__in=["before", "after"]),
+                name="preference_strength",
+            ),
+        ]
+
+
+class Adjudication(models.Model):
+    """The authoritative answer to an item whose reviewers differ."""
+
+    item = models.OneToOneField("reviews.QueueItem", on_delete=models.PROTECT, related_name="adjudication")
+    adjudicator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    stars = models.PositiveSmallIntegerField()
+    verdict = models.CharField(max_length=4, choices=Review.Verdict)
+    ratings = models.JSONField(default=dict, help_text="1–5 by criterion key")
+    rubric = models.ForeignKey("reviews.RubricVersion", on_delete=models.PROTECT, related_name="+")
+    edited_text = models.TextField()
+    explanation = models.TextField(blank=True)
+    reviews = models.JSONField(default=list, help_text="ids and revisions of the reviews it settles")
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(stars__range=(1, 5)), name="adjudication_stars"),
+            models.CheckConstraint(condition=~Q(edited_text=""), name="adjudication_has_text"),
+        ]
+
+
+class GoldAnswer(models.Model):
+    """The known right answer to a summary, with the reason; reviewers meet it unannounced or in a calibration round."""
+
+    summary = models.OneToOneField("reviews.Summary", on_delete=models.PROTECT, related_name="gold")
+    rubric = models.ForeignKey("reviews.RubricVersion", on_delete=models.PROTECT, related_name="+")
+    stars = models.PositiveSmallIntegerField()
+    verdict = models.CharField(max_length=4, choices=Review.Verdict)
+    ratings = models.JSONField(default=dict, help_text="1–5 by criterion key")
+    tolerance = models.PositiveSmallIntegerField(default=1, help_text="points off that still count as right")
+    explanation = models.TextField()
+    active = models.BooleanField(default=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(stars__range=(1, 5)), name="gold_stars"),
+            models.CheckConstraint(condition=~Q(explanation=""), name="gold_has_explanation"),
+        ]
+
+
+class DeskPreferences(models.Model):
+    """How one person wants the desk: keys by action (only those that differ from the defaults), single keys or not."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="desk_preferences"
+    )
+    keys = models.JSONField(default=dict)
+    single_keys = models.BooleanField(default=True)
+    updated_at = models.DateTimeField(default=timezone.now)
 
 
 class PromptSuggestion(models.Model):

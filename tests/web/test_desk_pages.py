@@ -132,7 +132,7 @@ def test_a_blind_page_carries_neither_model_nor_peers_nor_the_client_s_words(
     page = rita.get("/desk/new-drafts/").content.decode()
     for secret in ("secret-model", "lead-3", "A digit was swapped", "angry", cast.another_reviewer.username):
         assert secret not in page
-    queue = make.queue(blind=False)
+    queue = make.queue(blind_to_model=False)
     assert "secret-model" in rita.get("/desk/new-drafts/").content.decode()
 
 
