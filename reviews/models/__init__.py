@@ -12,6 +12,7 @@ from reviews.models.queues import (
 )
 from reviews.models.reviews import (
     Adjudication,
+    AgreementReport,
     DeskPreferences,
     FeedbackExample,
     GoldAnswer,
@@ -28,6 +29,7 @@ from reviews.models.reviews import (
 
 __all__ = [
     "Adjudication",
+    "AgreementReport",
     "Criterion",
     "DeskPreferences",
     "FeedbackExample",

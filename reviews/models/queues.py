@@ -64,12 +64,20 @@ class ReviewQueue(models.Model):
     calibration = models.BooleanField(
         default=False, help_text="a round on gold items: answers are explained, nothing is learnt from them"
     )
+    gold_percent = models.PositiveSmallIntegerField(
+        default=0, help_text="share of gold items mixed unannounced into each reviewer's work"
+    )
+    dispute_points = models.PositiveSmallIntegerField(
+        default=2, help_text="reviewers that far apart are a dispute to be settled; 0: never"
+    )
     active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         ordering = ["name"]
         constraints = [
+            models.CheckConstraint(condition=Q(gold_percent__range=(0, 50)), name="queue_gold_percent"),
+            models.CheckConstraint(condition=Q(dispute_points__range=(0, 4)), name="queue_dispute_points"),
             models.CheckConstraint(
                 condition=Q(reviews_per_item__range=(1, 20)), name="queue_reviews_per_item"
             ),
@@ -136,6 +144,7 @@ class QueueItem(models.Model):
         ordering = ["queue", "-priority", "id"]
         indexes = [
             models.Index(fields=["queue", "-priority", "id"], condition=Q(state="open"), name="item_open"),
+            models.Index(fields=["-disagreement", "id"], condition=Q(state="disputed"), name="item_disputed"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -284,6 +284,19 @@ class GoldAnswer(models.Model):
         ]
 
 
+class AgreementReport(models.Model):
+    """Agreement of reviewers over one window, computed in the queue where there are too many reviews for a page."""
+
+    days = models.PositiveSmallIntegerField(unique=True, help_text="the window back from then; 0: everything")
+    data = models.JSONField()
+    reviews = models.PositiveIntegerField(help_text="reviews of items that more than one person reviewed")
+    seconds = models.FloatField()
+    computed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["days"]
+
+
 class DeskPreferences(models.Model):
     """How one person wants the desk: keys by action (only those that differ from the defaults), single keys or not."""
 
@@ -339,6 +352,7 @@ class FeedbackExample(models.Model):
         REVIEW = "review"
         REFERENCE = "reference"
         CLIENT = "client"
+        ADJUDICATION = "adjudication"
 
     class State(models.TextChoices):
         PROPOSED = "proposed"
@@ -346,7 +360,7 @@ class FeedbackExample(models.Model):
         DECLINED = "declined"
 
     kind = models.CharField(max_length=14, choices=Kind)
-    origin = models.CharField(max_length=10, choices=Origin)
+    origin = models.CharField(max_length=12, choices=Origin)
     document = models.ForeignKey(
         "reviews.SourceDocument", on_delete=models.PROTECT, related_name="feedback_examples"
     )
@@ -355,6 +369,9 @@ class FeedbackExample(models.Model):
     )
     review = models.ForeignKey(
         Review, null=True, blank=True, on_delete=models.PROTECT, related_name="examples"
+    )
+    adjudication = models.ForeignKey(
+        Adjudication, null=True, blank=True, on_delete=models.PROTECT, related_name="examples"
     )
     target = models.TextField()
     rejected = models.TextField(blank=True)
@@ -377,6 +394,11 @@ class FeedbackExample(models.Model):
                 fields=["review", "kind"],
                 condition=Q(review__isnull=False) & ~Q(state="declined"),
                 name="example_once_per_review",
+            ),
+            models.UniqueConstraint(
+                fields=["adjudication", "kind"],
+                condition=Q(adjudication__isnull=False),
+                name="example_once_per_adjudication",
             ),
             models.UniqueConstraint(
                 fields=["document"],
