@@ -664,7 +664,9 @@
       if (command && !event.altKey && event.key.toLowerCase() === "s") { event.preventDefault(); this.save(); return; }
       if (command || event.getModifierState("AltGraph")) return;
       if (event.key === "Enter" && event.target.matches?.("[data-desk] input")) { event.preventDefault(); return; } // would hand it in
-      const typing = event.target.closest?.("textarea, select, input:not([type=radio], [type=checkbox])");
+      let typing = event.target.closest?.("textarea, select, input:not([type=radio], [type=checkbox])");
+      // a box in a dialog that was closed keeps the focus until the next frame: the key is meant for the desk
+      if (typing && !typing.checkVisibility()) { typing.blur(); typing = null; }
       if (event.key === "Escape" && typing) { typing.blur(); document.getElementById("main").focus({ preventScroll: true }); return; }
       if (!event.altKey && (typing || store.get(KEY_SINGLE) === false)) {
         if (!typing && event.key === "?") this.keysSheet(event);
