@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
-from models_app.ml.sentences import split_sentences
+from models_app.ml.sentences import sentence_spans
 
 
 @dataclass(frozen=True)
@@ -123,27 +123,43 @@ _NUMBER = re.compile(
 
 
 @dataclass(frozen=True)
-class _Number:
+class Number:
+    """A number as written, where it stands (code points), and what it may be worth."""
+
     text: str
     values: tuple[Decimal, ...]
+    start: int
+    end: int
+
+
+def find_numbers(text: str) -> list[Number]:
+    """1,000, 1000, 1000.0, "one thousand" and "1k" have the same value, as have "twelve" and 12."""
+    return [
+        Number(match[0].rstrip(), _values(match), match.start(), match.start() + len(match[0].rstrip()))
+        for match in _NUMBER.finditer(text)
+    ]
+
+
+def missing_numbers(source: str, summary: str) -> list[Number]:
+    """Numbers of the summary, each place once, whose value does not occur in the source.
+
+    £5m and 5 million are the same; signs, currencies, percent signs and ordinal endings don't count. "one" in a
+    summary is taken for a pronoun.
+    """
+    known = {value for number in find_numbers(source) for value in number.values}
+    return [
+        number
+        for number in find_numbers(summary)
+        if number.text.lower() != "one" and known.isdisjoint(number.values)
+    ]
 
 
 def unsupported_numbers(source: str, summary: str) -> list[str]:
-    """Numbers of the summary, as written, each value once, whose value does not occur in the source.
-
-    1,000, 1000, 1000.0, "one thousand" and "1k" are the same number, as are "twelve" and 12, or £5m and 5 million;
-    signs, currencies, percent signs and ordinal endings don't count. "one" in a summary is taken for a pronoun.
-    """
-    known = {value for number in _numbers(source) for value in number.values}
+    """`missing_numbers` as written, each value once."""
     missing: dict[tuple[Decimal, ...], str] = {}
-    for number in _numbers(summary):
-        if number.text.lower() != "one" and known.isdisjoint(number.values):
-            missing.setdefault(number.values, number.text)
+    for number in missing_numbers(source, summary):
+        missing.setdefault(number.values, number.text)
     return list(missing.values())
-
-
-def _numbers(text: str) -> list[_Number]:
-    return [_Number(match[0].strip(), _values(match)) for match in _NUMBER.finditer(text)]
 
 
 def _values(match: re.Match[str]) -> tuple[Decimal, ...]:
@@ -172,19 +188,43 @@ _NO_NAMES = frozenset(_TITLES.split())
 _OPENING = frozenset("\"“”‘'’«»:;([{-–—•*.!?…")
 
 
-def unsupported_names(source: str, summary: str) -> list[str]:
-    """Capitalised runs of the summary, each once, with a word that the source does not have.
+@dataclass(frozen=True)
+class Name:
+    """Capitalised words one after another, small joining words such as "of" and "van" between them."""
 
-    A run is capitalised words one after another, small joining words such as "of" and "van" between them. The first
-    word of a sentence or quotation is left out: its capital says nothing. Case, possessives and titles don't count.
+    words: tuple[str, ...]
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def missing_names(source: str, summary: str) -> list[Name]:
+    """Names of the summary, each place once, with a word that the source does not have.
+
+    The first word of a sentence or quotation is left out: its capital says nothing. Case, possessives and titles
+    don't count.
     """
+    known = known_words(source)
+    return [name for name in find_names(summary) if not is_known(name, known)]
+
+
+def known_words(source: str) -> set[str]:
     known = set(map(_bare, _TOKEN.findall(source)))
-    known |= {part for word in known if "-" in word for part in word.split("-")}
+    return known | {part for word in known if "-" in word for part in word.split("-")}
+
+
+def is_known(name: Name, known: set[str]) -> bool:
+    return all(word in known for word in map(_bare, name.words) if word not in _CONNECTORS)
+
+
+def unsupported_names(source: str, summary: str) -> list[str]:
+    """`missing_names` as written, each once."""
     missing: dict[str, str] = {}
-    for run in _capitalised_runs(summary):
-        if any(word not in known for word in map(_bare, run) if word not in _CONNECTORS):
-            name = " ".join(run)
-            missing.setdefault(name.casefold(), name)
+    for name in missing_names(source, summary):
+        missing.setdefault(name.text.casefold(), name.text)
     return list(missing.values())
 
 
@@ -193,27 +233,28 @@ def _bare(word: str) -> str:
     return word.replace(".", "")
 
 
-def _capitalised_runs(text: str) -> list[list[str]]:
-    runs: list[list[str]] = []
-    for sentence in split_sentences(text):
-        run: list[str] = []
+def find_names(text: str) -> list[Name]:
+    names: list[Name] = []
+    for start, end in sentence_spans(text):
+        run: list[re.Match[str]] = []
         starts = True
-        for token in [*_TOKEN.findall(sentence), "."]:
-            joins = bool(run) and token in _CONNECTORS
-            if joins or (not starts and _is_name(token)):
+        for token in _TOKEN.finditer(text, start, end):
+            joins = bool(run) and token[0] in _CONNECTORS
+            if joins or (not starts and _is_name(token[0])):
                 run.append(token)
-            elif run:
-                runs.append(_without_trailing_connectors(run))
+            else:
+                names += _named(run)
                 run = []
-            starts = token in _OPENING
-    return [run for run in runs if run]
+            starts = token[0] in _OPENING
+        names += _named(run)
+    return names
 
 
 def _is_name(token: str) -> bool:
     return token[0].isupper() and _bare(token) not in _NO_NAMES
 
 
-def _without_trailing_connectors(run: list[str]) -> list[str]:
-    while run and run[-1] in _CONNECTORS:
+def _named(run: list[re.Match[str]]) -> list[Name]:
+    while run and run[-1][0] in _CONNECTORS:
         run.pop()
-    return run
+    return [Name(tuple(token[0] for token in run), run[0].start(), run[-1].end())] if run else []
