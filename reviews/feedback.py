@@ -19,13 +19,22 @@ from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise, one_line
 from models_app.models import DatasetSnapshot, EvaluationSet
-from reviews.models import FeedbackExample, Review, SourceDocument, Split, Summary
+from reviews.models import (
+    Adjudication,
+    FeedbackExample,
+    QueueItem,
+    Review,
+    SourceDocument,
+    Split,
+    Summary,
+)
 
 TEST_SPLIT = (
     "Test document: it judges models, so nothing is learnt from it. "
     "The correction counts as evaluation data only."
 )
 CORRECTED_SINCE = "The reviewer corrected this review since; the newer text is decided on its own."
+DISPUTED = "Its reviewers differ: it waits until somebody has settled what holds."
 LEAST_WORDS = 5
 _REFERENCES_LOCK = 0x5EF5
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+|(?<!\d)(?:\d[ -]?){13,16}(?!\d)")
@@ -81,14 +90,19 @@ def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackEx
 def propose_from_review(*, review: Review) -> list[FeedbackExample]:
     """A submitted review's examples: the corrected text, or the text as it was where it was found good; and the
     correction as preferred to the draft. A corrected review replaces what is not yet decided, and takes back what was
-    approved with another text: it has to be decided anew."""
+    approved with another text: it has to be decided anew. Nothing is learnt from gold items and calibration
+    rounds; what was settled for an item stands above its reviews."""
+    if review.item.reason == QueueItem.Reason.GOLD or review.item.queue.calibration:
+        return []
     document, draft = review.summary.document, review.summary.text.strip()
     target = review.edited_text.strip()
     edited = target != draft
     examples = []
     with transaction.atomic():
         mine = FeedbackExample.objects.filter(review=review)
-        mine.filter(Q(state="proposed") | Q(state="declined", decided_by=None)).delete()
+        if Adjudication.objects.filter(item=review.item_id).exists():
+            return []
+        mine.filter(Q(state__in=["proposed", "held"]) | Q(state="declined", decided_by=None)).delete()
         for outdated in mine.filter(state="approved").exclude(target=target):
             _decide(outdated, "declined", review.reviewer, CORRECTED_SINCE)
         decided = set(mine.filter(target=target).values_list("kind", flat=True))
@@ -102,6 +116,23 @@ def propose_from_review(*, review: Review) -> list[FeedbackExample]:
             examples.append(_propose(document, target, kind="demonstration", **common))
         if edited and "preference" not in decided:
             examples.append(_propose(document, target, kind="preference", rejected=draft, **common))
+    return examples
+
+
+def propose_from_adjudication(*, adjudication: Adjudication) -> list[FeedbackExample]:
+    """What was settled for a disputed item, in place of what its reviews would teach."""
+    summary = adjudication.item.summary
+    target, draft = adjudication.edited_text.strip(), summary.text.strip()
+    common: dict[str, Any] = {
+        "adjudication": adjudication, "summary": summary, "origin": "adjudication",
+        "created_by": adjudication.adjudicator,
+    }  # fmt: skip
+    examples = []
+    with transaction.atomic():
+        if target != draft or adjudication.verdict == Review.Verdict.GOOD:
+            examples.append(_propose(summary.document, target, kind="demonstration", **common))
+        if target != draft:
+            examples.append(_propose(summary.document, target, kind="preference", rejected=draft, **common))
     return examples
 
 
@@ -172,6 +203,8 @@ def _decide(example: FeedbackExample, state: str, actor: Any | None, reason: str
     before = example.state
     if before == state:
         return example
+    if before == FeedbackExample.State.HELD:
+        raise Refused(DISPUTED, code="disputed")
     try:
         with transaction.atomic():
             changed = FeedbackExample.objects.filter(pk=example.pk, state=before).update(
@@ -309,12 +342,19 @@ def freeze_snapshot(
 
 
 def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:
+    pairs = FeedbackExample.objects.filter(kind="preference").exclude(state="declined")
     reviews = [example.review_id for example in examples if example.review_id]
-    losers = dict(
-        FeedbackExample.objects.filter(kind="preference", review__in=reviews)
-        .exclude(state="declined")
-        .values_list("review", "rejected")
-    )
+    settled = [example.adjudication_id for example in examples if example.adjudication_id]
+    losers = {
+        **{
+            ("review", pk): text
+            for pk, text in pairs.filter(review__in=reviews).values_list("review", "rejected")
+        },
+        **{
+            ("adjudication", pk): text
+            for pk, text in pairs.filter(adjudication__in=settled).values_list("adjudication", "rejected")
+        },
+    }
     return [
         SnapshotRow(
             split=example.document.split,
@@ -324,7 +364,8 @@ def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:
             target=example.target,
             title=example.document.title,
             domain=example.document.domain,
-            rejected=losers.get(example.review_id, "") if example.review_id else "",
+            rejected=losers.get(("adjudication", example.adjudication_id), "")
+            or losers.get(("review", example.review_id), ""),
         )
         for example in examples
     ]

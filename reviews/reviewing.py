@@ -16,6 +16,7 @@ from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise
 from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
+from reviews import adjudicating
 from reviews.feedback import propose_from_review
 from reviews.models import Criterion, QueueItem, Review, ReviewRating, ReviewRevision, ReviewSlot
 
@@ -119,6 +120,7 @@ def submit_review(
         if not ReviewSlot.objects.filter(item=item).exclude(state="done").exists():
             QueueItem.objects.filter(pk=item.pk, state="open").update(state="done")
         propose_from_review(review=review)
+        adjudicating.keep_in_step(item=item)
         audit.record(
             actor=reviewer, action="review.submit", subject=review, to_state="submitted",
             data={"item": item.pk, "revision": review.revision, "late": late},
@@ -134,6 +136,8 @@ def revise_review(
     if review.reviewer_id != reviewer.pk:
         raise StaleState("Only whoever wrote a review can correct it.")
     with transaction.atomic():
+        # the same order of locks as a submit: the item, then the review
+        QueueItem.objects.select_for_update(no_key=True).get(pk=review.item_id)
         locked = _locked(review.item, reviewer)
         if locked is None or locked.state != Review.State.SUBMITTED:
             raise StaleState("This review has not been handed in yet.")
@@ -144,6 +148,7 @@ def revise_review(
             raise StaleDraft(locked)
         _hand_in(locked, values, late=locked.late)
         propose_from_review(review=locked)
+        adjudicating.keep_in_step(item=locked.item)
         audit.record(
             actor=reviewer, action="review.revise", subject=locked, data={"revision": locked.revision}
         )
@@ -156,7 +161,7 @@ def revise_review(
 def _locked(item: QueueItem, reviewer: User) -> Review | None:
     return (
         Review.objects.select_for_update(of=("self",))
-        .select_related("summary__document")
+        .select_related("summary__document", "item__queue")
         .filter(item=item, reviewer=reviewer)
         .first()
     )

@@ -356,6 +356,7 @@ class FeedbackExample(models.Model):
 
     class State(models.TextChoices):
         PROPOSED = "proposed"
+        HELD = "held"  # its item is disputed; nobody decides on it before that is settled
         APPROVED = "approved"
         DECLINED = "declined"
 

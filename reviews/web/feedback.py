@@ -35,7 +35,12 @@ from reviews.web.documents import back
 
 PER_PAGE = 20
 REFUSALS_TOLD = 3
-ORIGINS = {"review": "reviews", "reference": "reference summaries", "client": "client corrections"}
+ORIGINS = {
+    "review": "reviews",
+    "reference": "reference summaries",
+    "client": "client corrections",
+    "adjudication": "settled disputes",
+}
 REASONS = (
     "Says what the article does not say",
     "Leaves out the main point",
