@@ -345,7 +345,7 @@ def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:
     pairs = FeedbackExample.objects.filter(kind="preference").exclude(state="declined")
     reviews = [example.review_id for example in examples if example.review_id]
     settled = [example.adjudication_id for example in examples if example.adjudication_id]
-    losers = {
+    losers: dict[tuple[str, int | None], str] = {
         **{
             ("review", pk): text
             for pk, text in pairs.filter(review__in=reviews).values_list("review", "rejected")
