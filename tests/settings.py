@@ -28,6 +28,7 @@ if "GALLEY_TEST_SUFFIX" not in os.environ or "GALLEY_TEST_RUN" not in os.environ
 SUFFIX = re.sub(r"\W", "_", os.environ["GALLEY_TEST_SUFFIX"]).lower()
 HOME = ROOT / "homes" / (SUFFIX + os.environ.get("PYTEST_XDIST_WORKER", ""))
 os.environ["GALLEY_HOME"] = str(HOME)
+(HOME / "static").mkdir(parents=True, exist_ok=True)
 # Playwright's synchronous interface keeps an event loop running in the tests' thread from its first use to the end of
 # the run; Django would refuse every query beside it, in whatever test comes later.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
