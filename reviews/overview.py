@@ -14,6 +14,7 @@ from models_app.models import ClientFeedback, Comparison, DatasetSnapshot, Deplo
 from models_app.monitoring.traffic import Traffic, Window, traffic
 from models_app.serving.readiness import readiness
 from reviews.models import Review
+from reviews.notices import COUNTED
 
 # Counting stops here: nobody needs to know whether 1,000 or 40,000 wait, and counting further costs time.
 ENOUGH = 1000
@@ -35,7 +36,9 @@ SELECT (SELECT count(*) FROM (
        (SELECT count(*) FROM (SELECT 1 FROM reviews_promptsuggestion WHERE state = 'open' LIMIT %(enough)s) x),
        (SELECT count(*) FROM models_app_trainingrun WHERE state IN ('queued', 'running')),
        (SELECT count(*) FROM models_app_release WHERE state = 'awaiting approval'),
-       (SELECT count(*) FROM models_app_job WHERE state IN ('queued', 'running'))
+       (SELECT count(*) FROM models_app_job WHERE state IN ('queued', 'running')),
+       (SELECT count(*) FROM (SELECT 1 FROM reviews_notification
+                               WHERE user_id = %(user)s AND read_at IS NULL LIMIT %(counted)s) x)
 """
 
 
@@ -49,11 +52,12 @@ class Waiting:
     training: int
     approval: int
     jobs: int
+    unread: int  # notifications, up to notices.COUNTED
 
 
 def waiting(user: Any) -> Waiting:
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING, {"user": user.pk, "enough": ENOUGH})
+        cursor.execute(_WAITING, {"user": user.pk, "enough": ENOUGH, "counted": COUNTED})
         return Waiting(*cursor.fetchone())
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 
 from models_app.foundation import audit
@@ -15,7 +16,8 @@ from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
 from models_app.models import PromptVersion
 from models_app.prompts.versions import LONGEST_NOTE, check_template, create_version, plain
-from reviews.models import PromptSuggestion, Review, SourceDocument
+from reviews.models import Notification, PromptSuggestion, Review, SourceDocument
+from reviews.notices import notify
 
 
 def suggest_prompt(
@@ -121,3 +123,10 @@ def _decide(suggestion: PromptSuggestion, state: str, actor: Any | None, reason:
         reason=reason,
     )
     suggestion.refresh_from_db()
+    if actor is None or suggestion.suggested_by_id != actor.pk:
+        said = f"as {suggestion.adopted_as}" if state == "adopted" else f": {reason}"
+        notify(
+            user=suggestion.suggested_by, kind=Notification.Kind.SUGGESTION, subject=suggestion,
+            url=f"{reverse('my_feedback')}?list=suggestions",
+            text=f"Your prompt suggestion was {state}{' ' if state == 'adopted' else ''}{said}",
+        )  # fmt: skip

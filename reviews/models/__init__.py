@@ -26,16 +26,20 @@ from reviews.models.reviews import (
     SentenceSupport,
     SpanMark,
 )
+from reviews.models.talk import Comment, Mention, Notification, Thread
 
 __all__ = [
     "Adjudication",
     "AgreementReport",
+    "Comment",
     "Criterion",
     "DeskPreferences",
     "FeedbackExample",
     "GoldAnswer",
     "Grounding",
     "ImportBatch",
+    "Mention",
+    "Notification",
     "Preference",
     "PromptSuggestion",
     "QueueItem",
@@ -53,4 +57,5 @@ __all__ = [
     "SpanMark",
     "Split",
     "Summary",
+    "Thread",
 ]

@@ -30,7 +30,7 @@ from models_app.prompts.versions import check_template
 from models_app.serving import client
 from models_app.serving.routing import ENVIRONMENT
 from models_app.web.pages import View, capability, is_fragment
-from reviews import queries, queueing
+from reviews import conversations, queries, queueing
 from reviews.models import Criterion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
 from reviews.queueing import Lease
 from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft, revise_review, save_draft, submit_review
@@ -259,6 +259,7 @@ def _desk(
         "prompt": live_prompt(),
         "variables": VARIABLES,
         "kept_share": _kept_share(item),
+        "talk": conversations.drawer(item=item, user=reviewer),
     }
     return render(request, "reviews/desk.html", context, status=error.status if error else 200)
 

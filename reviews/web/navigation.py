@@ -92,7 +92,7 @@ def _count(name: str, counts: Waiting) -> tuple[str, bool]:
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `nav`, `nav_user`, `nav_waiting` and `user_role` for the page frame. Two queries."""
+    """Context processor: `nav`, `nav_user`, `nav_waiting`, `unread`, `user_role` for the page frame. Two queries."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or request.path.startswith("/api/"):
         return {}
@@ -121,5 +121,6 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         "nav": sections,
         "nav_user": nav_user,
         "nav_waiting": hot or "",
+        "unread": counts.unread,
         "user_role": roles or "no role yet",
     }

@@ -20,7 +20,7 @@ from models_app.foundation.errors import GalleyError, InvalidInput, NotAllowed, 
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.seeds import prompt_digest
 from models_app.ml.prompting import VARIABLES, PromptSpec, variables
-from models_app.models import Prompt, PromptVersion, Release
+from models_app.models import Deployment, Prompt, PromptVersion, Release
 from models_app.prompts.versions import (
     LONGEST_CHARACTERS,
     LONGEST_NOTE,
@@ -31,7 +31,7 @@ from models_app.prompts.versions import (
 )
 from models_app.releases.composing import compose_release, live_release
 from models_app.web.pages import View, capability, is_fragment, paginate
-from reviews.models import PromptSuggestion, ReviewQueue, SourceDocument
+from reviews.models import PromptSuggestion, ReviewQueue, SourceDocument, Thread
 from reviews.playground import MOST_DOCUMENTS, Trial, find_documents, try_prompt, usable_documents
 from reviews.suggestions import adopt_suggestion, decline_suggestion
 
@@ -107,6 +107,8 @@ class VersionRow:
     version: PromptVersion
     releases: list[Release]
     writers: list[str]
+    conversations: int  # open ones
+    lived: list[Deployment]  # when it was live, the newest first
 
     @property
     def live(self) -> bool:
@@ -124,7 +126,7 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _version_rows(versions: list[PromptVersion]) -> list[VersionRow]:
-    """2 queries."""
+    """4 queries."""
     releases: dict[int, list[Release]] = {}
     for release in (
         Release.objects.filter(prompt_version__in=versions).exclude(origin="baseline").order_by("-pk")
@@ -134,7 +136,25 @@ def _version_rows(versions: list[PromptVersion]) -> list[VersionRow]:
     adopted = PromptSuggestion.objects.filter(adopted_as__in=versions)
     for pk, name in adopted.values_list("adopted_as", "suggested_by__username").order_by("pk"):
         credit.setdefault(pk, []).append(name)
-    return [VersionRow(row, releases.get(row.pk, []), credit.get(row.pk, [])) for row in versions]
+    talk = Thread.objects.filter(prompt_version__in=versions, resolved_at=None)
+    spoken = dict(talk.order_by().values_list("prompt_version").annotate(n=Count("pk")))
+    lived: dict[int, list[Deployment]] = {}
+    for deployment in (
+        Deployment.objects.filter(release__prompt_version__in=versions)
+        .select_related("release", "environment")
+        .order_by("-live_from")
+    ):
+        lived.setdefault(deployment.release.prompt_version_id, []).append(deployment)
+    return [
+        VersionRow(
+            row,
+            releases.get(row.pk, []),
+            credit.get(row.pk, []),
+            spoken.get(row.pk, 0),
+            lived.get(row.pk, []),
+        )
+        for row in versions
+    ]
 
 
 @require_safe

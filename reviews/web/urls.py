@@ -8,6 +8,8 @@ urlpatterns = [
     path("", include("reviews.web.home")),
     path("desk/", include("reviews.web.desk")),
     path("my-feedback/", include("reviews.web.my_feedback")),
+    path("talk/", include("reviews.web.talk")),
+    path("notifications/", include("reviews.web.notifications")),
     path("prompts/", include("reviews.web.prompts")),
     path("documents/", include("reviews.web.documents")),
     path("feedback/", include("reviews.web.feedback")),

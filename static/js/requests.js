@@ -54,10 +54,16 @@
     const element = event.detail.elt;
     if (!isPoll(element)) return;
     if (inUse(element)) { event.preventDefault(); return; }
+    if (document.hidden && element.matches("[data-pauses]")) { event.preventDefault(); return; }
     const key = element.id || event.detail.pathInfo?.requestPath;
     const now = Date.now();
     if (document.hidden && now - (asked.get(key) || 0) < HIDDEN_POLL_MS) { event.preventDefault(); return; }
     asked.set(key, now);
+  });
+
+  // What paused while nobody looked asks once as soon as somebody looks again (hx-trigger "galley:shown from:document").
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) document.dispatchEvent(new CustomEvent("galley:shown"));
   });
 
   document.addEventListener("htmx:beforeSwap", (event) => {

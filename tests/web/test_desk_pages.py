@@ -535,11 +535,11 @@ def test_the_desk_takes_a_fixed_number_of_queries(
     for _ in range(3):
         make.queue_item(in_queue=queue)
     rita.get("/desk/new-drafts/")
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(18):
         rita.get("/desk/new-drafts/")
     for _ in range(20):
         make.queue_item(in_queue=queue)
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(18):
         rita.get("/desk/new-drafts/")
     with django_assert_num_queries(10):
         rita.get("/desk/")
