@@ -157,6 +157,7 @@ GALLEY_JOB_KINDS = {
     "import_documents": JobKind(run="reviews.jobs.import_documents", ended="reviews.jobs.import_ended"),
     "generate_summaries": JobKind(run="reviews.jobs.generate_summaries"),
     "review_requests": JobKind(run="reviews.jobs.review_requests"),
+    "ground_summaries": JobKind(run="reviews.jobs.ground_summaries", ended="reviews.jobs.grounding_ended"),
     "register_model": JobKind(run="models_app.jobs.registering.run"),
     "train": JobKind(
         run="models_app.jobs.training.run",

@@ -11,7 +11,7 @@ from django.db import connections
 from models_app.foundation.errors import NotFound
 from models_app.foundation.jobs import JobContext
 from models_app.models import ClientFeedback, Job, Release
-from reviews import drafting, importing, weak_outputs
+from reviews import drafting, importing, linking, weak_outputs
 from reviews.models import ImportBatch, SourceDocument
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
@@ -79,7 +79,22 @@ def review_requests(context: JobContext) -> dict[str, Any]:
     feedback = ClientFeedback.objects.select_related("request").filter(pk=context.payload["feedback"]).first()
     if feedback is None:
         raise NotFound(f"There is no client feedback {context.payload['feedback']}.")
-    return weak_outputs.bring_back(feedback=feedback).to_dict()
+    outcome = weak_outputs.bring_back(feedback=feedback).to_dict()
+    linking.start_linking()
+    return outcome
+
+
+def ground_summaries(context: JobContext) -> dict[str, Any]:
+    """{"whole": bool}: link queued summaries to their sources."""
+    context.phase("linking summaries to their sources")
+    linked = linking.link_queued(
+        whole=bool(context.payload.get("whole")), progress=context.step, should_stop=context.should_stop
+    )
+    return {"linked": linked}
+
+
+def grounding_ended(job: Job) -> None:
+    linking.linking_ended(job)
 
 
 def generate_summaries(context: JobContext) -> dict[str, Any]:
@@ -101,4 +116,6 @@ def generate_summaries(context: JobContext) -> dict[str, Any]:
         progress=context.step,
         should_stop=context.should_stop,
     )
+    if payload.get("queue"):
+        linking.start_linking()
     return {"drafted": drafted, "asked": len(payload["documents"])}

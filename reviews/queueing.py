@@ -21,6 +21,7 @@ from django.utils import timezone
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, StaleState
 from models_app.foundation.roles import require
+from reviews.linking import start_linking
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
 
 LATER = timedelta(hours=2)
@@ -136,6 +137,7 @@ def put_in_queue(
             )
             if actor is not None:  # what jobs put in by the thousand, they record once
                 audit.record(actor=actor, action="item.queue", subject=item, data={"queue": queue.slug})
+                start_linking()
     return item
 
 

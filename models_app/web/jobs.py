@@ -25,6 +25,7 @@ KINDS = {
     "compare": "Comparison",
     "evaluate": "Evaluation",
     "generate_summaries": "Drafting summaries",
+    "ground_summaries": "Linking summaries to sources",
     "import_documents": "Import of documents",
     "prepare_workspace": "Preparing the workspace",
     "register_model": "Registering a model",
