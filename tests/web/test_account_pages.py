@@ -80,3 +80,13 @@ def test_an_address_without_a_page_says_so_inside_the_frame(signed_in: Client) -
     answer = signed_in.get("/no/such/page/")
     assert answer.status_code == 404
     assert "data-error-lead" in answer.content.decode()
+
+
+def test_no_link_that_sets_a_password_is_ever_made(signed_in: Client) -> None:
+    for path in ("reset/", "reset/key/1-abc/", "reset/done/"):
+        for client in (Client(), signed_in):
+            assert client.get(f"/accounts/password/{path}").status_code == 404
+            assert client.post(f"/accounts/password/{path}", {"email": "m@example.org"}).status_code == 404
+    shown = page(signed_in, "account_change_password")
+    assert "an administrator can set a new one" in shown
+    assert "password/reset" not in shown
