@@ -21,6 +21,7 @@ from django.utils import timezone
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, StaleState
 from models_app.foundation.roles import require
+from reviews import gold
 from reviews.linking import start_linking
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
 
@@ -162,6 +163,9 @@ def claim_next(
         )
         if held is not None:
             return _extend(held, lease)
+        known = gold.due(queue=queue, reviewer=reviewer)
+        if known is not None:
+            return hold(item=known, reviewer=reviewer)
         found = _claim_free(queue, reviewer, lease)
         if found is None and _free_expired(ReviewSlot.objects.filter(queue=queue)):
             found = _claim_free(queue, reviewer, lease)
