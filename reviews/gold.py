@@ -23,6 +23,7 @@ from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleS
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.texts import normalise, one_line
 from reviews.differing import VERDICTS
+from reviews.linking import link
 from reviews.models import (
     Adjudication,
     Criterion,
@@ -80,6 +81,7 @@ def mark_gold(*, summary: Summary, queue: ReviewQueue, known: Known, actor: User
             summary=summary,
             defaults={**values, "rubric_id": queue.rubric_id, "created_by": actor, "active": True},
         )
+        link(summaries=[summary.pk])  # lacking what other items have would give it away
         audit.record(actor=actor, action="gold.mark", subject=gold, to_state="active",
                      data={"summary": summary.pk, **{key: values[key] for key in ("stars", "verdict", "ratings")}},
                      reason=values["explanation"][:300])  # fmt: skip

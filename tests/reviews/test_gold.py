@@ -15,7 +15,16 @@ from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Ref
 from models_app.models import AuditEvent
 from reviews import gold, queueing
 from reviews.gold import Known, is_turn, mark_gold
-from reviews.models import FeedbackExample, GoldAnswer, QueueItem, Review, ReviewQueue, ReviewSlot, Summary
+from reviews.models import (
+    FeedbackExample,
+    GoldAnswer,
+    Grounding,
+    QueueItem,
+    Review,
+    ReviewQueue,
+    ReviewSlot,
+    Summary,
+)
 from reviews.reviewing import Answers, revise_review, submit_review
 from tests import make
 from tests.reviews.test_queueing import at_once
@@ -195,6 +204,7 @@ def test_a_summary_whose_reviews_are_still_wanted_is_not_made_gold(
         mark_gold(summary=item.summary, queue=queue, known=KNOWN, actor=cast.ml_engineer)
     worked(queue, cast.reviewer, 1)
     mark_gold(summary=item.summary, queue=queue, known=KNOWN, actor=cast.ml_engineer)
+    assert Grounding.objects.filter(summary=item.summary).exists(), "lacking links would give it away"
     with pytest.raises(StaleState, match="gold already"):
         mark_gold(summary=item.summary, queue=queue, known=KNOWN, actor=cast.ml_engineer)
 
@@ -339,6 +349,6 @@ def test_lists_cost_a_fixed_number_of_queries(
     with django_assert_num_queries(1):
         gold.results()
     with django_assert_num_queries(1):
-        rows = list(gold.gold_rows())
+        rows: list[Any] = list(gold.gold_rows())
         assert [(row.answers, row.summary.document.pk > 0) for row in rows] == [(1, True)] * 5
     assert Summary.objects.filter(gold__active=True).count() == 5
