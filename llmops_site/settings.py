@@ -158,6 +158,8 @@ GALLEY_JOB_KINDS = {
     "generate_summaries": JobKind(run="reviews.jobs.generate_summaries"),
     "review_requests": JobKind(run="reviews.jobs.review_requests"),
     "ground_summaries": JobKind(run="reviews.jobs.ground_summaries", ended="reviews.jobs.grounding_ended"),
+    "look_for_disputes": JobKind(run="reviews.jobs.look_for_disputes"),
+    "fill_queues": JobKind(run="reviews.jobs.fill_queues"),
     "register_model": JobKind(run="models_app.jobs.registering.run"),
     "train": JobKind(
         run="models_app.jobs.training.run",

@@ -94,6 +94,8 @@ def keep_in_step(*, item: QueueItem) -> None:
     elif item.state == QueueItem.State.DISPUTED:
         _move(item, QueueItem.State.DONE, "item.agree", "Its reviewers no longer differ.")
         examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
+    elif item.state == QueueItem.State.DONE:  # it was disputed, and open again meanwhile
+        examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
 
 
 def _move(item: QueueItem, to: str, action: str, reason: str) -> None:

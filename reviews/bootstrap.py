@@ -91,17 +91,26 @@ def load_sample() -> int:
     return import_rows(rows=rows, origin=SAMPLE_ORIGIN, licence=SAMPLE_LICENCE, actor=None).imported
 
 
-def schedule_reaper() -> None:
-    """Ask the queue to look for abandoned jobs every minute."""
-    Schedule.objects.update_or_create(
-        name="reap",
-        defaults={
-            "func": "models_app.foundation.jobs.reap",
-            "schedule_type": Schedule.MINUTES,
-            "minutes": 1,
-            "cluster": "default",
-        },
-    )
+# By the name of the schedule: what the queue calls, and every how many minutes. All of it is short.
+REGULAR_WORK = {
+    "reap": ("models_app.foundation.jobs.reap", 1),
+    "release lost seats": ("reviews.assigning.release_lost", 1),
+    "fill queues": ("reviews.filling.fill_later", 5),
+}
+
+
+def schedule_regular_work() -> None:
+    """Ask the queue to look for abandoned jobs, for seats of people who left, and for what rules want in queues."""
+    for name, (function, minutes) in REGULAR_WORK.items():
+        Schedule.objects.update_or_create(
+            name=name,
+            defaults={
+                "func": function,
+                "schedule_type": Schedule.MINUTES,
+                "minutes": minutes,
+                "cluster": "default",
+            },
+        )
 
 
 def prepare_workspace_later() -> Job | None:

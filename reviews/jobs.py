@@ -11,7 +11,7 @@ from django.db import connections
 from models_app.foundation.errors import NotFound
 from models_app.foundation.jobs import JobContext
 from models_app.models import ClientFeedback, Job, Release
-from reviews import drafting, importing, linking, weak_outputs
+from reviews import drafting, filling, importing, linking, managing, weak_outputs
 from reviews.models import ImportBatch, SourceDocument
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
@@ -119,3 +119,20 @@ def generate_summaries(context: JobContext) -> dict[str, Any]:
     if payload.get("queue"):
         linking.start_linking()
     return {"drafted": drafted, "asked": len(payload["documents"])}
+
+
+def fill_queues(context: JobContext) -> dict[str, Any]:
+    """Let the rules of all queues look at what came since they last did; begins again where it was cut off."""
+    context.phase("filling queues by their rules")
+    return {"put_in": filling.fill_queues(progress=context.step, should_stop=context.should_stop)}
+
+
+def look_for_disputes(context: JobContext) -> dict[str, Any]:
+    """{"items": [ids]}: items that a change of their queue has closed."""
+    items = context.payload["items"]
+    context.phase("looking for reviewers who differ", total=len(items))
+    return {
+        "looked_at": managing.look_for_disputes(
+            items=items, progress=context.step, should_stop=context.should_stop
+        )
+    }

@@ -3,27 +3,29 @@
 A seat (`ReviewSlot`) is claimed by one conditional UPDATE that skips rows others are just taking, so that two people
 never get the same one, however many ask at once. A lease that ran out gives the seat back once somebody else needs
 it; an (empty) draft of its holder remains as the sign that the item was his, so that late work can be handed in.
+Whoever was deactivated holds nothing, whatever the lease says. Times are read from one clock, the database's.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
-from django.db.models.functions import Greatest
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, StaleState
 from models_app.foundation.roles import require
-from reviews import gold
+from reviews import gold, seating
 from reviews.linking import start_linking
-from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
+from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
 
 LATER = timedelta(hours=2)
 LONGEST_REASON_CHARACTERS = 2000
@@ -38,60 +40,80 @@ _OPEN_TO_ME = """
                     WHERE mine.item_id = slot.item_id AND mine.reviewer_id = %(reviewer)s)
    AND NOT EXISTS (SELECT 1 FROM reviews_review answered
                     WHERE answered.item_id = slot.item_id AND answered.reviewer_id = %(reviewer)s
-                      AND answered.state = 'submitted')
+                      AND answered.state IN ('submitted', 'returned'))
+   AND NOT EXISTS (SELECT 1 FROM reviews_preference chosen
+                    WHERE chosen.item_id = slot.item_id AND chosen.reviewer_id = %(reviewer)s
+                      AND chosen.state = 'submitted')
    AND NOT EXISTS (SELECT 1 FROM reviews_skip skip
                     WHERE skip.item_id = slot.item_id AND skip.reviewer_id = %(reviewer)s
-                      AND (skip.until IS NULL OR skip.until > %(now)s))
+                      AND (skip.until IS NULL OR skip.until > statement_timestamp()))
 """
-_FREE = f"slot.queue_id = %(queue)s AND slot.state = 'free' AND {_OPEN_TO_ME}"
+_MINE = f"""slot.queue_id = %(queue)s AND slot.state = 'free' AND slot.assigned_to_id = %(reviewer)s
+        AND {_OPEN_TO_ME}"""
+_ANYBODYS = f"""slot.queue_id = %(queue)s AND slot.state = 'free' AND slot.assigned_to_id IS NULL
+        AND {_OPEN_TO_ME}"""
 # Shuffling all of a large queue for each claim would take longer than the claim: the next ones are shuffled.
 _SHUFFLED = 500
+_IN_RANK = "slot.rank, slot.item_id, slot.position"
+# What is assigned to me comes first, what is assigned to others never. The second part is only looked at where the
+# first finds nothing.
 _CLAIM = """
 UPDATE reviews_reviewslot
-   SET state = 'held', reviewer_id = %(reviewer)s, lease_token = %(token)s, lease_until = %(until)s,
-       claimed_at = %(now)s
- WHERE id = (
-       SELECT slot.id
-         FROM reviews_reviewslot slot
-        WHERE {which}
-        ORDER BY {order}
-        LIMIT 1
-          FOR UPDATE SKIP LOCKED)
+   SET state = 'held', reviewer_id = %(reviewer)s, lease_token = %(token)s, claimed_at = statement_timestamp(),
+       lease_until = statement_timestamp() + %(lease)s
+ WHERE id = coalesce(
+       (SELECT slot.id FROM reviews_reviewslot slot WHERE {mine} ORDER BY {in_rank} LIMIT 1
+           FOR UPDATE SKIP LOCKED),
+       (SELECT slot.id FROM reviews_reviewslot slot WHERE {anybodys} ORDER BY {order} LIMIT 1
+           FOR UPDATE SKIP LOCKED))
    AND state = 'free'
-RETURNING id
+RETURNING id, lease_until
 """
-_CLAIMS = {
-    ReviewQueue.Order.OLDEST: _CLAIM.format(which=_FREE, order="slot.item_id, slot.position"),
-    ReviewQueue.Order.PRIORITY: _CLAIM.format(
-        which=_FREE, order="slot.priority DESC, slot.item_id, slot.position"
-    ),
-    # the same shuffle for one reviewer each time, another one for the next
-    ReviewQueue.Order.RANDOM: _CLAIM.format(
-        which=f"""slot.state = 'free' AND slot.id IN (
+_CLAIM_IN_RANK = _CLAIM.format(mine=_MINE, anybodys=_ANYBODYS, in_rank=_IN_RANK, order=_IN_RANK)
+_CLAIM_SHUFFLED = _CLAIM.format(
+    mine=_MINE,
+    anybodys=f"""slot.state = 'free' AND slot.id IN (
               SELECT slot.id FROM reviews_reviewslot slot
-               WHERE {_FREE} ORDER BY slot.priority DESC, slot.item_id LIMIT {_SHUFFLED})""",  # nosec B608
-        order="hashint8(slot.item_id * 7919 + %(reviewer)s), slot.item_id, slot.position",
-    ),
-}
+               WHERE {_ANYBODYS} ORDER BY slot.rank, slot.item_id LIMIT {_SHUFFLED})""",  # nosec B608
+    in_rank=_IN_RANK,
+    # the same shuffle for one reviewer each time, another one for the next
+    order="hashint8(slot.item_id * 7919 + %(reviewer)s), slot.item_id, slot.position",
+)
+_EXTEND = """
+UPDATE reviews_reviewslot SET lease_until = greatest(lease_until, statement_timestamp() + %(lease)s)
+ WHERE id = %(slot)s AND state = 'held' AND reviewer_id = %(reviewer)s AND lease_token = %(token)s
+RETURNING lease_until
+"""
+_EXPIRED = """({seat}.lease_until < statement_timestamp()
+        OR EXISTS (SELECT 1 FROM auth_user holder WHERE holder.id = {seat}.reviewer_id AND NOT holder.is_active))"""
+# Items, not seats: of each item the first seat counts that I could have.
 _WAITING = f"""
 SELECT queue.id, (
        SELECT count(*) FROM (
               SELECT 1 FROM reviews_reviewslot slot
-               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND {_OPEN_TO_ME}
+               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id IS NULL
+                 AND {_OPEN_TO_ME}
                  AND NOT EXISTS (SELECT 1 FROM reviews_reviewslot other
                                   WHERE other.item_id = slot.item_id AND other.state = 'free'
-                                    AND other.position < slot.position)
-               ORDER BY slot.priority DESC, slot.item_id  -- the index of free seats, so that finished ones cost nothing
-               LIMIT %(counted)s) free_items
-       ) + (
+                                    AND (other.assigned_to_id = %(reviewer)s
+                                         OR other.assigned_to_id IS NULL AND other.position < slot.position))
+               ORDER BY slot.rank, slot.item_id  -- the index of free seats, so that finished ones cost nothing
+               LIMIT %(counted)s) free) + (
+       SELECT count(*) FROM (
+              SELECT 1 FROM reviews_reviewslot slot
+               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id = %(reviewer)s
+                 AND {_OPEN_TO_ME}
+               LIMIT %(counted)s) assigned) + (
        SELECT count(*) FROM reviews_reviewslot slot
         WHERE slot.queue_id = queue.id AND slot.state = 'held'
           AND (slot.reviewer_id = %(reviewer)s
-               OR slot.lease_until < %(now)s AND {_OPEN_TO_ME}
+               OR {_EXPIRED.format(seat="slot")}
+                  AND coalesce(slot.assigned_to_id, %(reviewer)s) = %(reviewer)s AND {_OPEN_TO_ME}
                   AND NOT EXISTS (SELECT 1 FROM reviews_reviewslot other
                                    WHERE other.item_id = slot.item_id AND other.id <> slot.id
+                                     AND coalesce(other.assigned_to_id, %(reviewer)s) = %(reviewer)s
                                      AND (other.state = 'free' OR other.state = 'held' AND other.id < slot.id
-                                                                  AND other.lease_until < %(now)s)))
+                                          AND {_EXPIRED.format(seat="other")})))
        )
   FROM reviews_reviewqueue queue
  WHERE queue.active AND (%(queue)s::bigint IS NULL OR queue.id = %(queue)s)
@@ -112,6 +134,7 @@ def put_in_queue(
     reason: str,
     priority: int = 0,
     note: str = "",
+    confidence: float | None = None,
     actor: Any | None,
 ) -> QueueItem:
     """A seat for each wanted review of this summary. One that is in the queue already is left as it is."""
@@ -124,36 +147,80 @@ def put_in_queue(
     if queue is None:
         raise NotFound(f"There is no review queue {queue_slug!r}.")
     with transaction.atomic():
+        seating.share_queue(queue.pk)
+        queue.refresh_from_db()  # it may just have been changed
         item, made = QueueItem.objects.get_or_create(
             queue=queue,
             summary=summary,
-            defaults={
-                "reason": reason, "priority": priority, "note": note, "wanted_reviews": queue.reviews_per_item
-            },
-        )  # fmt: skip
+            other=None,
+            defaults={"reason": reason, "priority": priority, "note": note, "confidence": confidence},
+        )
         if made:
-            ReviewSlot.objects.bulk_create(
-                ReviewSlot(item=item, queue=queue, position=position, priority=priority)
-                for position in range(queue.reviews_per_item)
-            )
+            seating.fit_seats(queue=queue, items=[item.pk])
+            item.refresh_from_db(fields=["wanted_reviews"])
             if actor is not None:  # what jobs put in by the thousand, they record once
                 audit.record(actor=actor, action="item.queue", subject=item, data={"queue": queue.slug})
                 start_linking()
     return item
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A summary to put in, and what to note about it."""
+
+    summary: int
+    note: str = ""
+
+
+def put_many(
+    *, queue: ReviewQueue, entries: Sequence[Entry], reason: str, priority: int = 0, actor: Any | None
+) -> int:
+    """`put_in_queue` for many summaries, in a handful of statements. Returns how many were not in the queue before;
+    whoever calls it records that."""
+    require(actor, "import_documents")
+    notes = {entry.summary: entry.note for entry in entries}
+    if not notes:
+        return 0
+    with transaction.atomic():
+        seating.share_queue(queue.pk)
+        queue.refresh_from_db()
+        there = queue.items.filter(summary__in=notes, other=None).values_list("summary", flat=True)
+        wanted = sorted(set(notes) - set(there))
+        QueueItem.objects.bulk_create(
+            (
+                QueueItem(queue=queue, summary_id=pk, reason=reason, priority=priority, note=notes[pk])
+                for pk in wanted
+            ),
+            batch_size=1000,
+            ignore_conflicts=True,  # somebody else may just have put one in; both then wait for each other's commit
+        )
+        made = list(
+            queue.items.filter(summary__in=wanted, other=None, slots=None).values_list("pk", flat=True)
+        )
+        if made:
+            seating.fit_seats(queue=queue, items=made)
+            start_linking()
+    return len(made)
+
+
 def claim_next(
-    *, queue: ReviewQueue, reviewer: User, but_not: int | None = None, lease: timedelta | None = None
+    *,
+    queue: ReviewQueue,
+    reviewer: User,
+    but_not: int | None = None,
+    lease: timedelta | None = None,
+    kind: str = ReviewQueue.Kind.RATE_AND_EDIT,
 ) -> Lease | None:
     """The seat I hold in this queue, else the next free one, else None.
 
     `but_not` is an item to pass over, and `lease` a shorter one than the queue's: for fetching the next item ahead.
+    `kind` is what the caller can show; a queue of another kind gives it nothing.
     """
     require(reviewer, "review")
-    if not queue.active or queue.kind != ReviewQueue.Kind.RATE_AND_EDIT:
+    if not queue.active or queue.kind != kind:
         return None
     with transaction.atomic():
-        _wait_for_my_turn(reviewer)
+        _wait_for_my_turn(reviewer, queue.pk)
         held = (
             _seats()
             .filter(queue=queue, reviewer=reviewer, state="held")
@@ -167,7 +234,7 @@ def claim_next(
         if known is not None:
             return hold(item=known, reviewer=reviewer)
         found = _claim_free(queue, reviewer, lease)
-        if found is None and _free_expired(ReviewSlot.objects.filter(queue=queue)):
+        if found is None and free_expired(ReviewSlot.objects.filter(queue=queue)):
             found = _claim_free(queue, reviewer, lease)
         return found
 
@@ -176,61 +243,90 @@ def _seats() -> QuerySet[ReviewSlot]:
     return ReviewSlot.objects.select_related("item__queue__rubric", "item__summary__document")
 
 
-def _wait_for_my_turn(reviewer: User) -> None:
-    """Two tabs of one person must not take two seats, nor two seats at one item."""
+def _wait_for_my_turn(reviewer: User, queue: int) -> None:
+    """Two tabs of one person must not take two seats, nor two seats at one item; and nobody takes one while the
+    queue is rearranged (`seating.share_queue`)."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK, reviewer.pk])
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, %s), pg_advisory_xact_lock_shared(%s, %s)",
+            [_LOCK, reviewer.pk, seating.QUEUE_LOCK, queue],
+        )
 
 
 def _claim_free(queue: ReviewQueue, reviewer: User, lease: timedelta | None) -> Lease | None:
-    now = timezone.now()
-    until = now + (lease or timedelta(minutes=queue.lease_minutes))
     token = uuid.uuid4()
     values: dict[str, Any] = {
-        "reviewer": reviewer.pk, "queue": queue.pk, "token": token, "now": now, "until": until,
-    }  # fmt: skip
+        "reviewer": reviewer.pk,
+        "queue": queue.pk,
+        "token": token,
+        "lease": lease or timedelta(minutes=queue.lease_minutes),
+    }
+    claim = _CLAIM_SHUFFLED if queue.order == ReviewQueue.Order.RANDOM else _CLAIM_IN_RANK
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIMS[ReviewQueue.Order(queue.order)], values)
+        cursor.execute(claim, values)
         row = cursor.fetchone()
-    return None if row is None else Lease(_seats().get(pk=row[0]), token, until)
+    return None if row is None else Lease(_seats().get(pk=row[0]), token, row[1])
 
 
-def _free_expired(seats: QuerySet[ReviewSlot]) -> int:
-    """Give back seats whose lease ran out. Their holders keep a draft, be it an empty one."""
+def free_expired(seats: QuerySet[ReviewSlot], *, whatever_the_lease: bool = False) -> int:
+    """Give back held seats whose lease ran out or whose holder was deactivated. Holders keep a draft, be it an empty
+    one. Call it within a transaction that has not locked seats before items."""
+    over = Q() if whatever_the_lease else Q(lease_until__lt=Now()) | Q(reviewer__is_active=False)
     with transaction.atomic():
-        expired = list(
-            seats.filter(state="held", lease_until__lt=timezone.now())
-            .select_related("item__summary", "queue")
+        held = list(seats.filter(over, state="held").select_related("item__summary", "queue").order_by("pk"))
+        if not held:
+            return 0
+        # Before any seat is locked: a submit locks the review before the seat.
+        _leave_traces(held)
+        freed = (
+            ReviewSlot.objects.filter(over, pk__in=[seat.pk for seat in held], state="held")
             .select_for_update(of=("self",), skip_locked=True)
+            .values_list("pk", flat=True)
         )
-        Review.objects.bulk_create(
-            (
-                Review(
-                    item=seat.item,
-                    summary=seat.item.summary,
-                    reviewer_id=seat.reviewer_id,
-                    rubric_id=seat.queue.rubric_id,
-                )
-                for seat in expired
-                if seat.reviewer_id is not None
-            ),
-            ignore_conflicts=True,
-        )
-        return ReviewSlot.objects.filter(pk__in=[seat.pk for seat in expired]).update(
+        return ReviewSlot.objects.filter(pk__in=list(freed)).update(
             state="free", reviewer=None, lease_token=None, lease_until=None
         )
 
 
+def _leave_traces(seats: Sequence[ReviewSlot]) -> None:
+    """The sign that an item was somebody's, who may hand his answer in later."""
+    Review.objects.bulk_create(
+        (
+            Review(
+                item=seat.item,
+                summary=seat.item.summary,
+                reviewer_id=seat.reviewer_id,
+                rubric_id=seat.queue.rubric_id,
+            )
+            for seat in seats
+            if seat.reviewer_id is not None and seat.queue.kind != ReviewQueue.Kind.PAIRWISE
+        ),
+        ignore_conflicts=True,
+    )
+    Preference.objects.bulk_create(
+        (
+            Preference(item=seat.item, reviewer_id=seat.reviewer_id, after_was_left=seat.swapped)
+            for seat in seats
+            if seat.reviewer_id is not None and seat.queue.kind == ReviewQueue.Kind.PAIRWISE
+        ),
+        ignore_conflicts=True,
+    )
+
+
 def _extend(slot: ReviewSlot, lease: timedelta | None = None) -> Lease | None:
-    until = timezone.now() + (lease or timedelta(minutes=slot.item.queue.lease_minutes))
-    changed = ReviewSlot.objects.filter(
-        pk=slot.pk, state="held", reviewer=slot.reviewer_id, lease_token=slot.lease_token
-    ).update(lease_until=Greatest(F("lease_until"), until))
-    if not changed:
+    values: dict[str, Any] = {
+        "slot": slot.pk,
+        "reviewer": slot.reviewer_id,
+        "token": slot.lease_token,
+        "lease": lease or timedelta(minutes=slot.item.queue.lease_minutes),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_EXTEND, values)
+        row = cursor.fetchone()
+    if row is None or slot.lease_token is None:
         return None
-    assert slot.lease_token is not None and slot.lease_until is not None  # noqa: PT018  # nosec B101 (the table says so)
-    slot.lease_until = max(slot.lease_until, until)
-    return Lease(slot, slot.lease_token, slot.lease_until)
+    slot.lease_until = row[0]
+    return Lease(slot, slot.lease_token, row[0])
 
 
 def renew_lease(
@@ -246,32 +342,39 @@ def renew_lease(
 
 
 def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
-    """My seat at this very item: the one I hold, else a free one of it, else None."""
+    """My seat at this very item: the one I hold, else a free one of it that is nobody else's, else None."""
     require(reviewer, "review")
     with transaction.atomic():
-        _wait_for_my_turn(reviewer)
+        _wait_for_my_turn(reviewer, item.queue_id)
         mine = _seats().filter(item=item, reviewer=reviewer).first()
         if mine is not None:
             return _extend(mine)
-        if not item.queue.active or item.state != QueueItem.State.OPEN:
+        if not item.queue.active or item.state != QueueItem.State.OPEN or _has_answered(item, reviewer):
             return None
-        if Review.objects.filter(item=item, reviewer=reviewer, state=Review.State.SUBMITTED).exists():
-            return None
-        now = timezone.now()
-        _free_expired(ReviewSlot.objects.filter(item=item))
+        free_expired(ReviewSlot.objects.filter(item=item))
         free = (
             _seats()
-            .filter(item=item, state="free")
+            .filter(
+                Q(assigned_to=None) | Q(assigned_to=reviewer), item=item, item__state="open", state="free"
+            )
             .select_for_update(of=("self",), skip_locked=True)
-            .order_by("position")
+            .order_by(F("assigned_to").asc(nulls_last=True), "position")
             .first()
         )
         if free is None:
             return None
-        free.state, free.reviewer, free.lease_token, free.claimed_at = "held", reviewer, uuid.uuid4(), now
-        free.lease_until = now + timedelta(minutes=item.queue.lease_minutes)
-        free.save(update_fields=["state", "reviewer", "lease_token", "lease_until", "claimed_at"])
-        return Lease(free, free.lease_token, free.lease_until)
+        free.state, free.reviewer, free.lease_token = ReviewSlot.State.HELD, reviewer, uuid.uuid4()
+        ReviewSlot.objects.filter(pk=free.pk).update(
+            state="held", reviewer=reviewer, lease_token=free.lease_token, lease_until=Now(), claimed_at=Now()
+        )
+        return _extend(free)
+
+
+def _has_answered(item: QueueItem, reviewer: User) -> bool:
+    return (
+        Review.objects.filter(item=item, reviewer=reviewer, state__in=["submitted", "returned"]).exists()
+        or Preference.objects.filter(item=item, reviewer=reviewer, state="submitted").exists()
+    )
 
 
 def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", reviewer: User) -> None:
@@ -294,7 +397,13 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
         ).update(state="free", reviewer=None, lease_token=None, lease_until=None)
         if not changed:
             raise StaleState("This item is no longer held by you.")
-        until = timezone.now() + LATER if meaning == Skip.Meaning.LATER else None
+        if (
+            meaning != Skip.Meaning.LATER
+        ):  # kept for somebody who is never asked again, it would wait for ever
+            ReviewSlot.objects.filter(item=slot.item_id, assigned_to=reviewer, state="free").update(
+                assigned_to=None
+            )
+        until = Now() + Value(LATER) if meaning == Skip.Meaning.LATER else None
         Skip.objects.update_or_create(
             item=slot.item,
             reviewer=reviewer,
@@ -313,6 +422,7 @@ def put_back(*, item: QueueItem, actor: Any | None) -> None:
     with transaction.atomic():
         if not QueueItem.objects.filter(pk=item.pk, state="set aside").update(state="open"):
             raise StaleState("This item is not set aside any more.")
+        seating.close_if_complete(item)  # fewer reviews may be wanted by now
         audit.record(
             actor=actor, action="item.put_back", subject=item, from_state="set aside", to_state="open"
         )
@@ -323,7 +433,6 @@ def waiting(*, reviewer: User, queue: ReviewQueue | None = None) -> dict[int, in
     values: dict[str, Any] = {
         "reviewer": reviewer.pk,
         "queue": queue.pk if queue else None,
-        "now": timezone.now(),
         "counted": COUNTED,
     }
     with connection.cursor() as cursor:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from models_app.foundation import audit
@@ -18,7 +19,16 @@ from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
 from reviews import adjudicating
 from reviews.feedback import propose_from_review
-from reviews.models import Criterion, QueueItem, Review, ReviewRating, ReviewRevision, ReviewSlot
+from reviews.models import (
+    Criterion,
+    QueueItem,
+    Review,
+    ReviewRating,
+    ReviewReturn,
+    ReviewRevision,
+    ReviewSlot,
+)
+from reviews.seating import close_if_complete
 
 LONGEST_EDIT_CHARACTERS = 400_000
 LONGEST_COMMENT_CHARACTERS = 10_000
@@ -109,7 +119,7 @@ def submit_review(
         )
         review = _own_review(item, reviewer)
         values = _checked(item, review, answers, whole=True)
-        if review.state == Review.State.SUBMITTED:
+        if review.state in (Review.State.SUBMITTED, Review.State.RETURNED):
             if _same(review, values):
                 return review
             raise AlreadySubmitted(review)
@@ -117,8 +127,7 @@ def submit_review(
             raise StaleDraft(review)
         late = not _take_seat(item, reviewer)
         _hand_in(review, values, late=late)
-        if not ReviewSlot.objects.filter(item=item).exclude(state="done").exists():
-            QueueItem.objects.filter(pk=item.pk, state="open").update(state="done")
+        close_if_complete(item)
         propose_from_review(review=review)
         adjudicating.keep_in_step(item=item)
         audit.record(
@@ -131,27 +140,38 @@ def submit_review(
 def revise_review(
     *, review: Review, answers: Answers, reviewer: User, base_revision: int | None = None
 ) -> Review:
-    """Correct a review that I handed in; the earlier one is kept as a revision."""
+    """Correct a review that I handed in; the earlier one is kept as a revision. One that was sent back to me is handed
+    in again with it, also where I changed nothing."""
     require(reviewer, "review")
     if review.reviewer_id != reviewer.pk:
         raise StaleState("Only whoever wrote a review can correct it.")
     with transaction.atomic():
         # the same order of locks as a submit: the item, then the review
-        QueueItem.objects.select_for_update(no_key=True).get(pk=review.item_id)
-        locked = _locked(review.item, reviewer)
-        if locked is None or locked.state != Review.State.SUBMITTED:
+        item = (
+            QueueItem.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("summary__document", "queue")
+            .get(pk=review.item_id)
+        )
+        locked = _locked(item, reviewer)
+        if locked is None or locked.state not in (Review.State.SUBMITTED, Review.State.RETURNED):
             raise StaleState("This review has not been handed in yet.")
-        values = _checked(review.item, locked, answers, whole=True)
-        if _same(locked, values):
+        returned = locked.state == Review.State.RETURNED
+        values = _checked(item, locked, answers, whole=True)
+        if _same(locked, values) and not returned:
             return locked
         if base_revision is not None and locked.revision != base_revision:
             raise StaleDraft(locked)
         _hand_in(locked, values, late=locked.late)
+        if returned:
+            ReviewReturn.objects.filter(review=locked, answered_at=None).update(answered_at=timezone.now())
+            close_if_complete(item)
         propose_from_review(review=locked)
-        adjudicating.keep_in_step(item=locked.item)
+        adjudicating.keep_in_step(item=item)
         audit.record(
-            actor=reviewer, action="review.revise", subject=locked, data={"revision": locked.revision}
-        )
+            actor=reviewer, action="review.revise", subject=locked,
+            from_state="returned" if returned else "", to_state="submitted" if returned else "",
+            data={"revision": locked.revision},
+        )  # fmt: skip
     return locked
 
 
@@ -189,7 +209,11 @@ def _take_seat(item: QueueItem, reviewer: User) -> bool:
         return True
     if ReviewSlot.objects.filter(item=item, reviewer=reviewer).exists():
         return False
-    free = ReviewSlot.objects.select_for_update(skip_locked=True).filter(item=item, state="free").first()
+    free = (
+        ReviewSlot.objects.select_for_update(skip_locked=True)
+        .filter(Q(assigned_to=None) | Q(assigned_to=reviewer), item=item, state="free")
+        .first()
+    )
     if free is None:
         return False
     return bool(ReviewSlot.objects.filter(pk=free.pk, state="free").update(state="done", reviewer=reviewer))

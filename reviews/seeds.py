@@ -76,3 +76,17 @@ def seed(apps: Any) -> None:
     queues = apps.get_model("reviews", "ReviewQueue").objects
     for name, slug, description, _ in QUEUES:
         queues.get_or_create(slug=slug, defaults={"name": name, "description": description, "rubric": rubric})
+
+
+def seed_rules(apps: Any) -> None:
+    """What fills the queue of weak outputs until somebody changes it: all that clients find fault with or wish for."""
+    from reviews import rules
+
+    queue = apps.get_model("reviews", "ReviewQueue").objects.filter(slug="weak-outputs").first()
+    last = apps.get_model("models_app", "ClientFeedback").objects.order_by("-pk").first()
+    for params in (rules.FewStars(), rules.Complaint(), rules.Wants()) if queue else ():
+        apps.get_model("reviews", "QueueRule").objects.get_or_create(
+            queue=queue,
+            kind=params.kind,
+            defaults={"params": rules.to_json(params), "place": {"feedback": last.pk if last else 0}},
+        )

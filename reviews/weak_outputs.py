@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Greatest
 
 from models_app.models import ClientFeedback, InferenceRequest
 from models_app.monitoring.comment_classes import COMPLAINTS
 from models_app.monitoring.comment_cues import CommentClass
 from reviews.feedback import propose_from_client
 from reviews.intake import DocumentRow, content_hash, import_rows
-from reviews.models import QueueItem, ReviewSlot, SourceDocument, Summary
+from reviews.models import QueueItem, QueueRule, ReviewQueue, SourceDocument, Summary
 from reviews.queueing import put_in_queue
+from reviews.rules import Complaint, FewStars, Params, Wants, params_of
+from reviews.seating import rank_seats
 
-QUEUE = "weak-outputs"
 ORIGIN = "API"
-FEW_STARS = 2
+_GRAVEST = [
+    QueueItem.Reason.FEW_STARS,
+    QueueItem.Reason.COMPLAINT,
+    QueueItem.Reason.RETRAIN,
+    QueueItem.Reason.REFINE,
+]
 
 
 @dataclass(frozen=True)
@@ -31,35 +36,42 @@ class Returned:
     summary: int | None = None
     item: int | None = None
     example: int | None = None
+    new_items: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def why(*, stars: int, category: str, wants: str) -> tuple[QueueItem.Reason, int] | None:
-    """The reason to look at a summary again, gravest first, and how urgent that is; None where there is none.
+def why(
+    *, stars: int, category: str, wants: str, rules: Sequence[Params] = (FewStars(), Complaint(), Wants())
+) -> tuple[QueueItem.Reason, int] | None:
+    """The reason to look at a summary again, gravest first, and how urgent that is; None where none of the rules
+    applies.
 
     Each missing star counts ten, a factual error fifteen, any other complaint or wish five.
     """
-    complaint = category in COMPLAINTS
     wishes = {
         ClientFeedback.Wants.RETRAIN: QueueItem.Reason.RETRAIN,
         ClientFeedback.Wants.REFINE: QueueItem.Reason.REFINE,
     }
-    if stars <= FEW_STARS:
-        reason = QueueItem.Reason.FEW_STARS
-    elif complaint:
-        reason = QueueItem.Reason.COMPLAINT
-    elif wants in wishes:
-        reason = wishes[ClientFeedback.Wants(wants)]
-    else:
+    reasons = []
+    for rule in rules:
+        match rule:
+            case FewStars() if stars <= rule.at_most:
+                reasons.append(QueueItem.Reason.FEW_STARS)
+            case Complaint() if category in rule.classes:
+                reasons.append(QueueItem.Reason.COMPLAINT)
+            case Wants() if wants in wishes and getattr(rule, wants):
+                reasons.append(wishes[ClientFeedback.Wants(wants)])
+    if not reasons:
         return None
-    grave = 15 if category == CommentClass.FACTUAL_ERROR else 5 if complaint else 0
-    return reason, 10 * (5 - stars) + grave + (5 if wants in wishes else 0)
+    grave = 15 if category == CommentClass.FACTUAL_ERROR else 5 if category in COMPLAINTS else 0
+    return min(reasons, key=_GRAVEST.index), 10 * (5 - stars) + grave + (5 if wants in wishes else 0)
 
 
-def bring_back(*, feedback: ClientFeedback) -> Returned:
-    """Put the summary into the queue of weak outputs, and a client's correction among the feedback examples.
+def bring_back(*, feedback: ClientFeedback, queues: Sequence[ReviewQueue] | None = None) -> Returned:
+    """Put the summary into the queues whose rules ask for it (of these, else of all), and a client's correction among
+    the feedback examples.
 
     Doing it twice changes nothing. What cannot be done is said in the result: a text that was not kept cannot be
     judged by anybody.
@@ -71,31 +83,62 @@ def bring_back(*, feedback: ClientFeedback) -> Returned:
             if not request.text
             else "This request got no summary, so there is nothing to review."
         )
-    wanted = why(stars=feedback.stars, category=feedback.category, wants=feedback.wants)
-    if wanted is None and not feedback.edited_summary:
-        return Returned("Neither few stars nor a complaint, a wish or a correction: nothing to do.")
+    wanted = _wanted(feedback, queues)
+    if not wanted and not feedback.edited_summary:
+        return Returned("No queue's rules ask for it, and there is no correction: nothing to do.")
     with transaction.atomic():
         document, refusal = _document(request)
         if document is None:
             return Returned(f"The text was not taken as a document: {refusal}")
         summary = _summary(request, document)
-        item = _queued(summary, feedback, *wanted) if wanted else None
+        there = set(QueueItem.objects.filter(summary=summary, other=None).values_list("pk", flat=True))
+        items = [_queued(summary, feedback, *found) for found in wanted]
         example = (
             propose_from_client(summary=summary, corrected=feedback.edited_summary)
             if feedback.edited_summary
             else None
         )
     done = [
-        "put into the queue" if item else "",
+        "put into the queue" if items else "",
         "its correction was proposed as an example" if example else "",
     ]
     return Returned(
         said=" and ".join(part for part in done if part).capitalize() + ".",
         document=document.pk,
         summary=summary.pk,
-        item=item.pk if item else None,
+        item=items[0].pk if items else None,
         example=example.pk if example else None,
+        new_items=sum(item.pk not in there for item in items),
     )
+
+
+def _wanted(
+    feedback: ClientFeedback, queues: Sequence[ReviewQueue] | None
+) -> list[tuple[ReviewQueue, QueueItem.Reason, int]]:
+    """Which queues want the summary, why, and how urgently."""
+    rows = QueueRule.objects.filter(
+        active=True, kind__in=[kind.kind for kind in (FewStars, Complaint, Wants)],
+        queue__active=True, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT,
+    )  # fmt: skip
+    if queues is not None:
+        rows = rows.filter(queue__in=queues)
+    by_queue: dict[ReviewQueue, list[Params]] = {}
+    for rule in rows.select_related("queue").order_by("queue", "pk"):
+        by_queue.setdefault(rule.queue, []).append(params_of(rule.kind, rule.params))
+    found = []
+    for queue, rules in by_queue.items():
+        reason = why(stars=feedback.stars, category=feedback.category, wants=feedback.wants, rules=rules)
+        if reason is not None:
+            found.append((queue, *reason))
+    return found
+
+
+def take_in(request: InferenceRequest) -> Summary | None:
+    """The answer to a client's request as a summary of a document, made unless it is there; None where its text is no
+    article that may be taken in."""
+    with transaction.atomic():
+        document, _ = _document(request)
+        return None if document is None else _summary(request, document)
 
 
 def _document(request: InferenceRequest) -> tuple[SourceDocument | None, str]:
@@ -129,17 +172,26 @@ def _summary(request: InferenceRequest, document: SourceDocument) -> Summary:
     return summary
 
 
-def _queued(summary: Summary, feedback: ClientFeedback, reason: QueueItem.Reason, priority: int) -> QueueItem:
+def _queued(
+    summary: Summary, feedback: ClientFeedback, queue: ReviewQueue, reason: QueueItem.Reason, priority: int
+) -> QueueItem:
     """In the queue once; another complaint about the same summary adds its words and makes it more urgent."""
     item = put_in_queue(
-        summary=summary, queue_slug=QUEUE, reason=reason, priority=priority, note=feedback.comment, actor=None
+        summary=summary,
+        queue_slug=queue.slug,
+        reason=reason,
+        priority=priority,
+        note=feedback.comment,
+        actor=None,
     )
-    item = QueueItem.objects.select_for_update(no_key=True).get(pk=item.pk)
+    item = (
+        QueueItem.objects.select_for_update(of=("self",), no_key=True).select_related("queue").get(pk=item.pk)
+    )
     if feedback.comment and feedback.comment not in item.note:
         item.note = f"{item.note}\n\n{feedback.comment}".strip()
         item.save(update_fields=["note"])
     if priority > item.priority:
         item.priority = priority
         item.save(update_fields=["priority"])
-        ReviewSlot.objects.filter(item=item).update(priority=Greatest(F("priority"), priority))
+        rank_seats(queue=item.queue, items=[item.pk])
     return item

@@ -15,8 +15,10 @@ from models_app.foundation.roles import create_roles
 from models_app.foundation.seeds import seed as seed_models
 from models_app.models import Job, ModelVersion, PromptVersion, Release
 from models_app.models.releases import Environment
-from reviews.models import QueueItem, ReviewQueue, ReviewSlot, SourceDocument, Summary
+from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
+from reviews.seating import fit_seats
 from reviews.seeds import seed as seed_reviews
+from reviews.seeds import seed_rules
 
 PASSWORD = "a-long-test-password"
 _numbers = itertools.count(1)
@@ -58,6 +60,7 @@ def seeded() -> None:
     create_roles(apps)
     seed_models(apps)
     seed_reviews(apps)
+    seed_rules(apps)
 
 
 def cast() -> Cast:
@@ -129,10 +132,10 @@ def queue(**fields: Any) -> ReviewQueue:
 def queue_item(of: Summary | None = None, in_queue: ReviewQueue | None = None, **fields: Any) -> QueueItem:
     in_queue = in_queue or queue()
     item = QueueItem.objects.create(queue=in_queue, summary=of or summary(), **fields)
-    ReviewSlot.objects.bulk_create(
-        ReviewSlot(item=item, queue=in_queue, position=position, priority=item.priority)
-        for position in range(in_queue.reviews_per_item)
-    )
+    fit_seats(queue=in_queue, items=[item.pk])
+    if "state" in fields:
+        QueueItem.objects.filter(pk=item.pk).update(state=fields["state"])
+    item.refresh_from_db()
     return item
 
 

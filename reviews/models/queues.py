@@ -143,7 +143,7 @@ class QueueItem(models.Model):
     class Meta:
         ordering = ["queue", "-priority", "id"]
         indexes = [
-            models.Index(fields=["queue", "-priority", "id"], condition=Q(state="open"), name="item_open"),
+            models.Index(fields=["queue", "state", "-priority", "id"], name="item_by_state"),
             models.Index(fields=["-disagreement", "id"], condition=Q(state="disputed"), name="item_disputed"),
         ]
         constraints = [
@@ -179,7 +179,7 @@ class ReviewSlot(models.Model):
     item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="slots")
     queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="slots")
     position = models.PositiveSmallIntegerField(default=0)
-    priority = models.SmallIntegerField(default=0, help_text="the item's, kept here for the claim's index")
+    priority = models.SmallIntegerField(default=0, help_text="the item's")
     rank = models.FloatField(
         default=0, help_text="least first, whatever the queue's order is; kept here for the claim's index"
     )
@@ -205,10 +205,13 @@ class ReviewSlot(models.Model):
     class Meta:
         ordering = ["item", "position"]
         indexes = [
-            models.Index(fields=["queue", "-priority", "item"], condition=Q(state="free"), name="slot_free"),
-            models.Index(fields=["queue", "rank", "item"], condition=Q(state="free"), name="slot_by_rank"),
             models.Index(
-                fields=["assigned_to", "queue"],
+                fields=["queue", "rank", "item"],
+                condition=Q(state="free", assigned_to__isnull=True),
+                name="slot_by_rank",
+            ),
+            models.Index(
+                fields=["assigned_to", "queue", "rank", "item"],
                 condition=Q(state="free", assigned_to__isnull=False),
                 name="slot_assigned",
             ),
@@ -220,6 +223,11 @@ class ReviewSlot(models.Model):
                 fields=["item", "reviewer"],
                 condition=Q(reviewer__isnull=False),
                 name="slot_once_per_reviewer",
+            ),
+            models.UniqueConstraint(
+                fields=["item", "assigned_to"],
+                condition=Q(assigned_to__isnull=False),
+                name="slot_once_per_assignee",
             ),
             models.CheckConstraint(
                 condition=(
@@ -270,6 +278,9 @@ class QueueRule(models.Model):
     queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="rules")
     kind = models.CharField(max_length=40, choices=Kind)
     params = models.JSONField(default=dict)
+    place = models.JSONField(
+        default=dict, help_text="how far it has looked: last summary, feedback and time of request"
+    )
     active = models.BooleanField(default=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"

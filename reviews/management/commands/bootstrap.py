@@ -13,7 +13,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         env = settings.ENV
-        bootstrap.schedule_reaper()
+        bootstrap.schedule_regular_work()
         accounts = [bootstrap.create_administrator(username=env.admin_username, password=env.admin_password)]
         if env.sample:
             accounts += bootstrap.create_sample_accounts()

@@ -1,0 +1,173 @@
+"""How many seats an item has, in which order they are given out, and when the item is done.
+
+All of it is set-based SQL, the same for one item and for a hundred thousand: queues are changed while people work.
+
+Order of locks everywhere: the queue's seats (an advisory lock; shared by whoever claims or puts in, exclusive for
+whoever rearranges the queue), then the item, then its seats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
+
+from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot
+
+QUEUE_LOCK = 0x0EA7  # advisory locks (this, queue)
+
+# Which items get all the reviews of the queue and which get one: by a hash, so that the same item always falls on the
+# same side, and a higher share only ever adds items.
+_DRAW = """(('x' || encode(substring(sha256(convert_to(
+    item.queue_id || ':' || item.summary_id || ':' || coalesce(item.other_id, 0), 'UTF8')) FROM 1 FOR 4), 'hex'))
+    ::bit(32)::bigint %% 100)"""
+_WANTED = f"""CASE WHEN {_DRAW} < queue.overlap_percent THEN queue.reviews_per_item ELSE 1 END"""
+# Least first. Where a model told no confidence, or nobody has answered yet, there is nothing to be ahead for.
+_RANKS = {
+    ReviewQueue.Order.OLDEST: "0",
+    ReviewQueue.Order.PRIORITY: "-item.priority",
+    ReviewQueue.Order.RANDOM: "-item.priority",
+    ReviewQueue.Order.CONFIDENCE: "coalesce(item.confidence, 2)",
+    ReviewQueue.Order.DISAGREEMENT: "-coalesce(item.disagreement, 0)",
+}
+_CHOSEN = """item.queue_id = %(queue)s AND (%(items)s::bigint[] IS NULL OR item.id = ANY(%(items)s))"""
+# Gold items get a seat when it is somebody's turn (reviews/gold.py).
+_ORDINARY = f"item.reason <> '{QueueItem.Reason.GOLD.value}'"
+_SETTLED = "EXISTS (SELECT 1 FROM reviews_adjudication settled WHERE settled.item_id = item.id)"
+_UNFINISHED = """(
+       EXISTS (SELECT 1 FROM reviews_reviewslot slot WHERE slot.item_id = item.id AND slot.state <> 'done')
+    OR EXISTS (SELECT 1 FROM reviews_review back WHERE back.item_id = item.id AND back.state = 'returned'))"""
+
+_LOCK_ITEMS = f"""
+SELECT count(*) FROM (
+       SELECT 1 FROM reviews_queueitem item WHERE {_CHOSEN} ORDER BY item.id FOR NO KEY UPDATE) locked
+"""  # nosec B608 (this and the following: made of constants of this module; values are parameters)
+_DRAW_WANTED = f"""
+UPDATE reviews_queueitem item SET wanted_reviews = {_WANTED}
+  FROM reviews_reviewqueue queue
+ WHERE queue.id = item.queue_id AND {_CHOSEN} AND {_ORDINARY} AND item.wanted_reviews <> {_WANTED}
+"""  # nosec B608
+# Seats that are taken stay; of the free ones those that are meant for somebody stay longest.
+_REMOVE_SEATS = f"""
+DELETE FROM reviews_reviewslot slot
+ USING (SELECT slot.id, item.wanted_reviews,
+               row_number() OVER (PARTITION BY slot.item_id
+                                  ORDER BY slot.state = 'free', slot.assigned_to_id IS NULL, slot.position) AS place
+          FROM reviews_reviewslot slot JOIN reviews_queueitem item ON item.id = slot.item_id
+         WHERE {_CHOSEN} AND {_ORDINARY}) seat
+ WHERE seat.id = slot.id AND seat.place > seat.wanted_reviews AND slot.state = 'free'
+"""  # nosec B608
+# Of a pair the sides are drawn per seat: neighbours at one item see them the other way round.
+_ADD_SEATS = f"""
+INSERT INTO reviews_reviewslot (item_id, queue_id, position, priority, rank, swapped, state)
+SELECT item.id, item.queue_id, seats.next + more, item.priority, {{rank}},
+       item.other_id IS NOT NULL
+       AND (get_byte(sha256(convert_to('sides:' || item.id, 'UTF8')), 0) + seats.next + more) %% 2 = 1, 'free'
+  FROM reviews_queueitem item
+ CROSS JOIN LATERAL (SELECT count(*)::int AS number, coalesce(max(position) + 1, 0) AS next
+                       FROM reviews_reviewslot slot WHERE slot.item_id = item.id) seats
+ CROSS JOIN LATERAL generate_series(0, item.wanted_reviews - seats.number - 1) more
+ WHERE {_CHOSEN} AND {_ORDINARY} AND NOT {_SETTLED}
+"""  # nosec B608
+_RANK_SEATS = f"""
+UPDATE reviews_reviewslot slot SET rank = {{rank}}, priority = item.priority
+  FROM reviews_queueitem item
+ WHERE slot.item_id = item.id AND {_CHOSEN} AND slot.state <> 'done'
+   AND (slot.rank <> {{rank}} OR slot.priority <> item.priority)
+"""  # nosec B608
+_REOPEN = f"""
+UPDATE reviews_queueitem item SET state = 'open'
+ WHERE {_CHOSEN} AND item.state IN ('done', 'disputed') AND {_UNFINISHED} AND NOT {_SETTLED}
+"""  # nosec B608
+_CLOSE = f"""
+UPDATE reviews_queueitem item SET state = 'done'
+ WHERE {_CHOSEN} AND item.state = 'open' AND NOT {_UNFINISHED}
+   AND EXISTS (SELECT 1 FROM reviews_reviewslot slot WHERE slot.item_id = item.id)
+RETURNING id
+"""  # nosec B608
+
+
+@dataclass(frozen=True)
+class Rearranged:
+    """What bringing the seats in step with a queue's settings changed."""
+
+    seats_added: int
+    seats_removed: int
+    reopened: int
+    closed: tuple[int, ...]  # items
+
+
+def share_queue(queue: int) -> None:
+    """Until the transaction ends nobody rearranges the seats of this queue; others may claim as well."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", [QUEUE_LOCK, queue])
+
+
+def own_queue(queue: int) -> None:
+    """Wait for everybody who is just claiming or putting in; keep others waiting until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [QUEUE_LOCK, queue])
+
+
+def fit_seats(*, queue: ReviewQueue, items: Sequence[int] | None = None) -> Rearranged:
+    """Bring these items (None: all of the queue) in step with the queue: how many reviews each gets, free seats, their
+    rank, whether it is open or done.
+
+    A seat that somebody holds or has answered from is never taken away. Reads the queue's settings from the database.
+    For more than the items that the caller has just made, call `own_queue` first.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        values: dict[str, Any] = {"queue": queue.pk, "items": None if items is None else list(items)}
+        rank = _rank(queue)
+
+        def changed(statement: str) -> int:
+            cursor.execute(statement.format(rank=rank), values)
+            return cursor.rowcount
+
+        changed(_LOCK_ITEMS)
+        changed(_DRAW_WANTED)
+        removed, added = changed(_REMOVE_SEATS), changed(_ADD_SEATS)
+        changed(_RANK_SEATS)
+        reopened = changed(_REOPEN)
+        changed(_CLOSE)
+        return Rearranged(added, removed, reopened, tuple(pk for (pk,) in cursor.fetchall()))
+
+
+def rank_seats(*, queue: ReviewQueue, items: Sequence[int]) -> None:
+    """After an item's priority, confidence or disagreement changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RANK_SEATS.format(rank=_rank(queue)), {"queue": queue.pk, "items": list(items)})
+
+
+def _rank(queue: ReviewQueue) -> str:
+    return _RANKS[ReviewQueue.Order(queue.order)]
+
+
+def is_complete(item: QueueItem) -> bool:
+    """All wanted reviews are in: no seat is free or held, and none was sent back."""
+    return not (
+        ReviewSlot.objects.filter(item=item).exclude(state=ReviewSlot.State.DONE).exists()
+        or Review.objects.filter(item=item, state=Review.State.RETURNED).exists()
+    )
+
+
+def close_if_complete(item: QueueItem) -> bool:
+    """Make an open item done once all wanted reviews are in; the caller has locked it. True where this closed it."""
+    seats = ReviewSlot.objects.filter(item=OuterRef("pk")).exclude(state=ReviewSlot.State.DONE)
+    returned = Review.objects.filter(item=OuterRef("pk"), state=Review.State.RETURNED)
+    return bool(
+        QueueItem.objects.filter(
+            ~Exists(seats), ~Exists(returned), pk=item.pk, state=QueueItem.State.OPEN
+        ).update(state=QueueItem.State.DONE)
+    )
+
+
+def reopen_if_incomplete(item: QueueItem) -> None:
+    """The other way: a seat became free or a review was sent back. The caller has locked the item."""
+    if not is_complete(item):
+        QueueItem.objects.filter(
+            pk=item.pk, state__in=[QueueItem.State.DONE, QueueItem.State.DISPUTED], adjudication=None
+        ).update(state=QueueItem.State.OPEN)
