@@ -22,6 +22,7 @@ LONGEST_DAYS = 365
 SCOPE_CAPABILITIES: dict[str, str] = {
     "documents:read": "view_documents",
     "documents:write": "import_documents",
+    "reviews:write": "review",
     "releases:read": "view_models",
     "releases:submit": "submit_release",
     "metrics:read": "view_monitoring",

@@ -24,6 +24,7 @@ class ApiToken(AbstractAuthToken):
         "feedback:write": "Send feedback on summaries",
         "documents:read": "Read documents",
         "documents:write": "Hand in documents",
+        "reviews:write": "Review as yourself: claim items, hand them in, pass them by",
         "releases:read": "Read releases and their evidence",
         "releases:submit": "Submit releases for approval",
         "metrics:read": "Read Prometheus metrics",

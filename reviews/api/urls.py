@@ -3,8 +3,14 @@ from __future__ import annotations
 from django.urls import path
 
 from reviews.api.documents import DocumentsView, DocumentView
+from reviews.api.queues import NextView, QueuesView, RenewView, SkipView, SubmitView
 
 urlpatterns = [
     path("documents/", DocumentsView.as_view(), name="api_documents"),
     path("documents/<int:pk>/", DocumentView.as_view(), name="api_document"),
+    path("queues/", QueuesView.as_view(), name="api_queues"),
+    path("queues/<slug:slug>/next/", NextView.as_view(), name="api_queue_next"),
+    path("items/<int:pk>/renew/", RenewView.as_view(), name="api_item_renew"),
+    path("items/<int:pk>/submit/", SubmitView.as_view(), name="api_item_submit"),
+    path("items/<int:pk>/skip/", SkipView.as_view(), name="api_item_skip"),
 ]

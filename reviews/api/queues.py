@@ -1,0 +1,366 @@
+"""Reviewing by program: what waits, the next item, keeping it, handing it in, passing it by.
+
+The use cases are the desk's, and so are their refusals. What a queue keeps from its reviewers (who else answered what,
+which model wrote it, why it is in the queue) is in no answer.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from models_app.api import views
+from models_app.api.authentication import token_of
+from models_app.api.fields import Text
+from models_app.foundation.errors import NotFound, StaleState
+from reviews import queries, queueing
+from reviews.models import Criterion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.queueing import Lease
+from reviews.reviewing import LONGEST_EDIT_CHARACTERS, Answers, submit_review
+
+LARGEST = 2**31 - 1
+
+
+# ---------------------------------------------------------------- what goes in and comes out
+
+
+class QueueSerializer(serializers.Serializer):
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    description = serializers.CharField(allow_blank=True)
+    waiting = serializers.IntegerField(help_text="items that you could take or hold; counted up to 1,000")
+    done_today = serializers.IntegerField(help_text="by you")
+    lease_minutes = serializers.IntegerField(help_text="how long an item stays yours without a sign of life")
+
+
+class QueuesSerializer(serializers.Serializer):
+    results = QueueSerializer(many=True)
+
+
+class SeatSerializer(serializers.Serializer):
+    slot = serializers.IntegerField()
+    token = serializers.UUIDField(help_text="proves that the seat is yours; send it with `renew` and `skip`")
+    until = serializers.DateTimeField(help_text="somebody else may be asked after it")
+
+
+class CriterionSerializer(serializers.Serializer):
+    key = serializers.CharField()
+    name = serializers.CharField()
+    question = serializers.CharField()
+    anchors = serializers.ListField(
+        child=serializers.CharField(), help_text="the points from 1 to 5 in words"
+    )
+
+
+class RubricSerializer(serializers.Serializer):
+    id = serializers.IntegerField(help_text="send it back as `rubric`")
+    number = serializers.IntegerField()
+    instructions = serializers.CharField(allow_blank=True)
+    criteria = CriterionSerializer(many=True)
+
+
+class ClaimedDocumentSerializer(serializers.Serializer):
+    title = serializers.CharField(allow_blank=True)
+    domain = serializers.CharField(allow_blank=True)
+    text = serializers.CharField()
+
+
+class ClaimSerializer(serializers.Serializer):
+    item = serializers.IntegerField()
+    seat = SeatSerializer()
+    document = ClaimedDocumentSerializer()
+    summary = serializers.CharField()
+    rubric = RubricSerializer()
+    revision = serializers.IntegerField(help_text="of your draft at the desk; 0 for none")
+
+
+class AnswersSerializer(serializers.Serializer):
+    stars = serializers.IntegerField(min_value=-LARGEST, max_value=LARGEST, help_text="1 to 5")
+    verdict = serializers.CharField(max_length=20, help_text="good, fair or poor")
+    ratings = serializers.DictField(
+        child=serializers.IntegerField(min_value=-LARGEST, max_value=LARGEST),
+        help_text="1 to 5 for each criterion's key",
+    )
+    edited_text = Text(
+        max_length=LONGEST_EDIT_CHARACTERS,
+        help_text="the corrected summary; as it was where nothing is wrong",
+    )
+    comment = Text(required=False, default="", allow_blank=True)
+    wants_retrain = serializers.BooleanField(required=False, default=False)
+    wants_refine = serializers.BooleanField(required=False, default=False)
+    active_seconds = serializers.IntegerField(required=False, default=0, min_value=0, max_value=LARGEST)
+    rubric = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST, help_text="as claimed")
+
+
+class HandedInSerializer(serializers.Serializer):
+    review = serializers.IntegerField()
+    revision = serializers.IntegerField()
+    late = serializers.BooleanField(
+        help_text="others had finished the item meanwhile; kept as an extra review"
+    )
+
+
+class HoldSerializer(serializers.Serializer):
+    slot = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+    token = serializers.UUIDField()
+
+
+class SkipSerializer(HoldSerializer):
+    meaning = serializers.ChoiceField(
+        choices=Skip.Meaning.values,
+        help_text="`later`: it comes back to you in two hours; `not for me`: others get it; `bad item`: set aside",
+    )
+    reason = Text(required=False, default="", allow_blank=True, help_text="needed for `bad item`")
+
+
+# ---------------------------------------------------------------- the views
+
+_SEAT = {
+    "slot": 4711,
+    "token": "6f1c0a4e-6a3b-4a53-9f40-5b9a3c1d2e7f",
+    "until": "2026-11-24T09:30:00Z",
+}
+_CLAIM = {
+    "item": 17,
+    "seat": _SEAT,
+    "document": {"title": "Old pier to close", "domain": "news", "text": "The harbour authority …"},
+    "summary": "The old pier of Nordhaven will close for nine months.",
+    "rubric": {
+        "id": 1,
+        "number": 1,
+        "instructions": "Rate the summary as it stands.",
+        "criteria": [
+            {
+                "key": "consistency",
+                "name": "Consistency",
+                "question": "Does the summary say only what the source says?",
+                "anchors": [
+                    "most statements are not in the source",
+                    "…",
+                    "…",
+                    "…",
+                    "everything is supported",
+                ],
+            }
+        ],
+    },
+    "revision": 0,
+}
+_ANSWERS = {
+    "stars": 4,
+    "verdict": "good",
+    "ratings": {"consistency": 4, "relevance": 5, "coherence": 5, "fluency": 5},
+    "edited_text": "The old pier of Nordhaven will close for nine months.",
+    "rubric": 1,
+}
+_ERRORS = {401: views.UNAUTHORIZED, 403: views.FORBIDDEN, 404: views.NOT_FOUND, 429: views.THROTTLED}
+_NOT_YOURS = views.failure(
+    "The item is not yours, or no longer.", "stale", "This item is no longer held by you."
+)
+_WRONG = views.failure(
+    "Something is missing or out of range.",
+    "invalid",
+    "Some answers are out of range.",
+    {"stars": "From 1 to 5."},
+)
+
+
+class QueuesView(views.ApiView):
+    scope = "reviews:write"
+
+    @extend_schema(
+        operation_id="queues_list",
+        summary="Open queues to rate and edit, with what waits for you",
+        tags=["reviews"],
+        responses={
+            200: OpenApiResponse(
+                QueuesSerializer,
+                "Those where something waits come first.",
+                [
+                    OpenApiExample(
+                        "queues",
+                        value={
+                            "results": [
+                                {
+                                    "slug": "new-drafts", "name": "New drafts", "description": "", "waiting": 12,
+                                    "done_today": 3, "lease_minutes": 30,
+                                }
+                            ]
+                        },
+                    )
+                ],
+            ),
+            401: views.UNAUTHORIZED,
+            403: views.FORBIDDEN,
+            429: views.THROTTLED,
+        },
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        rows = [
+            {
+                "slug": row.queue.slug,
+                "name": row.queue.name,
+                "description": row.queue.description,
+                "waiting": row.waiting,
+                "done_today": row.done_today,
+                "lease_minutes": row.queue.lease_minutes,
+            }
+            for row in queries.queues_for(token_of(request).user)
+        ]
+        return Response(QueuesSerializer({"results": rows}).data)
+
+
+class NextView(views.ApiView):
+    scope = "reviews:write"
+
+    @extend_schema(
+        operation_id="queues_next",
+        summary="The item that you hold in this queue, else the next one, which is yours from now on",
+        tags=["reviews"],
+        request=None,
+        responses={
+            200: OpenApiResponse(ClaimSerializer, "The item.", [OpenApiExample("item", value=_CLAIM)]),
+            204: OpenApiResponse(None, "Nothing waits for you here."),
+            **_ERRORS,
+        },
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        queue = (
+            ReviewQueue.objects.filter(slug=slug, kind=ReviewQueue.Kind.RATE_AND_EDIT)
+            .select_related("rubric")
+            .first()
+        )
+        if queue is None:
+            raise NotFound("There is nothing here.")
+        lease = queueing.claim_next(queue=queue, reviewer=token_of(request).user)
+        return Response(status=204) if lease is None else Response(_claimed(lease))
+
+
+def _claimed(lease: Lease) -> dict[str, Any]:
+    item = lease.slot.item
+    begun = Review.objects.filter(item=item, reviewer=lease.slot.reviewer, revision__gt=0).first()
+    rubric = begun.rubric if begun else item.queue.rubric
+    document = item.summary.document
+    return ClaimSerializer(
+        {
+            "item": item.pk,
+            "seat": {"slot": lease.slot.pk, "token": lease.token, "until": lease.until},
+            "document": {"title": document.title, "domain": document.domain, "text": document.text},
+            "summary": item.summary.text,
+            "rubric": {
+                "id": rubric.pk,
+                "number": rubric.number,
+                "instructions": rubric.instructions,
+                "criteria": list(Criterion.objects.filter(rubric=rubric).order_by("position")),
+            },
+            "revision": begun.revision if begun else 0,
+        }
+    ).data
+
+
+class RenewView(views.ApiView):
+    scope = "reviews:write"
+
+    @extend_schema(
+        operation_id="items_renew",
+        summary="Keep the item for another while",
+        tags=["reviews"],
+        request=HoldSerializer,
+        examples=[OpenApiExample("seat", request_only=True, value={k: _SEAT[k] for k in ("slot", "token")})],
+        responses={
+            200: OpenApiResponse(SeatSerializer, "Yours until then.", [OpenApiExample("seat", value=_SEAT)]),
+            409: _NOT_YOURS,
+            422: _WRONG,
+            **_ERRORS,
+        },
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        asked = HoldSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        slot, token = _seat(asked.validated_data, pk)
+        lease = queueing.renew_lease(slot=slot, token=token, reviewer=token_of(request).user)
+        return Response(SeatSerializer({"slot": slot.pk, "token": lease.token, "until": lease.until}).data)
+
+
+class SubmitView(views.ApiView):
+    scope = "reviews:write"
+
+    @extend_schema(
+        operation_id="items_submit",
+        summary="Hand in your review of an item that you claimed",
+        description="It closes your own seat, of which there is one at an item. Sending the same again changes "
+        "nothing. After your lease ran out and others finished the item, it is kept as an extra, late review.",
+        tags=["reviews"],
+        request=AnswersSerializer,
+        examples=[OpenApiExample("answers", request_only=True, value=_ANSWERS)],
+        responses={
+            200: OpenApiResponse(
+                HandedInSerializer,
+                "It is handed in.",
+                [OpenApiExample("review", value={"review": 9, "revision": 1, "late": False})],
+            ),
+            409: _NOT_YOURS,
+            422: _WRONG,
+            **_ERRORS,
+        },
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        asked = AnswersSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        review = submit_review(
+            item=_item(pk), answers=Answers(**asked.validated_data), reviewer=token_of(request).user
+        )
+        return Response(
+            HandedInSerializer({"review": review.pk, "revision": review.revision, "late": review.late}).data
+        )
+
+
+class SkipView(views.ApiView):
+    scope = "reviews:write"
+
+    @extend_schema(
+        operation_id="items_skip",
+        summary="Pass an item by",
+        tags=["reviews"],
+        request=SkipSerializer,
+        examples=[
+            OpenApiExample(
+                "later",
+                request_only=True,
+                value={**{k: _SEAT[k] for k in ("slot", "token")}, "meaning": "later"},
+            )
+        ],
+        responses={204: OpenApiResponse(None, "Done."), 409: _NOT_YOURS, 422: _WRONG, **_ERRORS},
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        asked = SkipSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        slot, token = _seat(asked.validated_data, pk)
+        queueing.skip(
+            slot=slot,
+            token=token,
+            meaning=asked.validated_data["meaning"],
+            reason=asked.validated_data["reason"],
+            reviewer=token_of(request).user,
+        )
+        return Response(status=204)
+
+
+def _item(pk: int) -> QueueItem:
+    found = QueueItem.objects.filter(pk=pk, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT)
+    item = found.select_related("queue", "summary").first() if pk < 2**63 else None
+    if item is None:
+        raise NotFound("There is nothing here.")
+    return item
+
+
+def _seat(values: dict[str, Any], item: int) -> tuple[ReviewSlot, uuid.UUID]:
+    slot = ReviewSlot.objects.select_related("item").filter(pk=values["slot"], item=_item(item)).first()
+    if slot is None:
+        raise StaleState("This item is no longer held by you.")
+    return slot, values["token"]

@@ -1,0 +1,185 @@
+"""Reviewing by program: the same seats, the same refusals as at the desk, and nothing that is kept from reviewers."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from models_app.api import authentication
+from models_app.foundation.errors import InvalidInput
+from models_app.foundation.tokens import create_token
+from reviews import queueing
+from reviews.models import QueueItem, Review, ReviewSlot
+from tests import make
+from tests.api.conftest import Api, error
+from tests.reviews.test_queueing import COMPLETE
+
+
+@pytest.fixture
+def rita(cast: make.Cast) -> Api:
+    return Api(cast.reviewer, "reviews:write")
+
+
+@pytest.fixture
+def ruben(cast: make.Cast) -> Api:
+    return Api(cast.another_reviewer, "reviews:write")
+
+
+def claim(api: Api) -> dict[str, Any]:
+    answer = api.post("queues/new-drafts/next/", {})
+    assert answer.status_code == 200, answer.content
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def test_an_item_is_claimed_kept_and_handed_in(rita: Api, ruben: Api) -> None:
+    item = make.queue_item()
+    assert rita.get("queues/").json()["results"][0] == {
+        "slug": "new-drafts", "name": "New drafts", "description": item.queue.description, "waiting": 1,
+        "done_today": 0, "lease_minutes": 30,
+    }  # fmt: skip
+    claimed = claim(rita)
+    assert claimed["item"] == item.pk
+    assert claimed["summary"] == item.summary.text
+    assert claimed["document"]["text"] == item.summary.document.text
+    assert [row["key"] for row in claimed["rubric"]["criteria"]] == list(COMPLETE["ratings"])
+    assert claim(rita)["seat"]["token"] == claimed["seat"]["token"], "asked again, the same"
+    assert ruben.post("queues/new-drafts/next/", {}).status_code == 204
+    seat = {name: claimed["seat"][name] for name in ("slot", "token")}
+    assert rita.post(f"items/{item.pk}/renew/", seat).status_code == 200
+    assert error(ruben.post(f"items/{item.pk}/renew/", seat)) == (409, "stale")
+    answers = {**COMPLETE, "rubric": claimed["rubric"]["id"]}
+    answer = rita.post(f"items/{item.pk}/submit/", answers)
+    review = Review.objects.get()
+    assert (answer.status_code, answer.json()) == (200, {"review": review.pk, "revision": 1, "late": False})
+    assert rita.post(f"items/{item.pk}/submit/", answers).json()["review"] == review.pk, "sent twice"
+    assert review.reviewer == rita.user
+    item.refresh_from_db()
+    assert item.state == "done"
+    done = {row["slug"]: row["done_today"] for row in rita.get("queues/").json()["results"]}
+    assert done["new-drafts"] == 1
+
+
+def test_what_must_not_be_handed_in_is_refused_with_its_field(rita: Api, ruben: Api) -> None:
+    item = make.queue_item()
+    claim(rita)
+    for changes, field in (
+        ({"ratings": {**COMPLETE["ratings"], "fluency": 99}}, "fluency"),
+        ({"ratings": {"consistency": 4}}, "fluency"),
+        ({"ratings": {**COMPLETE["ratings"], "beauty": 3}}, "beauty"),
+        ({"stars": 6}, "stars"),
+        ({"stars": None}, "stars"),
+        ({"stars": "many"}, "stars"),
+        ({"verdict": "perfect"}, "verdict"),
+        ({"edited_text": "   "}, "edited_text"),
+        ({"edited_text": ""}, "edited_text"),
+        ({"edited_text": 7}, "edited_text"),
+        ({"active_seconds": -1}, "active_seconds"),
+        ({"rubric": 99}, "rubric"),
+    ):
+        answer = rita.post(f"items/{item.pk}/submit/", {**COMPLETE, **changes})
+        assert answer.status_code == 422, (changes, answer.content)
+        assert any(name.startswith(field) or field in name for name in answer.json()["error"]["fields"]), (
+            changes
+        )
+    assert rita.post(f"items/{item.pk}/submit/", {}).status_code == 422
+    assert error(ruben.post(f"items/{item.pk}/submit/", COMPLETE)) == (409, "not_yours")
+    rita.post(f"items/{item.pk}/submit/", COMPLETE)
+    # finished: neither by whoever finished it nor by anybody else
+    assert error(rita.post(f"items/{item.pk}/submit/", {**COMPLETE, "stars": 1})) == (409, "submitted")
+    assert error(ruben.post(f"items/{item.pk}/submit/", COMPLETE)) == (409, "not_yours")
+    assert ReviewSlot.objects.get().state == "done"
+    assert Review.objects.get().stars == 4
+
+
+def test_passing_by_needs_the_seat_and_for_bad_items_a_reason(rita: Api, ruben: Api) -> None:
+    item = make.queue_item()
+    seat = {name: value for name, value in claim(rita)["seat"].items() if name != "until"}
+    assert error(ruben.post(f"items/{item.pk}/skip/", {**seat, "meaning": "later"})) == (409, "stale")
+    answer = rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "bad item"})
+    assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, ["reason"])
+    assert rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "done"}).status_code == 422
+    other = make.queue_item()
+    assert error(rita.post(f"items/{other.pk}/skip/", {**seat, "meaning": "later"})) == (409, "stale")
+    assert rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "not for me"}).status_code == 204
+    assert claim(ruben)["item"] == item.pk
+
+
+def test_late_work_is_kept_as_an_extra_review(rita: Api, ruben: Api) -> None:
+    item = make.queue_item()
+    claim(rita)
+    ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert claim(ruben)["item"] == item.pk
+    ruben.post(f"items/{item.pk}/submit/", COMPLETE)
+    assert rita.post(f"items/{item.pk}/submit/", COMPLETE).json()["late"] is True
+
+
+def test_blind_queues_say_nothing_of_the_model_of_peers_or_of_why(
+    rita: Api, ruben: Api, cast: make.Cast
+) -> None:
+    release = make.release()
+    queue = make.queue(reviews_per_item=2)
+    summary = make.summary(release=release, model_version=release.model_version)
+    make.queue_item(of=summary, in_queue=queue, reason="complaint", note="A client said it is wrong.")
+    claim(ruben)
+    ruben.post(f"items/{QueueItem.objects.get().pk}/submit/", {**COMPLETE, "comment": "Ruben was here."})
+    said = json.dumps(claim(rita)) + rita.get("queues/").content.decode()
+    for secret in (
+        "complaint",
+        "A client said",
+        "Ruben",
+        "ruben",
+        f'"{release.model_version.name}',
+        "release",
+        "priority",
+    ):
+        assert secret not in said, secret
+
+
+def test_only_tokens_with_the_scope_of_people_who_review(cast: make.Cast, rita: Api) -> None:
+    item = make.queue_item()
+    engineer = Api(cast.ml_engineer, "documents:read")
+    assert engineer.get("queues/").status_code == 403
+    assert engineer.post("queues/new-drafts/next/", {}).status_code == 403
+    assert engineer.post(f"items/{item.pk}/submit/", COMPLETE).status_code == 403
+    with pytest.raises(InvalidInput):
+        create_token(user=cast.approver, name="x", scopes=["reviews:write"], days=1, actor=None)
+    assert rita.post("queues/nowhere/next/", {}).status_code == 404
+    assert rita.post("items/999999/submit/", COMPLETE).status_code == 404
+    assert rita.post(f"items/{2**70}/submit/", COMPLETE).status_code == 404
+    pairs = make.queue(slug="weak-outputs", kind="pairwise")
+    document = make.document()
+    pair = make.queue_item(make.summary(document, "A."), pairs, other=make.summary(document, "B."))
+    assert rita.post("queues/weak-outputs/next/", {}).status_code == 404
+    assert rita.post(f"items/{pair.pk}/submit/", COMPLETE).status_code == 404
+    # a lost role counts in the use case once the token is looked up again, whatever the cache of scopes says
+    claim(rita)
+    cast.reviewer.groups.clear()
+    authentication._recent.clear()
+    assert rita.post(f"items/{item.pk}/submit/", COMPLETE).status_code == 403
+
+
+def test_claims_by_token_and_at_the_desk_are_the_same_seats(rita: Api, cast: make.Cast) -> None:
+    queue = make.queue()
+    make.queue_item()
+    make.queue_item()
+    lease = queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+    assert lease is not None
+    assert claim(rita)["seat"]["slot"] == lease.slot.pk
+
+
+def test_a_claim_takes_a_fixed_number_of_queries(
+    rita: Api, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(3):
+        make.queue_item()
+    rita.get("queues/")
+    with django_assert_max_num_queries(12):
+        claim(rita)
+    with django_assert_max_num_queries(6):
+        rita.get("queues/")
