@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, StaleState
+from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise
 from models_app.monitoring.comment_classes import classify_comment
@@ -23,6 +23,7 @@ from reviews.models import (
     Criterion,
     QueueItem,
     Review,
+    ReviewQueue,
     ReviewRating,
     ReviewReturn,
     ReviewRevision,
@@ -189,6 +190,8 @@ def _locked(item: QueueItem, reviewer: User) -> Review | None:
 
 def _own_review(item: QueueItem, reviewer: User) -> Review:
     """My review of this item, locked; begun for whoever sits at it. A seat that was taken back has left one behind."""
+    if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
+        raise Refused("This item asks which of two texts is better, not for a review.", code="pairwise")
     review = _locked(item, reviewer)
     if review is None and ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").exists():
         Review.objects.bulk_create(

@@ -60,15 +60,17 @@ DELETE FROM reviews_reviewslot slot
          WHERE {_CHOSEN} AND {_ORDINARY}) seat
  WHERE seat.id = slot.id AND seat.place > seat.wanted_reviews AND slot.state = 'free'
 """  # nosec B608
-# Of a pair the sides are drawn per seat: neighbours at one item see them the other way round.
+# Of a pair the sides are drawn per seat: neighbours at one item see them the other way round. By chance and not by a
+# hash, which people could compute from the item's number.
 _ADD_SEATS = f"""
 INSERT INTO reviews_reviewslot (item_id, queue_id, position, priority, rank, swapped, state)
 SELECT item.id, item.queue_id, seats.next + more, item.priority, {{rank}},
        item.other_id IS NOT NULL
-       AND (get_byte(sha256(convert_to('sides:' || item.id, 'UTF8')), 0) + seats.next + more) %% 2 = 1, 'free'
+       AND (drawn.side + seats.next + more) %% 2 = 1, 'free'
   FROM reviews_queueitem item
  CROSS JOIN LATERAL (SELECT count(*)::int AS number, coalesce(max(position) + 1, 0) AS next
                        FROM reviews_reviewslot slot WHERE slot.item_id = item.id) seats
+ CROSS JOIN LATERAL (SELECT item.id, (random() < 0.5)::int AS side) drawn
  CROSS JOIN LATERAL generate_series(0, item.wanted_reviews - seats.number - 1) more
  WHERE {_CHOSEN} AND {_ORDINARY} AND NOT {_SETTLED}
 """  # nosec B608

@@ -158,6 +158,10 @@ class HumanPreference(models.Model):
     baseline_better = models.PositiveIntegerField()
     ties = models.PositiveIntegerField()
     both_bad = models.PositiveIntegerField()
+    left_preferred = models.PositiveIntegerField(
+        default=0,
+        help_text="choices for whichever text stood on the left: half of those for a side, but for a bias",
+    )
     win_rate = models.FloatField(null=True, help_text="0–1, ties as half; documents count alike")
     low = models.FloatField(null=True)
     high = models.FloatField(null=True)

@@ -92,6 +92,7 @@ class Summary(models.Model):
         API = "api"
         PLAYGROUND = "playground"
         IMPORT = "import"
+        EVALUATION = "evaluation"
 
     document = models.ForeignKey(SourceDocument, on_delete=models.PROTECT, related_name="summaries")
     release = models.ForeignKey(
