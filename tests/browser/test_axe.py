@@ -1,4 +1,5 @@
-"""axe on every page, light on a desktop and dark on a phone, with a fortnight of made-up history behind them."""
+"""Every page for everyone, with a fortnight of made-up history behind it: axe, light on a desktop and dark on a phone;
+the focus that can be seen; twice the size; and nothing that moves for those who asked for that."""
 
 from __future__ import annotations
 
@@ -32,6 +33,29 @@ def cast(transactional_db: None, settings: Any) -> None:
     heartbeat()
 
 
+# What takes the focus but looks the same with it. A control that is drawn by its label shows the focus there.
+UNSEEN_FOCUS = """() => {
+  const traits = ['outlineStyle', 'outlineWidth', 'outlineColor', 'boxShadow', 'stroke', 'strokeWidth', 'backgroundColor',
+    'borderColor', 'textDecorationLine', 'opacity', 'clipPath', 'width'];
+  const look = (one) => { const style = getComputedStyle(one); return traits.map((trait) => style[trait]).join(); };
+  const around = (one) => [one, one.parentElement, one.nextElementSibling, ...one.children].filter(Boolean);
+  const shown = (one) => around(one).map(look).join('|');
+  const all = 'a[href], button, input, select, textarea, summary, [tabindex="0"]';
+  return [...document.querySelectorAll(all)].filter((one) => !one.disabled && one.checkVisibility()).filter((one) => {
+    document.activeElement.blur();
+    const before = shown(one);
+    one.focus({ focusVisible: true, preventScroll: true });
+    return document.activeElement === one && shown(one) === before;
+  }).map((one) => one.outerHTML.slice(0, 90));
+}"""
+MOVING = """() => [...document.querySelectorAll('*')].filter((one) => {
+  const style = getComputedStyle(one);
+  const longest = (text) => Math.max(...text.split(',').map((t) => parseFloat(t) * (t.includes('ms') ? 1 : 1000)));
+  return one.checkVisibility() && (longest(style.transitionDuration) > 20
+    || style.animationName !== 'none' && longest(style.animationDuration) > 20);
+}).map((one) => one.outerHTML.slice(0, 90))"""
+
+
 def test_no_page_has_a_violation_or_hangs_over(enter: Enter) -> None:
     found, wrong = places(), []
     for theme, width, height in (("light", 1440, 900), ("dark", 390, 844)):
@@ -49,9 +73,27 @@ def test_no_page_has_a_violation_or_hangs_over(enter: Enter) -> None:
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 wrong.append(f"{here}: wider than the screen")
             page.evaluate(SETTLED)
+            if width > 720:
+                wrong += [f"{here}: focus unseen at {one}" for one in page.evaluate(UNSEEN_FOCUS)[:3]]
             for violation in Axe().run(page).response["violations"]:
                 targets = ", ".join(str(node["target"]) for node in violation["nodes"][:3])
                 wrong.append(f"{here}: {violation['id']} at {targets}")
         for page in pages.values():
             page.context.close()
+    wrong += _at_twice_the_size(enter, found)
     assert wrong == [], "\n".join(wrong)
+
+
+def _at_twice_the_size(enter: Enter, found: dict[str, int]) -> list[str]:
+    """1440 × 900 at 200 % leaves 720 × 450; and nothing moves for those who asked for that."""
+    wrong = []
+    for who in sorted({who for who, _ in PAGES.values()}):
+        page = enter(who, width=720, height=450)
+        page.emulate_media(reduced_motion="reduce")
+        for name in (name for name, (whose, _) in PAGES.items() if whose == who):
+            page.goto(PAGES[name][1].format(**found))
+            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                wrong.append(f"{name}: at twice the size wider than the screen")
+            wrong += [f"{name}: moves: {one}" for one in page.evaluate(MOVING)[:3]]
+        page.context.close()
+    return wrong
