@@ -35,8 +35,8 @@ def cast(transactional_db: None, settings: Any) -> None:
 
 # What takes the focus but looks the same with it. A control that is drawn by its label shows the focus there.
 UNSEEN_FOCUS = """() => {
-  const traits = ['outlineStyle', 'outlineWidth', 'outlineColor', 'boxShadow', 'stroke', 'strokeWidth', 'backgroundColor',
-    'borderColor', 'textDecorationLine', 'opacity', 'clipPath', 'width'];
+  const traits = ['outlineStyle', 'outlineWidth', 'outlineColor', 'boxShadow', 'stroke', 'strokeWidth',
+    'backgroundColor', 'borderColor', 'textDecorationLine', 'opacity', 'clipPath', 'width'];
   const look = (one) => { const style = getComputedStyle(one); return traits.map((trait) => style[trait]).join(); };
   const around = (one) => [one, one.parentElement, one.nextElementSibling, ...one.children].filter(Boolean);
   const shown = (one) => around(one).map(look).join('|');
