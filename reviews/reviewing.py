@@ -29,6 +29,7 @@ from reviews.models import (
     ReviewRevision,
     ReviewSlot,
 )
+from reviews.overall import stars_of, verdict_of
 from reviews.seating import close_if_complete
 
 LONGEST_EDIT_CHARACTERS = 400_000
@@ -38,11 +39,15 @@ MOST_ACTIVE_SECONDS = 8 * 3600
 
 @dataclass(frozen=True)
 class Answers:
-    """What a reviewer has entered so far, or all of it. `rubric` is the version that the form showed."""
+    """What a reviewer has entered so far, or all of it. `rubric` is the version that the form showed.
+
+    With `overall_from_ratings` stars and verdict are what the ratings come to, whatever stands in them.
+    """
 
     stars: int | None = None
     verdict: str = ""
     ratings: Mapping[str, int] = field(default_factory=dict)
+    overall_from_ratings: bool = False
     edited_text: str = ""
     comment: str = ""
     wants_retrain: bool = False
@@ -106,7 +111,8 @@ def submit_review(
 
     It closes my own seat at this item, of which the table holds at most one, so it cannot close anybody else's. Where
     the lease ran out and others took all seats, finished work is kept as an extra, late review. A second submit of the
-    same answers gives the review there is; of other answers it raises AlreadySubmitted. Raises InvalidInput naming
+    same answers gives the review there is; of other answers it raises AlreadySubmitted. Stars and verdict that nobody
+    gave are what the ratings come to (reviews/overall.py). Raises InvalidInput naming
     each field that is missing or wrong, StaleDraft where another tab saved since `base_revision`, StaleState for an
     item that was never mine.
     """
@@ -279,17 +285,35 @@ def _checked(item: QueueItem, review: Review, answers: Answers, *, whole: bool) 
         edited = original  # cleaned of what no person typed, it would count as an edit
     if whole and (wrong := _missing(criteria, answers, edited)):
         raise InvalidInput("Something is missing before this can be handed in.", fields=wrong)
+    stars, verdict, derived = _overall(criteria, answers, whole=whole)
     return {
         "rubric_id": rubric,
-        "stars": answers.stars,
-        "verdict": answers.verdict,
+        "stars": stars,
+        "verdict": verdict,
         "ratings": dict(answers.ratings),
+        "overall_from_ratings": derived,
         "edited_text": edited,
         "comment": normalise(answers.comment),
         "wants_retrain": answers.wants_retrain,
         "wants_refine": answers.wants_refine,
         "active_seconds": max(review.active_seconds, min(answers.active_seconds, MOST_ACTIVE_SECONDS)),
     }
+
+
+def _overall(criteria: Sequence[Criterion], answers: Answers, *, whole: bool) -> tuple[int | None, str, bool]:
+    """Stars, verdict, and whether both were derived. A draft derives only what the form says it derived."""
+    stars, verdict = answers.stars, answers.verdict
+    derived = answers.overall_from_ratings or (whole and stars is None and not verdict)
+    if derived:
+        stars, verdict = None, ""
+    if not derived and not whole:
+        return stars, verdict, False
+    rated = all(criterion.key in answers.ratings for criterion in criteria)
+    if stars is None and rated:
+        stars = stars_of(answers.ratings.values())
+    if not verdict and stars is not None:
+        verdict = verdict_of(stars)
+    return stars, verdict, derived
 
 
 def _out_of_range(criteria: Sequence[Criterion], answers: Answers) -> dict[str, str]:
@@ -316,10 +340,6 @@ def _out_of_range(criteria: Sequence[Criterion], answers: Answers) -> dict[str, 
 
 def _missing(criteria: Sequence[Criterion], answers: Answers, edited: str) -> dict[str, str]:
     wrong = {}
-    if answers.stars is None:
-        wrong["stars"] = "Give one to five stars."
-    if not answers.verdict:
-        wrong["verdict"] = "Good, fair or poor?"
     for criterion in criteria:
         if criterion.key not in answers.ratings:
             wrong[criterion.key] = f"Rate {criterion.name.lower()}."

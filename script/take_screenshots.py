@@ -24,6 +24,8 @@ PAGES = {
     "home": ("mila", "/"),
     "desk": ("rita", "/desk/item/{desk_item}/"),
     "desk-queues": ("rita", "/desk/"),
+    "desk-recent": ("rita", "/desk/my/recent/"),
+    "desk-keys": ("rita", "/desk/my/keys/"),
     "my-feedback": ("rita", "/my-feedback/"),
     "my-suggestions": ("rita", "/my-feedback/?list=suggestions"),
     "prompts": ("mila", "/prompts/"),

@@ -6,6 +6,7 @@ then gets every answer, refusals too, as JSON.
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -30,16 +32,19 @@ from models_app.prompts.versions import check_template
 from models_app.serving import client
 from models_app.serving.routing import ENVIRONMENT
 from models_app.web.pages import View, capability, is_fragment
-from reviews import conversations, queries, queueing
-from reviews.models import Criterion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews import conversations, desk_keys, queries, queueing
+from reviews.desk_preferences import Keys, keys_for
+from reviews.models import Criterion, QueueItem, Review, ReviewQueue, ReviewReturn, ReviewSlot, Skip
 from reviews.queueing import Lease
 from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft, revise_review, save_draft, submit_review
 from reviews.suggestions import suggest_prompt
+from reviews.taking_back import OFFERED, take_back, take_back_skip
 
 RATING = "rating-"
 #: How long the item that is fetched ahead stays mine without a sign of life.
 AHEAD = timedelta(minutes=3)
 TRIAL_SALT = "reviews.desk.trial"
+HANDED_IN = (Review.State.SUBMITTED, Review.State.RETURNED)
 VERDICTS = (("poor", "Poor", "bad"), ("fair", "Fair", "maybe"), ("good", "Good", "ok"))
 _INTEGER = re.compile(r"-?\d{1,9}")
 
@@ -83,7 +88,7 @@ def desk_view(*methods: Callable[[View], View]) -> Callable[[View], View]:
     return decorate
 
 
-def _reviewer(request: HttpRequest) -> User:
+def reviewer_of(request: HttpRequest) -> User:
     assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
     return request.user
 
@@ -113,6 +118,7 @@ def answers_of(values: Mapping[str, str]) -> Answers:
         stars=integer(values, "stars", errors),
         verdict=values.get("verdict", "").strip(),
         ratings=ratings,
+        overall_from_ratings=bool(values.get("overall_from_ratings")),
         edited_text=values.get("edited_text", ""),
         comment=values.get("comment", ""),
         wants_retrain=bool(values.get("wants_retrain")),
@@ -132,6 +138,7 @@ def answers_json(review: Review) -> dict[str, Any]:
         "stars": review.stars,
         "verdict": review.verdict,
         "ratings": review.ratings,
+        "overall_from_ratings": review.overall_from_ratings,
         "edited_text": review.edited_text if review.revision else review.summary.text,
         "comment": review.comment,
         "wants_retrain": review.wants_retrain,
@@ -163,7 +170,7 @@ def _item(pk: int) -> QueueItem:
 
 @desk_view(require_GET)
 def index(request: HttpRequest) -> HttpResponse:
-    reviewer = _reviewer(request)
+    reviewer = reviewer_of(request)
     context = {"rows": queries.queues_for(reviewer), "drafts": queries.drafts_of(reviewer)}
     if reviewer.has_perm("models_app.manage_queues"):
         context["flagged"] = queries.set_aside()
@@ -174,7 +181,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def next_item(request: HttpRequest, slug: str) -> HttpResponse:
     """The item that I hold in this queue, else the next one. `?ahead=ID`: the one after that, fetched by the script."""
     queue = get_object_or_404(ReviewQueue, slug=slug)
-    reviewer = _reviewer(request)
+    reviewer = reviewer_of(request)
     ahead = request.GET.get("ahead", "")
     if ahead.isdecimal() and len(ahead) < 19:
         lease = queueing.claim_next(queue=queue, reviewer=reviewer, but_not=int(ahead), lease=AHEAD)
@@ -186,11 +193,18 @@ def next_item(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
-    reviewer = _reviewer(request)
+    reviewer = reviewer_of(request)
     rows = queries.queues_for(reviewer)
     done = next((row.done_today for row in rows if row.queue.pk == queue.pk), 0)
     others = [row for row in rows if row.waiting and row.queue.pk != queue.pk]
-    context = {"queue": queue, "others": others, "done": done, "drafts": queries.drafts_of(reviewer, 5)}
+    context = {
+        "queue": queue,
+        "others": others,
+        "done": done,
+        "drafts": queries.drafts_of(reviewer, 5),
+        "undo": _undo(request),
+        **_keys_context(keys_for(reviewer)),
+    }
     return render(request, "reviews/desk_empty.html", context)
 
 
@@ -198,8 +212,8 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
 def item_page(request: HttpRequest, pk: int) -> HttpResponse:
     """This very item: mine to review, mine to correct, mine to hand in late, or somebody else's."""
     item = _item(pk)
-    lease = queueing.hold(item=item, reviewer=_reviewer(request))
-    review = Review.objects.filter(item=item, reviewer=_reviewer(request)).first()
+    lease = queueing.hold(item=item, reviewer=reviewer_of(request))
+    review = Review.objects.filter(item=item, reviewer=reviewer_of(request)).first()
     if lease is None and review is None:
         return render(request, "reviews/desk_taken.html", {"item": item, "queue": item.queue}, status=409)
     return _desk(request, item, lease)
@@ -214,7 +228,7 @@ def _desk(
     error: GalleyError | None = None,
 ) -> HttpResponse:
     """The desk; with `typed` as the browser sent it and why it was refused, for browsers without script."""
-    reviewer = _reviewer(request)
+    reviewer = reviewer_of(request)
     review = Review.objects.filter(item=item, reviewer=reviewer).first()
     begun = review if review is not None and review.revision else None
     saved = _saved(begun, item)
@@ -232,7 +246,8 @@ def _desk(
         "proof": paragraphs(item.summary.text),
         "lease": lease,
         "review": begun,
-        "submitted": begun is not None and begun.state == Review.State.SUBMITTED,
+        "submitted": begun is not None and begun.state in HANDED_IN,
+        "returned": _return_of(begun),
         "answers": shown,
         "revision": begun.revision if begun else 0,
         "rubric": rubric,
@@ -260,8 +275,61 @@ def _desk(
         "variables": VARIABLES,
         "kept_share": _kept_share(item),
         "talk": conversations.drawer(item=item, user=reviewer),
+        "undo": _undo(request),
+        "back": back_to(request),
+        **_keys_context(keys_for(reviewer)),
     }
     return render(request, "reviews/desk.html", context, status=error.status if error else 200)
+
+
+def _return_of(review: Review | None) -> ReviewReturn | None:
+    """Why it was sent back, while that waits for a correction."""
+    if review is None or review.state != Review.State.RETURNED:
+        return None
+    return review.returns.filter(answered_at=None).select_related("returned_by").first()
+
+
+def _keys_context(keys: Keys) -> dict[str, Any]:
+    return {
+        "keys": {action: desk_keys.shown(key) for action, key in keys.by_action.items()},
+        "keys_json": json.dumps(keys.by_action),
+        "sheet": [
+            (group.name, [(action, desk_keys.shown(keys.by_action[action.name])) for action in group.actions])
+            for group in desk_keys.GROUPS
+        ],
+        "single_keys": keys.single,
+    }
+
+
+def back_to(request: HttpRequest) -> int | None:
+    """The item that somebody left to look at an earlier review, and comes back to."""
+    values = request.POST if request.method == "POST" else request.GET
+    return integer(values, "back", {})
+
+
+def _undo(request: HttpRequest) -> dict[str, Any] | None:
+    """What was handed in or passed by on the page before, while it can be taken back."""
+    item = integer(request.GET, "undo", {})
+    if item is None:
+        return None
+    reviewer, since = reviewer_of(request), timezone.now() - OFFERED
+    handed_in = Review.objects.filter(
+        item=item, reviewer=reviewer, state=Review.State.SUBMITTED, submitted_at__gt=since
+    )
+    at = handed_in.values_list("submitted_at", flat=True).first()
+    if at is not None:
+        said = "Handed in."
+    else:
+        at = (
+            Skip.objects.filter(item=item, reviewer=reviewer, at__gt=since)
+            .values_list("at", flat=True)
+            .first()
+        )
+        said = "Passed by."
+    if at is None:
+        return None
+    left = (at - since).total_seconds()
+    return {"url": reverse("desk_undo", args=[item]), "said": said, "seconds": max(1, round(left))}
 
 
 def _saved(review: Review | None, item: QueueItem) -> Answers:
@@ -271,6 +339,7 @@ def _saved(review: Review | None, item: QueueItem) -> Answers:
         stars=review.stars,
         verdict=review.verdict,
         ratings=review.ratings,
+        overall_from_ratings=review.overall_from_ratings,
         edited_text=review.edited_text,
         comment=review.comment,
         wants_retrain=review.wants_retrain,
@@ -312,7 +381,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
     review = save_draft(
         item=item,
         answers=answers_of(request.POST),
-        reviewer=_reviewer(request),
+        reviewer=reviewer_of(request),
         base_revision=integer(request.POST, "base_revision", errors) or 0,
         overwrite=bool(request.POST.get("overwrite")),
     )
@@ -331,7 +400,7 @@ def keep(request: HttpRequest, pk: int) -> HttpResponse:
 def _renewed(request: HttpRequest, item: QueueItem, lease: timedelta | None = None) -> bool:
     try:
         slot, token = _seat(request.POST, item)
-        queueing.renew_lease(slot=slot, token=token, reviewer=_reviewer(request), lease=lease)
+        queueing.renew_lease(slot=slot, token=token, reviewer=reviewer_of(request), lease=lease)
     except StaleState:
         return False
     return True
@@ -344,15 +413,17 @@ def _next_url(queue: ReviewQueue) -> str:
     return reverse("desk_next", args=[queue.slug]) if queue.active else reverse("desk")
 
 
-def _onwards(request: HttpRequest, queue: ReviewQueue, message: str) -> HttpResponse:
+def _onwards(request: HttpRequest, item: QueueItem, message: str) -> HttpResponse:
+    """To the next item, with the way back offered for a moment."""
     if wants_json(request):
-        return JsonResponse({"next": _next_url(queue), "message": message})
+        undo = {"url": reverse("desk_undo", args=[item.pk]), "seconds": int(OFFERED.total_seconds())}
+        return JsonResponse({"next": _next_url(item.queue), "message": message, "undo": undo})
     messages.success(request, message)
-    return HttpResponseRedirect(_next_url(queue))
+    return HttpResponseRedirect(f"{_next_url(item.queue)}?undo={item.pk}")
 
 
 def _lease_again(request: HttpRequest, item: QueueItem) -> Lease | None:
-    return queueing.hold(item=item, reviewer=_reviewer(request))
+    return queueing.hold(item=item, reviewer=reviewer_of(request))
 
 
 @desk_view(require_POST)
@@ -365,7 +436,7 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
         review = submit_review(
             item=item,
             answers=typed,
-            reviewer=_reviewer(request),
+            reviewer=reviewer_of(request),
             base_revision=integer(request.POST, "base_revision", errors),
         )
     except (InvalidInput, StaleDraft, AlreadySubmitted) as error:
@@ -375,7 +446,7 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
     message = "Handed in."
     if review.late:
         message = "Handed in. Others had finished this item meanwhile, so yours is kept as an extra review."
-    return _onwards(request, item.queue, message)
+    return _onwards(request, item, message)
 
 
 @desk_view(require_POST)
@@ -392,7 +463,7 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
         revise_review(
             review=review,
             answers=typed,
-            reviewer=_reviewer(request),
+            reviewer=reviewer_of(request),
             base_revision=integer(request.POST, "base_revision", errors),
         )
     except (InvalidInput, StaleDraft) as error:
@@ -400,10 +471,12 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
             raise
         return _desk(request, item, None, typed=typed, error=error)
     message = "Corrected. What you had handed in before is kept as an earlier revision."
+    back = back_to(request)
+    onwards = reverse("desk_item", args=[back]) if back is not None else reverse("my_feedback")
     if wants_json(request):
-        return JsonResponse({"next": reverse("my_feedback"), "message": message})
+        return JsonResponse({"next": onwards, "message": message})
     messages.success(request, message)
-    return redirect("my_feedback")
+    return HttpResponseRedirect(onwards)
 
 
 @desk_view(require_POST)
@@ -418,7 +491,7 @@ def pass_by(request: HttpRequest, pk: int) -> HttpResponse:
             save_draft(
                 item=item,
                 answers=answers,
-                reviewer=_reviewer(request),
+                reviewer=reviewer_of(request),
                 base_revision=integer(request.POST, "base_revision", errors) or 0,
             )
     meaning = request.POST.get("meaning", "")
@@ -427,14 +500,14 @@ def pass_by(request: HttpRequest, pk: int) -> HttpResponse:
         token=token,
         meaning=meaning,
         reason=request.POST.get("reason", ""),
-        reviewer=_reviewer(request),
+        reviewer=reviewer_of(request),
     )
     said = {
         Skip.Meaning.LATER: "Put off: it comes back to you in two hours.",
         Skip.Meaning.NOT_FOR_ME: "Left to others: you will not be asked again.",
         Skip.Meaning.BAD_ITEM: "Flagged and set aside. An engineer will look at it.",
     }
-    return _onwards(request, item.queue, said[Skip.Meaning(meaning)])
+    return _onwards(request, item, said[Skip.Meaning(meaning)])
 
 
 def touched(answers: Answers, item: QueueItem) -> bool:
@@ -443,6 +516,26 @@ def touched(answers: Answers, item: QueueItem) -> bool:
         answers.stars or answers.verdict or answers.ratings or answers.comment.strip()
         or answers.wants_retrain or answers.wants_refine or text.strip() != item.summary.text.strip()
     )  # fmt: skip
+
+
+@desk_view(require_POST)
+def undo(request: HttpRequest, pk: int) -> HttpResponse:
+    """Take back what I handed in or passed by a moment ago, and open it again."""
+    item, reviewer = _item(pk), reviewer_of(request)
+    review = Review.objects.filter(item=item, reviewer=reviewer, state=Review.State.SUBMITTED).first()
+    try:
+        if review is not None:
+            take_back(review=review, reviewer=reviewer)
+            messages.success(request, "Taken back: it is a draft again.")
+        else:
+            take_back_skip(item=item, reviewer=reviewer)
+            messages.success(request, "Taken back: the item is yours again.")
+    except StaleState as error:
+        if wants_json(request):
+            raise
+        messages.error(request, error.message)
+        return redirect("desk_item", pk=item.pk) if review is not None else redirect("desk")
+    return redirect("desk_item", pk=item.pk)
 
 
 @desk_view(require_POST)
@@ -530,8 +623,8 @@ def suggest(request: HttpRequest, pk: int) -> HttpResponse:
             system=system,
             output=output,
             note=note,
-            review=Review.objects.filter(item=item, reviewer=_reviewer(request)).first(),
-            actor=_reviewer(request),
+            review=Review.objects.filter(item=item, reviewer=reviewer_of(request)).first(),
+            actor=reviewer_of(request),
         )
     except InvalidInput as error:
         return _trial(request, item, {**context, "error": error, "errors": error.fields}, status=error.status)
@@ -557,6 +650,7 @@ urlpatterns = [
     path("item/<int:pk>/submit/", submit, name="desk_submit"),
     path("item/<int:pk>/correct/", correct, name="desk_correct"),
     path("item/<int:pk>/pass/", pass_by, name="desk_pass"),
+    path("item/<int:pk>/undo/", undo, name="desk_undo"),
     path("item/<int:pk>/put-back/", put_back, name="desk_put_back"),
     path("item/<int:pk>/try/", try_prompt, name="desk_try"),
     path("item/<int:pk>/suggest/", suggest, name="desk_suggest"),

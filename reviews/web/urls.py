@@ -6,6 +6,8 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("reviews.web.home")),
+    path("desk/my/keys/", include("reviews.web.desk_keys")),
+    path("desk/my/recent/", include("reviews.web.recent")),
     path("desk/", include("reviews.web.desk")),
     path("my-feedback/", include("reviews.web.my_feedback")),
     path("talk/", include("reviews.web.talk")),

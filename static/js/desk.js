@@ -1,5 +1,7 @@
 // The review desk: autosave to the server and to this browser, live differences, keys, the lease, the next item ahead.
-// Everything starts from form[data-desk]; the form works by itself where this script does not run.
+// Everything starts from form[data-desk]; the form works by itself where this script does not run. Parts of the desk stand
+// in files of their own: window.galleyDeskParts holds functions (desk) → part, where a part may have
+// changed(), filled(answers) and actions {name: act}.
 (() => {
   "use strict";
   const SAVE_AFTER_MS = 700; // quiet time before a save
@@ -9,8 +11,6 @@
   const AHEAD_AFTER_MS = 1500;
   const AWAY_AFTER_MS = 60000; // without a key, a pointer or a scroll, time stands still
   const LOCAL_KEPT_MS = 30 * 24 * 3600 * 1000;
-  const KEY_SINGLE = "galley-desk-single-keys";
-  const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 
   // ---------------------------------------------------------------- this browser's storage (may be switched off or full)
 
@@ -79,7 +79,6 @@
       this.rows = [...form.querySelectorAll("[data-scale]")];
       this.revision = Number(form.elements.base_revision.value);
       this.correcting = this.data.state === "submitted";
-      this.confirmed = this.serialise(); // what the server has
       this.active = Number(form.elements.active_seconds.value);
       this.lastSign = Date.now();
       this.failures = 0;
@@ -91,6 +90,9 @@
       this.ahead = null;
       this.timers = new Set();
       this.listeners = new AbortController();
+      this.keys = new window.GalleyKeys(JSON.parse(this.data.keys), Boolean(this.data.single));
+      this.parts = (window.galleyDeskParts || []).map((make) => make(this));
+      this.confirmed = this.serialise(); // what the server has
       this.attach();
       this.mark(this.rows.find((row) => !this.answered(row)) || this.rows[0]);
       this.showDifference();
@@ -118,7 +120,7 @@
 
     /** The answers alone, in a stable form. */
     values() {
-      const names = ["stars", "verdict", "edited_text", "comment", "wants_retrain", "wants_refine", "rubric"];
+      const names = ["stars", "verdict", "overall_from_ratings", "edited_text", "comment", "wants_retrain", "wants_refine", "rubric"];
       const all = new FormData(this.form);
       const values = {};
       for (const name of names) values[name] = all.get(name) ?? "";
@@ -131,6 +133,7 @@
         ...this.values(), csrfmiddlewaretoken: this.form.elements.csrfmiddlewaretoken.value,
         slot: this.form.elements.slot.value, token: this.form.elements.token.value,
         base_revision: this.revision, active_seconds: Math.round(this.active),
+        ...(this.form.elements.back ? { back: this.form.elements.back.value } : {}),
       };
     }
     get dirty() { return this.serialise() !== this.confirmed; }
@@ -167,14 +170,23 @@
         });
       }
       const single = this.find("[data-single-keys]");
-      single.checked = store.get(KEY_SINGLE) !== false;
-      this.on(single, "change", () => store.set(KEY_SINGLE, single.checked));
+      this.on(single, "change", async () => {
+        this.keys.single = single.checked;
+        try { await post(single.dataset.url, { csrfmiddlewaretoken: this.form.elements.csrfmiddlewaretoken.value, single_keys: single.checked ? "1" : "" }); }
+        catch (_) { this.notice("Kept for this page only: no connection to Galley.", "warning"); }
+      });
+      for (const link of document.querySelectorAll("[data-leave]")) {
+        this.on(link, "click", (event) => { event.preventDefault(); this.leaveFor(() => location.assign(link.href)); });
+      }
+      const recent = this.find("[data-recent-open]");
+      this.on(recent, "click", (event) => { if (!event.ctrlKey && !event.metaKey) { event.preventDefault(); this.openRecent(recent.href); } });
     }
 
     // -- what is typed
 
     changed() {
       if (this.gone) return;
+      for (const part of this.parts) part.changed?.();
       this.showDifference();
       this.unmarkAnswered();
       if (!this.dirty) { store.drop(this.key); this.show(this.revision ? "saved" : "nothing"); return; }
@@ -321,12 +333,13 @@
       for (const name of ["wants_retrain", "wants_refine"]) this.form.elements[name].checked = Boolean(answers[name]);
       this.edit.value = answers.edited_text ?? "";
       this.comment.value = answers.comment ?? "";
+      for (const part of this.parts) part.filled?.(answers);
     }
 
     /** The server's JSON of a review in the form's own names. */
     named(current) {
       const values = {
-        stars: current.stars ?? "", verdict: current.verdict, edited_text: current.edited_text, comment: current.comment,
+        stars: current.stars ?? "", verdict: current.verdict, overall_from_ratings: current.overall_from_ratings ? "1" : "", edited_text: current.edited_text, comment: current.comment,
         wants_retrain: current.wants_retrain ? "1" : "", wants_refine: current.wants_refine ? "1" : "", rubric: this.form.elements.rubric.value,
       };
       for (const [name, value] of Object.entries(current.ratings)) values[`rating-${name}`] = String(value);
@@ -479,12 +492,13 @@
     }
 
     /** To the next item: at once where it was fetched ahead. */
-    goOn(url = this.data.nextUrl, message = "", handedIn = false) {
+    goOn({ next: url = this.data.nextUrl, message = "", undo = null } = {}, handedIn = false) {
       const { ahead } = this;
+      const item = this.data.item, token = this.form.elements.csrfmiddlewaretoken.value;
       const progress = document.querySelector("[data-day] progress");
       const done = progress.value + (handedIn ? 1 : 0), whole = progress.max;
       this.busy = true;
-      if (!ahead || url !== this.data.nextUrl) { this.leave(); location.assign(url); return; }
+      if (!ahead || url !== this.data.nextUrl) { this.leave(); location.assign(undo ? `${url}?undo=${item}` : url); return; }
       this.leave();
       const main = document.getElementById("main");
       main.replaceChildren(...document.importNode(ahead.page.getElementById("main"), true).childNodes);
@@ -495,8 +509,51 @@
       scrollTo(0, 0);
       main.focus({ preventScroll: true });
       start();
-      if (current) current.say(`${message} Next: ${document.querySelector("h1").textContent}`);
-      if (current) current.keep();
+      performance.mark("galley:next-shown");
+      if (!current) return;
+      if (undo) window.galleyUndo({ ...undo, message, token, key: current.hint("undo") });
+      current.say(`${message} Next: ${document.querySelector("h1").textContent}`);
+      current.keep();
+    }
+
+    // -- leaving for another page, with what is typed saved
+
+    async leaveFor(go, stay = () => {}) {
+      if (this.busy) return;
+      if (this.dirty) await this.save();
+      if (this.dirty && !this.correcting) { // a correction is kept in this browser until it is handed in
+        if (this.failures) this.notice("No connection to Galley. What you typed is kept in this browser; try again when it is back.", "error");
+        stay();
+        return;
+      }
+      this.leave();
+      go();
+    }
+
+    async openRecent(url) {
+      const dialog = this.find("#recent");
+      try {
+        const answer = await fetch(url, { headers: { "HX-Request": "true" } });
+        if (!answer.ok || answer.redirected) { this.leaveFor(() => location.assign(url)); return; }
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        this.find("#recent [data-recent-list]").replaceWith(document.importNode(page.querySelector("[data-recent-list]"), true));
+      } catch (_) { this.notice("No connection to Galley, so your earlier reviews cannot be shown.", "error"); return; }
+      const links = [...dialog.querySelectorAll("a")];
+      for (const link of links) link.addEventListener("click", (event) => {
+        if (event.ctrlKey || event.metaKey) return;
+        event.preventDefault();
+        dialog.close();
+        this.leaveFor(() => location.assign(link.href));
+      });
+      dialog.onkeydown = (event) => {
+        const step = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[event.key];
+        if (!step || !links.length) return;
+        event.preventDefault();
+        const at = links.indexOf(document.activeElement);
+        links[Math.max(0, Math.min(links.length - 1, at + step))].focus();
+      };
+      if (!dialog.open) dialog.showModal();
+      (links.find((link) => link.getAttribute("aria-current")) || links[0])?.focus();
     }
 
     // -- handing in, passing by
@@ -511,12 +568,13 @@
         if (this.saving) await this.saving;
         this.cancel(this.saveTimer);
         this.show("sending");
+        performance.mark("galley:submit");
         const sent = this.serialise();
         try {
           const answer = await post(this.form.action, this.whole());
           this.confirmed = sent;
           store.drop(this.key);
-          this.goOn(answer.next, answer.message, true);
+          this.goOn(answer, true);
         } catch (error) {
           this.refusedToHandIn(error, sent);
         }
@@ -551,8 +609,7 @@
         try {
           const answer = await post(url, { csrfmiddlewaretoken, slot, token, ...values });
           this.find("#flag")?.matches(":popover-open") && this.find("#flag").hidePopover();
-          if (window.galleyToast) window.galleyToast(answer.message, "info");
-          this.goOn(answer.next, answer.message);
+          this.goOn(answer);
         } catch (error) {
           const text = error instanceof Refusal ? error.message : "No connection to Galley. Try again when it is back.";
           this.notice(text || "That did not work.", "error");
@@ -604,6 +661,8 @@
 
     // -- keys
 
+    ratingRows() { return this.rows.filter((row) => row.dataset.scale.startsWith("rating-")); }
+
     answered(row) { return Boolean(row.querySelector("input:checked")); }
 
     mark(row) {
@@ -626,15 +685,19 @@
       const inputs = [...this.here.querySelectorAll("input")];
       const input = inputs[digit - 1];
       if (!input) return;
+      const rated = this.ratingRows().every((row) => this.answered(row));
       input.checked = true;
       input.dispatchEvent(new Event("change", { bubbles: true }));
+      const last = !rated && this.ratingRows().every((row) => this.answered(row));
       this.say(`${this.nameOf(this.here)}: ${input.closest("label").textContent.trim()}`);
       const at = this.rows.indexOf(this.here);
       const later = this.rows.slice(at + 1).find((row) => !this.answered(row));
-      const next = later || this.rows.find((row) => !this.answered(row)) || this.rows[at];
+      const open = later || this.rows.find((row) => !this.answered(row));
+      const next = open || (last ? this.rows.find((row) => row.dataset.scale === "verdict") : this.rows[at]);
       const follow = document.activeElement?.closest?.("[data-scale]");
       this.mark(next);
-      if (follow) this.focusRow(next);
+      if (last && document.activeElement !== this.comment) this.edit.focus(); // the next thing to do is to correct
+      else if (follow) this.focusRow(next);
     }
 
     nameOf(row) {
@@ -650,52 +713,58 @@
 
     click(selector) { const button = this.form.querySelector(selector); if (button && !button.hidden) button.click(); }
 
+    hint(action) { return this.find(`[data-hint=${action}]`)?.textContent || ""; }
+
     pressed(event) {
       if (event.isComposing || event.defaultPrevented || this.gone) return;
-      const command = event.ctrlKey || event.metaKey;
       const modal = document.querySelector("dialog:modal, dialog:popover-open");
-      if (command && event.key === "Enter") {
-        event.preventDefault();
-        if (!modal) this.form.requestSubmit(this.form.querySelector("[data-submit]"));
-        else modal.querySelector("form .btn.pri, [data-try]")?.click();
-        return;
-      }
-      if (modal) return;
-      if (command && !event.altKey && event.key.toLowerCase() === "s") { event.preventDefault(); this.save(); return; }
-      if (command || event.getModifierState("AltGraph")) return;
-      if (event.key === "Enter" && event.target.matches?.("[data-desk] input")) { event.preventDefault(); return; } // would hand it in
       let typing = event.target.closest?.("textarea, select, input:not([type=radio], [type=checkbox])");
       // a box in a dialog that was closed keeps the focus until the next frame: the key is meant for the desk
       if (typing && !typing.checkVisibility()) { typing.blur(); typing = null; }
-      if (event.key === "Escape" && typing) { typing.blur(); document.getElementById("main").focus({ preventScroll: true }); return; }
-      if (!event.altKey && (typing || store.get(KEY_SINGLE) === false)) {
-        if (!typing && event.key === "?") this.keysSheet(event);
+      const action = this.keys.actionOf(event, typing);
+      if (modal) {
+        if (action !== "submit") return;
+        event.preventDefault();
+        modal.querySelector("form .btn.pri, [data-try]")?.click();
         return;
       }
-      this.act(event, typing);
+      if (action) { this.act(action, event); return; }
+      if (event.ctrlKey || event.metaKey || event.getModifierState("AltGraph")) return;
+      if (event.key === "Enter" && event.target.matches?.("[data-desk] input")) { event.preventDefault(); return; } // would hand it in
+      if (event.key === "Escape" && typing) { typing.blur(); document.getElementById("main").focus({ preventScroll: true }); return; }
+      if (event.key === "?" && (!typing || event.altKey)) { event.preventDefault(); document.getElementById("keys").showModal(); return; }
+      if (!event.altKey && (typing || !this.keys.single)) return;
+      const key = window.GalleyKeys.plain(event);
+      if (/^[1-5]$/.test(key)) { event.preventDefault(); this.answer(Number(key)); return; }
+      const inPane = !event.altKey && event.target.closest?.(".pane-body"); // panes scroll by arrows
+      if ((key === "arrowup" || key === "arrowdown") && !event.shiftKey && !inPane) { event.preventDefault(); this.step(key === "arrowup" ? -1 : 1); }
     }
 
-    keysSheet(event) { event.preventDefault(); document.getElementById("keys").showModal(); }
-
-    act(event, typing) {
-      if (event.key === "?") { this.keysSheet(event); return; }
-      let key = event.key.toLowerCase();
-      // Alt makes other characters of digits and letters on some systems, and so do some layouts without it
-      if (/^(Digit|Numpad)\d$/.test(event.code) && !/^\d$/.test(key)) key = event.code.slice(-1);
-      if (event.altKey && isMac && /^Key[A-Z]$/.test(event.code)) key = event.code.slice(-1).toLowerCase();
-      if (event.shiftKey && !/^\d$/.test(key)) return;
-      const inPane = !event.altKey && event.target.closest?.(".pane-body");
+    act(action, event) {
       const acts = {
-        arrowup: () => this.step(-1), arrowdown: () => this.step(1), k: () => this.step(-1), j: () => this.step(1),
-        e: () => this.edit.focus(), c: () => this.comment.focus(), a: () => document.getElementById("source").focus(),
-        t: () => this.toggle("wants_retrain"), b: () => this.toggle("wants_refine"), p: () => this.find("[data-try-open]")?.click(),
-        l: () => this.click("[data-pass][value=later]"), n: () => this.click("[data-pass][value='not for me']"), f: () => this.click("[data-flag]"),
+        submit: () => this.form.requestSubmit(this.form.querySelector("[data-submit]")), save: () => this.save(),
+        undo: () => this.undo(), later: () => this.click("[data-pass][value=later]"), not_for_me: () => this.click("[data-pass][value='not for me']"),
+        flag: () => this.click("[data-flag]"), edit: () => this.edit.focus(), comment: () => this.comment.focus(),
+        article: () => document.getElementById("source").focus(), line_up: () => this.step(-1), line_down: () => this.step(1),
+        older: () => this.leaveFor(() => location.assign(this.data.olderUrl)), newer: () => this.goBack(),
+        recent: () => this.find("[data-recent-open]").click(), retrain: () => this.toggle("wants_retrain"), refine: () => this.toggle("wants_refine"),
+        prompt: () => this.find("[data-try-open]")?.click(),
       };
-      if (/^[1-5]$/.test(key)) { event.preventDefault(); this.answer(Number(key)); return; }
-      if (key.startsWith("arrow") && (inPane || !(key in acts))) return; // panes scroll by arrows
-      if (!(key in acts)) return;
+      const own = acts[action] || this.parts.map((part) => part.actions?.[action]).find(Boolean);
+      if (!own) return;
       event.preventDefault();
-      acts[key]();
+      own();
+    }
+
+    undo() {
+      const button = document.querySelector("[data-undo-button]");
+      if (button) button.click();
+      else this.say("Nothing to take back.");
+    }
+
+    goBack() {
+      if (this.correcting) this.leaveFor(() => location.assign(this.data.newerUrl));
+      else this.say("You are where you were.");
     }
   }
 

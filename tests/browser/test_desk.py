@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from models_app.evaluation.differences import around_changes, word_difference
 from models_app.models import PromptVersion, Release, Route
-from reviews.models import PromptSuggestion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.models import DeskPreferences, PromptSuggestion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
 from reviews.queueing import claim_next
 from tests import make
 from tests.browser.conftest import Enter, no_violation
@@ -63,9 +63,12 @@ def test_a_review_by_keyboard_alone_and_the_next_item_stands_there(
     first = page.locator("h1").inner_text()
     for digit in "2455":  # consistency, relevance, coherence, fluency
         page.keyboard.press(digit)
-    page.keyboard.press("1")  # overall: poor
-    page.keyboard.press("2")  # two stars
-    page.keyboard.press("e")
+    expect(page.locator("#edit")).to_be_focused()
+    expect(page.get_by_text("from your ratings", exact=True)).to_be_visible()
+    page.keyboard.press("Alt+1")  # overall: poor, whatever the ratings come to
+    expect(page.get_by_text("from your ratings", exact=True)).to_be_hidden()
+    page.keyboard.press("Alt+ArrowDown")
+    page.keyboard.press("Alt+2")  # two stars
     page.keyboard.press("Control+A")
     page.keyboard.type(BETTER)
     expect(page.locator("[data-diff] del")).to_have_text("410")
@@ -81,6 +84,7 @@ def test_a_review_by_keyboard_alone_and_the_next_item_stands_there(
     assert review.reviewer == cast.reviewer
     assert (review.stars, review.verdict, review.edited_text) == (2, "poor", BETTER)
     assert review.ratings == {"consistency": 2, "relevance": 4, "coherence": 5, "fluency": 5}
+    assert not review.overall_from_ratings
     assert (review.comment, review.wants_retrain, review.wants_refine) == (
         "A digit was swapped.",
         True,
@@ -89,6 +93,172 @@ def test_a_review_by_keyboard_alone_and_the_next_item_stands_there(
     assert review.item.state == "done"
     expect(page.locator("[name=verdict]:checked, [name=stars]:checked")).to_have_count(0)
     expect(page.locator("#comment")).to_have_value("")
+
+
+def test_five_keys_rate_edit_hand_in_and_bring_the_next(enter: Enter, items: list[QueueItem]) -> None:
+    """Beside the typing of the correction itself."""
+    page = at_desk(enter("rita"))
+    expect(page.locator("form[data-ahead]")).to_be_visible()
+    first = page.locator("h1").inner_text()
+    for digit in "2343":
+        page.keyboard.press(digit)
+    expect(page.locator("#edit")).to_be_focused()
+    page.keyboard.type("Typed at once. ")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).not_to_have_text(first)
+    review = Review.objects.get(state="submitted")
+    assert (review.stars, review.verdict, review.overall_from_ratings) == (3, "fair", True)
+    assert "Typed at once." in review.edited_text
+    assert page.evaluate("scrollY") == 0
+    for digit in "5555":  # a summary that needs no correction: the same, without the typing
+        page.keyboard.press(digit)
+    page.keyboard.press("Control+Enter")
+    eventually(page, lambda: Review.objects.filter(state="submitted").count() == 2)
+    review = Review.objects.filter(state="submitted").latest("submitted_at")
+    assert (review.stars, review.verdict, review.edited_text) == (5, "good", DRAFT)
+
+
+def test_what_the_ratings_come_to_is_taken_until_somebody_chooses(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    derived, again = page.locator("[data-derived]"), page.locator("[data-derive]")
+    for digit in "234":
+        page.keyboard.press(digit)
+    expect(page.locator("[name=stars]:checked")).to_have_count(0)
+    page.keyboard.press("4")  # mean 3.25
+    expect(page.locator("[name=stars]:checked")).to_have_value("3")
+    page.locator("[name=rating-consistency][value='3']").check(force=True)  # mean 3.5
+    expect(page.locator("[name=stars]:checked")).to_have_value("4")
+    expect(page.locator("[name=verdict]:checked")).to_have_value("good")
+    saved(page)
+    assert Review.objects.get().overall_from_ratings
+    page.locator("[name=verdict][value=poor]").check(force=True)
+    expect(derived).to_be_hidden()
+    page.locator("[name=rating-fluency][value='1']").check(force=True)
+    expect(page.locator("[name=stars]:checked")).to_have_value("4")
+    saved(page)
+    page.reload()
+    expect(page.locator("[name=verdict]:checked")).to_have_value("poor")
+    again.click()
+    expect(page.locator("[name=stars]:checked")).to_have_value("3")
+    expect(page.locator("[name=verdict]:checked")).to_have_value("fair")
+    expect(derived).to_be_visible()
+    saved(page)
+    page.reload()
+    expect(derived).to_be_visible()
+
+
+def test_undo_brings_what_was_handed_in_back_as_a_draft(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    expect(page.locator("form[data-ahead]")).to_be_visible()
+    first = page.locator("h1").inner_text()
+    for digit in "4554":
+        page.keyboard.press(digit)
+    page.keyboard.type("One more word. ")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).not_to_have_text(first)
+    expect(page.locator("[data-undo-offer]")).to_contain_text("Handed in.")
+    page.locator("#comment").fill("Begun already.")
+    page.keyboard.press("Alt+u")  # what was begun on the next one is saved first
+    expect(page.locator("h1")).to_have_text(first)
+    expect(page.get_by_text("Taken back: it is a draft again.")).to_be_visible()
+    expect(page.locator("#edit")).to_have_value(re.compile("One more word"))
+    expect(page.locator("[data-submit]")).to_contain_text("Submit and next")
+    assert Review.objects.get(item__summary__document__title=first).state == "draft"
+    assert Review.objects.get(comment="Begun already.").state == "draft"
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).not_to_have_text(first)
+    expect(page.locator("#comment")).to_have_value("Begun already.")
+
+
+def test_undo_brings_an_item_back_that_was_passed_by_and_goes_after_ten_seconds(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    expect(page.locator("form[data-ahead]")).to_be_visible()
+    first = page.locator("h1").inner_text()
+    page.keyboard.press("n")
+    expect(page.locator("h1")).not_to_have_text(first)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("h1")).to_have_text(first)
+    assert not Skip.objects.exists()
+    at_desk(page, page.url)
+    expect(page.locator("form[data-ahead]")).to_be_visible()
+    page.keyboard.press("l")
+    expect(page.locator("h1")).not_to_have_text(first)
+    expect(page.locator("[data-undo-offer]")).to_be_visible()
+    expect(page.locator("[data-undo-offer]")).to_have_count(0, timeout=12_000)
+
+
+def test_back_through_my_last_and_forward_to_where_i_was(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    titles = []
+    for digits in ("4554", "2222"):
+        expect(page.locator("form[data-held=yes]")).to_be_visible()
+        titles.append(page.locator("h1").inner_text())
+        for digit in digits:
+            page.keyboard.press(digit)
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("h1")).not_to_have_text(titles[-1])
+    here = page.locator("h1").inner_text()
+    page.locator("#comment").fill("Half a thou")
+    page.keyboard.press("Alt+o")
+    expect(page.locator("h1")).to_have_text(titles[1])
+    expect(page.locator("#saved")).to_have_text("Handed in")
+    page.keyboard.press("o")
+    expect(page.locator("h1")).to_have_text(titles[0])
+    page.keyboard.press("o")
+    expect(page.get_by_text("This is the oldest")).to_be_visible()
+    page.keyboard.press("w")
+    expect(page.locator("h1")).to_have_text(titles[1])
+    page.locator("#edit").fill(BETTER)
+    page.keyboard.press("Control+Enter")  # corrected, and back where I was
+    expect(page.locator("h1")).to_have_text(here)
+    expect(page.locator("#comment")).to_have_value("Half a thou")
+    assert Review.objects.get(edited_text=BETTER).revisions.count() == 2
+    page.keyboard.press("r")
+    recent = page.get_by_role("dialog", name="My last twenty")
+    expect(recent.get_by_role("link")).to_have_count(2)
+    expect(recent.get_by_role("link").first).to_be_focused()
+    no_violation(page)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text(titles[0])
+    page.get_by_role("link", name="Back to where you were").click()
+    expect(page.locator("h1")).to_have_text(here)
+
+
+def test_somebody_s_own_keys_work_and_are_shown_on_the_buttons(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    page.keyboard.press("?")
+    page.get_by_role("link", name="Choose other keys").click()
+    field = page.get_by_label("correct the summary")
+    field.focus()
+    page.keyboard.press("c")
+    page.get_by_label("hand in and get the next, from anywhere").focus()
+    page.keyboard.press("Control+Shift+Enter")
+    page.get_by_role("button", name="Use these keys").click()
+    expect(page.get_by_text("The same key as “comment”.")).to_be_visible()
+    no_violation(page)
+    expect(page.get_by_label("hand in and get the next, from anywhere")).to_have_value("ctrl+shift+enter")
+    page.get_by_label("comment", exact=True).focus()
+    page.keyboard.press("e")
+    page.get_by_role("button", name="Use these keys").click()
+    expect(page.locator("form[data-ready]")).to_be_visible()
+    page.keyboard.press("e")
+    expect(page.locator("#comment")).to_be_focused()
+    page.keyboard.press("Alt+c")
+    expect(page.locator("#edit")).to_be_focused()
+    expect(page.locator("[data-submit] kbd")).to_have_text("Ctrl Shift ↵")
+    for digit in "5555":
+        page.keyboard.press(f"Alt+{digit}")
+    saved(page)
+    page.keyboard.press("Control+Enter")
+    saved(page)
+    assert not Review.objects.filter(state="submitted").exists(), "it is not my key any more"
+    page.keyboard.press("Control+Shift+Enter")
+    eventually(page, lambda: Review.objects.filter(state="submitted").exists())
 
 
 def test_rating_inside_the_text_box_leaves_the_text_alone(enter: Enter, items: list[QueueItem]) -> None:
@@ -107,6 +277,7 @@ def test_single_keys_can_be_switched_off(enter: Enter, items: list[QueueItem]) -
     page = at_desk(enter("rita"))
     page.keyboard.press("?")
     page.get_by_label("Single keys").uncheck()
+    eventually(page, lambda: DeskPreferences.objects.filter(single_keys=False).exists())  # on every computer
     page.keyboard.press("Escape")
     page.keyboard.press("3")
     expect(page.locator("input[type=radio]:checked")).to_have_count(0)
@@ -122,7 +293,6 @@ def test_what_is_missing_is_said_at_its_line_and_the_keyboard_is_there(
     page.keyboard.press("Control+Enter")
     expect(page.get_by_text("Rate relevance.", exact=True)).to_be_visible()
     expect(page.get_by_text("Rate consistency.", exact=True)).to_have_count(0)
-    expect(page.get_by_text("Give one to five stars.", exact=True)).to_be_visible()
     expect(page.locator("[name=rating-relevance]").first).to_be_focused()
     page.keyboard.press("4")
     expect(page.get_by_text("Rate relevance.", exact=True)).to_have_count(0)
@@ -252,7 +422,7 @@ def test_after_the_lease_ran_out_typing_goes_on_and_counts_as_extra(
     page = at_desk(enter("rita"))
     ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     assert claim_next(queue=queue, reviewer=cast.another_reviewer) is not None
-    for digit in "455433":
+    for digit in "4554":
         page.keyboard.press(digit)
     expect(page.locator("#notices")).to_contain_text("somebody else has it now")
     saved(page)
@@ -306,7 +476,7 @@ def test_the_next_item_is_there_without_asking_for_it_again(enter: Enter, items:
     page = at_desk(enter("rita"))
     expect(page.locator("form[data-ahead]")).to_be_visible()
     assert ReviewSlot.objects.filter(state="held").count() == 2
-    for digit in "455433":
+    for digit in "4554":
         page.keyboard.press(digit)
     saved(page)
     asked: list[str] = []
@@ -374,11 +544,15 @@ def test_the_desk_works_without_script(enter: Enter, items: list[QueueItem]) -> 
     page.get_by_role("button", name="Save draft").click()
     expect(page.get_by_text("Your draft is saved.")).to_be_visible()
     for name in ("consistency", "relevance", "coherence", "fluency"):
-        page.locator(f"[name=rating-{name}][value='4']").check(force=True)
-    page.locator("[name=verdict][value=good]").check(force=True)
+        page.locator(f"[name=rating-{name}][value='3']").check(force=True)
     page.get_by_role("button", name="Submit and next").click()
-    expect(page.get_by_text("Handed in.")).to_be_visible()
-    assert Review.objects.get(state="submitted").edited_text == BETTER
+    expect(page.get_by_text("Handed in.").first).to_be_visible()
+    review = Review.objects.get(state="submitted")
+    assert (review.edited_text, review.stars, review.verdict) == (BETTER, 4, "good")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Taken back: it is a draft again.")).to_be_visible()
+    page.get_by_role("button", name="Submit and next").click()
+    expect(page.get_by_text("Handed in.").first).to_be_visible()
     page.get_by_role("button", name="Flag").click()
     page.locator("#flag-reason").fill("Not an article.")
     page.get_by_role("button", name="Flag and next").click()
@@ -506,7 +680,7 @@ def test_the_day_is_counted_also_where_the_next_item_was_fetched_ahead(
     page = at_desk(enter("rita"))
     expect(page.locator("[data-day] b")).to_have_text("0 of 3")
     expect(page.locator("form[data-ahead]")).to_be_visible()
-    for digit in "455433":
+    for digit in "4554":
         page.keyboard.press(digit)
     first = page.locator("h1").inner_text()
     page.keyboard.press("Control+Enter")
@@ -518,7 +692,7 @@ def test_the_day_is_counted_also_where_the_next_item_was_fetched_ahead(
 
 def test_enter_on_a_scale_hands_nothing_in(enter: Enter, items: list[QueueItem]) -> None:
     page = at_desk(enter("rita"))
-    for digit in "455433":
+    for digit in "4554":
         page.keyboard.press(digit)
     page.locator("[name=stars]:checked").focus()
     page.keyboard.press("Enter")
@@ -528,7 +702,7 @@ def test_enter_on_a_scale_hands_nothing_in(enter: Enter, items: list[QueueItem])
 
 def test_what_was_handed_in_can_be_corrected_from_my_feedback(enter: Enter, items: list[QueueItem]) -> None:
     page = at_desk(enter("rita"))
-    for digit in "455433":
+    for digit in "4554":
         page.keyboard.press(digit)
     first = page.locator("h1").inner_text()
     page.keyboard.press("Control+Enter")

@@ -201,12 +201,10 @@ def test_what_is_out_of_range_gets_into_neither_draft_nor_review(
 @pytest.mark.parametrize(
     ("change", "fields"),
     [
-        ({"stars": None}, {"stars"}),
-        ({"verdict": ""}, {"verdict"}),
         ({"ratings": {"consistency": 3}}, {"relevance", "coherence", "fluency"}),
         ({"edited_text": " \n\u200b "}, {"edited_text"}),
     ],
-    ids=["stars", "verdict", "ratings", "text"],
+    ids=["ratings", "text"],
 )
 @pytest.mark.usefixtures("lease")
 def test_an_answer_that_is_not_whole_is_refused_at_each_field(
@@ -222,7 +220,7 @@ def test_an_answer_that_is_not_whole_is_refused_at_each_field(
 def test_an_empty_answer_names_all_that_is_missing(cast: make.Cast, item: QueueItem) -> None:
     with pytest.raises(InvalidInput) as refused:
         submit_review(item=item, answers=Answers(), reviewer=cast.reviewer)
-    assert set(refused.value.fields) == {"stars", "verdict", "edited_text", *RATINGS}
+    assert set(refused.value.fields) == {"edited_text", *RATINGS}, "stars and verdict follow from the ratings"
 
 
 @pytest.mark.usefixtures("lease")
@@ -494,7 +492,7 @@ def test_only_its_author_corrects_a_review_and_only_once_it_is_handed_in(
     with pytest.raises(StaleState):
         revise_review(review=review, answers=WHOLE, reviewer=cast.another_reviewer)
     with pytest.raises(InvalidInput):
-        revise_review(review=review, answers=replace(WHOLE, stars=None), reviewer=cast.reviewer)
+        revise_review(review=review, answers=replace(WHOLE, ratings={"fluency": 3}), reviewer=cast.reviewer)
 
 
 # ---------------------------------------------------------------- at the same instant

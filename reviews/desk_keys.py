@@ -1,0 +1,173 @@
+"""Keys of the review desk: what each does, and which a person may choose instead. Pure.
+
+A key is written as `e`, `alt+shift+e`, `ctrl+enter` or `f8`. A single key works outside of text boxes as it is, and
+with Alt everywhere; a key with a modifier works everywhere as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Action:
+    name: str
+    does: str
+    key: str
+    #: Has to work while somebody types, without a second key of its own.
+    anywhere: bool = False
+
+
+@dataclass(frozen=True)
+class ActionGroup:
+    name: str
+    actions: tuple[Action, ...]
+
+
+GROUPS = (
+    ActionGroup(
+        "Hand in",
+        (
+            Action("submit", "hand in and get the next, from anywhere", "ctrl+enter", anywhere=True),
+            Action("save", "save now (it saves by itself)", "ctrl+s", anywhere=True),
+            Action("undo", "undo: take back what was just handed in or passed by", "u"),
+            Action("later", "later", "l"),
+            Action("not_for_me", "not for me", "n"),
+            Action("flag", "flag the item", "f"),
+        ),
+    ),
+    ActionGroup(
+        "Go",
+        (
+            Action("edit", "correct the summary", "e"),
+            Action("comment", "comment", "c"),
+            Action("article", "the article: scroll with arrows and space", "a"),
+            Action("line_up", "mark the line above (also ↑)", "k"),
+            Action("line_down", "mark the line below (also ↓)", "j"),
+            Action("older", "back: the review I handed in before", "o"),
+            Action("newer", "forward again, to where I was", "w"),
+            Action("recent", "my last twenty", "r"),
+        ),
+    ),
+    ActionGroup(
+        "Say",
+        (
+            Action("retrain", "wants retraining, on and off", "t"),
+            Action("refine", "wants a better prompt, on and off", "b"),
+            Action("prompt", "try another prompt on this article", "p"),
+        ),
+    ),
+)
+ACTIONS = {action.name: action for group in GROUPS for action in group.actions}
+
+_MODIFIERS = ("ctrl", "alt", "shift")
+_NAMED = {
+    "enter": "↵", "arrowup": "↑", "arrowdown": "↓", "arrowleft": "←", "arrowright": "→", "space": "Space",
+    "home": "Home", "end": "End", "pageup": "Page up", "pagedown": "Page down", "delete": "Del", "insert": "Ins",
+    **{f"f{number}": f"F{number}" for number in range(1, 13)},
+}  # fmt: skip
+_FUNCTION = {f"f{number}" for number in range(1, 13)}
+#: The desk's own, for everybody.
+_FIXED = {
+    **{str(digit): "1 to 5 answer the marked line" for digit in range(1, 6)},
+    "?": "? shows the keys",
+    "arrowup": "the arrows mark the lines and scroll",
+    "arrowdown": "the arrows mark the lines and scroll",
+    "arrowleft": "the arrows move in the text",
+    "arrowright": "the arrows move in the text",
+    "enter": "Enter presses the button that has the focus",
+    "space": "Space presses the button that has the focus",
+    "escape": "Esc leaves a text box",
+    "tab": "Tab goes to the next control",
+}
+#: What browsers keep for themselves or what people use them for while they work in a page.
+_BROWSER = {
+    "ctrl+a", "ctrl+c", "ctrl+d", "ctrl+f", "ctrl+g", "ctrl+h", "ctrl+j", "ctrl+k", "ctrl+l", "ctrl+n", "ctrl+o",
+    "ctrl+p", "ctrl+q", "ctrl+r", "ctrl+t", "ctrl+u", "ctrl+v", "ctrl+w", "ctrl+x", "ctrl+y", "ctrl+z", "ctrl+0",
+    *(f"ctrl+{digit}" for digit in range(1, 10)), "ctrl++", "ctrl+-", "ctrl+=",
+    "ctrl+shift+n", "ctrl+shift+t", "ctrl+shift+w", "ctrl+shift+r", "ctrl+shift+i", "ctrl+shift+j", "ctrl+shift+c",
+    "ctrl+shift+p", "ctrl+shift+z", "ctrl+shift+delete", "ctrl+shift+b", "ctrl+shift+o", "ctrl+shift+q",
+    "ctrl+arrowleft", "ctrl+arrowright", "ctrl+arrowup", "ctrl+arrowdown", "ctrl+home", "ctrl+end",
+    "ctrl+pageup", "ctrl+pagedown", "ctrl+delete", "ctrl+insert", "shift+insert", "shift+delete",
+    "alt+arrowleft", "alt+arrowright", "alt+home", "alt+f4", "alt+space", "alt+enter",
+    "home", "end", "pageup", "pagedown", "delete", "insert",
+    "f1", "f3", "f5", "f6", "f7", "f10", "f11", "f12", "ctrl+f4", "ctrl+f5", "shift+f10",
+}  # fmt: skip
+
+
+def _parts(key: str) -> tuple[list[str], str]:
+    """Modifiers, and the key they modify: `ctrl++` is Ctrl and the plus sign."""
+    if key == "+" or key.endswith("++"):
+        before, last = key[:-1].removesuffix("+"), "+"
+    else:
+        before, _, last = key.rpartition("+")
+    return before.split("+") if before else [], last
+
+
+def written(key: str) -> str:
+    """The one way of writing a key: lower case, modifiers in their order. Empty where it is none."""
+    before, last = _parts(key.strip().lower())
+    if not last or any(part not in _MODIFIERS for part in before) or len(set(before)) < len(before):
+        return ""
+    if last not in _NAMED and last not in ("escape", "tab") and not (len(last) == 1 and last.isprintable()):
+        return ""
+    if last == " ":
+        last = "space"
+    return "+".join([*(modifier for modifier in _MODIFIERS if modifier in before), last])
+
+
+def shown(key: str) -> str:
+    """As a page writes it on a key cap: `Ctrl ↵`, `E`."""
+    before, last = _parts(key)
+    return " ".join([*(part.capitalize() for part in before), _NAMED.get(last, last.upper())])
+
+
+def keys_of(chosen: Mapping[str, str]) -> dict[str, str]:
+    """The key of every action. What is chosen for an action there is no longer is left out."""
+    return {name: chosen.get(name) or action.key for name, action in ACTIONS.items()}
+
+
+def changed(keys: Mapping[str, str]) -> dict[str, str]:
+    """Only what differs from how the desk comes."""
+    return {name: key for name, key in keys.items() if name in ACTIONS and key != ACTIONS[name].key}
+
+
+def _everywhere(key: str) -> str:
+    """The key that fires also inside a text box."""
+    return key if "+" in key[:-1] or key in _FUNCTION else f"alt+{key}"
+
+
+def wrong_keys(keys: Mapping[str, str]) -> dict[str, str]:
+    """By action, why its key cannot be. `keys` are as `written`; an action that is missing has its own."""
+    wrong = {name: "There is no such action." for name in keys if name not in ACTIONS}
+    whole = keys_of(keys)
+    for name, key in whole.items():
+        if reason := _objection(ACTIONS[name], key):
+            wrong[name] = reason
+    users: dict[str, list[str]] = {}
+    for name, key in whole.items():
+        users.setdefault(_everywhere(key), []).append(name)
+    for names in users.values():
+        for name in names:
+            others = [ACTIONS[other].does for other in names if other != name]
+            if others:
+                wrong.setdefault(name, f"The same key as “{others[0]}”.")
+    return wrong
+
+
+def _objection(action: Action, key: str) -> str:
+    if not key or written(key) != key:
+        return "Not a key. Write for example e, alt+shift+e or ctrl+enter."
+    single = "+" not in key[:-1]
+    if key in _FIXED or (key.startswith("alt+") and key[4:] in _FIXED):
+        return f"Taken: {_FIXED.get(key) or _FIXED[key[4:]]}."
+    if key in _BROWSER:
+        return "The browser keeps this key for itself."
+    if single and key not in _FUNCTION and action.anywhere:
+        return "This has to work in text boxes too, where this key types. Add Ctrl or Alt."
+    if key.startswith("shift+") and key[6:] not in _FUNCTION:
+        return "This types in text boxes. Add Ctrl or Alt, or leave Shift away."
+    if single and key not in _FUNCTION and not key.isalnum() and key not in "-,.;'/[]\\`=":
+        return "This key is not on every keyboard. Choose a letter or a digit."
+    return ""

@@ -1,0 +1,212 @@
+"""Undo: what was handed in or passed by a moment ago is as it was before; later, or once it counts, it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from models_app.foundation.errors import NotAllowed, StaleState
+from models_app.models import AuditEvent
+from reviews import queueing
+from reviews.models import FeedbackExample, QueueItem, Review, ReviewQueue, ReviewRating, ReviewSlot, Skip
+from reviews.queueing import Lease
+from reviews.reviewing import revise_review, save_draft, submit_review
+from reviews.taking_back import ACCEPTED, take_back, take_back_skip
+from tests import make
+from tests.reviews.test_queueing import claimed, expire
+from tests.reviews.test_reviewing import RATINGS, WHOLE
+
+
+@pytest.fixture
+def cast(db: None) -> make.Cast:
+    return make.cast()
+
+
+@pytest.fixture
+def queue(cast: make.Cast) -> ReviewQueue:
+    return make.queue()
+
+
+@pytest.fixture
+def item(queue: ReviewQueue) -> QueueItem:
+    return make.queue_item(in_queue=queue)
+
+
+@pytest.fixture
+def lease(cast: make.Cast, queue: ReviewQueue, item: QueueItem) -> Lease:
+    return claimed(queue, cast.reviewer)
+
+
+@pytest.fixture
+def review(cast: make.Cast, item: QueueItem, lease: Lease) -> Review:
+    return submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
+
+
+def test_a_review_taken_back_is_a_draft_with_my_seat_and_can_be_handed_in_again(
+    cast: make.Cast, item: QueueItem, review: Review
+) -> None:
+    draft = take_back(review=review, reviewer=cast.reviewer)
+    item.refresh_from_db()
+    seat = ReviewSlot.objects.get(item=item)
+    assert (draft.state, draft.submitted_at, item.state) == ("draft", None, "open")
+    assert (seat.state, seat.reviewer) == ("held", cast.reviewer)
+    assert seat.lease_until is not None
+    assert seat.lease_until > timezone.now() + timedelta(minutes=20)
+    assert (draft.edited_text, draft.ratings, draft.stars) == (WHOLE.edited_text, WHOLE.ratings, WHOLE.stars)
+    assert not ReviewRating.objects.exists()
+    assert not FeedbackExample.objects.exists(), "nobody learns from a draft"
+    event = AuditEvent.objects.get(action="review.take_back")
+    assert (event.actor, event.from_state, event.to_state) == (cast.reviewer, "submitted", "draft")
+    again = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=draft.revision)
+    assert again.submitted_at is not None
+    assert again.submitted_at > event.at
+    assert again.revisions.count() == 2, "what was handed in first stays on record"
+    assert FeedbackExample.objects.count() == 2
+
+
+def test_a_tab_that_still_shows_it_as_handed_in_is_stale(
+    cast: make.Cast, item: QueueItem, review: Review
+) -> None:
+    take_back(review=review, reviewer=cast.reviewer)
+    with pytest.raises(StaleState, match="not been handed in"):
+        revise_review(review=review, answers=WHOLE, reviewer=cast.reviewer, base_revision=review.revision)
+    with pytest.raises(StaleState, match="nothing to take back"):
+        take_back(review=review, reviewer=cast.reviewer)
+
+
+def test_too_late_is_too_late(cast: make.Cast, review: Review) -> None:
+    Review.objects.update(submitted_at=timezone.now() - ACCEPTED - timedelta(seconds=1))
+    with pytest.raises(StaleState, match="Too late"):
+        take_back(review=review, reviewer=cast.reviewer)
+    assert Review.objects.get().state == "submitted"
+
+
+@pytest.mark.usefixtures("review")
+def test_what_somebody_decided_on_stays(cast: make.Cast, review: Review) -> None:
+    FeedbackExample.objects.filter(kind="demonstration").update(
+        state="declined", decided_by=cast.ml_engineer, decided_at=timezone.now()
+    )
+    with pytest.raises(StaleState, match="decided"):
+        take_back(review=review, reviewer=cast.reviewer)
+    assert FeedbackExample.objects.count() == 2
+
+
+def test_what_i_have_corrected_since_is_corrected_again(cast: make.Cast, review: Review) -> None:
+    revise_review(
+        review=review,
+        answers=WHOLE.__class__(**{**WHOLE.__dict__, "comment": "More."}),
+        reviewer=cast.reviewer,
+    )
+    with pytest.raises(StaleState, match="corrected"):
+        take_back(review=review, reviewer=cast.reviewer)
+
+
+def test_an_item_that_somebody_else_has_finished_since_stays_finished(cast: make.Cast) -> None:
+    queue = make.queue(reviews_per_item=2)
+    item = make.queue_item(in_queue=queue)
+    claimed(queue, cast.reviewer)
+    claimed(queue, cast.another_reviewer)
+    first = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
+    second = submit_review(item=item, answers=WHOLE, reviewer=cast.another_reviewer)
+    with pytest.raises(StaleState, match="finished"):
+        take_back(review=first, reviewer=cast.reviewer)
+    assert take_back(review=second, reviewer=cast.another_reviewer).state == "draft", "the last one may"
+    item.refresh_from_db()
+    assert item.state == "open"
+    assert take_back(review=first, reviewer=cast.reviewer).state == "draft"
+
+
+def test_taking_back_what_made_a_dispute_ends_it(cast: make.Cast) -> None:
+    queue = make.queue(reviews_per_item=2)
+    item = make.queue_item(in_queue=queue)
+    claimed(queue, cast.reviewer)
+    claimed(queue, cast.another_reviewer)
+    submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
+    other = submit_review(
+        item=item, answers=replace(WHOLE, stars=5, verdict="good", ratings=dict.fromkeys(RATINGS, 5)),
+        reviewer=cast.another_reviewer,
+    )  # fmt: skip
+    item.refresh_from_db()
+    assert item.state == "disputed"
+    take_back(review=other, reviewer=cast.another_reviewer)
+    item.refresh_from_db()
+    assert item.state == "open"
+    assert set(FeedbackExample.objects.values_list("state", flat=True)) == {"proposed"}
+    again = submit_review(item=item, answers=WHOLE, reviewer=cast.another_reviewer)
+    item.refresh_from_db()
+    assert (again.state, item.state) == ("submitted", "done")
+
+
+def test_late_work_taken_back_is_a_draft_without_a_seat(
+    cast: make.Cast, queue: ReviewQueue, item: QueueItem, lease: Lease
+) -> None:
+    save_draft(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
+    expire(lease)
+    claimed(queue, cast.another_reviewer)
+    submit_review(item=item, answers=WHOLE, reviewer=cast.another_reviewer)
+    late = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
+    draft = take_back(review=late, reviewer=cast.reviewer)
+    item.refresh_from_db()
+    assert (draft.state, draft.late, item.state) == ("draft", False, "done"), (
+        "the others' answers still finish it"
+    )
+    assert ReviewSlot.objects.get(item=item).reviewer == cast.another_reviewer
+    assert submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer).late
+
+
+def test_only_whoever_wrote_it_takes_it_back(cast: make.Cast, review: Review) -> None:
+    with pytest.raises(StaleState):
+        take_back(review=review, reviewer=cast.another_reviewer)
+    with pytest.raises(NotAllowed):
+        take_back(review=review, reviewer=cast.stranger)
+    assert Review.objects.get().state == "submitted"
+
+
+# ---------------------------------------------------------------- passed by
+
+
+@pytest.mark.parametrize("meaning", ["later", "not for me", "bad item"])
+def test_an_item_passed_by_comes_back_to_me(
+    cast: make.Cast, item: QueueItem, lease: Lease, meaning: str
+) -> None:
+    queueing.skip(
+        slot=lease.slot, token=lease.token, meaning=meaning, reason="A table.", reviewer=cast.reviewer
+    )
+    back = take_back_skip(item=item, reviewer=cast.reviewer)
+    item.refresh_from_db()
+    assert (back.slot.item, back.slot.reviewer, back.slot.state) == (item, cast.reviewer, "held")
+    assert item.state == "open"
+    assert not Skip.objects.exists()
+    told = AuditEvent.objects.filter(action="item.flag_taken_back").count()
+    assert told == (1 if meaning == "bad item" else 0)
+
+
+def test_an_item_that_others_took_meanwhile_stays_theirs_and_passed_by(
+    cast: make.Cast, queue: ReviewQueue, item: QueueItem, lease: Lease
+) -> None:
+    queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    claimed(queue, cast.another_reviewer)
+    with pytest.raises(StaleState, match="Others have taken"):
+        take_back_skip(item=item, reviewer=cast.reviewer)
+    assert Skip.objects.get().meaning == "not for me"
+
+
+def test_a_skip_is_taken_back_by_its_reviewer_soon_and_before_an_engineer_acts(
+    cast: make.Cast, item: QueueItem, lease: Lease
+) -> None:
+    queueing.skip(
+        slot=lease.slot, token=lease.token, meaning="bad item", reason="A table.", reviewer=cast.reviewer
+    )
+    with pytest.raises(StaleState, match="not passed"):
+        take_back_skip(item=item, reviewer=cast.another_reviewer)
+    with pytest.raises(NotAllowed):
+        take_back_skip(item=item, reviewer=cast.stranger)
+    queueing.put_back(item=item, actor=cast.ml_engineer)
+    with pytest.raises(StaleState, match="dealt with"):
+        take_back_skip(item=item, reviewer=cast.reviewer)
+    Skip.objects.update(at=timezone.now() - ACCEPTED - timedelta(seconds=1), meaning="later")
+    with pytest.raises(StaleState, match="Too late"):
+        take_back_skip(item=item, reviewer=cast.reviewer)
