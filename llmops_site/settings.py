@@ -155,6 +155,7 @@ Q_CLUSTER = {
 GALLEY_JOB_KINDS = {
     "prepare_workspace": JobKind(run="reviews.bootstrap.prepare_workspace"),
     "import_documents": JobKind(run="reviews.jobs.import_documents", ended="reviews.jobs.import_ended"),
+    "export": JobKind(run="reviews.jobs.export", ended="reviews.jobs.export_ended"),
     "generate_summaries": JobKind(run="reviews.jobs.generate_summaries"),
     "review_requests": JobKind(run="reviews.jobs.review_requests"),
     "ground_summaries": JobKind(run="reviews.jobs.ground_summaries", ended="reviews.jobs.grounding_ended"),
@@ -185,6 +186,7 @@ GALLEY_SLOT_QUEUE: int = ENV.slot_queue
 GALLEY_REQUEST_SECONDS: int = ENV.request_seconds
 GALLEY_KEEP_REQUEST_TEXT: bool = ENV.keep_request_text
 GALLEY_MAX_UPLOAD_MB: int = ENV.max_upload_mb
+GALLEY_EXPORT_DAYS: int = ENV.export_days
 GALLEY_MAX_DOCUMENT_WORDS: int = ENV.max_document_words
 GALLEY_MIN_DOCUMENT_WORDS: int = ENV.min_document_words
 GALLEY_SPLIT_SHARES: tuple[int, int, int] = ENV.split_shares

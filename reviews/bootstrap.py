@@ -96,11 +96,13 @@ REGULAR_WORK = {
     "reap": ("models_app.foundation.jobs.reap", 1),
     "release lost seats": ("reviews.assigning.release_lost", 1),
     "fill queues": ("reviews.filling.fill_later", 5),
+    "remove expired exports": ("reviews.exporting.remove_expired", 60),
 }
 
 
 def schedule_regular_work() -> None:
-    """Ask the queue to look for abandoned jobs, for seats of people who left, and for what rules want in queues."""
+    """Ask the queue to look for abandoned jobs, for seats of people who left, and for what rules want in queues, and
+    for exports whose time is over."""
     for name, (function, minutes) in REGULAR_WORK.items():
         Schedule.objects.update_or_create(
             name=name,

@@ -11,8 +11,8 @@ from django.db import connections
 from models_app.foundation.errors import NotFound
 from models_app.foundation.jobs import JobContext
 from models_app.models import ClientFeedback, Job, Release
-from reviews import drafting, filling, importing, linking, managing, weak_outputs
-from reviews.models import ImportBatch, SourceDocument
+from reviews import drafting, exporting, filling, importing, linking, managing, weak_outputs
+from reviews.models import Export, ImportBatch, SourceDocument
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
 
@@ -72,6 +72,20 @@ def import_documents(context: JobContext) -> dict[str, Any]:
 
 def import_ended(job: Job) -> None:
     importing.ended(job=job)
+
+
+def export(context: JobContext) -> dict[str, Any]:
+    """{"export": id}: write its file."""
+    asked = Export.objects.filter(pk=context.payload["export"]).first()
+    if asked is None:
+        raise NotFound(f"There is no export {context.payload['export']}.")
+    context.phase("writing the file")
+    with _Telling(context) as tell:
+        return exporting.carry_out(export=asked, progress=tell)
+
+
+def export_ended(job: Job) -> None:
+    exporting.ended(job=job)
 
 
 def review_requests(context: JobContext) -> dict[str, Any]:

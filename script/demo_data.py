@@ -52,8 +52,9 @@ from models_app.releases.deploying import go_live, install_first_release, roll_b
 from models_app.serving.client_feedback import give_feedback
 from models_app.serving.routing import keyed_hash, read_target
 from models_app.training.starting import start_training
-from reviews import reading
+from reviews import exporting, reading
 from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
+from reviews.export_rows import Request
 from reviews.feedback import (
     approve_example,
     decline_example,
@@ -670,6 +671,13 @@ class Demo:
             subject=f"release:{self.places['release']}",
             deliver=False,
         )
+        for asked in (
+            Request("reviews", queue="new-drafts"),
+            Request("spans"),
+            Request("sft", format="datasets"),
+        ):
+            _in_this_process(exporting.request_export(request=asked, actor=self.mila).job)
+        exporting.request_export(request=Request("edits", format="csv", compressed=True), actor=self.mila)
         queue = ReviewQueue.objects.get(slug="new-drafts")
         lease = claim_next(queue=queue, reviewer=self.rita)
         assert lease is not None
@@ -699,7 +707,8 @@ def _prompt() -> PromptVersion:
     return PromptVersion.objects.get(prompt__name="news summary", number=1)
 
 
-def _in_this_process(job: Job) -> None:
+def _in_this_process(job: Job | None) -> None:
+    assert job is not None
     claimed = jobs.claim(job.pk)
     assert claimed is not None
     jobs.run(claimed.pk, str(claimed.lease_token))

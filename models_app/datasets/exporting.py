@@ -71,6 +71,11 @@ _SHAPES: dict[str, Callable[[SnapshotExample, Prompting], dict[str, Any] | None]
 }
 
 
+def shaped(row: SnapshotExample, *, format: str, prompting: Prompting) -> dict[str, Any] | None:  # noqa: A002
+    """One row as "sft", "chat" or "dpo"; None where it has nothing for that."""
+    return _SHAPES[format](row, prompting)
+
+
 def rows_of(snapshot: DatasetSnapshot, split: str = "") -> Iterator[SnapshotExample]:
     """In their frozen order, a few at a time."""
     rows = SnapshotExample.objects.filter(snapshot=snapshot).order_by("position")
@@ -82,9 +87,8 @@ def lines(rows: Iterable[SnapshotExample], *, format: str, prompting: Prompting)
     if format == "csv":
         yield from _csv_lines(rows)
         return
-    shape = _SHAPES[format]
     for row in rows:
-        values = shape(row, prompting)
+        values = shaped(row, format=format, prompting=prompting)
         if values is not None:
             yield json.dumps(values, ensure_ascii=False) + "\n"
 

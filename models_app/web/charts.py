@@ -13,6 +13,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 from django.utils.html import conditional_escape
@@ -302,6 +303,48 @@ def sparkline(values: Sequence[float], *, title: str) -> SafeString:
         for run in runs
     ]
     return _tag("svg", _tag("title", title), *lines, class_="spark", viewBox="0 0 180 30", role="img")
+
+
+def daily_bars(
+    days: Sequence[tuple[date, int]], *, title: str, width: int = 720, height: int = 150
+) -> SafeString:
+    """A bar for each day, weeks marked at their Mondays; each bar says its day and count when pointed at or read."""
+    if not any(count for _, count in days):
+        return _nothing_yet("bars", title, "Nothing in these days")
+    most = max(count for _, count in days)
+    left, right, bottom = 44.0, width - 4.0, height - 28.0
+    y = _Scale(0, most, bottom, 10.0)
+    step = (right - left) / len(days)
+    whole = [tick for tick in nice_ticks(0, most, 3) if tick > 0 and tick == int(tick)]
+    bars = [
+        _tag(
+            "rect",
+            _tag("title", f"{day:%A %d %B}: {count:,}"),
+            x=left + step * at + 1.5,
+            y=y(count),
+            width=step - 3,
+            height=bottom - y(count),
+            rx=2,
+            class_="bin info",
+        )
+        for at, (day, count) in enumerate(days)
+        if count
+    ]
+    return _svg(
+        "bars",
+        title,
+        width,
+        height,
+        *(_line(left, y(tick), right, y(tick), "rule") for tick in whole),
+        *(_text(left - 8, y(tick) + 4, plain_number(tick), "tick", "end") for tick in whole),
+        *bars,
+        _line(left, bottom, right, bottom, "axis"),
+        *(
+            _text(left + step * (at + 0.5), bottom + 18, f"{day.day} {day:%b}", "tick", "middle")
+            for at, (day, _) in enumerate(days)
+            if day.weekday() == 0
+        ),
+    )
 
 
 # ---------------------------------------------------------------- intervals

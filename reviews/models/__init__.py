@@ -1,6 +1,7 @@
 """The human side's tables: documents, summaries, queues, reviews, feedback examples, prompt suggestions."""
 
 from reviews.models.documents import ImportBatch, SourceDocument, Split, Summary
+from reviews.models.exports import Export
 from reviews.models.queues import (
     Criterion,
     QueueItem,
@@ -34,6 +35,7 @@ __all__ = [
     "Comment",
     "Criterion",
     "DeskPreferences",
+    "Export",
     "FeedbackExample",
     "GoldAnswer",
     "Grounding",

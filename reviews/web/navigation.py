@@ -34,6 +34,7 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Review desk", "desk", "review"),
             ("My feedback", "my_feedback", "review"),
+            ("Progress", "progress", "review"),
             ("Prompts", "prompts", "review"),
         ),
     ),
@@ -42,6 +43,7 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         (
             ("Documents", "documents", "view_documents"),
             ("Feedback", "feedback", "decide_feedback"),
+            ("Exports", "exports", "review"),
             ("Snapshots", "snapshots", "view_models"),
         ),
     ),

@@ -14,6 +14,8 @@ urlpatterns = [
     path("notifications/", include("reviews.web.notifications")),
     path("prompts/", include("reviews.web.prompts")),
     path("documents/", include("reviews.web.documents")),
+    path("progress/", include("reviews.web.progress")),
+    path("exports/", include("reviews.web.exports")),
     path("feedback/", include("reviews.web.feedback")),
     path("monitoring/", include("reviews.web.monitoring")),
 ]

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from reviews import importing, reading
 from reviews.importing import ImportOptions
 from reviews.intake import ImportReport
 from reviews.management import arguments
+from reviews.management.progress import Progress
 from reviews.models import ImportBatch
 
 REFUSALS_PRINTED = 20
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         for name, open_source in self._sources(options):
             try:
                 batch, report = importing.import_at_once(
-                    source=open_source(), options=wanted, actor=actor, progress=_Progress(name)
+                    source=open_source(), options=wanted, actor=actor, progress=Progress(name)
                 )
             except GalleyError as error:
                 failed = True
@@ -111,19 +111,3 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"name": name, "error": error.message}))
         else:
             self.stderr.write(self.style.ERROR(error.message))
-
-
-class _Progress:
-    """A line on a terminal that says how far it is; nothing where nobody looks."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.at = time.monotonic()
-
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if not sys.stderr.isatty() or now - self.at < 0.5:
-            return
-        self.at = now
-        share = f"{done / total:.0%}" if total else f"{done:,} rows"
-        print(f"\r{self.name}: {share} ", end="\r" if done >= total > 0 else "", file=sys.stderr, flush=True)

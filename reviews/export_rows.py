@@ -1,0 +1,537 @@
+"""What exports hold: the rows of each kind, streamed from one statement by a cursor on the server.
+
+One statement sees one moment of the database, however long the reading takes. Everybody gets what they may see:
+reviewers their own answers and no model names, and nobody what peers said of an item that they themselves have to judge
+blind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, time, timedelta
+from typing import Any, Literal
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from models_app.datasets import exporting as shapes
+from models_app.foundation.errors import InvalidInput, NotAllowed
+from models_app.foundation.roles import allowed, require
+from models_app.models import PromptVersion, SnapshotExample
+from models_app.serving.engines import prompt_spec
+from models_app.serving.routing import keyed_hash
+from reviews.export_files import Column, Row
+from reviews.models import Criterion, ReviewQueue, Split
+
+Reviewers = Literal["pseudonyms", "names"]
+
+KINDS: dict[str, str] = {
+    "reviews": "one row for each review, with everything in it",
+    "ratings": "one row for each rating of each review",
+    "spans": "one row for each marked error",
+    "edits": "one row for each review that changed the summary",
+    "preferences": "one row for each choice between two summaries",
+    "sft": "training data: prompt and completion, from approved demonstrations",
+    "chat": "training data: messages, from approved demonstrations",
+    "dpo": "training data: prompt, chosen, rejected, from approved preferences and pairwise choices",
+}
+FORMATS: dict[str, str] = {
+    "jsonl": "JSON Lines",
+    "csv": "CSV",
+    "datasets": "a folder for Hugging Face datasets (ZIP)",
+}
+TRAINING = ("sft", "chat", "dpo")
+FETCHED = 500
+
+Progress = Callable[[int, int], None]
+"""(rows read so far, all of them)"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export. Dates are days of the installation's time zone, both included: of handing in, and for training
+    data of the decision."""
+
+    kind: str
+    format: str = "jsonl"
+    compressed: bool = False
+    queue: str = ""
+    since: date | None = None
+    until: date | None = None
+    mine: bool = False
+    reviewers: Reviewers = "pseudonyms"
+    texts: bool = True  #: with the article's text
+    split: str = "train"  #: training data in a single file: train or validation
+    prompt: int | None = None  #: id of a prompt version; else the first that suits
+    max_words: int = 60
+
+    def to_dict(self) -> dict[str, Any]:
+        values = asdict(self)
+        return {**values, "since": _written(self.since), "until": _written(self.until)}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Request:
+        dates = {name: date.fromisoformat(day) for name in ("since", "until") if (day := values.get(name))}
+        return cls(**{**values, "since": None, "until": None, **dates})
+
+    @property
+    def is_training(self) -> bool:
+        return self.kind in TRAINING
+
+
+def _written(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+# ---------------------------------------------------------------- what may be asked
+
+
+def check(request: Request, actor: Any | None) -> Request:
+    """The request as this actor may make it. Raises InvalidInput with what is wrong where, NotAllowed."""
+    wrong = _mistakes(request)
+    if wrong:
+        raise InvalidInput(" ".join(wrong.values()), fields=wrong)
+    if request.is_training:
+        require(actor, "decide_feedback")
+        return request
+    if not may_export_all(actor):
+        require(actor, "review")
+        if not request.mine:
+            raise NotAllowed(
+                "You can export your own reviews; those of others need the right to manage queues."
+            )
+    return request
+
+
+def may_export_all(actor: Any | None) -> bool:
+    return allowed(actor, "manage_queues")
+
+
+def _mistakes(request: Request) -> dict[str, str]:
+    wrong = {}
+    if request.kind not in KINDS:
+        wrong["kind"] = f"There is no kind {request.kind[:40]!r}; there are {', '.join(KINDS)}."
+    if request.format not in FORMATS:
+        wrong["format"] = f"There is no format {request.format[:40]!r}; there are {', '.join(FORMATS)}."
+    if request.kind == "chat" and request.format == "csv":
+        wrong["format"] = "Messages are a list; choose JSON Lines or a folder."
+    if request.compressed and request.format == "datasets":
+        wrong["compressed"] = "The files in the folder are packed already."
+    if request.reviewers not in ("pseudonyms", "names"):
+        wrong["reviewers"] = "Choose pseudonyms or names."
+    if request.queue and not ReviewQueue.objects.filter(slug=request.queue).exists():
+        wrong["queue"] = f"There is no queue {request.queue[:60]!r}."
+    if request.since and request.until and request.until < request.since:
+        wrong["until"] = "It ends before it begins."
+    if request.split == Split.TEST and request.is_training:
+        wrong["split"] = "Test documents judge models; nothing is learnt from them."
+    elif request.split not in Split.values:
+        wrong["split"] = "Choose train or validation."
+    if not 1 <= request.max_words <= 2000:
+        wrong["max_words"] = "From 1 to 2,000."
+    if request.is_training and request.kind in KINDS and _prompt(request) is None:
+        wrong["prompt"] = "There is no such prompt version."
+    return wrong
+
+
+def _prompt(request: Request) -> PromptVersion | None:
+    rows = PromptVersion.objects.select_related("prompt").order_by("-pk")
+    if request.prompt is not None:
+        return rows.filter(pk=request.prompt).first()
+    return rows.filter(prompt__kind="chat" if request.kind == "chat" else "prefix").first()
+
+
+# ---------------------------------------------------------------- the fields
+
+
+_SHARED = (
+    Column("review", "integer", "number of the review"),
+    Column("item", "integer", "number of the item in its queue"),
+    Column("queue", "text", "the queue's short name"),
+    Column("reason", "text", "why the item was in the queue"),
+    Column("state", "text", "submitted, or returned to its reviewer"),
+    Column("document", "integer", "number of the article"),
+    Column("external_id", "text", "the article's id where it came from"),
+    Column("title", "text", "the article's title"),
+    Column("domain", "text", "the article's domain"),
+    Column("split", "text", "the article's split; what is in test must not be learnt from"),
+    Column("article", "text", "the article, where it was asked for"),
+    Column("summary", "integer", "number of the summary"),
+    Column("summary_text", "text", "the summary as the model wrote it; offsets count in it"),
+    Column("summary_source", "text", "batch, api, playground or import"),
+    Column("release", "integer", "the release that wrote it; empty where the asker may not see models"),
+    Column("model_version", "text", "its model version"),
+    Column("prompt_version", "text", "its prompt and the prompt's version"),
+)
+_ANSWERS = (
+    Column("reviewer", "text", "the reviewer's name, or a pseudonym that stays the same"),
+    Column("rubric", "integer", "version of the questions"),
+    Column("ratings", "scores", "1–5 by question"),
+    Column("stars", "integer", "1–5"),
+    Column("verdict", "text", "good, fair or poor"),
+    Column("overall_from_ratings", "boolean", "stars and verdict follow from the ratings, nobody chose them"),
+    Column("edited_text", "text", "the corrected summary; the same as the summary where nothing was wrong"),
+    Column("edited", "boolean", "the summary was changed"),
+    Column("comment", "text", "the reviewer's words"),
+    Column("wants_retrain", "boolean", "asks for retraining"),
+    Column("wants_refine", "boolean", "asks for a better prompt"),
+    Column("marks", "marks", "marked errors; start and end count Unicode code points, end exclusive"),
+    Column("sentence_support", "support", "by sentence of the summary: does the article support it"),
+    Column("active_seconds", "integer", "time at work on it"),
+    Column("late", "boolean", "handed in after others had finished the item"),
+    Column("revision", "integer", "how often it was saved"),
+    Column("created_at", "time", "when it was begun"),
+    Column("submitted_at", "time", "when it was first handed in"),
+    Column("updated_at", "time", "when it was last changed"),
+    Column("adjudicated", "boolean", "the item has an authoritative answer"),
+)
+_RATING = (Column("criterion", "text", "the question"), Column("value", "integer", "the answer, 1–5"))
+_SPAN = (
+    Column("side", "text", "where the mark is: summary or source"),
+    Column("start", "integer", "first code point of the mark"),
+    Column("end", "integer", "code point after the mark"),
+    Column("quote", "text", "the marked text"),
+    Column("error_type", "text", "what is wrong"),
+    Column("severity", "text", "minor, major or critical"),
+    Column("note", "text", "the reviewer's note on the mark"),
+    Column("suggested", "boolean", "suggested from the edit, confirmed by the reviewer"),
+)
+_PAIR = (
+    Column("preference", "integer", "number of the choice"),
+    *(column for column in _SHARED[1:11] if column.name != "state"),
+    Column("before", "integer", "number of the summary before"),
+    Column("before_text", "text", "the summary before"),
+    Column("before_model_version", "text", "its model version; empty where the asker may not see models"),
+    Column("after", "integer", "number of the summary after"),
+    Column("after_text", "text", "the summary after"),
+    Column("after_model_version", "text", "its model version"),
+    _ANSWERS[0],
+    Column("choice", "text", "before, after, tie or both bad"),
+    Column("strength", "integer", "1 slightly, 2 clearly, 3 much better"),
+    Column("comment", "text", "the reviewer's reason"),
+    Column("after_was_left", "boolean", "which side the summary after stood on"),
+    *(column for column in _ANSWERS if column.name in ("active_seconds", "late", "revision", "created_at")),
+    Column("submitted_at", "time", "when it was handed in"),
+)
+_LEARNT: dict[str, tuple[Column, ...]] = {
+    "sft": (
+        Column("prompt", "text", "what the model is shown"),
+        Column("completion", "text", "the summary wanted"),
+    ),
+    "chat": (Column("messages", "messages", "system where there is one, user, assistant"),),
+    "dpo": (
+        Column("prompt", "text", "what the model is shown"),
+        Column("chosen", "text", "the summary preferred"),
+        Column("rejected", "text", "the one that lost"),
+    ),
+}
+
+
+def columns_of(request: Request) -> list[Column]:
+    if request.is_training:
+        return list(_LEARNT[request.kind])
+    if request.kind == "preferences":
+        columns = list(_PAIR)
+    else:
+        columns = [*_SHARED, *_ANSWERS, *{"ratings": _RATING, "spans": _SPAN}.get(request.kind, ())]
+    keys = tuple(
+        dict.fromkeys(Criterion.objects.order_by("rubric__number", "position").values_list("key", flat=True))
+    )
+    return [
+        Column(column.name, column.type, column.about, keys) if column.type == "scores" else column
+        for column in columns
+        if request.texts or column.name != "article"
+    ]
+
+
+# ---------------------------------------------------------------- the statements
+
+
+# What the asker still has to judge without knowing what peers said.
+_NOT_BLIND = """NOT (queue.blind_to_peers AND answer.reviewer_id <> %(asker)s AND EXISTS (
+    SELECT 1 FROM reviews_reviewslot seat WHERE seat.item_id = item.id
+       AND ((seat.state = 'held' AND seat.reviewer_id = %(asker)s)
+            OR (seat.state = 'free' AND seat.assigned_to_id = %(asker)s))))"""
+
+
+def _instant(column: str) -> str:
+    """ISO 8601 in UTC, written by the server: reading instants and writing them again is half the work of a row."""
+    return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+
+
+_REVIEWS_FROM = """
+  FROM reviews_review answer
+  JOIN reviews_queueitem item ON item.id = answer.item_id
+  JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
+  JOIN reviews_summary summary ON summary.id = answer.summary_id
+  JOIN reviews_sourcedocument document ON document.id = summary.document_id
+"""
+_REVIEWS = f"""
+SELECT answer.id, item.id, queue.slug, item.reason, answer.state,
+       document.id, document.external_id, document.title, document.domain, document.split,
+       {{article}}, summary.id, summary.text, summary.source,
+       summary.release_id, model.name, prompt.name || ' ' || version.number,
+       answer.reviewer_id, rubric.number,
+       (SELECT string_agg(rating.criterion_id || ':' || rating.value, ' ') FROM reviews_reviewrating rating
+         WHERE rating.review_id = answer.id),
+       answer.stars, answer.verdict, answer.overall_from_ratings, answer.edited_text,
+       btrim(answer.edited_text) <> btrim(summary.text), answer.comment, answer.wants_retrain, answer.wants_refine,
+       (SELECT json_agg(json_build_object('side', mark.side, 'start', mark.start, 'end', mark."end",
+                        'quote', mark.quote, 'error_type', mark.error_type, 'severity', mark.severity,
+                        'note', mark.note, 'suggested', mark.suggested)
+                        ORDER BY mark.side DESC, mark.start, mark.id)::text
+          FROM reviews_spanmark mark WHERE mark.review_id = answer.id),
+       (SELECT json_agg(json_build_object('start', said.start, 'end', said."end", 'supported', said.supported)
+                        ORDER BY said.start)::text
+          FROM reviews_sentencesupport said WHERE said.review_id = answer.id),
+       answer.active_seconds, answer.late, answer.revision, {_instant("answer.created_at")},
+       {_instant("answer.submitted_at")}, {_instant("answer.updated_at")},
+       EXISTS (SELECT 1 FROM reviews_adjudication settled WHERE settled.item_id = item.id)
+{_REVIEWS_FROM}
+  JOIN reviews_rubricversion rubric ON rubric.id = answer.rubric_id
+  LEFT JOIN models_app_modelversion model ON model.id = summary.model_version_id
+  LEFT JOIN models_app_promptversion version ON version.id = summary.prompt_version_id
+  LEFT JOIN models_app_prompt prompt ON prompt.id = version.prompt_id
+"""
+_PAIRS_FROM = """
+  FROM reviews_preference answer
+  JOIN reviews_queueitem item ON item.id = answer.item_id
+  JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
+  JOIN reviews_summary before ON before.id = item.summary_id
+  JOIN reviews_summary after ON after.id = item.other_id
+  JOIN reviews_sourcedocument document ON document.id = before.document_id
+"""
+_PAIRS = f"""
+SELECT answer.id, item.id, queue.slug, item.reason,
+       document.id, document.external_id, document.title, document.domain, document.split,
+       {{article}}, before.id, before.text, before_model.name, after.id, after.text, after_model.name,
+       answer.reviewer_id, answer.choice, answer.strength, answer.reason, answer.after_was_left,
+       answer.active_seconds, answer.late, answer.revision, {_instant("answer.created_at")},
+       {_instant("answer.submitted_at")}
+{_PAIRS_FROM}
+  LEFT JOIN models_app_modelversion before_model ON before_model.id = before.model_version_id
+  LEFT JOIN models_app_modelversion after_model ON after_model.id = after.model_version_id
+"""
+_DEMONSTRATIONS_FROM = """
+  FROM reviews_feedbackexample example
+  JOIN reviews_sourcedocument document ON document.id = example.document_id
+  LEFT JOIN reviews_review review ON review.id = example.review_id
+  LEFT JOIN reviews_queueitem item ON item.id = review.item_id
+  LEFT JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
+"""
+# Several people's choices between the same two summaries are one row: what most of them preferred, none where they
+# are split.
+_VOTES_FROM = f"""
+  FROM (SELECT item.id AS item_id,
+               count(*) FILTER (WHERE answer.choice = 'after') - count(*) FILTER (WHERE answer.choice = 'before')
+                 AS lead
+          FROM reviews_preference answer
+          JOIN reviews_queueitem item ON item.id = answer.item_id
+          JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
+         WHERE answer.state = 'submitted' AND NOT queue.calibration {{filters}} AND {_NOT_BLIND}
+         GROUP BY item.id) votes
+  JOIN reviews_queueitem item ON item.id = votes.item_id
+  JOIN reviews_summary before ON before.id = item.summary_id
+  JOIN reviews_summary after ON after.id = item.other_id
+  JOIN reviews_sourcedocument document ON document.id = before.document_id
+ WHERE votes.lead <> 0 AND before.text <> after.text AND document.split IN ('train', 'validation')
+"""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`columns` in their order; `count` is the same without them."""
+
+    rows: str
+    count: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def _days(request: Request) -> dict[str, datetime | None]:
+    zone = timezone.get_current_timezone()
+    since = datetime.combine(request.since, time(), zone) if request.since else None
+    until = datetime.combine(request.until + timedelta(days=1), time(), zone) if request.until else None
+    return {"since": since, "until": until}
+
+
+def _statement(request: Request, actor: Any | None) -> Statement:
+    days = _days(request)
+    values = {"asker": actor.pk if actor is not None else 0, "queue": request.queue, **days}
+
+    def filters(at: str) -> str:
+        wanted = ["queue.slug = %(queue)s"] if request.queue else []
+        wanted += [f"{at} >= %(since)s"] if days["since"] else []
+        wanted += [f"{at} < %(until)s"] if days["until"] else []
+        wanted += ["answer.reviewer_id = %(asker)s"] if request.mine and not request.is_training else []
+        return "".join(f" AND {condition}" for condition in wanted)
+
+    if request.is_training:
+        return _training_statement(request, values, filters)
+    article = "document.text" if request.texts else "NULL"
+    if request.kind == "preferences":
+        where = f" WHERE answer.state = 'submitted' {filters('answer.submitted_at')} AND {_NOT_BLIND}"
+        rows, tables = _PAIRS.format(article=article), _PAIRS_FROM
+    else:
+        where = f" WHERE answer.state IN ('submitted', 'returned') {filters('answer.submitted_at')} AND {_NOT_BLIND}"
+        where += {
+            "edits": " AND btrim(answer.edited_text) <> btrim(summary.text)",
+            "spans": " AND EXISTS (SELECT 1 FROM reviews_spanmark mark WHERE mark.review_id = answer.id)",
+        }.get(request.kind, "")
+        rows, tables = _REVIEWS.format(article=article), _REVIEWS_FROM
+    return Statement(f"{rows} {where} ORDER BY answer.id", f"SELECT count(*) {tables} {where}", values)
+
+
+def _training_statement(request: Request, values: dict[str, Any], filters: Callable[[str], str]) -> Statement:
+    kind = "preference" if request.kind == "dpo" else "demonstration"
+    splits = ("train", "validation") if request.format == "datasets" else (request.split,)
+    values = {**values, "kind": kind, "splits": list(splits)}
+    examples = f"""{_DEMONSTRATIONS_FROM}
+ WHERE example.state = 'approved' AND example.kind = %(kind)s AND document.split IN ('train', 'validation')
+   AND document.split = ANY(%(splits)s) {filters("example.decided_at")}"""
+    what = "document.split, document.domain, document.title, document.text, example.target, example.rejected"
+    if request.kind != "dpo":
+        return Statement(
+            f"SELECT {what} {examples} ORDER BY example.id", f"SELECT count(*) {examples}", values
+        )
+    votes = (
+        _VOTES_FROM.format(filters=filters("answer.submitted_at")) + " AND document.split = ANY(%(splits)s)"
+    )
+    voted = """document.split, document.domain, document.title, document.text,
+       CASE WHEN votes.lead > 0 THEN after.text ELSE before.text END,
+       CASE WHEN votes.lead > 0 THEN before.text ELSE after.text END"""
+    rows = f"(SELECT {what} {examples} ORDER BY example.id) UNION ALL (SELECT {voted} {votes} ORDER BY votes.item_id)"
+    count = f"SELECT (SELECT count(*) {examples}) + (SELECT count(*) {votes})"
+    return Statement(rows, count, values)
+
+
+# ---------------------------------------------------------------- the rows
+
+
+def count(request: Request, actor: Any | None) -> int:
+    """Reviews, choices or examples that the export would read."""
+    statement = _statement(request, actor)
+    with connection.cursor() as cursor:
+        cursor.execute(statement.count, statement.values)
+        return int(cursor.fetchone()[0])
+
+
+@contextmanager
+def open_rows(
+    request: Request, actor: Any | None, *, progress: Progress | None = None
+) -> Iterator[Iterator[Row]]:
+    """The rows, each a new dict with the names of `columns_of` in their order, and for a folder its `split`.
+
+    A transaction is open as long as this is: in one, the cursor reads as it goes, while outside the server would first
+    put the whole answer aside. It ends here and not when somebody happens to drop an iterator.
+    """
+    total = count(request, actor) if progress is not None else 0
+    statement = _statement(request, actor)
+    with transaction.atomic(), connection.chunked_cursor() as cursor:
+        cursor.execute(statement.rows, statement.values)
+        yield _shaped(request, actor, _fetched(cursor, total, progress))
+
+
+def _fetched(cursor: Any, total: int, progress: Progress | None) -> Iterator[tuple[Any, ...]]:
+    done = 0
+    while batch := cursor.fetchmany(FETCHED):
+        yield from batch
+        done += len(batch)
+        if progress is not None:
+            progress(min(done, total), total)
+
+
+def _shaped(request: Request, actor: Any | None, fetched: Iterator[tuple[Any, ...]]) -> Iterator[Row]:
+    if request.is_training:
+        return _training_rows(request, fetched)
+    reviewers = _Reviewers(request.reviewers)
+    see_models = allowed(actor, "view_models")
+    if request.kind == "preferences":
+        return _pair_rows(request, fetched, reviewers, see_models)
+    return _review_rows(request, fetched, reviewers, see_models)
+
+
+class _Reviewers(dict[int, str]):
+    """What each reviewer is called."""
+
+    def __init__(self, how: Reviewers) -> None:
+        super().__init__()
+        self._how = how
+
+    def __missing__(self, pk: int) -> str:
+        from django.contrib.auth.models import User
+
+        if self._how == "names":
+            self[pk] = User.objects.values_list("username", flat=True).get(pk=pk)
+        else:
+            self[pk] = pseudonym(pk)
+        return self[pk]
+
+
+def pseudonym(reviewer: int) -> str:
+    """The same for the same person in every export of this installation; nobody outside can tell who it is."""
+    return f"reviewer-{keyed_hash('reviewer', str(reviewer), salt=settings.SECRET_KEY)[:12]}"
+
+
+_MODEL_NAMES = ("release", "model_version", "prompt_version", "before_model_version", "after_model_version")
+
+
+def _review_rows(
+    request: Request,
+    fetched: Iterable[tuple[Any, ...]],
+    reviewers: Mapping[int, str],
+    see_models: bool,
+) -> Iterator[Row]:
+    every = [column.name for column in (*_SHARED, *_ANSWERS)]
+    criteria = {
+        str(pk): key for pk, key in Criterion.objects.order_by("rubric", "position").values_list("pk", "key")
+    }
+    for values in fetched:
+        row = dict(zip(every, values, strict=True))
+        if not request.texts:
+            del row["article"]
+        if not see_models:
+            row["release"] = row["model_version"] = row["prompt_version"] = None
+        row["reviewer"] = reviewers[row["reviewer"]]
+        given = dict(pair.split(":") for pair in (row["ratings"] or "").split())
+        row["ratings"] = ratings = {key: int(given[pk]) for pk, key in criteria.items() if pk in given}
+        row["marks"] = marks = json.loads(row["marks"]) if row["marks"] else []
+        row["sentence_support"] = json.loads(row["sentence_support"]) if row["sentence_support"] else []
+        if request.kind == "ratings":
+            for key, value in ratings.items():
+                yield {**row, "criterion": key, "value": value}
+        elif request.kind == "spans":
+            for mark in marks:
+                yield {**row, **mark}
+        else:
+            yield row
+
+
+def _pair_rows(
+    request: Request, fetched: Iterable[tuple[Any, ...]], reviewers: Mapping[int, str], see_models: bool
+) -> Iterator[Row]:
+    every = [column.name for column in _PAIR]
+    for values in fetched:
+        row = dict(zip(every, values, strict=True))
+        if not request.texts:
+            del row["article"]
+        if not see_models:
+            row["before_model_version"] = row["after_model_version"] = None
+        row["reviewer"] = reviewers[row["reviewer"]]
+        yield row
+
+
+def _training_rows(request: Request, fetched: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+    version = _prompt(request)
+    assert version is not None  # `check` made sure
+    prompting = shapes.Prompting(prompt_spec(version), request.max_words)
+    for split, domain, title, source, target, rejected in fetched:
+        example = SnapshotExample(
+            split=split, domain=domain, title=title, source=source, target=target, rejected=rejected
+        )
+        shaped = shapes.shaped(example, format=request.kind, prompting=prompting)
+        if shaped is not None:
+            yield {**shaped, "split": split} if request.format == "datasets" else shaped

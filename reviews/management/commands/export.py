@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from models_app.foundation.errors import GalleyError, NotAllowed
+from models_app.management.commands import export as snapshots
+from reviews import exporting
+from reviews.export_rows import FORMATS, KINDS, Request
+from reviews.management import arguments
+from reviews.management.progress import Progress
+
+SNAPSHOT = "snapshot"
+
+
+class Command(snapshots.Command):
+    help = (
+        "Write a snapshot's rows, or reviews, ratings, spans, edits, preferences and training data straight from the "
+        "desk, a few rows at a time, to a file or to standard output."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        what = "; ".join(f"{name}: {words}" for name, words in KINDS.items())
+        parser.add_argument(
+            "what",
+            nargs="?",
+            default=SNAPSHOT,
+            choices=[SNAPSHOT, *KINDS],
+            help=f"snapshot unless given; {what}",
+        )
+        super().add_arguments(parser)
+        for action in parser._actions:
+            if action.dest == "format":
+                shapes = "; ".join(f"{name}: {words}" for name, words in FORMATS.items())
+                action.choices = [*(action.choices or ()), *(name for name in FORMATS if name != "csv")]
+                action.default, action.help = None, f"of a snapshot {action.help}. Of the others {shapes}"
+        rest = parser.add_argument_group("for all but snapshots")
+        rest.add_argument("--queue", default="", metavar="SLUG", help="only this queue's")
+        rest.add_argument("--since", type=date.fromisoformat, metavar="DAY", help="handed in on or after")
+        rest.add_argument("--until", type=date.fromisoformat, metavar="DAY", help="handed in on or before")
+        rest.add_argument("--mine", action="store_true", help="only those of --user")
+        rest.add_argument("--names", action="store_true", help="reviewers' names instead of pseudonyms")
+        rest.add_argument("--no-articles", action="store_true", help="without the articles' text")
+        rest.add_argument("--gzip", action="store_true", help="pack JSON Lines or CSV")
+        arguments.add_user(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["what"] == SNAPSHOT:
+            options["format"] = options["format"] or "sft"
+            if options["format"] not in ("sft", "chat", "dpo", "csv"):
+                raise CommandError("A snapshot is written as sft, chat, dpo or csv.")
+            super().handle(*args, **options)
+            return
+        actor = arguments.actor(options["user"])
+        if options["mine"] and actor is None:
+            raise CommandError("--mine: say whose, by --user.")
+        request = Request(
+            kind=options["what"],
+            format=options["format"] or "jsonl",
+            compressed=options["gzip"],
+            queue=options["queue"],
+            since=options["since"],
+            until=options["until"],
+            mine=options["mine"],
+            reviewers="names" if options["names"] else "pseudonyms",
+            texts=not options["no_articles"],
+            split=options["split"] or "train",
+            prompt=options["prompt"],
+            max_words=options["max_words"],
+        )
+        try:
+            self._write(request, actor, options["output"])
+        except GalleyError as error:
+            more = " Name somebody else by --user." if isinstance(error, NotAllowed) else ""
+            raise CommandError(error.message + more) from error
+
+    def _write(self, request: Request, actor: Any | None, output: Path | None) -> None:
+        progress = Progress(request.kind)
+        if request.format == "datasets":
+            if output is None:
+                raise CommandError("A folder for datasets needs --output DIRECTORY.")
+            count = exporting.write_folder_now(request=request, folder=output, actor=actor, progress=progress)
+            if not count:
+                raise CommandError(exporting.nothing_to_export(request))
+        else:
+            with _written(output) as file:
+                count = exporting.write_now(request=request, file=file, actor=actor, progress=progress)
+                if not count:
+                    raise CommandError(exporting.nothing_to_export(request))
+        self.stderr.write(f"{count:,} rows ({request.kind}){f' to {output}' if output else ''}")
+
+
+@contextmanager
+def _written(path: Path | None) -> Iterator[IO[bytes]]:
+    """Standard output, or a file that appears whole or not at all."""
+    if path is None:
+        try:
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # whoever read it has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            yield file
+        beside.replace(path)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()

@@ -1,0 +1,288 @@
+"""How far the work is: mine, each queue's, the team's. Reads only; figures of others than oneself are for whoever
+manages queues.
+
+My own figures are counted each time. Those of queues and team look at every seat, so they are counted once a minute and
+say when. Nothing is estimated where there is too little to estimate it from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.db import connection
+from django.utils import timezone
+
+from models_app.foundation.roles import require
+
+PACE_DAYS = 14
+CHART_DAYS = 30
+LEAST_ANSWERS = 10
+"""From fewer, nothing is said about pace or finish."""
+KEPT_SECONDS = 60
+LONGEST_ESTIMATE_DAYS = 3650
+
+
+# ---------------------------------------------------------------- pure
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Of answers in the last PACE_DAYS days. Those whose active time was not measured count as answers only."""
+
+    answers: int = 0
+    timed: int = 0
+    active_seconds: int = 0
+    median_seconds: float | None = None
+
+    @property
+    def per_hour(self) -> float | None:
+        """Answers in an hour at work."""
+        if self.timed < LEAST_ANSWERS or not self.active_seconds:
+            return None
+        return self.timed * 3600 / self.active_seconds
+
+    @property
+    def median(self) -> float | None:
+        return self.median_seconds if self.timed >= LEAST_ANSWERS else None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`basis` says what it stands on, or why there is none."""
+
+    finish: date | None
+    days: int | None
+    basis: str
+
+
+def estimate(*, left: int, answers: int, today: date, days: int = PACE_DAYS) -> Estimate:
+    """When `left` answers will be there, if they go on coming as the last `answers` of so many days did."""
+    if left == 0:
+        return Estimate(None, None, "Nothing is left.")
+    if answers < LEAST_ANSWERS:
+        some = f"only {answers}" if answers else "none"
+        return Estimate(None, None, f"Too little to say: {some} in the last {days} days.")
+    a_day = answers / days
+    wanted = math.ceil(left / a_day)
+    basis = f"{answers:,} in the last {days} days, {a_day:,.1f} a day, weekends included"
+    if wanted > LONGEST_ESTIMATE_DAYS:
+        return Estimate(None, None, f"More than ten years at {basis}.")
+    return Estimate(today + timedelta(days=wanted), wanted, basis)
+
+
+# ---------------------------------------------------------------- mine
+
+
+@dataclass(frozen=True)
+class Day:
+    day: date
+    answers: int
+    active_seconds: int
+
+
+@dataclass(frozen=True)
+class Mine:
+    done: int
+    today: int
+    week: int
+    active_today: int
+    assigned: int
+    pace: Pace
+    estimate: Estimate  # of what is assigned to me
+    days: Sequence[Day]
+
+
+# Work of people here: what was imported belongs to nobody who sits at this desk.
+_ANSWERS = """
+SELECT submitted_at, active_seconds, reviewer_id, item_id FROM reviews_review
+ WHERE state IN ('submitted', 'returned') AND submitted_at IS NOT NULL {review}
+UNION ALL
+SELECT submitted_at, active_seconds, reviewer_id, item_id FROM reviews_preference
+ WHERE state = 'submitted' {choice}
+"""
+_PACE = """count(*) FILTER (WHERE submitted_at >= %(since)s),
+       count(*) FILTER (WHERE submitted_at >= %(since)s AND active_seconds > 0),
+       coalesce(sum(active_seconds) FILTER (WHERE submitted_at >= %(since)s), 0),
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY active_seconds)
+         FILTER (WHERE submitted_at >= %(since)s AND active_seconds > 0)"""
+
+
+def _window() -> dict[str, Any]:
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    return {
+        "midnight": midnight,
+        "week": midnight - timedelta(days=6),
+        "since": midnight - timedelta(days=PACE_DAYS - 1),
+        "chart": midnight - timedelta(days=CHART_DAYS - 1),
+        "zone": timezone.get_current_timezone_name(),
+    }
+
+
+def _answers(condition: str) -> str:
+    return _ANSWERS.format(review=condition, choice=condition)
+
+
+def mine(*, reviewer: User) -> Mine:
+    """2 queries."""
+    values = {**_window(), "me": reviewer.pk}
+    answers = _answers("AND reviewer_id = %(me)s")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT {_PACE}, count(*),
+                       count(*) FILTER (WHERE submitted_at >= %(midnight)s),
+                       count(*) FILTER (WHERE submitted_at >= %(week)s),
+                       coalesce(sum(active_seconds) FILTER (WHERE submitted_at >= %(midnight)s), 0),
+                       (SELECT count(*) FROM reviews_reviewslot seat
+                          JOIN reviews_queueitem item ON item.id = seat.item_id AND item.state = 'open'
+                         WHERE seat.assigned_to_id = %(me)s AND seat.state = 'free')
+                  FROM ({answers}) answer""",  # nosec B608
+            values,
+        )
+        *pace, done, today, week, active_today, assigned = cursor.fetchone()
+    found = Pace(*pace)
+    return Mine(
+        done, today, week, active_today, assigned, found,
+        estimate(left=assigned, answers=found.answers, today=timezone.localdate()),
+        _days(answers, values),
+    )  # fmt: skip
+
+
+def _days(answers: str, values: dict[str, Any]) -> list[Day]:
+    """The last CHART_DAYS days, those without work too. 1 query."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""SELECT (submitted_at AT TIME ZONE %(zone)s)::date, count(*), coalesce(sum(active_seconds), 0)
+                  FROM ({answers}) answer WHERE submitted_at >= %(chart)s GROUP BY 1""",  # nosec B608
+            values,
+        )
+        found = {day: Day(day, count, seconds) for day, count, seconds in cursor.fetchall()}
+    today = timezone.localdate()
+    days = [today - timedelta(days=ago) for ago in range(CHART_DAYS - 1, -1, -1)]
+    return [found.get(day, Day(day, 0, 0)) for day in days]
+
+
+# ---------------------------------------------------------------- queues
+
+
+@dataclass(frozen=True)
+class QueueProgress:
+    """`done` and `left` count seats: an item that wants three reviews has three."""
+
+    slug: str
+    name: str
+    kind: str
+    done: int
+    left: int
+    set_aside: int
+    pace: Pace
+    estimate: Estimate
+
+    @property
+    def total(self) -> int:
+        return self.done + self.left
+
+
+@dataclass(frozen=True)
+class Queues:
+    at: datetime
+    rows: Sequence[QueueProgress]
+
+
+_QUEUES = f"""
+WITH recent AS (SELECT item.queue_id, answer.* FROM ({_answers("AND submitted_at >= %(since)s")}) answer
+                  JOIN reviews_queueitem item ON item.id = answer.item_id),
+     pace AS (SELECT queue_id, {_PACE} FROM recent GROUP BY queue_id),
+     seats AS (SELECT queue_id, count(*) FILTER (WHERE state = 'done') AS done,
+                      count(*) FILTER (WHERE state <> 'done') AS open
+                 FROM reviews_reviewslot GROUP BY queue_id),
+     aside AS (SELECT seat.queue_id, count(*) AS seats, count(DISTINCT item.id) AS items
+                 FROM reviews_queueitem item JOIN reviews_reviewslot seat ON seat.item_id = item.id
+                WHERE item.state IN ('set aside', 'disputed', 'done') AND seat.state <> 'done' GROUP BY 1)
+SELECT queue.slug, queue.name, queue.kind, coalesce(seats.done, 0),
+       greatest(coalesce(seats.open, 0) - coalesce(aside.seats, 0), 0),
+       coalesce(aside.items, 0), pace.*
+  FROM reviews_reviewqueue queue
+  LEFT JOIN seats ON seats.queue_id = queue.id
+  LEFT JOIN aside ON aside.queue_id = queue.id
+  LEFT JOIN pace ON pace.queue_id = queue.id
+ WHERE queue.active ORDER BY queue.name
+"""
+
+
+def queues() -> Queues:
+    """All active queues. 1 query a minute."""
+    kept: Queues | None = cache.get("progress:queues")
+    if kept is None:
+        kept = _counted_queues()
+        cache.set("progress:queues", kept, KEPT_SECONDS)
+    return kept
+
+
+def _counted_queues() -> Queues:
+    today = timezone.localdate()
+    with connection.cursor() as cursor:
+        cursor.execute(_QUEUES, _window())
+        found = []
+        for slug, name, kind, done, left, aside, _, *pace in cursor.fetchall():
+            count, timed, seconds, median = pace
+            answers = Pace(count or 0, timed or 0, seconds or 0, median)
+            finish = estimate(left=left, answers=answers.answers, today=today)
+            found.append(QueueProgress(slug, name, kind, done, left, aside, answers, finish))
+    return Queues(timezone.now(), found)
+
+
+# ---------------------------------------------------------------- the team
+
+
+@dataclass(frozen=True)
+class Person:
+    name: str
+    done: int
+    last_at: datetime
+    pace: Pace
+
+
+@dataclass(frozen=True)
+class Team:
+    at: datetime
+    people: Sequence[Person]
+    days: Sequence[Day]
+    pace: Pace
+    done: int
+
+
+_TEAM = f"""
+SELECT person.username, count(*), max(submitted_at), {_PACE}
+  FROM ({_answers("")}) answer JOIN auth_user person ON person.id = answer.reviewer_id
+ GROUP BY GROUPING SETS ((person.username), ())
+"""
+
+
+def team(*, actor: Any | None) -> Team:
+    """Everybody's figures, for whoever manages queues. 2 queries a minute."""
+    require(actor, "manage_queues")
+    kept: Team | None = cache.get("progress:team")
+    if kept is None:
+        kept = _counted_team()
+        cache.set("progress:team", kept, KEPT_SECONDS)
+    return kept
+
+
+def _counted_team() -> Team:
+    values = _window()
+    people, total, done = [], Pace(), 0
+    with connection.cursor() as cursor:
+        cursor.execute(_TEAM, values)
+        for name, count, last_at, *pace in cursor.fetchall():
+            if name is None:
+                total, done = Pace(*pace), count
+            else:
+                people.append(Person(name, count, last_at, Pace(*pace)))
+    people.sort(key=lambda person: (-person.pace.answers, -person.done, person.name))
+    return Team(timezone.now(), people, _days(_answers("AND submitted_at >= %(chart)s"), values), total, done)

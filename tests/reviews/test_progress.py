@@ -1,0 +1,187 @@
+"""Progress: my own figures for everybody, queues' totals, the team's for those who manage queues; nothing made up."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from models_app.foundation.errors import NotAllowed
+from reviews import progress
+from reviews.models import Preference, QueueItem, Review, ReviewSlot
+from reviews.progress import Pace, estimate
+from tests import make
+
+pytestmark = pytest.mark.django_db
+TODAY = date(2026, 3, 10)
+
+
+@pytest.fixture
+def cast() -> make.Cast:
+    cache.clear()
+    return make.cast()
+
+
+def done(by: Any, *, days_ago: int = 0, seconds: int = 90, **fields: Any) -> Review:
+    item = fields.pop("item", None) or make.queue_item()
+    at = timezone.now() - timedelta(days=days_ago)
+    ReviewSlot.objects.filter(item=item, state="free").update(state="done", reviewer=by)
+    QueueItem.objects.filter(pk=item.pk).update(state="done")
+    values = {
+        "state": "submitted", "stars": 4, "verdict": "good", "edited_text": "Fine.", "active_seconds": seconds,
+        "submitted_at": at, "rubric": item.queue.rubric,
+    }  # fmt: skip
+    return Review.objects.create(item=item, summary=item.summary, reviewer=by, **{**values, **fields})
+
+
+# ---------------------------------------------------------------- pure
+
+
+def test_pace_is_answers_in_an_hour_at_work_and_says_nothing_of_a_few() -> None:
+    assert Pace(answers=20, timed=20, active_seconds=1800, median_seconds=80).per_hour == 40
+    assert Pace(answers=20, timed=20, active_seconds=1800, median_seconds=80).median == 80
+    for few in (Pace(), Pace(9, 9, 900, 100.0), Pace(50, 9, 900, 100.0)):
+        assert few.per_hour is None
+        assert few.median is None
+
+
+@pytest.mark.parametrize(
+    ("left", "answers", "days", "words"),
+    [
+        (0, 100, None, "Nothing is left"),
+        (50, 0, None, "none in the last 14 days"),
+        (50, 9, None, "only 9"),
+        (100, 140, 10, "140 in the last 14 days, 10.0 a day"),
+        (101, 140, 11, "weekends included"),
+        (1, 10, 2, "0.7 a day"),
+        (10**9, 10, None, "More than ten years"),
+    ],
+)
+def test_an_estimate_stands_on_something_or_is_none(
+    left: int, answers: int, days: int | None, words: str
+) -> None:
+    found = estimate(left=left, answers=answers, today=TODAY)
+    assert found.days == days
+    assert found.finish == (None if days is None else TODAY + timedelta(days=days))
+    assert words in found.basis
+
+
+# ---------------------------------------------------------------- counted
+
+
+def test_my_figures_are_mine_alone(cast: make.Cast) -> None:
+    for number in range(12):
+        done(cast.reviewer, days_ago=number // 4, seconds=60 + number)
+    done(cast.reviewer, days_ago=20)
+    done(cast.another_reviewer, seconds=5)
+    done(cast.reviewer, state="draft", submitted_at=None)
+    done(cast.reviewer, state="withdrawn")
+    pair = make.queue_item()
+    Preference.objects.create(
+        item=pair,
+        reviewer=cast.reviewer,
+        choice="tie",
+        state="submitted",
+        submitted_at=timezone.now(),
+        active_seconds=0,
+    )
+    assigned = make.queue_item()
+    ReviewSlot.objects.filter(item=assigned).update(assigned_to=cast.reviewer)
+    me = progress.mine(reviewer=cast.reviewer)
+    assert (me.done, me.today, me.week, me.assigned) == (14, 5, 13, 1)
+    assert me.active_today == sum(range(60, 64))
+    assert (me.pace.answers, me.pace.timed, me.pace.active_seconds) == (13, 12, sum(range(60, 72)))
+    assert me.pace.median == 65.5
+    assert me.pace.per_hour == 12 * 3600 / sum(range(60, 72))
+    assert me.estimate.days == 2
+    assert len(me.days) == progress.CHART_DAYS
+    assert [day.answers for day in me.days[-3:]] == [4, 4, 5]
+    assert sum(day.answers for day in me.days) == 14
+
+
+def test_a_queue_counts_seats_and_leaves_out_what_is_set_aside(cast: make.Cast) -> None:
+    queue = make.queue(reviews_per_item=2)
+    first = make.queue_item()
+    slot = ReviewSlot.objects.filter(item=first).first()
+    assert slot is not None
+    ReviewSlot.objects.filter(pk=slot.pk).update(state="done", reviewer=cast.reviewer)
+    make.queue_item()
+    aside = make.queue_item()
+    QueueItem.objects.filter(pk=aside.pk).update(state="set aside")
+    found = {row.slug: row for row in progress.queues().rows}[queue.slug]
+    assert (found.done, found.left, found.set_aside, found.total) == (1, 3, 1, 4)
+    assert found.estimate.finish is None
+    assert "Too little to say" in found.estimate.basis
+    make.queue(active=False)
+    cache.clear()
+    assert queue.slug not in {row.slug for row in progress.queues().rows}
+
+
+def test_a_queue_that_is_worked_on_has_an_estimate_with_its_basis(cast: make.Cast) -> None:
+    for _ in range(14):
+        done(cast.reviewer, days_ago=1)
+    for _ in range(3):
+        make.queue_item()
+    found = {row.slug: row for row in progress.queues().rows}["new-drafts"]
+    assert (found.done, found.left) == (14, 3)
+    assert found.pace.per_hour == 40
+    assert found.estimate.finish == timezone.localdate() + timedelta(days=3)
+    assert found.estimate.basis.startswith("14 in the last 14 days, 1.0 a day")
+
+
+def test_the_team_is_for_those_who_manage_queues(cast: make.Cast) -> None:
+    for _ in range(11):
+        done(cast.another_reviewer, seconds=36)
+    done(cast.reviewer)
+    found = progress.team(actor=cast.ml_engineer)
+    assert [(person.name, person.pace.answers, person.pace.per_hour) for person in found.people] == [
+        ("ruben", 11, 100), ("rita", 1, None),
+    ]  # fmt: skip
+    assert (found.done, found.pace.answers) == (12, 12)
+    for person in (cast.reviewer, cast.approver, cast.stranger):
+        with pytest.raises(NotAllowed):
+            progress.team(actor=person)
+
+
+# ---------------------------------------------------------------- the page
+
+
+def signed_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_reviewers_see_themselves_and_queues_and_nobody_else(cast: make.Cast) -> None:
+    for _ in range(12):
+        done(cast.another_reviewer)
+    page = signed_in(cast.reviewer).get("/progress/").content.decode()
+    assert "ruben" not in page
+    assert "The team" not in page
+    assert "New drafts" in page or "new-drafts" in page
+    assert "said from 10 reviews on" in page
+    everybody = signed_in(cast.ml_engineer).get("/progress/").content.decode()
+    assert "ruben" in everybody
+    for person in (cast.stranger, cast.approver):
+        assert signed_in(person).get("/progress/").status_code == 403
+
+
+def test_the_page_costs_the_same_whatever_was_done(cast: make.Cast) -> None:
+    def cost() -> int:
+        client = signed_in(cast.ml_engineer)
+        client.get("/progress/")
+        cache.clear()
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get("/progress/").status_code == 200
+        return len(queries)
+
+    before = cost()
+    for number in range(15):
+        done(cast.reviewer if number % 2 else cast.ml_engineer, days_ago=number)
+    assert cost() == before
