@@ -8,7 +8,7 @@ blind.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -152,7 +152,7 @@ _SHARED = (
     Column("review", "integer", "number of the review"),
     Column("item", "integer", "number of the item in its queue"),
     Column("queue", "text", "the queue's short name"),
-    Column("reason", "text", "why the item was in the queue"),
+    Column("reason", "text", "why the item was in the queue; empty in a reviewer's own export"),
     Column("state", "text", "submitted, or returned to its reviewer"),
     Column("document", "integer", "number of the article"),
     Column("external_id", "text", "the article's id where it came from"),
@@ -448,10 +448,12 @@ def _shaped(request: Request, actor: Any | None, fetched: Iterator[tuple[Any, ..
     if request.is_training:
         return _training_rows(request, fetched)
     reviewers = _Reviewers(request.reviewers)
-    see_models = allowed(actor, "view_models")
+    hidden: set[str] = set() if allowed(actor, "view_models") else set(_MODELS)
+    # the reason would tell a reviewer which of the items were gold
+    hidden |= set() if may_export_all(actor) else {"reason"}
     if request.kind == "preferences":
-        return _pair_rows(request, fetched, reviewers, see_models)
-    return _review_rows(request, fetched, reviewers, see_models)
+        return _pair_rows(request, fetched, reviewers, hidden)
+    return _review_rows(request, fetched, reviewers, hidden)
 
 
 class _Reviewers(dict[int, str]):
@@ -476,14 +478,14 @@ def pseudonym(reviewer: int) -> str:
     return f"reviewer-{keyed_hash('reviewer', str(reviewer), salt=settings.SECRET_KEY)[:12]}"
 
 
-_MODEL_NAMES = ("release", "model_version", "prompt_version", "before_model_version", "after_model_version")
+_MODELS = ("release", "model_version", "prompt_version", "before_model_version", "after_model_version")
 
 
 def _review_rows(
     request: Request,
     fetched: Iterable[tuple[Any, ...]],
     reviewers: Mapping[int, str],
-    see_models: bool,
+    hidden: Collection[str],
 ) -> Iterator[Row]:
     every = [column.name for column in (*_SHARED, *_ANSWERS)]
     criteria = {
@@ -493,8 +495,7 @@ def _review_rows(
         row = dict(zip(every, values, strict=True))
         if not request.texts:
             del row["article"]
-        if not see_models:
-            row["release"] = row["model_version"] = row["prompt_version"] = None
+        row |= dict.fromkeys(row.keys() & hidden)
         row["reviewer"] = reviewers[row["reviewer"]]
         given = dict(pair.split(":") for pair in (row["ratings"] or "").split())
         row["ratings"] = ratings = {key: int(given[pk]) for pk, key in criteria.items() if pk in given}
@@ -511,15 +512,17 @@ def _review_rows(
 
 
 def _pair_rows(
-    request: Request, fetched: Iterable[tuple[Any, ...]], reviewers: Mapping[int, str], see_models: bool
+    request: Request,
+    fetched: Iterable[tuple[Any, ...]],
+    reviewers: Mapping[int, str],
+    hidden: Collection[str],
 ) -> Iterator[Row]:
     every = [column.name for column in _PAIR]
     for values in fetched:
         row = dict(zip(every, values, strict=True))
         if not request.texts:
             del row["article"]
-        if not see_models:
-            row["before_model_version"] = row["after_model_version"] = None
+        row |= dict.fromkeys(row.keys() & hidden)
         row["reviewer"] = reviewers[row["reviewer"]]
         yield row
 

@@ -41,10 +41,14 @@ class ExportForm(forms.Form):
     queue = forms.ChoiceField(required=False, label="Queue")
     since = forms.DateField(required=False, label="From", widget=_day())
     until = forms.DateField(required=False, label="To", widget=_day())
-    reviewers = forms.ChoiceField(
-        choices=[("pseudonyms", "pseudonyms, always the same"), ("names", "names")],
+    whose = forms.ChoiceField(
+        choices=[
+            ("pseudonyms", "everybody’s, by pseudonym"),
+            ("names", "everybody’s, by name"),
+            ("mine", "only my own"),
+        ],
         required=False,
-        label="Reviewers by",
+        label="Whose",
     )
     texts = forms.BooleanField(
         required=False,
@@ -55,7 +59,6 @@ class ExportForm(forms.Form):
     compressed = forms.BooleanField(
         required=False, label="Packed with gzip", help_text="JSON Lines and CSV; a folder is packed anyway."
     )
-    mine = forms.BooleanField(required=False, label="Only my own reviews")
     split = forms.ChoiceField(
         choices=[("train", "train"), ("validation", "validation")],
         required=False,
@@ -93,8 +96,7 @@ class ExportForm(forms.Form):
             for name in ("split", "prompt", "max_words"):
                 del self.fields[name]
         if not self.all:
-            for name in ("reviewers", "mine"):
-                del self.fields[name]
+            del self.fields["whose"]
 
     def _choices(self, name: str, choices: list[Any]) -> None:
         field = self.fields[name]
@@ -103,11 +105,8 @@ class ExportForm(forms.Form):
 
     @property
     def main_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in ("kind", "format", "queue", "since", "until") if name in self.fields]
-
-    @property
-    def other_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in ("reviewers", "texts", "mine", "compressed") if name in self.fields]
+        names = ("kind", "format", "queue", "whose", "since", "until", "texts", "compressed")
+        return [self[name] for name in names if name in self.fields]
 
     @property
     def training_fields(self) -> list[forms.BoundField]:
@@ -115,6 +114,7 @@ class ExportForm(forms.Form):
 
     def request(self) -> Request:
         values = self.cleaned_data
+        whose = (values["whose"] or "pseudonyms") if self.all else "mine"
         return Request(
             kind=values["kind"],
             format=values["format"],
@@ -122,8 +122,8 @@ class ExportForm(forms.Form):
             queue=values["queue"],
             since=values["since"],
             until=values["until"],
-            mine=values.get("mine", not self.all),
-            reviewers=values.get("reviewers") or "pseudonyms",
+            mine=whose == "mine",
+            reviewers="names" if whose == "names" else "pseudonyms",
             texts=values["texts"],
             split=values.get("split") or "train",
             prompt=int(values["prompt"]) if values.get("prompt") else None,
@@ -141,12 +141,12 @@ def index(request: HttpRequest) -> HttpResponse:
             return redirect("exports")
         status = 422
     page = paginate(request, exporting.exports_of(request.user), PER_PAGE)
-    rows = [(row, exporting.status_of(row), _described(row)) for row in page]
+    rows = [(row, exporting.status_of(row), LABELS[row.kind], _described(row)) for row in page]
     context = {
         "form": form,
         "page": page,
         "rows": rows,
-        "active": any(state in ("waiting", "writing") for _, state, _ in rows),
+        "active": any(state in ("waiting", "writing") for _, state, _, _ in rows),
         "days": settings.GALLEY_EXPORT_DAYS,
     }
     if status == 422:

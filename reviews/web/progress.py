@@ -38,6 +38,9 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _chart(days: Sequence[Day], title: str) -> Any:
+    """None where there is nothing to draw."""
+    if not any(day.answers for day in days):
+        return None
     return charts.daily_bars([(day.day, day.answers) for day in days], title=title)
 
 

@@ -344,6 +344,7 @@ def test_a_reviewer_gets_their_own_answers_and_no_model(cast: make.Cast) -> None
     (row,) = rows_of(export)
     assert row["review"] == own.pk
     assert (row["release"], row["model_version"], row["prompt_version"]) == (None, None, None)
+    assert row["reason"] is None, "it would tell which items were gold"
     assert make.lead_model().name not in read(export).decode()
     assert str(other.pk) not in {str(found["review"]) for found in rows_of(export)}
     for stranger in (cast.stranger, cast.approver):
@@ -596,7 +597,7 @@ def test_the_page_asks_watches_and_gives_the_file(cast: make.Cast, django_assert
     client = signed_in(cast.ml_engineer)
     page = client.get("/exports/").content.decode()
     assert "SFT: prompt, completion" in page
-    form = {"kind": "reviews", "format": "jsonl", "reviewers": "names", "texts": "on", "queue": "new-drafts"}
+    form = {"kind": "reviews", "format": "jsonl", "whose": "names", "texts": "on", "queue": "new-drafts"}
     assert client.post("/exports/", form).status_code == 302
     export = Export.objects.get()
     assert (export.options["reviewers"], export.options["texts"], export.options["mine"]) == (
@@ -629,9 +630,11 @@ def test_a_reviewer_is_offered_their_own_and_cannot_widen_it(cast: make.Cast) ->
     client = signed_in(cast.reviewer)
     page = client.get("/exports/").content.decode()
     assert "SFT" not in page
-    assert 'name="mine"' not in page
+    assert 'name="whose"' not in page
     assert client.post("/exports/", {"kind": "sft", "format": "jsonl"}).status_code == 422
-    assert client.post("/exports/", {"kind": "reviews", "format": "jsonl", "mine": ""}).status_code == 302
+    assert (
+        client.post("/exports/", {"kind": "reviews", "format": "jsonl", "whose": "names"}).status_code == 302
+    )
     assert Export.objects.get().options["mine"] is True
     for user, status in ((cast.stranger, 403), (cast.approver, 403)):
         assert signed_in(user).get("/exports/").status_code == status

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('models_app', '0005_human_preference'),
-        ('reviews', '0011_rules_of_weak_outputs'),
+        ('reviews', '0012_evaluation_summaries'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
