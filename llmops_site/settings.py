@@ -161,6 +161,7 @@ GALLEY_JOB_KINDS = {
     "ground_summaries": JobKind(run="reviews.jobs.ground_summaries", ended="reviews.jobs.grounding_ended"),
     "look_for_disputes": JobKind(run="reviews.jobs.look_for_disputes"),
     "fill_queues": JobKind(run="reviews.jobs.fill_queues"),
+    "measure_agreement": JobKind(run="reviews.jobs.measure_agreement"),
     "register_model": JobKind(run="models_app.jobs.registering.run"),
     "train": JobKind(
         run="models_app.jobs.training.run",

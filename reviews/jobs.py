@@ -11,7 +11,7 @@ from django.db import connections
 from models_app.foundation.errors import NotFound
 from models_app.foundation.jobs import JobContext
 from models_app.models import ClientFeedback, Job, Release
-from reviews import drafting, exporting, filling, importing, linking, managing, weak_outputs
+from reviews import agreement_report, drafting, exporting, filling, importing, linking, managing, weak_outputs
 from reviews.models import Export, ImportBatch, SourceDocument
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
@@ -150,3 +150,9 @@ def look_for_disputes(context: JobContext) -> dict[str, Any]:
             items=items, progress=context.step, should_stop=context.should_stop
         )
     }
+
+
+def measure_agreement(context: JobContext) -> dict[str, Any]:
+    """Agreement of reviewers over every window that its page offers."""
+    context.phase("measuring agreement", total=len(agreement_report.WINDOWS))
+    return agreement_report.measure_all(progress=context.step)
