@@ -210,7 +210,7 @@ def measure_all(*, progress: Any = None) -> dict[str, Any]:
 
 def question_names(keys: Sequence[str]) -> dict[str, str]:
     """What the questions are called, in the newest rubric that has them; stars and verdict last. 1 query."""
-    names = {}
+    names: dict[str, str] = {}
     for key, name in (
         Criterion.objects.filter(key__in=keys)
         .order_by("-rubric__number", "position")

@@ -224,7 +224,13 @@ def example_rows() -> QuerySet[FeedbackExample]:
     """With everything that a card shows."""
     return (
         FeedbackExample.objects.select_related(
-            "document", "summary", "review__reviewer", "review__item", "decided_by", "created_by"
+            "document",
+            "summary",
+            "review__reviewer",
+            "review__item",
+            "adjudication",
+            "decided_by",
+            "created_by",
         )
         .annotate(lead=Left("document__text", LEAD_CHARACTERS))
         .defer("document__text", "document__reference")

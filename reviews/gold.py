@@ -32,6 +32,7 @@ from reviews.models import (
     Review,
     ReviewQueue,
     ReviewSlot,
+    RubricVersion,
     Skip,
     Summary,
 )
@@ -57,13 +58,13 @@ class Known:
 # ---------------------------------------------------------------- what is gold
 
 
-def mark_gold(*, summary: Summary, queue: ReviewQueue, known: Known, actor: User) -> GoldAnswer:
-    """Make a summary gold by the questions of this queue's rubric. One that was retired gets the new answer.
+def mark_gold(*, summary: Summary, rubric: RubricVersion, known: Known, actor: User) -> GoldAnswer:
+    """Make a summary gold by this version of the questions. One that was retired gets the new answer.
 
     Refused while reviews of it are still wanted: they would be judged before they are done, or taught from gold.
     """
     require(actor, "manage_queues")
-    values = _checked(queue, known)
+    values = _checked(rubric, known)
     with transaction.atomic():
         Summary.objects.select_for_update(no_key=True).get(pk=summary.pk)
         gold = GoldAnswer.objects.filter(summary=summary).first()
@@ -79,7 +80,7 @@ def mark_gold(*, summary: Summary, queue: ReviewQueue, known: Known, actor: User
             )
         gold, _ = GoldAnswer.objects.update_or_create(
             summary=summary,
-            defaults={**values, "rubric_id": queue.rubric_id, "created_by": actor, "active": True},
+            defaults={**values, "rubric": rubric, "created_by": actor, "active": True},
         )
         link(summaries=[summary.pk])  # lacking what other items have would give it away
         audit.record(actor=actor, action="gold.mark", subject=gold, to_state="active",
@@ -88,15 +89,13 @@ def mark_gold(*, summary: Summary, queue: ReviewQueue, known: Known, actor: User
     return gold
 
 
-def _checked(queue: ReviewQueue, known: Known) -> dict[str, Any]:
+def _checked(rubric: RubricVersion, known: Known) -> dict[str, Any]:
     wrong = {}
     if known.stars is None or not 1 <= known.stars <= 5:
         wrong["stars"] = "Give one to five stars."
     if known.verdict not in Review.Verdict.values:
         wrong["verdict"] = "Good, fair or poor?"
-    criteria = {
-        criterion.key: criterion.name for criterion in Criterion.objects.filter(rubric=queue.rubric_id)
-    }
+    criteria = {criterion.key: criterion.name for criterion in Criterion.objects.filter(rubric=rubric)}
     wrong |= {key: "Not a question of this rubric." for key in known.ratings if key not in criteria}
     for key, name in criteria.items():
         if not 1 <= known.ratings.get(key, 0) <= 5:
@@ -432,3 +431,33 @@ def gold_rows() -> QuerySet[GoldAnswer]:
         .annotate(answers=Count("summary__reviews", filter=answered))
         .order_by("-active", "-pk")
     )
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """A calibration round: how many of its seats are answered, and who sits in it."""
+
+    queue: ReviewQueue
+    items: int
+    answered: int
+    seats: int
+    people: list[str]
+
+
+def round_rows(limit: int = 20) -> list[RoundRow]:
+    """The latest first. 2 queries."""
+    queues: list[Any] = list(
+        ReviewQueue.objects.filter(calibration=True)
+        .annotate(
+            items_in=Count("items", distinct=True),
+            seats=Count("slots", distinct=True),
+            answered=Count("slots", filter=Q(slots__state="done"), distinct=True),
+        )
+        .order_by("-pk")[:limit]
+    )
+    people: dict[int, list[str]] = {}
+    seated = ReviewSlot.objects.filter(queue__in=[queue.pk for queue in queues], assigned_to__isnull=False)
+    names = seated.values_list("queue", "assigned_to__username").distinct()
+    for queue, name in names.order_by("queue", "assigned_to__username"):
+        people.setdefault(queue, []).append(name)
+    return [RoundRow(row, row.items_in, row.answered, row.seats, people.get(row.pk, [])) for row in queues]

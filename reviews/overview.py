@@ -38,7 +38,8 @@ SELECT (SELECT count(*) FROM (
        (SELECT count(*) FROM models_app_release WHERE state = 'awaiting approval'),
        (SELECT count(*) FROM models_app_job WHERE state IN ('queued', 'running')),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_notification
-                               WHERE user_id = %(user)s AND read_at IS NULL LIMIT %(counted)s) x)
+                               WHERE user_id = %(user)s AND read_at IS NULL LIMIT %(counted)s) x),
+       (SELECT count(*) FROM (SELECT 1 FROM reviews_queueitem WHERE state = 'disputed' LIMIT %(enough)s) x)
 """
 
 
@@ -53,6 +54,7 @@ class Waiting:
     approval: int
     jobs: int
     unread: int  # notifications, up to notices.COUNTED
+    disputes: int
 
 
 def waiting(user: Any) -> Waiting:

@@ -422,6 +422,15 @@ def _onwards(request: HttpRequest, item: QueueItem, message: str) -> HttpRespons
     return HttpResponseRedirect(f"{_next_url(item.queue)}?undo={item.pk}")
 
 
+def _explained(request: HttpRequest, review: Review, message: str) -> HttpResponse:
+    """In a calibration round: to the known answer, beside the one just handed in."""
+    to = reverse("gold_answer", args=[review.pk])
+    if wants_json(request):
+        return JsonResponse({"next": to, "message": message})
+    messages.success(request, message)
+    return HttpResponseRedirect(to)
+
+
 def _lease_again(request: HttpRequest, item: QueueItem) -> Lease | None:
     return queueing.hold(item=item, reviewer=reviewer_of(request))
 
@@ -446,6 +455,8 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
     message = "Handed in."
     if review.late:
         message = "Handed in. Others had finished this item meanwhile, so yours is kept as an extra review."
+    if item.queue.calibration:
+        return _explained(request, review, message)
     return _onwards(request, item, message)
 
 

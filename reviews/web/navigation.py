@@ -35,7 +35,9 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Review desk", "desk", "review"),
             ("My feedback", "my_feedback", "review"),
             ("Progress", "progress", "review"),
+            ("How I rate", "how_i_rate", "review"),
             ("Prompts", "prompts", "review"),
+            ("Agreement", "agreement", "manage_queues"),
         ),
     ),
     (
@@ -83,6 +85,8 @@ def _count(name: str, counts: Waiting) -> tuple[str, bool]:
         return (shown(counts.feedback), True) if counts.feedback else ("", False)
     if name == "prompts":
         return (shown(counts.suggestions), False) if counts.suggestions else ("", False)
+    if name == "agreement":
+        return (shown(counts.disputes), True) if counts.disputes else ("", False)
     if name == "training":
         return (f"{counts.training} running", False) if counts.training else ("", False)
     if name == "releases":

@@ -12,6 +12,8 @@ urlpatterns = [
     path("my-feedback/", include("reviews.web.my_feedback")),
     path("talk/", include("reviews.web.talk")),
     path("notifications/", include("reviews.web.notifications")),
+    path("how-i-rate/", include("reviews.web.how_i_rate")),
+    path("agreement/", include("reviews.web.agreement")),
     path("prompts/", include("reviews.web.prompts")),
     path("documents/", include("reviews.web.documents")),
     path("progress/", include("reviews.web.progress")),

@@ -108,8 +108,7 @@ def test_everybody_alike_is_one_and_a_strict_one_is_named(cast: make.Cast, queue
         int(pk): agreement_of(rows["stars"]["ordinal"]).alpha for pk, rows in found["queues"].items()
     }
     assert per_queue[other.pk] == 1
-    assert per_queue[queue.pk] is not None
-    assert per_queue[queue.pk] < 0.8
+    assert 0 < (per_queue[queue.pk] or 0) < 0.8
     (pair,) = found["pairs"]["stars"]["rows"]
     assert {pair["first"], pair["second"]} == {cast.reviewer.pk, cast.another_reviewer.pk}
     assert pair["items"] == 24
@@ -182,7 +181,8 @@ def test_ones_own_offset_is_told_over_ten_finished_items_and_more(
     with django_assert_num_queries(1):
         mine = own_offsets(cast.another_reviewer)
     assert set(mine) == {"stars", "consistency", "relevance", "coherence", "fluency"}
-    assert (mine["stars"].n, mine["stars"].mean, mine["stars"].direction) == (10, pytest.approx(-1), "strict")
+    assert (mine["stars"].n, mine["stars"].direction) == (10, "strict")
+    assert mine["stars"].mean == pytest.approx(-1)
     assert own_offsets(cast.reviewer)["stars"].mean == pytest.approx(1)
     QueueItem.objects.filter(pk=item.pk).update(state="open")
     assert own_offsets(cast.another_reviewer) == {}, "an open item does not count yet"

@@ -49,7 +49,9 @@ def queue(cast: make.Cast) -> ReviewQueue:
 
 def golden(queue: ReviewQueue, actor: User, n: int = 1, **change: Any) -> list[GoldAnswer]:
     known = replace(KNOWN, **change)
-    return [mark_gold(summary=make.summary(), queue=queue, known=known, actor=actor) for _ in range(n)]
+    return [
+        mark_gold(summary=make.summary(), rubric=queue.rubric, known=known, actor=actor) for _ in range(n)
+    ]
 
 
 def worked(queue: ReviewQueue, reviewer: User, n: int) -> list[QueueItem]:
@@ -184,7 +186,7 @@ def test_a_gold_answer_is_whole_or_refused_by_its_field(
 def test_only_who_manages_queues_makes_gold_and_sets_its_share(cast: make.Cast, queue: ReviewQueue) -> None:
     known = golden(queue, cast.ml_engineer)[0]
     for act in (
-        lambda: mark_gold(summary=make.summary(), queue=queue, known=KNOWN, actor=cast.reviewer),
+        lambda: mark_gold(summary=make.summary(), rubric=queue.rubric, known=KNOWN, actor=cast.reviewer),
         lambda: gold.set_gold_percent(queue=queue, percent=5, actor=cast.reviewer),
         lambda: gold.retire_gold(gold=known, reason="x", actor=cast.reviewer),
         lambda: gold.start_round(name="R", golds=[known], reviewers=[cast.reviewer], actor=cast.reviewer),
@@ -201,12 +203,12 @@ def test_a_summary_whose_reviews_are_still_wanted_is_not_made_gold(
 ) -> None:
     item = make.queue_item(in_queue=queue)
     with pytest.raises(Refused, match="still wanted"):
-        mark_gold(summary=item.summary, queue=queue, known=KNOWN, actor=cast.ml_engineer)
+        mark_gold(summary=item.summary, rubric=queue.rubric, known=KNOWN, actor=cast.ml_engineer)
     worked(queue, cast.reviewer, 1)
-    mark_gold(summary=item.summary, queue=queue, known=KNOWN, actor=cast.ml_engineer)
+    mark_gold(summary=item.summary, rubric=queue.rubric, known=KNOWN, actor=cast.ml_engineer)
     assert Grounding.objects.filter(summary=item.summary).exists(), "lacking links would give it away"
     with pytest.raises(StaleState, match="gold already"):
-        mark_gold(summary=item.summary, queue=queue, known=KNOWN, actor=cast.ml_engineer)
+        mark_gold(summary=item.summary, rubric=queue.rubric, known=KNOWN, actor=cast.ml_engineer)
 
 
 def test_a_retired_gold_item_is_asked_of_nobody_and_counts_no_more(
@@ -224,7 +226,7 @@ def test_a_retired_gold_item_is_asked_of_nobody_and_counts_no_more(
     with pytest.raises(StaleState):
         gold.retire_gold(gold=answered, reason="again", actor=cast.ml_engineer)
     again = mark_gold(
-        summary=answered.summary, queue=queue, known=replace(KNOWN, stars=4), actor=cast.ml_engineer
+        summary=answered.summary, rubric=queue.rubric, known=replace(KNOWN, stars=4), actor=cast.ml_engineer
     )
     assert (again.pk, again.stars, again.active) == (answered.pk, 4, True)
 

@@ -1,0 +1,264 @@
+"""Gold items: which there are, how well each reviewer answered them, their share of each queue, calibration rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from models_app.foundation.errors import GalleyError, InvalidInput
+from models_app.web.pages import capability, paginate
+from reviews import gold
+from reviews.agreement_report import question_names
+from reviews.gold import Known, Share
+from reviews.models import (
+    Adjudication,
+    Criterion,
+    GoldAnswer,
+    QueueItem,
+    ReviewQueue,
+    RubricVersion,
+    Summary,
+)
+from reviews.web.desk import RATING, VERDICTS, integer, paragraphs
+
+PER_PAGE = 20
+_BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several
+MOST_IN_A_ROUND = 50
+TOLERANCES = ((0, "exactly this"), (1, "1 point off"), (2, "2 points off"))
+
+
+def _actor(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
+    return request.user
+
+
+def _reviewers() -> list[User]:
+    """Everybody active who may review, by name."""
+    found: list[User] = list(
+        User.objects.with_perm("models_app.review", backend=_BACKEND).order_by("username")
+    )
+    return found
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    name: str
+    shares: list[Share | None]  # in the order of the questions
+
+
+def _results() -> tuple[list[str], list[ResultRow]]:
+    found = gold.results()
+    names = question_names(sorted({key for shares in found.values() for key in shares}))
+    people = {user.pk: user.get_username() for user in User.objects.filter(pk__in=found)}
+    rows = [
+        ResultRow(people.get(pk, "?"), [shares.get(key) for key in names]) for pk, shares in found.items()
+    ]
+    return list(names.values()), sorted(rows, key=lambda row: row.name)
+
+
+@never_cache
+@require_safe
+@capability("manage_queues")
+def index(request: HttpRequest) -> HttpResponse:
+    page = paginate(request, gold.gold_rows(), PER_PAGE)
+    questions, results = _results()
+    context = {
+        "tab": "gold",
+        "page": page,
+        "questions": questions,
+        "results": results,
+        "rounds": gold.round_rows(),
+        "reviewers": _reviewers(),
+        "queues": ReviewQueue.objects.filter(
+            active=True, calibration=False, kind=ReviewQueue.Kind.RATE_AND_EDIT
+        ).order_by("name"),
+        "most": gold.MOST_PERCENT,
+    }
+    return render(request, "reviews/gold.html", context)
+
+
+# ---------------------------------------------------------------- making one
+
+
+def _number(request: HttpRequest, name: str) -> int:
+    values = request.POST if request.method == "POST" else request.GET
+    return integer(values, name, {}) or 0
+
+
+def _rubric(summary: Summary) -> RubricVersion:
+    """The questions that were asked of it last, else the newest ones."""
+    item = QueueItem.objects.filter(summary=summary).select_related("queue__rubric").order_by("-pk").first()
+    return item.queue.rubric if item is not None else RubricVersion.objects.latest("number")
+
+
+def _suggested(request: HttpRequest, summary: Summary) -> Known:
+    """What was settled for it, where the link came from a dispute."""
+    made = Adjudication.objects.filter(item=_number(request, "from"), item__summary=summary).first()
+    if made is None:
+        return Known(None, "")
+    return Known(made.stars, made.verdict, made.ratings, 1, made.explanation)
+
+
+def _known(request: HttpRequest) -> Known:
+    errors: dict[str, str] = {}
+    known = Known(
+        stars=integer(request.POST, "stars", errors),
+        verdict=request.POST.get("verdict", "").strip(),
+        ratings={
+            name.removeprefix(RATING): value
+            for name in request.POST
+            if name.startswith(RATING) and (value := integer(request.POST, name, errors)) is not None
+        },
+        tolerance=integer(request.POST, "tolerance", errors) or 0,
+        explanation=request.POST.get("explanation", ""),
+    )
+    if errors:
+        raise InvalidInput("Some answers are no numbers.", fields=errors)
+    return known
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@capability("manage_queues")
+def new(request: HttpRequest) -> HttpResponse:
+    summary = get_object_or_404(Summary.objects.select_related("document"), pk=_number(request, "summary"))
+    rubric = _rubric(summary)
+    if request.method == "POST":
+        rubric = get_object_or_404(RubricVersion, pk=_number(request, "rubric"))
+        known = Known(None, "")
+        try:
+            known = _known(request)
+            gold.mark_gold(summary=summary, rubric=rubric, known=known, actor=_actor(request))
+        except InvalidInput as error:
+            return _form(request, summary, rubric, known, error)
+        messages.success(
+            request, "It is gold now. Reviewers meet it once you give a queue a share, or start a round."
+        )
+        return redirect("gold")
+    return _form(request, summary, rubric, _suggested(request, summary))
+
+
+def _form(
+    request: HttpRequest,
+    summary: Summary,
+    rubric: RubricVersion,
+    known: Known,
+    error: GalleyError | None = None,
+) -> HttpResponse:
+    errors = error.fields if error else {}
+    context = {
+        "summary": summary,
+        "document": summary.document,
+        "paragraphs": paragraphs(summary.document.text),
+        "proof": paragraphs(summary.text),
+        "rubric": rubric,
+        "known": known,
+        "verdicts": VERDICTS,
+        "tolerances": TOLERANCES,
+        "scales": [
+            {
+                "name": RATING + criterion.key,
+                "label": criterion.name,
+                "question": criterion.question,
+                "points": list(enumerate(criterion.anchors, start=1)),
+                "value": known.ratings.get(criterion.key),
+                "error": errors.get(criterion.key),
+            }
+            for criterion in Criterion.objects.filter(rubric=rubric)
+        ],
+        "errors": errors,
+        "error": error,
+    }
+    return render(request, "reviews/gold_new.html", context, status=error.status if error else 200)
+
+
+@require_POST
+@capability("manage_queues")
+def retire(request: HttpRequest, pk: int) -> HttpResponse:
+    gold.retire_gold(
+        gold=get_object_or_404(GoldAnswer, pk=pk),
+        reason=request.POST.get("reason", ""),
+        actor=_actor(request),
+    )
+    messages.success(request, "Retired: nobody is asked it any more, and answers to it no longer count.")
+    return redirect("gold")
+
+
+@require_POST
+@capability("manage_queues")
+def percent(request: HttpRequest, pk: int) -> HttpResponse:
+    queue = get_object_or_404(ReviewQueue, pk=pk)
+    wanted = integer(request.POST, "percent", {})
+    if wanted is None:
+        raise InvalidInput(
+            "Say what share is to be gold.", fields={"percent": f"From 0 to {gold.MOST_PERCENT} per cent."}
+        )
+    gold.set_gold_percent(queue=queue, percent=wanted, actor=request.user)
+    messages.success(request, f"Kept for {queue.name}.")
+    return redirect("gold")
+
+
+# ---------------------------------------------------------------- rounds
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@capability("manage_queues")
+def start(request: HttpRequest) -> HttpResponse:
+    people, golds = _reviewers(), list(gold.gold_rows().filter(active=True)[:MOST_IN_A_ROUND])
+    chosen = {name: set(request.POST.getlist(name)) for name in ("golds", "reviewers")}
+    error: GalleyError | None = None
+    if request.method == "POST":
+        try:
+            queue = gold.start_round(
+                name=request.POST.get("name", ""),
+                golds=[row for row in golds if str(row.pk) in chosen["golds"]],
+                reviewers=[person for person in people if str(person.pk) in chosen["reviewers"]],
+                actor=_actor(request),
+            )
+        except GalleyError as refusal:
+            error = refusal
+        else:
+            messages.success(request, f"{queue.name} has begun; each of these people finds it at the desk.")
+            return redirect("gold")
+    context: dict[str, Any] = {
+        "golds": golds,
+        "people": people,
+        "chosen_golds": chosen["golds"],
+        "chosen_people": chosen["reviewers"],
+        "name": request.POST.get("name", ""),
+        "error": error,
+        "errors": error.fields if error else {},
+        "everything": request.method != "POST",
+    }
+    return render(request, "reviews/gold_round.html", context, status=error.status if error else 200)
+
+
+@require_POST
+@capability("manage_queues")
+def invite(request: HttpRequest, pk: int) -> HttpResponse:
+    queue = get_object_or_404(ReviewQueue, pk=pk, calibration=True)
+    person = get_object_or_404(User, pk=_number(request, "reviewer"), is_active=True)
+    seats = gold.invite(queue=queue, reviewer=person, actor=_actor(request))
+    messages.success(
+        request, f"{person.get_username()} has {seats} item{'' if seats == 1 else 's'} in {queue.name}."
+    )
+    return redirect("gold")
+
+
+urlpatterns = [
+    path("", index, name="gold"),
+    path("new/", new, name="gold_new"),
+    path("<int:pk>/retire/", retire, name="gold_retire"),
+    path("queues/<int:pk>/", percent, name="gold_percent"),
+    path("rounds/new/", start, name="gold_round"),
+    path("rounds/<int:pk>/invite/", invite, name="gold_invite"),
+]

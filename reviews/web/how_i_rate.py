@@ -1,0 +1,75 @@
+"""How I rate: beside others and beside gold answers. Everybody sees their own alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import path
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from models_app.web.pages import capability
+from reviews import agreement_report, gold
+from reviews.agreement import Offset
+from reviews.agreement_report import LEAST_OWN_ITEMS, STARS, question_names
+from reviews.gold import Share
+
+
+@dataclass(frozen=True)
+class Mine:
+    """One question: how I rate beside the others, and how well I hit gold."""
+
+    name: str
+    offset: Offset | None
+    gold: Share | None
+
+
+def _mine(offsets: Mapping[str, Offset], shares: Mapping[str, Share]) -> list[Mine]:
+    keys = {*offsets, *shares} or {STARS}
+    names = question_names(sorted(keys))
+    return [Mine(name, offsets.get(key), shares.get(key)) for key, name in names.items() if key in keys]
+
+
+@never_cache
+@require_safe
+@capability("review")
+def how_i_rate(request: HttpRequest) -> HttpResponse:
+    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
+    shares = gold.results(reviewer=request.user).get(request.user.pk, {})
+    offsets = agreement_report.own_offsets(request.user)
+    context = {
+        "rows": _mine(offsets, shares),
+        "some": bool(offsets or shares),
+        "offsets": offsets,
+        "least": LEAST_OWN_ITEMS,
+        "answers": gold.my_answers(request.user),
+    }
+    return render(request, "reviews/how_i_rate.html", context)
+
+
+@never_cache
+@require_safe
+@capability("review")
+def gold_answer(request: HttpRequest, pk: int) -> HttpResponse:
+    """My answer to a gold item beside the right one."""
+    assert isinstance(request.user, User)  # nosec B101 (as above)
+    found = gold.explained(review_id=pk, reviewer=request.user)
+    names = question_names([question.key for question in found.questions])
+    context = {
+        "found": found,
+        "review": found.review,
+        "queue": found.review.item.queue,
+        "document": found.review.summary.document,
+        "rows": [(names.get(question.key, question.key), question) for question in found.questions],
+    }
+    return render(request, "reviews/gold_answer.html", context)
+
+
+urlpatterns = [
+    path("", how_i_rate, name="how_i_rate"),
+    path("<int:pk>/", gold_answer, name="gold_answer"),
+]

@@ -1,0 +1,411 @@
+"""The pages about agreement, disputes and gold items: who may see what, and what a reviewer is never told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from models_app.models import Job
+from reviews import agreement_report, gold
+from reviews.adjudicating import Ruling, settle
+from reviews.gold import is_turn
+from reviews.models import (
+    Adjudication,
+    AgreementReport,
+    GoldAnswer,
+    QueueItem,
+    Review,
+    ReviewQueue,
+    Summary,
+)  # fmt: skip
+from tests import make
+from tests.reviews.test_adjudicating import DRAFT, FIXED, GOOD, POOR, RATINGS, reviewed
+from tests.reviews.test_agreement_report import shared
+from tests.reviews.test_gold import KNOWN, golden, worked
+
+BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
+
+
+@pytest.fixture
+def cast(db: None) -> make.Cast:
+    return make.cast()
+
+
+@pytest.fixture
+def queue(cast: make.Cast) -> ReviewQueue:
+    return make.queue(reviews_per_item=2)
+
+
+@pytest.fixture
+def mila(cast: make.Cast) -> Client:
+    return entered(cast.ml_engineer)
+
+
+@pytest.fixture
+def rita(cast: make.Cast) -> Client:
+    return entered(cast.reviewer)
+
+
+def entered(person: Any) -> Client:
+    client = Client()
+    client.force_login(person, BACKEND)
+    return client
+
+
+def disputed_item(queue: ReviewQueue, cast: make.Cast) -> QueueItem:
+    item = make.queue_item(in_queue=queue, wanted_reviews=2)
+    reviewed(item, cast.reviewer, GOOD)
+    reviewed(item, cast.another_reviewer, POOR)
+    item.refresh_from_db()
+    assert item.state == "disputed"
+    return item
+
+
+def form_of(item: QueueItem) -> dict[str, Any]:
+    return {
+        **{f"rating-{key}": str(value) for key, value in RATINGS.items()},
+        **{f"seen-{review.pk}": str(review.revision) for review in item.reviews.all()},
+        "stars": "2", "verdict": "poor", "edited_text": FIXED, "explanation": "The article says 140.",
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- who
+
+
+def places(item: QueueItem) -> Iterator[str]:
+    yield from (reverse(name) for name in ("agreement", "disputes", "gold", "gold_round"))
+    yield reverse("dispute", args=[item.pk])
+    yield f"{reverse('gold_new')}?summary={item.summary_id}"
+
+
+@pytest.mark.parametrize(
+    ("who", "status"),
+    [("ml_engineer", 200), ("administrator", 200), ("reviewer", 403), ("approver", 403), ("operator", 403)],
+)
+def test_only_who_manages_queues_sees_agreement_disputes_and_gold(
+    cast: make.Cast, queue: ReviewQueue, who: str, status: int
+) -> None:
+    item = disputed_item(queue, cast)
+    client = entered(getattr(cast, who))
+    assert {path: client.get(path).status_code for path in places(item)} == dict.fromkeys(
+        places(item), status
+    )
+    posts = [
+        reverse("agreement_compute"),
+        reverse("dispute", args=[item.pk]),
+        reverse("dispute_points", args=[queue.pk]),
+        reverse("gold_percent", args=[queue.pk]),
+        reverse("gold_new"),
+        reverse("gold_round"),
+    ]
+    if status == 403:
+        assert {client.post(path).status_code for path in posts} == {403}
+        assert "Agreement" not in client.get("/").content.decode()
+    assert client.get(reverse("how_i_rate")).status_code == (
+        200 if who not in ("approver", "operator") else 403
+    )
+
+
+def test_nobody_signed_in_sees_nothing(client: Client, cast: make.Cast) -> None:
+    for name in ("agreement", "disputes", "gold", "how_i_rate"):
+        assert client.get(reverse(name)).status_code == 302
+
+
+# ---------------------------------------------------------------- agreement
+
+
+def test_the_page_says_how_far_they_agree_by_question_queue_and_pair(
+    cast: make.Cast, queue: ReviewQueue, mila: Client
+) -> None:
+    shared(queue, cast, 24, stricter=1)
+    page = mila.get(reverse("agreement"), {"question": "fluency"}).content.decode()
+    assert "rita and ruben" in page
+    assert "Strict and lenient: fluency" in page
+    assert "24 shared items, 48 reviews" in page
+    assert page.count("Consistency") >= 2
+    assert "0." in page
+    nonsense = mila.get(reverse("agreement"), {"days": "x", "scale": "y", "question": "z", "queue": "-1"})
+    assert nonsense.status_code == 200
+    assert "Strict and lenient: stars" in nonsense.content.decode()
+
+
+def test_without_shared_items_the_page_says_what_to_do(cast: make.Cast, mila: Client) -> None:
+    assert "No item has two reviews yet" in mila.get(reverse("agreement")).content.decode()
+
+
+def test_the_queries_of_the_page_do_not_grow_with_the_reviews(
+    cast: make.Cast, queue: ReviewQueue, mila: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    shared(queue, cast, 5, stricter=1)
+    mila.get(reverse("agreement"))
+    with django_assert_max_num_queries(12) as few:
+        mila.get(reverse("agreement"))
+    shared(queue, cast, 20, stricter=1)
+    with django_assert_max_num_queries(len(few)):
+        mila.get(reverse("agreement"))
+
+
+def test_where_there_is_much_the_page_shows_what_the_queue_computed(
+    cast: make.Cast, queue: ReviewQueue, mila: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agreement_report, "INLINE", 5)
+    shared(queue, cast, 12, stricter=1)
+    assert "Not computed yet" in mila.get(reverse("agreement")).content.decode()
+    assert mila.post(reverse("agreement_compute")).status_code == 302
+    waits = mila.get(reverse("agreement")).content.decode()
+    assert "computing" in waits
+    assert 'hx-trigger="every 2s"' in waits
+    make.carried_out(Job.objects.get(kind="measure_agreement"))
+    page = mila.get(reverse("agreement"), headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in page
+    assert "12 shared items" in page
+    assert "every 2s" not in page
+    assert AgreementReport.objects.count() == 4
+
+
+# ---------------------------------------------------------------- disputes
+
+
+def test_a_dispute_shows_the_answers_by_letter_and_no_name(
+    cast: make.Cast, queue: ReviewQueue, mila: Client
+) -> None:
+    item = disputed_item(queue, cast)
+    listed = mila.get(reverse("disputes")).content.decode()
+    assert "Stars from 2 to 5" in listed
+    page = mila.get(reverse("dispute", args=[item.pk])).content.decode()
+    assert "Reviewer <bdi>A</bdi>" in page
+    for name in ("rita", "ruben"):
+        assert name not in listed
+        assert name not in page
+    ReviewQueue.objects.update(blind_to_peers=False)
+    assert "<bdi>rita</bdi>" in mila.get(reverse("dispute", args=[item.pk])).content.decode()
+
+
+def test_taking_somebodys_answers_fills_the_form_and_keeps_the_explanation(
+    cast: make.Cast, queue: ReviewQueue, mila: Client
+) -> None:
+    item = disputed_item(queue, cast)
+    page = mila.get(reverse("dispute", args=[item.pk]))
+    letter = next(
+        column.letter for column in page.context["found"].columns if column.review.edited_text == FIXED
+    )
+    taken = mila.post(reverse("dispute", args=[item.pk]), {"take": letter, "explanation": "Because."})
+    ruling = taken.context["ruling"]
+    assert (ruling.stars, ruling.verdict, ruling.edited_text, ruling.explanation) == (
+        2,
+        "poor",
+        FIXED,
+        "Because.",
+    )
+    assert not Adjudication.objects.exists()
+
+
+def test_settling_leads_to_the_next_dispute_and_refusals_keep_what_was_typed(
+    cast: make.Cast, queue: ReviewQueue, mila: Client
+) -> None:
+    first, second = disputed_item(queue, cast), disputed_item(queue, cast)
+    path = reverse("dispute", args=[first.pk])
+    refused = mila.post(path, {**form_of(first), "explanation": "", "stars": "x"})
+    assert refused.status_code == 422
+    refused = mila.post(path, {**form_of(first), "explanation": ""})
+    assert refused.status_code == 422
+    assert FIXED in refused.content.decode()
+    assert "Its reviewers read it" in refused.content.decode() or "reviewers read" in refused.content.decode()
+    stale = mila.post(path, {**form_of(first), f"seen-{first.reviews.first().pk}": "9"})  # type: ignore[union-attr]
+    assert stale.status_code == 409
+    assert "Look again" in stale.content.decode()
+    done = mila.post(path, form_of(first))
+    assert done.status_code == 302
+    assert done["Location"] == reverse("dispute", args=[second.pk])
+    assert "The article says 140." in mila.get(path).content.decode()
+    assert "The article says 140." in mila.get(reverse("disputes"), {"show": "settled"}).content.decode()
+    last = mila.post(reverse("dispute", args=[second.pk]), form_of(second))
+    assert last["Location"] == reverse("disputes")
+
+
+def test_whoever_had_a_part_sees_the_dispute_and_cannot_settle_it(
+    cast: make.Cast, queue: ReviewQueue, mila: Client
+) -> None:
+    item = make.queue_item(in_queue=queue, wanted_reviews=2)
+    reviewed(item, cast.ml_engineer, GOOD)
+    reviewed(item, cast.another_reviewer, POOR)
+    assert "you had a part" in mila.get(reverse("disputes")).content.decode()
+    page = mila.get(reverse("dispute", args=[item.pk])).content.decode()
+    assert "somebody else has to settle it" in page
+    assert "Settle and next" not in page
+    assert mila.post(reverse("dispute", args=[item.pk]), form_of(item)).status_code == 409
+
+
+def test_an_item_without_dispute_has_no_such_page(cast: make.Cast, queue: ReviewQueue, mila: Client) -> None:
+    item = make.queue_item(in_queue=queue)
+    assert mila.get(reverse("dispute", args=[item.pk]))["Location"] == reverse("disputes")
+    assert mila.get(reverse("dispute", args=[0])).status_code == 404
+
+
+def test_the_list_costs_a_fixed_number_of_queries(
+    cast: make.Cast, queue: ReviewQueue, mila: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    disputed_item(queue, cast)
+    mila.get(reverse("disputes"))
+    with django_assert_max_num_queries(14) as one:
+        mila.get(reverse("disputes"))
+    for _ in range(3):
+        disputed_item(queue, cast)
+    with django_assert_max_num_queries(len(one)):
+        mila.get(reverse("disputes"))
+
+
+def test_a_held_example_is_not_offered_for_a_decision(
+    cast: make.Cast, queue: ReviewQueue, mila: Client
+) -> None:
+    item = disputed_item(queue, cast)
+    example = Review.objects.filter(item=item)[0].examples.first()
+    assert example is not None
+    page = mila.get(reverse("feedback_example", args=[example.pk])).content.decode()
+    assert "The reviewers of this item differ" in page
+    assert reverse("feedback_approve", args=[example.pk]) not in page
+    assert mila.post(reverse("feedback_approve", args=[example.pk])).status_code == 409
+    settle(
+        item=item,
+        ruling=Ruling(2, "poor", RATINGS, FIXED, "140."),
+        seen={review.pk: review.revision for review in item.reviews.all()},
+        actor=cast.administrator,
+    )
+    listed = mila.get(reverse("feedback"), {"origin": "adjudication"}).content.decode()
+    assert "its reviewers differed" in listed
+
+
+def test_when_it_is_a_dispute_is_set_on_the_page(cast: make.Cast, queue: ReviewQueue, mila: Client) -> None:
+    assert mila.post(reverse("dispute_points", args=[queue.pk]), {"points": "3"}).status_code == 302
+    queue.refresh_from_db()
+    assert queue.dispute_points == 3
+    for points in ("9", "x", ""):
+        assert mila.post(reverse("dispute_points", args=[queue.pk]), {"points": points}).status_code == 422
+
+
+# ---------------------------------------------------------------- gold
+
+
+def test_a_summary_is_made_gold_on_the_page(cast: make.Cast, queue: ReviewQueue, mila: Client) -> None:
+    summary = make.summary()
+    path = reverse("gold_new")
+    form = {
+        "summary": summary.pk, "rubric": queue.rubric_id, "stars": "2", "verdict": "poor", "tolerance": "0",
+        "explanation": "140, not 410.", **{f"rating-{key}": str(value) for key, value in RATINGS.items()},
+    }  # fmt: skip
+    refused = mila.post(path, {**form, "explanation": " ", "rating-fluency": ""})
+    assert refused.status_code == 422
+    assert "Rate fluency." in refused.content.decode()
+    assert mila.post(path, form)["Location"] == reverse("gold")
+    known = GoldAnswer.objects.get()
+    assert (known.summary, known.tolerance, known.created_by) == (summary, 0, cast.ml_engineer)
+    assert "140, not 410." in mila.get(reverse("gold")).content.decode()
+    assert mila.post(path, form).status_code == 409
+    assert mila.get(f"{path}?summary=0").status_code == 404
+    assert mila.get(f"{path}?summary=x").status_code == 404
+    assert mila.post(reverse("gold_retire", args=[known.pk]), {"reason": ""}).status_code == 422
+    assert mila.post(reverse("gold_retire", args=[known.pk]), {"reason": "Wrong."}).status_code == 302
+    assert "retired" in mila.get(reverse("gold")).content.decode()
+
+
+def test_a_settled_dispute_suggests_its_answer_as_gold(
+    cast: make.Cast, queue: ReviewQueue, mila: Client
+) -> None:
+    item = disputed_item(queue, cast)
+    mila.post(reverse("dispute", args=[item.pk]), form_of(item))
+    page = mila.get(reverse("gold_new"), {"summary": item.summary_id, "from": item.pk})
+    assert page.context["known"].explanation == "The article says 140."
+    assert page.context["known"].ratings == RATINGS
+
+
+def test_a_round_is_started_and_somebody_invited_on_the_page(
+    cast: make.Cast, queue: ReviewQueue, mila: Client
+) -> None:
+    known = golden(queue, cast.ml_engineer, 2)
+    path = reverse("gold_round")
+    form: dict[str, Any] = {
+        "name": "November",
+        "golds": [row.pk for row in known],
+        "reviewers": [cast.reviewer.pk],
+    }
+    assert mila.post(path, {**form, "golds": []}).status_code == 422
+    assert mila.post(path, {**form, "reviewers": [cast.approver.pk]}).status_code == 422
+    assert mila.post(path, form).status_code == 302
+    round_ = ReviewQueue.objects.get(calibration=True)
+    answer = mila.post(
+        reverse("gold_invite", args=[round_.pk]), {"reviewer": cast.another_reviewer.pk}, follow=True
+    )
+    assert "ruben has 2 items in November" in answer.content.decode()
+    assert "0 of 4 answered" in answer.content.decode()
+    assert (
+        mila.post(reverse("gold_invite", args=[queue.pk]), {"reviewer": cast.reviewer.pk}).status_code == 404
+    )
+    assert mila.post(reverse("gold_percent", args=[queue.pk]), {"percent": "7"}).status_code == 302
+    assert mila.post(reverse("gold_percent", args=[queue.pk]), {"percent": "77"}).status_code == 422
+    assert mila.post(reverse("gold_percent", args=[queue.pk]), {"percent": ""}).status_code == 422
+    queue.refresh_from_db()
+    assert queue.gold_percent == 7
+
+
+def test_in_a_round_each_answer_is_explained_at_once_and_to_nobody_else(
+    cast: make.Cast, queue: ReviewQueue, rita: Client
+) -> None:
+    round_ = gold.start_round(
+        name="R", golds=golden(queue, cast.ml_engineer), reviewers=[cast.reviewer], actor=cast.ml_engineer
+    )
+    page = rita.get(reverse("desk_next", args=[round_.slug]))
+    assert KNOWN.explanation not in page.content.decode()
+    lease = page.context["lease"]
+    form = {
+        **{f"rating-{key}": str(value) for key, value in RATINGS.items()}, "stars": "5", "verdict": "good",
+        "edited_text": DRAFT, "slot": lease.slot.pk, "token": str(lease.token),
+    }  # fmt: skip
+    answer = rita.post(
+        reverse("desk_submit", args=[lease.slot.item_id]), form, headers={"Accept": "application/json"}
+    )
+    review = Review.objects.get()
+    explained = reverse("gold_answer", args=[review.pk])
+    assert answer.json()["next"] == explained
+    told = rita.get(explained).content.decode()
+    assert KNOWN.explanation in told
+    assert "3 of 6" in told
+    assert "no-store" in rita.get(explained)["Cache-Control"]
+    for other in (cast.another_reviewer, cast.ml_engineer, cast.administrator):
+        assert entered(other).get(explained).status_code == 404
+    assert reverse("gold_answer", args=[review.pk]) in rita.get(reverse("how_i_rate")).content.decode()
+
+
+def test_nothing_at_the_desk_tells_a_gold_item_from_another(
+    cast: make.Cast, queue: ReviewQueue, rita: Client
+) -> None:
+    ReviewQueue.objects.filter(pk=queue.pk).update(gold_percent=50)
+    queue.refresh_from_db()
+    golden(queue, cast.ml_engineer)
+    for _ in range(20):
+        make.queue_item(in_queue=queue)
+    place = next(n for n in range(100) if is_turn(n, 50, f"{queue.pk}:{cast.reviewer.pk}"))
+    worked(queue, cast.reviewer, place)
+    answer = rita.get(reverse("desk_next", args=[queue.slug]))
+    item = answer.context["item"]
+    assert item.reason == "gold item"
+    page = answer.content.decode()
+    for word in ("gold", "Gold", "calibration", KNOWN.explanation):
+        assert word not in page.replace(reverse("gold"), "")
+    mine = rita.get(reverse("how_i_rate")).content.decode()
+    assert str(Summary.objects.get(gold__isnull=False).document.title) not in mine, (
+        "not before it is handed in"
+    )
+
+
+def test_how_i_rate_shows_nobody_but_me(cast: make.Cast, queue: ReviewQueue, rita: Client) -> None:
+    shared(queue, cast, 12, stricter=1)
+    page = rita.get(reverse("how_i_rate")).content.decode()
+    assert "more lenient" in page
+    assert "+1.00" in page
+    assert "ruben" not in page
+    assert "Nothing to compare yet" in entered(cast.ml_engineer).get(reverse("how_i_rate")).content.decode()
