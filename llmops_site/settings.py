@@ -156,6 +156,7 @@ GALLEY_JOB_KINDS = {
     "prepare_workspace": JobKind(run="reviews.bootstrap.prepare_workspace"),
     "import_documents": JobKind(run="reviews.jobs.import_documents", ended="reviews.jobs.import_ended"),
     "export": JobKind(run="reviews.jobs.export", ended="reviews.jobs.export_ended"),
+    "import_ratings": JobKind(run="reviews.jobs.import_ratings", ended="reviews.jobs.ratings_ended"),
     "generate_summaries": JobKind(run="reviews.jobs.generate_summaries"),
     "review_requests": JobKind(run="reviews.jobs.review_requests"),
     "ground_summaries": JobKind(run="reviews.jobs.ground_summaries", ended="reviews.jobs.grounding_ended"),

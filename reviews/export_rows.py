@@ -166,6 +166,7 @@ _SHARED = (
     Column("release", "integer", "the release that wrote it; empty where the asker may not see models"),
     Column("model_version", "text", "its model version"),
     Column("prompt_version", "text", "its prompt and the prompt's version"),
+    Column("system", "text", "of imported summaries: what wrote them"),
 )
 _ANSWERS = (
     Column("reviewer", "text", "the reviewer's name, or a pseudonym that stays the same"),
@@ -188,6 +189,7 @@ _ANSWERS = (
     Column("submitted_at", "time", "when it was first handed in"),
     Column("updated_at", "time", "when it was last changed"),
     Column("adjudicated", "boolean", "the item has an authoritative answer"),
+    Column("imported", "boolean", "given elsewhere, brought in from a file"),
 )
 _RATING = (Column("criterion", "text", "the question"), Column("value", "integer", "the answer, 1–5"))
 _SPAN = (
@@ -216,6 +218,7 @@ _PAIR = (
     Column("after_was_left", "boolean", "which side the summary after stood on"),
     *(column for column in _ANSWERS if column.name in ("active_seconds", "late", "revision", "created_at")),
     Column("submitted_at", "time", "when it was handed in"),
+    Column("imported", "boolean", "given elsewhere, brought in from a file"),
 )
 _LEARNT: dict[str, tuple[Column, ...]] = {
     "sft": (
@@ -274,7 +277,7 @@ _REVIEWS = f"""
 SELECT answer.id, item.id, queue.slug, item.reason, answer.state,
        document.id, document.external_id, document.title, document.domain, document.split,
        {{article}}, summary.id, summary.text, summary.source,
-       summary.release_id, model.name, prompt.name || ' ' || version.number,
+       summary.release_id, model.name, prompt.name || ' ' || version.number, summary.system,
        answer.reviewer_id, rubric.number,
        (SELECT string_agg(rating.criterion_id || ':' || rating.value, ' ') FROM reviews_reviewrating rating
          WHERE rating.review_id = answer.id),
@@ -290,7 +293,8 @@ SELECT answer.id, item.id, queue.slug, item.reason, answer.state,
           FROM reviews_sentencesupport said WHERE said.review_id = answer.id),
        answer.active_seconds, answer.late, answer.revision, {_instant("answer.created_at")},
        {_instant("answer.submitted_at")}, {_instant("answer.updated_at")},
-       EXISTS (SELECT 1 FROM reviews_adjudication settled WHERE settled.item_id = item.id)
+       EXISTS (SELECT 1 FROM reviews_adjudication settled WHERE settled.item_id = item.id),
+       answer.imported_from_id IS NOT NULL
 {_REVIEWS_FROM}
   JOIN reviews_rubricversion rubric ON rubric.id = answer.rubric_id
   LEFT JOIN models_app_modelversion model ON model.id = summary.model_version_id
@@ -308,10 +312,11 @@ _PAIRS_FROM = """
 _PAIRS = f"""
 SELECT answer.id, item.id, queue.slug, item.reason,
        document.id, document.external_id, document.title, document.domain, document.split,
-       {{article}}, before.id, before.text, before_model.name, after.id, after.text, after_model.name,
+       {{article}}, before.id, before.text, coalesce(before_model.name, before.system),
+       after.id, after.text, coalesce(after_model.name, after.system),
        answer.reviewer_id, answer.choice, answer.strength, answer.reason, answer.after_was_left,
        answer.active_seconds, answer.late, answer.revision, {_instant("answer.created_at")},
-       {_instant("answer.submitted_at")}
+       {_instant("answer.submitted_at")}, answer.imported_from_id IS NOT NULL
 {_PAIRS_FROM}
   LEFT JOIN models_app_modelversion before_model ON before_model.id = before.model_version_id
   LEFT JOIN models_app_modelversion after_model ON after_model.id = after.model_version_id
@@ -478,7 +483,14 @@ def pseudonym(reviewer: int) -> str:
     return f"reviewer-{keyed_hash('reviewer', str(reviewer), salt=settings.SECRET_KEY)[:12]}"
 
 
-_MODELS = ("release", "model_version", "prompt_version", "before_model_version", "after_model_version")
+_MODELS = (
+    "release",
+    "model_version",
+    "prompt_version",
+    "system",
+    "before_model_version",
+    "after_model_version",
+)
 
 
 def _review_rows(

@@ -87,10 +87,10 @@ def upload_path(batch: ImportBatch) -> Path:
     return path
 
 
-def keep_upload(*, chunks: Iterable[bytes], name: str) -> Path:
+def keep_upload(*, chunks: Iterable[bytes], name: str, place: str = "uploads") -> Path:
     """Write an uploaded file to its place. Raises TooLarge, and Unavailable where the disk is full; leaves nothing
     behind then."""
-    store = Path(settings.GALLEY_HOME) / "uploads"
+    store = Path(settings.GALLEY_HOME) / place
     digest = hashlib.sha256()
     most = settings.GALLEY_MAX_UPLOAD_MB << 20
     size = 0

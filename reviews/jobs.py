@@ -11,8 +11,18 @@ from django.db import connections
 from models_app.foundation.errors import NotFound
 from models_app.foundation.jobs import JobContext
 from models_app.models import ClientFeedback, Job, Release
-from reviews import agreement_report, drafting, exporting, filling, importing, linking, managing, weak_outputs
-from reviews.models import Export, ImportBatch, SourceDocument
+from reviews import (
+    agreement_report,
+    drafting,
+    exporting,
+    filling,
+    importing,
+    linking,
+    managing,
+    rating_import,
+    weak_outputs,
+)
+from reviews.models import Export, ImportBatch, RatingImport, SourceDocument
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
 
@@ -86,6 +96,24 @@ def export(context: JobContext) -> dict[str, Any]:
 
 def export_ended(job: Job) -> None:
     exporting.ended(job=job)
+
+
+def import_ratings(context: JobContext) -> dict[str, Any]:
+    """{"batch": id}: import the whole file."""
+    batch = RatingImport.objects.filter(pk=context.payload["batch"]).first()
+    if batch is None:
+        raise NotFound(
+            f"There is no import of ratings {context.payload['batch']}; it may have been discarded."
+        )
+    context.phase("importing ratings")
+    with _Telling(context) as tell:
+        rating_import.carry_out(batch=batch, progress=tell)
+    batch.refresh_from_db()
+    return {key: batch.report[key] for key in ("read", "imported", "repeated", "refused_count")}
+
+
+def ratings_ended(job: Job) -> None:
+    rating_import.ended(job=job)
 
 
 def review_requests(context: JobContext) -> dict[str, Any]:

@@ -116,7 +116,8 @@ def overview(user: Any) -> Overview:
         "reviews_sourcedocument", "reviews_summary", "reviews_feedbackexample", "models_app_datasetsnapshot",
         "models_app_trainingrun", "models_app_comparison",
     )  # fmt: skip
-    week = Review.objects.filter(state="submitted", submitted_at__gte=now - timedelta(days=7)).aggregate(
+    ours = Review.objects.filter(state="submitted", imported_from=None)
+    week = ours.filter(submitted_at__gte=now - timedelta(days=7)).aggregate(
         n=Count("pk"), people=Count("reviewer", distinct=True)
     )
     stars = ClientFeedback.objects.filter(created_at__gte=now - timedelta(days=30)).aggregate(

@@ -101,10 +101,10 @@ class Mine:
 # Work of people here: what was imported belongs to nobody who sits at this desk.
 _ANSWERS = """
 SELECT submitted_at, active_seconds, reviewer_id, item_id FROM reviews_review
- WHERE state IN ('submitted', 'returned') AND submitted_at IS NOT NULL {review}
+ WHERE state IN ('submitted', 'returned') AND submitted_at IS NOT NULL AND imported_from_id IS NULL {review}
 UNION ALL
 SELECT submitted_at, active_seconds, reviewer_id, item_id FROM reviews_preference
- WHERE state = 'submitted' {choice}
+ WHERE state = 'submitted' AND imported_from_id IS NULL {choice}
 """
 _PACE = """count(*) FILTER (WHERE submitted_at >= %(since)s),
        count(*) FILTER (WHERE submitted_at >= %(since)s AND active_seconds > 0),

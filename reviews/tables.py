@@ -70,7 +70,7 @@ class ReviewerVoice:
 def reviewer_voice(window: Window, release: Any | None = None) -> ReviewerVoice:
     """Four queries. Of one release's summaries where given."""
     rows = Review.objects.filter(
-        state="submitted", submitted_at__gte=window.start, submitted_at__lt=window.end
+        state="submitted", imported_from=None, submitted_at__gte=window.start, submitted_at__lt=window.end
     )
     if release is not None:
         rows = rows.filter(summary__release=release)

@@ -11,6 +11,7 @@ from reviews.models.queues import (
     RubricVersion,
     Skip,
 )
+from reviews.models.rating_imports import Rater, RatingImport
 from reviews.models.reviews import (
     Adjudication,
     AgreementReport,
@@ -46,6 +47,8 @@ __all__ = [
     "PromptSuggestion",
     "QueueItem",
     "QueueRule",
+    "Rater",
+    "RatingImport",
     "Review",
     "ReviewQueue",
     "ReviewRating",

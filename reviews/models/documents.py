@@ -104,6 +104,9 @@ class Summary(models.Model):
     prompt_version = models.ForeignKey(
         "models_app.PromptVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
+    system = models.CharField(
+        max_length=120, blank=True, help_text="imports: the name of what wrote it, where it is no release"
+    )
     text = models.TextField()
     decoding = models.JSONField(default=dict)
     source = models.CharField(max_length=12, choices=Source, default=Source.BATCH)

@@ -104,6 +104,7 @@ class QueueItem(models.Model):
         DRIFT = "drift"
         GOLD = "gold item"
         COMPARISON = "comparison"
+        IMPORTED = "imported"
 
     class State(models.TextChoices):
         OPEN = "open"

@@ -56,6 +56,14 @@ class Review(models.Model):
     revision = models.PositiveIntegerField(
         default=0, help_text="grows with every save; a stale tab is told so"
     )
+    imported_from = models.ForeignKey(
+        "reviews.RatingImport",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="reviews",
+        help_text="given elsewhere; nobody's work here",
+    )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     submitted_at = models.DateTimeField(null=True, blank=True)
@@ -221,6 +229,14 @@ class Preference(models.Model):
     active_seconds = models.PositiveIntegerField(default=0)
     late = models.BooleanField(default=False)
     revision = models.PositiveIntegerField(default=0)
+    imported_from = models.ForeignKey(
+        "reviews.RatingImport",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="preferences",
+        help_text="given elsewhere; nobody's work here",
+    )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     submitted_at = models.DateTimeField(null=True, blank=True)
