@@ -175,6 +175,7 @@ GALLEY_JOB_KINDS = {
         ended="models_app.jobs.evaluating.ended",
         again="models_app.evaluation.running.again",
     ),
+    "try_prompt": JobKind(run="reviews.jobs.try_prompt", ended="reviews.jobs.trial_ended"),
     "verify_audit": JobKind(run="models_app.jobs.auditing.run"),
 }
 GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds

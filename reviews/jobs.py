@@ -19,10 +19,11 @@ from reviews import (
     importing,
     linking,
     managing,
+    playground,
     rating_import,
     weak_outputs,
 )
-from reviews.models import Export, ImportBatch, RatingImport, SourceDocument
+from reviews.models import Export, ImportBatch, PromptTrial, RatingImport, SourceDocument
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
 
@@ -137,6 +138,25 @@ def ground_summaries(context: JobContext) -> dict[str, Any]:
 
 def grounding_ended(job: Job) -> None:
     linking.linking_ended(job)
+
+
+def try_prompt(context: JobContext) -> dict[str, Any]:
+    """{"trial": id}: a prompt tried on articles by the live model; goes on where it was cut off."""
+    trial = (
+        PromptTrial.objects.select_related("based_on__prompt", "release")
+        .filter(pk=context.payload["trial"])
+        .first()
+    )
+    if trial is None:
+        raise NotFound(f"There is no prompt trial {context.payload['trial']}.")
+    context.phase("writing summaries", total=trial.results.count())
+    return {
+        "articles": playground.carry_out(trial=trial, progress=context.step, should_stop=context.should_stop)
+    }
+
+
+def trial_ended(job: Job) -> None:
+    playground.ended(job=job)
 
 
 def generate_summaries(context: JobContext) -> dict[str, Any]:

@@ -1,51 +1,74 @@
-"""Trying a prompt on real articles with the live model, beside what the live prompt writes."""
+"""Trying a prompt on real articles with the live model, beside what the live prompt writes. A job does the writing.
+
+Two purposes. *Playground*: how does it read? *Mending*: would a prompt do what one would otherwise train for? Then the
+articles are those whose summaries reviewers found failing, and what comes out is held against their corrections.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.urls import reverse
+from django.utils import timezone
 
-from models_app.foundation.errors import GalleyError, InvalidInput
+from models_app.evaluation.measures import unsupported_names, unsupported_numbers
+from models_app.foundation import audit, jobs
+from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Refused, Unavailable
+from models_app.foundation.jobs import JobCancelled
+from models_app.foundation.roles import allowed, require
 from models_app.ml.prompting import PromptSpec
-from models_app.models import Release
+from models_app.models import Job, PromptVersion, Release
+from models_app.prompts.versions import check_template, plain
+from models_app.releases.composing import live_release
 from models_app.serving import client
-from reviews.models import ReviewQueue, SourceDocument, Split, Summary
+from reviews.models import (
+    Adjudication,
+    Notification,
+    PromptSuggestion,
+    PromptTrial,
+    PromptTrialResult,
+    QueueItem,
+    Review,
+    ReviewQueue,
+    SourceDocument,
+    Split,
+    Summary,
+)
+from reviews.notices import notify
 
-MOST_DOCUMENTS = 5
+if TYPE_CHECKING:
+    from models_app.serving.client import ServedSummary
+
+MOST_ARTICLES = 20
+MOST_MENDED = 50
+MOST_UNDER_WAY = 2
+#: Looked through for the articles of one queue; a queue of a hundred thousand must not make a page wait.
+LOOKED_THROUGH = 400
+FEW_STARS = 2
+PATIENCE_SECONDS = 90  # for a model that is busy or is just being switched
+DEADLINE_SECONDS = 3600
+METRICS = ("rouge1", "rouge2", "rougeLsum")
+TELL_FROM = 4  # articles; whoever waits for fewer sees them come
+SEED = 20
 
 
 @dataclass(frozen=True)
-class Written:
-    """A summary of one article. `share` is the part of the article that the model read, None where it read all."""
-
-    text: str
-    seconds: float | None
-    share: float | None
-    earlier: bool = False  # written before, by the live release, and kept
-
-    @property
-    def words(self) -> int:
-        return len(self.text.split())
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What both prompts made of one article; `error` where the model could not be asked."""
+class Chosen:
+    """An article of a trial, and what its outputs are held against."""
 
     document: SourceDocument
-    live: Written | None = None
-    tried: Written | None = None
-    error: GalleyError | None = None
+    target: str = ""
+    target_kind: str = ""
+    review: Review | None = None
 
-    @property
-    def same(self) -> bool:
-        return self.live is not None and self.tried is not None and self.live.text == self.tried.text
 
-    @property
-    def longer(self) -> int:
-        """Words more than the live prompt's."""
-        return self.tried.words - self.live.words if self.live and self.tried else 0
+# ---------------------------------------------------------------- which articles
 
 
 def usable_documents() -> QuerySet[SourceDocument]:
@@ -53,48 +76,349 @@ def usable_documents() -> QuerySet[SourceDocument]:
     return SourceDocument.objects.exclude(split=Split.TEST)
 
 
-def find_documents(*, words: str, queue: ReviewQueue | None, count: int) -> list[SourceDocument]:
-    """By number or words of the title, of one queue or of all; the newest first. Raises InvalidInput."""
-    count = max(1, min(count, MOST_DOCUMENTS))
-    rows = usable_documents()
+def choose_articles(*, words: str, queue: ReviewQueue | None, count: int, actor: User) -> list[Chosen]:
+    """By number or words of the title, of one queue or of all; the newest first. Raises InvalidInput.
+
+    Reviewers who write no prompts try theirs on articles that they have handed in: what the live model writes of an
+    article that they are still to judge would unblind them."""
+    count = max(1, min(count, MOST_ARTICLES))
     words = words.strip()
-    if words.isdecimal() and len(words) < 19:
-        found = SourceDocument.objects.filter(pk=int(words)).first()
-        if found is not None and found.split == Split.TEST:
-            message = f"Document {found.pk} belongs to the test split. It judges releases, so no prompt is tuned on it."
-            raise InvalidInput(message, fields={"article": message})
-        rows = rows.filter(Q(pk=int(words)) | Q(title__icontains=words))
+    number = int(words) if words.isdecimal() and len(words) < 19 else None
+    if number is not None and SourceDocument.objects.filter(pk=number, split=Split.TEST).exists():
+        message = (
+            f"Document {number} belongs to the test split. It judges releases, so no prompt is tuned on it."
+        )
+        raise InvalidInput(message, fields={"article": message})
+    rows = usable_documents()
+    if number is not None:
+        rows = rows.filter(Q(pk=number) | Q(title__icontains=words))
     elif words:
         rows = rows.filter(title__icontains=words)
-    if queue is not None:
-        rows = rows.filter(
-            summaries__queue_items__queue=queue, summaries__queue_items__state="open"
-        ).distinct()
-    chosen = list(rows.order_by("-pk")[:count])
+    if queue is not None or not allowed(actor, "edit_prompts"):
+        chosen = _in_order(
+            rows, _of_reviewer(actor, queue) if not allowed(actor, "edit_prompts") else _of(queue)
+        )
+    else:
+        chosen = list(rows.order_by("-pk")[:count])
     if not chosen:
         message = "No article was found. Other words, or another queue? Test documents are left out."
+        if not allowed(actor, "edit_prompts"):
+            message = "No article was found among those that you have handed in. Test documents are left out."
         raise InvalidInput(message, fields={"article": message})
-    return chosen
+    return [
+        Chosen(document, document.reference, PromptTrialResult.Target.REFERENCE if document.reference else "")
+        for document in chosen[:count]
+    ]
 
 
-def try_prompt(*, document: SourceDocument, prompt: PromptSpec, live: Release) -> Trial:
-    """Ask the live model, for real. A refusal is part of the result, so that other articles can go on."""
+def _of(queue: ReviewQueue | None) -> list[int]:
+    items = QueueItem.objects.filter(queue=queue).order_by("-pk")
+    return list(items.values_list("summary__document", flat=True)[:LOOKED_THROUGH])
+
+
+def _of_reviewer(reviewer: User, queue: ReviewQueue | None) -> list[int]:
+    mine = Review.objects.filter(reviewer=reviewer, state=Review.State.SUBMITTED).order_by("-submitted_at")
+    if queue is not None:
+        mine = mine.filter(item__queue=queue)
+    return list(mine.values_list("summary__document", flat=True)[:LOOKED_THROUGH])
+
+
+def _in_order(rows: QuerySet[SourceDocument], keys: Sequence[int]) -> list[SourceDocument]:
+    found = rows.in_bulk(list(dict.fromkeys(keys)))
+    return [found[key] for key in dict.fromkeys(keys) if key in found]
+
+
+def failing_articles(*, queue: ReviewQueue | None, count: int, actor: User) -> list[Chosen]:
+    """Articles whose summaries reviewers found poor, gave few stars, or want a better prompt for, the latest first,
+    each with its authoritative correction where somebody corrected it. Only of items that are done: while others
+    still answer, nobody sees their texts. Raises InvalidInput where there is none."""
+    require(actor, "edit_prompts")
+    count = max(1, min(count, MOST_MENDED))
+    failing = Review.objects.filter(
+        Q(verdict=Review.Verdict.POOR) | Q(stars__lte=FEW_STARS) | Q(wants_refine=True),
+        state=Review.State.SUBMITTED,
+        item__state=QueueItem.State.DONE,
+        item__other=None,
+    ).exclude(summary__document__split=Split.TEST)
+    if queue is not None:
+        failing = failing.filter(item__queue=queue)
+    latest: dict[int, Review] = {}
+    for review in failing.select_related("summary__document").order_by("-submitted_at", "-pk")[: 4 * count]:
+        latest.setdefault(review.summary.document_id, review)
+    reviews = list(latest.values())[:count]
+    if not reviews:
+        message = "No finished review calls a summary poor, gives few stars or wants a better prompt."
+        raise InvalidInput(message, fields={"which": message})
+    settled = dict(
+        Adjudication.objects.filter(item__in=[review.item_id for review in reviews]).values_list(
+            "item", "edited_text"
+        )
+    )
+    return [_failed(review, settled.get(review.item_id, review.edited_text)) for review in reviews]
+
+
+def _failed(review: Review, wanted: str) -> Chosen:
+    corrected = wanted.strip() if wanted.strip() != review.summary.text.strip() else ""
+    kind = PromptTrialResult.Target.CORRECTION if corrected else ""
+    return Chosen(review.summary.document, corrected, kind, review)
+
+
+# ---------------------------------------------------------------- asking for a trial
+
+
+def start_trial(
+    *,
+    based_on: PromptVersion,
+    template: str,
+    system: str = "",
+    articles: Sequence[Chosen],
+    purpose: str = PromptTrial.Purpose.PLAYGROUND,
+    queue: ReviewQueue | None = None,
+    suggestion: PromptSuggestion | None = None,
+    actor: User,
+    deliver: bool = True,
+) -> PromptTrial:
+    """Let the queue try the prompt on these articles. Raises InvalidInput at `template`, `system` or `article`;
+    Refused where nothing is live, or too many of the actor's are under way."""
+    if not (allowed(actor, "edit_prompts") or allowed(actor, "review")):
+        raise NotAllowed("Your role does not try prompts. Ask an administrator.")
+    template, system = plain(template), plain(system)
+    check_template(kind=based_on.prompt.kind, system=system, template=template)
+    if any(chosen.document.split == Split.TEST for chosen in articles):
+        message = "Test documents judge releases, so no prompt is tuned on them."
+        raise InvalidInput(message, fields={"article": message})
+    live = live_release()
+    if live is None:
+        raise Refused("Nothing is live, so there is no model to try the prompt with.")
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=actor.pk)
+        under_way = PromptTrial.objects.filter(requested_by=actor, job__state__in=Job.ACTIVE).count()
+        if under_way >= MOST_UNDER_WAY:
+            raise Refused(f"{under_way} of your trials are under way. Wait for one of them, or cancel it.")
+        trial = PromptTrial.objects.create(
+            purpose=purpose, release=live, based_on=based_on, system=system, template=template, queue=queue,
+            suggestion=suggestion, requested_by=actor,
+        )  # fmt: skip
+        PromptTrialResult.objects.bulk_create(
+            PromptTrialResult(
+                trial=trial, position=position, document=chosen.document, review=chosen.review,
+                target=chosen.target, target_kind=chosen.target_kind,
+            )
+            for position, chosen in enumerate(articles)
+        )  # fmt: skip
+        trial.job = jobs.enqueue(
+            kind="try_prompt", actor=actor, subject=audit.subject_of(trial), payload={"trial": trial.pk},
+            unique_key=f"trial:{trial.pk}", deadline_seconds=DEADLINE_SECONDS, deliver=deliver,
+        )  # fmt: skip
+        trial.save(update_fields=["job"])
+        audit.record(
+            actor=actor, action="prompt.trial", subject=trial,
+            data={"purpose": purpose, "articles": len(articles), "release": live.pk, "based_on": based_on.pk},
+        )  # fmt: skip
+    return trial
+
+
+def visible_trial(*, pk: int, user: User) -> PromptTrial:
+    """One's own, or anybody's for those who write prompts. Raises NotFound."""
+    trial = (
+        PromptTrial.objects.select_related(
+            "job",
+            "based_on__prompt",
+            "release__prompt_version__prompt",
+            "requested_by",
+            "queue",
+            "suggestion",
+        )
+        .filter(pk=pk)
+        .first()
+    )
+    if trial is None or not (trial.requested_by_id == user.pk or allowed(user, "edit_prompts")):
+        raise NotFound("There is no such trial.")
+    return trial
+
+
+# ---------------------------------------------------------------- carrying it out
+
+
+def carry_out(
+    *, trial: PromptTrial, progress: Callable[[int, int], None], should_stop: Callable[[], bool]
+) -> int:
+    """Write what is missing, one article after another; each is kept as soon as it is written, so that a trial cut
+    off half-way goes on. Returns how many there are.
+
+    Raises Refused where another release went live meanwhile: its model would be compared with itself no more."""
+    results = list(trial.results.select_related("document", "review__summary").order_by("position"))
+    spec = PromptSpec(trial.based_on.prompt.kind, trial.system, trial.template)  # type: ignore[arg-type]
+    kept = _kept_by_live(trial, results)
+    done = sum(result.finished_at is not None for result in results)
+    for result in results:
+        if result.finished_at is not None:
+            continue
+        if should_stop():
+            raise JobCancelled
+        _write(result, trial.release, spec, kept.get(result.document_id), should_stop)
+        done += 1
+        progress(done, len(results))
+    trial.report = report(results)
+    trial.save(update_fields=["report"])
+    return len(results)
+
+
+def _kept_by_live(trial: PromptTrial, results: Sequence[PromptTrialResult]) -> dict[int, str]:
+    """What the live release wrote of them before: the very text that a reviewer judged first of all. 1 query."""
+    summaries = Summary.objects.filter(
+        document__in=[result.document_id for result in results],
+        release=trial.release,
+        source=Summary.Source.BATCH,
+    )
+    kept = dict(summaries.values_list("document", "text"))
+    for result in results:
+        if result.review is not None and result.review.summary.release_id == trial.release_id:
+            kept[result.document_id] = result.review.summary.text
+    return kept
+
+
+def _write(
+    result: PromptTrialResult,
+    live: Release,
+    spec: PromptSpec,
+    kept: str | None,
+    should_stop: Callable[[], bool],
+) -> None:
+    document = result.document
     try:
-        return Trial(document, live=_by_the_live_prompt(document, live), tried=_ask(document, prompt))
-    except GalleyError as error:
-        return Trial(document, error=error)
+        if kept is None:
+            result.live_text = _ask(document, live, None, should_stop).text
+        else:
+            result.live_text, result.live_kept = kept, True
+        served = _ask(document, live, spec, should_stop)
+        result.tried_text, result.tried_seconds = served.text, served.latency_ms / 1000
+        if served.truncated and served.total_text_tokens:
+            result.read_share = served.kept_text_tokens / served.total_text_tokens
+        result.live_scores = _scores(document, result.target, result.live_text)
+        result.tried_scores = _scores(document, result.target, result.tried_text)
+    except InvalidInput as error:  # this article with this prompt is too long; others may fit
+        result.error = error.message
+    result.finished_at = timezone.now()
+    result.save()
 
 
-def _by_the_live_prompt(document: SourceDocument, live: Release) -> Written:
-    kept = Summary.objects.filter(document=document, release=live, source=Summary.Source.BATCH).first()
-    if kept is None:
-        return _ask(document, None)
-    cut = kept.truncated and kept.total_tokens and kept.kept_tokens is not None
-    share = kept.kept_tokens / kept.total_tokens if cut else None  # type: ignore[operator]
-    return Written(kept.text, None, share, earlier=True)
+def _ask(
+    document: SourceDocument, live: Release, spec: PromptSpec | None, should_stop: Callable[[], bool]
+) -> ServedSummary:
+    """Patient with a model that is busy. Raises Unavailable once patience is at its end, JobCancelled."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            served = client.generate(
+                text=document.text, title=document.title, domain=document.domain, prompt=spec
+            )
+        except Unavailable as busy:
+            if time.monotonic() > until:
+                raise
+            _rest(min(busy.retry_after, 5, until - time.monotonic()), should_stop)
+            continue
+        if served.release_id != live.pk:
+            raise Refused(
+                f"Release {served.release_id} went live meanwhile, so the rest would be written by another model. "
+                "Run it again."
+            )
+        return served
 
 
-def _ask(document: SourceDocument, prompt: PromptSpec | None) -> Written:
-    served = client.generate(text=document.text, title=document.title, domain=document.domain, prompt=prompt)
-    share = served.kept_text_tokens / served.total_text_tokens if served.truncated else None
-    return Written(served.text, served.latency_ms / 1000, share)
+def _rest(seconds: float, should_stop: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if should_stop():
+            raise JobCancelled
+        time.sleep(0.2)
+
+
+def _scores(document: SourceDocument, target: str, text: str) -> dict[str, float]:
+    from models_app.evaluation.rouge import score_pair  # numpy: jobs only
+
+    scores: dict[str, float] = {
+        "numbers": len(unsupported_numbers(document.text, text)),
+        "names": len(unsupported_names(document.text, text)),
+    }
+    if target:
+        rouge = score_pair(target, text)
+        scores |= {metric: getattr(rouge, metric).fmeasure for metric in METRICS}
+    return scores
+
+
+# ---------------------------------------------------------------- what all of them say together
+
+
+def report(results: Sequence[PromptTrialResult]) -> dict[str, Any]:
+    """Mean lengths, what the sources do not say, and ROUGE against the targets with a paired interval; no verdict."""
+    written = [result for result in results if result.finished_at is not None and not result.error]
+    scored = [result for result in written if result.target]
+    means = {
+        side: {
+            "words": _mean([len(getattr(result, f"{side}_text").split()) for result in written]),
+            "numbers": sum(getattr(result, f"{side}_scores")["numbers"] for result in written),
+            "names": sum(getattr(result, f"{side}_scores")["names"] for result in written),
+        }
+        for side in ("live", "tried")
+    }
+    return {
+        "written": len(written),
+        "failed": sum(bool(result.error) for result in results),
+        "same": sum(result.live_text == result.tried_text for result in written),
+        "scored": len(scored),
+        "from_left": sum(_edited_from_left(result) for result in scored),
+        **means,
+        "rouge": list(_compared(scored)) if scored else [],
+    }
+
+
+def _edited_from_left(result: PromptTrialResult) -> bool:
+    """Whether the correction was made by editing the very text that stands for the live prompt."""
+    return (
+        result.target_kind == PromptTrialResult.Target.CORRECTION
+        and result.review is not None
+        and result.review.summary.text.strip() == result.live_text.strip()
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _compared(scored: Sequence[PromptTrialResult]) -> Iterator[dict[str, Any]]:
+    import numpy as np
+
+    from models_app.evaluation.metrics import METRICS as CATALOGUE
+    from models_app.evaluation.statistics import compare
+
+    columns = [
+        np.array(
+            [[getattr(result, side)[metric] for metric in METRICS] for result in scored], dtype=np.float64
+        )
+        for side in ("live_scores", "tried_scores")
+    ]
+    for row in compare(columns[0], columns[1], [CATALOGUE[metric] for metric in METRICS], seed=SEED):
+        yield {
+            "metric": CATALOGUE[row.metric].label, "n": row.n, "before": row.before, "after": row.after,
+            "delta": row.delta, "low": row.low, "high": row.high, "better": row.wins, "worse": row.losses,
+        }  # fmt: skip
+
+
+def ended(*, job: Job) -> None:
+    """Tell whoever asked for a long one."""
+    trial = PromptTrial.objects.select_related("requested_by", "job").filter(job=job).first()
+    if trial is None or job.state == Job.State.CANCELLED:
+        return
+    count = trial.results.count()
+    if count < TELL_FROM and job.state == Job.State.SUCCEEDED:
+        return
+    how = "is done" if job.state == Job.State.SUCCEEDED else "did not succeed"
+    notify(
+        user=trial.requested_by, kind=Notification.Kind.TRIAL, subject=trial, url=trial_url(trial),
+        text=f"Your prompt trial on {count} article{'' if count == 1 else 's'} {how}.",
+    )  # fmt: skip
+
+
+def trial_url(trial: PromptTrial) -> str:
+    return f"{reverse('prompt_playground')}?trial={trial.pk}"

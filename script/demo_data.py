@@ -49,10 +49,11 @@ from models_app.prompts.versions import create_version
 from models_app.releases.approving import approve, reject
 from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.releases.deploying import go_live, install_first_release, roll_back
+from models_app.serving.client import ServedSummary
 from models_app.serving.client_feedback import give_feedback
 from models_app.serving.routing import keyed_hash, read_target
 from models_app.training.starting import start_training
-from reviews import exporting, reading
+from reviews import exporting, playground, reading
 from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
 from reviews.export_rows import Request
 from reviews.feedback import (
@@ -63,10 +64,12 @@ from reviews.feedback import (
     propose_from_references,
 )
 from reviews.importing import ImportOptions, import_at_once
-from reviews.models import FeedbackExample, ReviewQueue, SourceDocument, Summary
+from reviews.models import FeedbackExample, PromptTrial, QueueItem, ReviewQueue, SourceDocument, Summary
+from reviews.playground import failing_articles, start_trial
 from reviews.queueing import claim_next, put_in_queue
 from reviews.reviewing import Answers, save_draft, submit_review
 from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
+from reviews.talking import Span, open_thread, reply, resolve
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "reviews" / "sample"
@@ -691,9 +694,58 @@ class Demo:
             reviewer=self.rita, base_revision=0,
         )  # fmt: skip
         self.places["desk_item"] = lease.slot.item.pk
+        self.talk(lease.slot.item)
+        self.trial()
         create_token(
             user=self.rita, name="my own script", scopes=["documents:read"], days=30, actor=self.rita
         )
+
+    def trial(self) -> None:
+        """Would the refined prompt mend what reviewers found failing? What the model wrote is made up."""
+        trial = start_trial(
+            based_on=self.refined, template=self.refined.template, actor=self.mila, deliver=False,
+            articles=failing_articles(queue=None, count=12, actor=self.mila), purpose=PromptTrial.Purpose.MENDING,
+        )  # fmt: skip
+
+        def ask(document: SourceDocument, live: Release, spec: Any, should_stop: Any) -> ServedSummary:
+            text = (refined_of if spec is not None else draft_of)(document, self.rng)
+            return ServedSummary(
+                text=text, release_id=live.pk, model_version_id=live.model_version_id, prompt_version_id=None,
+                latency_ms=self.rng.uniform(900, 2400), queue_ms=1.0, input_tokens=380, output_tokens=60,
+                truncated=False, finish="stop", kept_text_tokens=360, total_text_tokens=360,
+            )  # fmt: skip
+
+        with mock.patch.object(playground, "_ask", ask):
+            playground.carry_out(trial=trial, progress=lambda *_: None, should_stop=lambda: False)
+        assert trial.job is not None
+        self.ended(trial.job, minutes=0.6, result={"articles": trial.results.count()})
+        self.places["trial"] = trial.pk
+
+    def talk(self, item: QueueItem) -> None:
+        """Two conversations on rita's item, and one on a prompt."""
+        words = " ".join(item.summary.text.split()[:7])
+        thread = open_thread(
+            about=item, text="Is this how the article says it, or does it promise more?\n@mila, is it worth a label?",
+            span=Span("summary", words), actor=self.rita,
+        )  # fmt: skip
+        later(4)
+        reply(
+            thread=thread.pk,
+            text="Where the article is more careful: yes, as an unsupported fact. I have put it into the guide.",
+            actor=self.mila,
+        )
+        settled = open_thread(
+            about=item, text="Does the headline count as part of the source?", actor=self.rita
+        )
+        later(3)
+        reply(thread=settled.pk, text="Yes, it does.", actor=self.mila)
+        resolve(thread=settled.pk, actor=self.mila)
+        prompt = open_thread(
+            about=self.refined,
+            text="“In the first sentence” makes it put everything there.",
+            actor=self.ruben,
+        )
+        reply(thread=prompt.pk, text="I see it too, @rita?", actor=self.mila)
 
 
 def _corrected(draft: Summary) -> str:

@@ -30,11 +30,16 @@ PAGES = {
     "progress": ("rita", "/progress/"),
     "progress-team": ("mila", "/progress/"),
     "my-suggestions": ("rita", "/my-feedback/?list=suggestions"),
+    "talk": ("rita", "/talk/item/{desk_item}/"),
+    "talk-prompt": ("mila", "/talk/prompt/{prompt_version}/"),
+    "notifications": ("rita", "/notifications/"),
     "prompts": ("mila", "/prompts/"),
     "prompt": ("mila", "/prompts/{prompt}/"),
     "prompt-suggestions": ("mila", "/prompts/?show=suggestions"),
     "prompt-new": ("mila", "/prompts/new/"),
     "prompt-playground": ("mila", "/prompts/playground/"),
+    "prompt-trial": ("mila", "/prompts/playground/?trial={trial}"),
+    "prompt-compare": ("mila", "/prompts/compare/?a={prompt_first}&b={prompt_version}"),
     "documents": ("mila", "/documents/"),
     "document": ("mila", "/documents/{document}/"),
     "imports": ("mila", "/documents/imports/"),
@@ -90,7 +95,7 @@ def places() -> dict[str, int]:
         Release,
         TrainingRun,
     )
-    from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
+    from reviews.models import FeedbackExample, ImportBatch, PromptTrial, Review, SourceDocument
 
     comparison = Comparison.objects.get(candidate__release__state="live")
     run = TrainingRun.objects.filter(state="succeeded").latest("pk")
@@ -100,6 +105,9 @@ def places() -> dict[str, int]:
     return {
         "desk_item": Review.objects.get(state="draft").item_id,
         "prompt": PromptVersion.objects.get(prompt__name="news summary", number=1).prompt_id,
+        "trial": PromptTrial.objects.latest("pk").pk,
+        "prompt_first": PromptVersion.objects.get(prompt__name="news summary", number=1).pk,
+        "prompt_version": PromptVersion.objects.get(prompt__name="news summary", number=2).pk,
         "document": SourceDocument.objects.filter(summaries__reviews__state="submitted").latest("pk").pk,
         "batch": ImportBatch.objects.latest("pk").pk,
         "snapshot": DatasetSnapshot.objects.latest("pk").pk,

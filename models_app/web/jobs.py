@@ -31,6 +31,7 @@ KINDS = {
     "register_model": "Registering a model",
     "review_requests": "Bringing weak outputs back",
     "train": "Training",
+    "try_prompt": "Trying a prompt",
     "verify_audit": "Verifying the audit trail",
 }
 STATES = [("active", "queued or running"), *[(state.value, state.value) for state in Job.State]]

@@ -29,6 +29,7 @@ from reviews.models.reviews import (
     SpanMark,
 )
 from reviews.models.talk import Comment, Mention, Notification, Thread
+from reviews.models.trials import PromptTrial, PromptTrialResult
 
 __all__ = [
     "Adjudication",
@@ -45,6 +46,8 @@ __all__ = [
     "Notification",
     "Preference",
     "PromptSuggestion",
+    "PromptTrial",
+    "PromptTrialResult",
     "QueueItem",
     "QueueRule",
     "Rater",

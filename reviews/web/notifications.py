@@ -36,7 +36,7 @@ def index(request: HttpRequest) -> HttpResponse:
     newest = page.object_list[0].at if page.object_list else None
     context = {
         "page": page,
-        "unread": unread,
+        "only_unread": unread,
         "waiting": notices.unread_count(_user(request)),
         # what this page has shown: nothing that comes while it is read
         "up_to": newest.isoformat() if newest is not None and page.number == 1 else "",

@@ -1,8 +1,7 @@
-"""Prompts: versions and where each is live, what reviewers suggest, and the playground."""
+"""Prompts: versions, where each is and was live, two of them word by word, and what reviewers suggest."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import wraps
@@ -16,10 +15,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from models_app.foundation.errors import GalleyError, InvalidInput, NotAllowed, StaleState
-from models_app.foundation.roles import allowed, require
+from models_app.foundation.errors import GalleyError, InvalidInput, NotAllowed, NotFound, StaleState
+from models_app.foundation.roles import allowed
 from models_app.foundation.seeds import prompt_digest
-from models_app.ml.prompting import VARIABLES, PromptSpec, variables
+from models_app.ml.prompting import VARIABLES, variables
 from models_app.models import Deployment, Prompt, PromptVersion, Release
 from models_app.prompts.versions import (
     LONGEST_CHARACTERS,
@@ -29,14 +28,11 @@ from models_app.prompts.versions import (
     create_version,
     plain,
 )
-from models_app.releases.composing import compose_release, live_release
-from models_app.web.pages import View, capability, is_fragment, paginate
-from reviews.models import PromptSuggestion, ReviewQueue, SourceDocument, Thread
-from reviews.playground import MOST_DOCUMENTS, Trial, find_documents, try_prompt, usable_documents
+from models_app.web.pages import View, capability, paginate
+from reviews.models import PromptSuggestion, Thread
 from reviews.suggestions import adopt_suggestion, decline_suggestion
 
-# Without script all articles are written in one answer; what does not fit in is left out, and said.
-PATIENCE_SECONDS = 40
+MOST_CHOICES = 500
 OPEN_STATES = ("draft", "awaiting approval", "approved", "warming", "live")
 
 
@@ -47,6 +43,18 @@ def readers(view: View) -> View:
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if not any(allowed(request.user, name) for name in ("review", "edit_prompts", "view_models")):
             raise NotAllowed("Your role does not show prompts. Ask an administrator.")
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+def writers(view: View) -> View:
+    """For those who may try words of their own: reviewers suggest them, engineers make versions of them."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not any(allowed(request.user, name) for name in ("review", "edit_prompts")):
+            raise NotAllowed("Your role does not try prompts. Ask an administrator.")
         return view(request, *args, **kwargs)
 
     return guarded
@@ -205,7 +213,7 @@ class NewPromptForm(PromptForm):
     field_order = ["name", "kind", "system", "template", "note"]
 
 
-def _put_errors(form: forms.Form, error: GalleyError) -> None:
+def put_errors(form: forms.Form, error: GalleyError) -> None:
     for name, message in (error.fields or {"": error.message}).items():
         form.add_error(name if name in form.fields else None, message)
 
@@ -217,7 +225,7 @@ def new_prompt(request: HttpRequest) -> HttpResponse:
         try:
             made = create_prompt(**form.cleaned_data, actor=request.user)
         except InvalidInput as error:
-            _put_errors(form, error)
+            put_errors(form, error)
         else:
             messages.success(request, f"{made.name} has its first version.")
             return redirect("prompt", made.pk)
@@ -236,32 +244,32 @@ def new_version(request: HttpRequest, pk: int) -> HttpResponse:
     if row.kind != Prompt.Kind.CHAT:
         form.fields["system"].widget = forms.HiddenInput()
     if request.method == "POST" and form.is_valid():
-        there = _is_version(row, form.cleaned_data["system"], form.cleaned_data["template"])
+        there = is_version(row, form.cleaned_data["system"], form.cleaned_data["template"])
         try:
             made = create_version(prompt=row, parent=base, **form.cleaned_data, actor=request.user)
         except InvalidInput as error:
-            _put_errors(form, error)
+            put_errors(form, error)
         else:
-            _say_saved(request, made, there)
+            say_saved(request, made, there)
             return redirect("prompt", pk)
     context = {"form": form, "prompt": row, "base": base, "variables": VARIABLES}
     return render(request, "reviews/prompt_version_new.html", context, status=422 if form.errors else 200)
 
 
-def _say_saved(request: HttpRequest, version: PromptVersion, there_before: bool) -> None:
+def say_saved(request: HttpRequest, version: PromptVersion, there_before: bool) -> None:
     """Saving words that are a version already gives that one."""
     messages.success(
         request, f"These words are {version} already." if there_before else f"Saved as {version}."
     )
 
 
-def _is_version(prompt: Prompt, system: str, template: str) -> bool:
+def is_version(prompt: Prompt, system: str, template: str) -> bool:
     digest = prompt_digest(plain(system), plain(template))
     return PromptVersion.objects.filter(prompt=prompt, digest=digest).exists()
 
 
 @require_POST
-@capability("edit_prompts")
+@writers
 def check(request: HttpRequest) -> HttpResponse:
     """Whether the variables are right, while somebody types."""
     template, system = plain(request.POST.get("template", "")), plain(request.POST.get("system", ""))
@@ -313,208 +321,33 @@ def decline(request: HttpRequest, pk: int) -> HttpResponse:
     return _to_suggestions()
 
 
-# ---------------------------------------------------------------- the playground
+# ---------------------------------------------------------------- two versions, word by word
 
 
-class PlaygroundForm(PromptForm):
-    parent = forms.ModelChoiceField(
-        PromptVersion.objects.select_related("prompt"), label="Start from", empty_label=None
-    )
-    article = forms.CharField(
-        label="Articles",
-        required=False,
-        max_length=200,
-        help_text="A number or words of the title; empty: the newest.",
-    )
-    queue = forms.ModelChoiceField(
-        ReviewQueue.objects.filter(active=True), label="From", required=False, empty_label="all documents"
-    )
-    count = forms.IntegerField(label="How many", min_value=1, max_value=MOST_DOCUMENTS)
-    suggestion = forms.ModelChoiceField(
-        PromptSuggestion.objects.filter(state="open"), required=False, widget=forms.HiddenInput
-    )
-
-    def spec(self) -> PromptSpec:
-        """Raises InvalidInput at the field that is wrong."""
-        kind = self.cleaned_data["parent"].prompt.kind
-        system, template = plain(self.cleaned_data["system"]), plain(self.cleaned_data["template"])
-        check_template(kind=kind, system=system, template=template)
-        return PromptSpec(kind, system, template)
-
-
-def _number(request: HttpRequest, name: str) -> int | None:
-    raw = request.GET.get(name, "")
-    return int(raw) if raw.isdecimal() and len(raw) < 19 else None
-
-
-def _start(request: HttpRequest, live: Release | None) -> dict[str, Any]:
-    """From a suggestion, a version, or what is live."""
-    versions = PromptVersion.objects.select_related("prompt")
-    if (pk := _number(request, "suggestion")) is not None:
-        suggestion = get_object_or_404(
-            PromptSuggestion.objects.select_related("based_on"), pk=pk, state="open"
-        )
-        return {
-            "parent": suggestion.based_on_id,
-            "system": suggestion.system,
-            "template": suggestion.template,
-            "note": suggestion.note,
-            "article": str(suggestion.document_id) if _usable(suggestion.document_id) else "",
-            "suggestion": suggestion.pk,
-            "count": 1,
-        }
-    pk = _number(request, "parent") or _number(request, "version")
-    version = versions.filter(pk=pk).first() if pk is not None else None
-    version = version or (live.prompt_version if live is not None else versions.order_by("-pk").first())
-    document = _number(request, "document")
-    return {
-        "parent": version.pk if version is not None else None,
-        "system": version.system if version is not None else "",
-        "template": version.template if version is not None else "",
-        "article": str(document) if document is not None else "",
-        "count": 1 if document is not None else 3,
+@require_safe
+@readers
+def compare(request: HttpRequest) -> HttpResponse:
+    """Any two versions, of one prompt or of two."""
+    versions = PromptVersion.objects.select_related("prompt", "created_by")
+    asked = [request.GET.get(name, "") for name in ("a", "b")]
+    keys = [int(raw) if raw.isdecimal() and len(raw) < 19 else 0 for raw in asked]
+    found = versions.in_bulk([key for key in keys if key])
+    if any(raw and key not in found for raw, key in zip(asked, keys, strict=True)):
+        raise NotFound("There is no such prompt version.")
+    rows = {row.version.pk: row for row in _version_rows(list(found.values()))}
+    context = {
+        "choices": versions.defer("template", "system").order_by("prompt__name", "-number")[:MOST_CHOICES],
+        "a": rows.get(keys[0]),
+        "b": rows.get(keys[1]),
     }
-
-
-def _usable(document: int) -> bool:
-    return usable_documents().filter(pk=document).exists()
-
-
-@capability("edit_prompts")
-def playground(request: HttpRequest) -> HttpResponse:
-    live = live_release()
-    if request.method != "POST":
-        form = PlaygroundForm(initial=_start(request, live))
-        template = "reviews/_playground_prompt.html" if is_fragment(request) else "reviews/playground.html"
-        return render(request, template, _playground_context(form, live))
-    form = PlaygroundForm(request.POST)
-    if not form.is_valid():
-        return _playground(request, form, live, status=422)
-    try:
-        if "save" in request.POST or "compose" in request.POST:
-            return _save(request, form, live)
-        return _run(request, form, live)
-    except InvalidInput as error:
-        _put_errors(form, error)
-        return _playground(request, form, live, status=422)
-
-
-def _playground_context(form: PlaygroundForm, live: Release | None) -> dict[str, Any]:
-    parent = PromptVersion.objects.select_related("prompt").filter(pk=form["parent"].value() or 0).first()
-    return {"form": form, "live": live, "parent": parent, "variables": VARIABLES}
-
-
-def _playground(
-    request: HttpRequest, form: PlaygroundForm, live: Release | None, status: int = 200, **more: Any
-) -> HttpResponse:
-    template = "reviews/_playground.html" if is_fragment(request) else "reviews/playground.html"
-    return render(request, template, {**_playground_context(form, live), **more}, status=status)
-
-
-def _run(request: HttpRequest, form: PlaygroundForm, live: Release | None) -> HttpResponse:
-    """With script the articles come one after another, each by a request of its own."""
-    spec = form.spec()
-    if live is None:
-        form.add_error(None, "Nothing is live, so there is no model to try the prompt with.")
-        return _playground(request, form, live, status=422)
-    documents = find_documents(
-        words=form.cleaned_data["article"], queue=form.cleaned_data["queue"], count=form.cleaned_data["count"]
-    )
-    if is_fragment(request):
-        return _playground(request, form, live, awaited=documents, ran=True)
-    trials, left = _all_at_once(documents, spec, live)
-    return _playground(request, form, live, trials=trials, left=left, ran=True)
-
-
-def _all_at_once(
-    documents: Sequence[SourceDocument], spec: PromptSpec, live: Release
-) -> tuple[list[Trial], int]:
-    """As many as patience allows, and how many were left."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    trials: list[Trial] = []
-    for document in documents:
-        if trials and time.monotonic() > until:
-            break
-        trials.append(try_prompt(document=document, prompt=spec, live=live))
-    return trials, len(documents) - len(trials)
-
-
-@require_POST
-@capability("edit_prompts")
-def run_one(request: HttpRequest, pk: int) -> HttpResponse:
-    """One article, for the page that shows them as they come."""
-    document = get_object_or_404(usable_documents(), pk=pk)
-    form = PlaygroundForm(request.POST)
-    live = live_release()
-    if not form.is_valid() or live is None:
-        raise InvalidInput("Run it again: the prompt changed meanwhile, or nothing is live.")
-    trial = try_prompt(document=document, prompt=form.spec(), live=live)
-    return render(request, "reviews/_playground_trial.html", {"trial": trial, "live": live})
-
-
-def _save(request: HttpRequest, form: PlaygroundForm, live: Release | None) -> HttpResponse:
-    """The next version; with `compose` also a release of the live model with it, on its way to a comparison."""
-    composing = "compose" in request.POST
-    if composing:
-        require(request.user, "submit_release")
-        if live is None:
-            form.add_error(None, "Nothing is live, so there is no model to compose a release of.")
-            return _playground(request, form, live, status=422)
-    version = _saved(request, form)
-    if not composing:
-        return _leave(request, reverse("prompt_version", args=[version.pk]))
-    assert live is not None  # nosec B101 (looked at above)
-    release = compose_release(
-        model_version=live.model_version,
-        prompt_version=version,
-        decoding=live.decoding,
-        origin=Release.Origin.PROMPT,
-        note=version.note,
-        actor=request.user,
-    )
-    if release.state != Release.State.DRAFT:
-        messages.info(
-            request, f"Release {release.pk} is the live model with this prompt; it is {release.state}."
-        )
-        return _leave(request, reverse("release", args=[release.pk]))
-    messages.success(
-        request, f"Release {release.pk} is the live model with this prompt. Compare it with what is live."
-    )
-    return _leave(request, f"{reverse('comparison_new')}?candidate={release.pk}")
-
-
-def _saved(request: HttpRequest, form: PlaygroundForm) -> PromptVersion:
-    spec, note = form.spec(), form.cleaned_data["note"]
-    parent, suggestion = form.cleaned_data["parent"], form.cleaned_data["suggestion"]
-    there = _is_version(parent.prompt, spec.system, spec.template)
-    if suggestion is not None and suggestion.based_on_id == parent.pk:
-        version = adopt_suggestion(
-            suggestion=suggestion, template=spec.template, system=spec.system, note=note, actor=request.user
-        )
-    else:
-        version = create_version(
-            prompt=parent.prompt, parent=parent, template=spec.template, system=spec.system, note=note,
-            actor=request.user,
-        )  # fmt: skip
-    _say_saved(request, version, there)
-    return version
-
-
-def _leave(request: HttpRequest, url: str) -> HttpResponse:
-    """To another page, by htmx as well."""
-    if is_fragment(request):
-        answer = HttpResponse(status=204)
-        answer["HX-Redirect"] = url
-        return answer
-    return redirect(url)
+    return render(request, "reviews/prompt_compare.html", context)
 
 
 urlpatterns = [
     path("", prompts, name="prompts"),
     path("new/", new_prompt, name="prompt_new"),
     path("check/", check, name="prompt_check"),
-    path("playground/", playground, name="prompt_playground"),
-    path("playground/<int:pk>/", run_one, name="prompt_run"),
+    path("compare/", compare, name="prompt_compare"),
     path("suggestions/<int:pk>/adopt/", adopt, name="suggestion_adopt"),
     path("suggestions/<int:pk>/decline/", decline, name="suggestion_decline"),
     path("versions/<int:pk>/", prompt_version, name="prompt_version"),

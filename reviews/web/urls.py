@@ -14,6 +14,7 @@ urlpatterns = [
     path("notifications/", include("reviews.web.notifications")),
     path("how-i-rate/", include("reviews.web.how_i_rate")),
     path("agreement/", include("reviews.web.agreement")),
+    path("prompts/", include("reviews.web.playground")),
     path("prompts/", include("reviews.web.prompts")),
     path("documents/", include("reviews.web.documents")),
     path("progress/", include("reviews.web.progress")),

@@ -14,13 +14,16 @@ from models_app.foundation import jobs
 from models_app.models import Job, PromptVersion, Release
 from models_app.releases.composing import compose_release
 from models_app.serving.routing import router
-from reviews.models import PromptSuggestion
+from reviews.models import PromptSuggestion, PromptTrial
 from reviews.suggestions import suggest_prompt
 from tests import make
 from tests.api.conftest import serve
 from tests.browser.conftest import Enter, no_violation
+from tests.e2e.conftest import Worker
+from tests.e2e.conftest import worker as worker
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
+from tests.serving.conftest import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -192,9 +195,10 @@ def test_variables_are_checked_while_one_types(enter: Enter, the: Scene) -> None
     expect(page.locator("#prompt-check")).to_contain_text("Unknown variable")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [True, False])
 def test_the_playground_asks_the_model_and_keeps_what_works(
-    enter: Enter, the: Scene, slot: None, script: bool
+    enter: Enter, the: Scene, slot: None, worker: Worker, script: bool
 ) -> None:
     documents = [make.document() for _ in range(2)]
     page = enter("mila", script=script)
@@ -202,11 +206,19 @@ def test_the_playground_asks_the_model_and_keeps_what_works(
     page.get_by_label("Prompt", exact=True).fill("Keep every number.\n\n{text}")
     page.get_by_label("How many").fill("2")
     page.get_by_role("button", name="Run").click()
+    page.wait_for_url("**/prompts/playground/?trial=*")
+    if not script:
+        trial = PromptTrial.objects.select_related("job").get()
+        assert trial.job is not None
+        until(lambda: Job.objects.filter(pk=trial.job_id or 0, state="succeeded").exists())
+        page.reload()
     for document in documents:
-        card = page.locator(f"#trial-{document.pk}")
+        card = page.locator(f"#result-{document.pk}")
         expect(card).to_contain_text("This prompt")
         expect(card).to_contain_text("The harbour authority of Nordhaven")
+    expect(page.locator("#trial")).to_contain_text("this is a look, no verdict")
     if script:
+        expect(page.locator("#trial")).not_to_have_attribute("hx-trigger", re.compile("every"))
         no_violation(page)
     page.get_by_label("What changed and why").fill("Numbers stay.")
     page.get_by_role("button", name="Save and compose a release").click()

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from models_app.models import Prompt, PromptVersion, Release
+from models_app.models import Job, Prompt, PromptVersion, Release
 from models_app.prompts.versions import create_version
 from models_app.releases.composing import compose_release
-from reviews.models import PromptSuggestion, SourceDocument
+from reviews.models import PromptSuggestion, PromptTrial, SourceDocument
 from reviews.suggestions import suggest_prompt
 from tests import make
 from tests.releases import scene as scenes
@@ -80,15 +80,13 @@ def test_prompts_are_shown_to_those_who_work_with_them(
 
 
 @pytest.mark.parametrize("who", ["reviewer", "approver", "operator", "stranger"])
-def test_others_do_not_write_decide_or_play(
+def test_others_do_not_write_or_decide(
     cast: make.Cast, first: PromptVersion, suggestion: PromptSuggestion, who: str
 ) -> None:
     client = signed_in(getattr(cast, who))
-    assert client.get("/prompts/playground/").status_code == 403
     for path in (
-        "/prompts/new/", f"/prompts/{first.prompt_id}/new-version/", "/prompts/playground/", "/prompts/check/",
+        "/prompts/new/", f"/prompts/{first.prompt_id}/new-version/",
         f"/prompts/suggestions/{suggestion.pk}/adopt/", f"/prompts/suggestions/{suggestion.pk}/decline/",
-        f"/prompts/playground/{suggestion.document_id}/",
     ):  # fmt: skip
         assert client.post(path, {"template": "{text}", "reason": "x"}).status_code == 403, path
     shown = page(cast.reviewer, "/prompts/?show=suggestions")
@@ -264,6 +262,7 @@ def play(cast: make.Cast, first: PromptVersion, **values: Any) -> Any:
         "article": "",
         "queue": "",
         "count": "3",
+        "which": "newest",
         "note": "",
     }
     headers = values.pop("headers", {})
@@ -290,27 +289,34 @@ def test_it_starts_from_the_live_prompt_a_version_or_a_suggestion(
 
 def test_the_page_works_where_nothing_is_live(cast: make.Cast, first: PromptVersion) -> None:
     assert "Nothing is live" in page(cast.ml_engineer, "/prompts/playground/")
+    make.document()
     answer = play(cast, first, run="1")
     assert answer.status_code == 422
     assert "no model to try the prompt with" in answer.content.decode()
 
 
-def test_a_model_that_cannot_be_asked_is_said_at_each_article(
-    cast: make.Cast, first: PromptVersion, live: Release
-) -> None:
-    make.document(title="Ferries moved")
-    answer = play(cast, first, run="1")
-    assert answer.status_code == 200
-    assert "The live model is being loaded." in answer.content.decode()
-
-
-def test_with_script_the_articles_come_one_after_another(
+def test_a_run_is_a_job_and_the_page_goes_to_its_trial(
     cast: make.Cast, first: PromptVersion, live: Release
 ) -> None:
     documents = [make.document() for _ in range(4)]
-    shown = play(cast, first, run="1", headers={"HX-Request": "true"}).content.decode()
-    assert shown.count('hx-trigger="load" hx-include="#playground-form"') == 3
-    assert f"/prompts/playground/{documents[-1].pk}/" in shown
+    answer = play(cast, first, run="1", headers={"HX-Request": "true"})
+    trial = PromptTrial.objects.get()
+    assert answer["HX-Redirect"] == f"/prompts/playground/?trial={trial.pk}"
+    assert (trial.release, trial.based_on, trial.template) == (live, first, BETTER)
+    assert [result.document for result in trial.results.all()] == documents[:0:-1], "the newest three"
+    job = trial.job
+    assert job is not None
+    assert (job.kind, job.payload, job.requested_by) == ("try_prompt", {"trial": trial.pk}, cast.ml_engineer)
+    client = signed_in(cast.ml_engineer)
+    shown = client.get(answer["HX-Redirect"]).content.decode()
+    assert "0 of 3" in shown
+    assert 'hx-trigger="every 2s"' in shown
+    assert BETTER.split("\n")[0] in shown, "the form goes on from it"
+    client.post(f"/prompts/trials/{trial.pk}/cancel/")
+    fragment = client.get(f"/prompts/trials/{trial.pk}/", headers={"HX-Request": "true"}).content.decode()
+    assert "Cancelled after 0 of 3." in fragment
+    assert "every 2s" not in fragment
+    assert client.get(f"/prompts/trials/{trial.pk}/")["Location"] == answer["HX-Redirect"]
 
 
 def test_prompts_are_not_tuned_on_test_documents(
@@ -321,7 +327,7 @@ def test_prompts_are_not_tuned_on_test_documents(
     assert answer.status_code == 422
     assert "no prompt is tuned on it" in answer.content.decode()
     assert play(cast, first, run="1", article="Only for judging").status_code == 422
-    assert signed_in(cast.ml_engineer).post(f"/prompts/playground/{judge.pk}/", {}).status_code == 404
+    assert PromptTrial.objects.count() == 0
 
 
 def test_articles_are_found_by_number_title_and_queue(
@@ -329,17 +335,33 @@ def test_articles_are_found_by_number_title_and_queue(
 ) -> None:
     ferries = make.document(title="Ferries moved")
     waiting = make.queue_item(make.summary(make.document(title="Piles counted")))
-    fragment = {"HX-Request": "true"}
 
     def found(**values: Any) -> list[SourceDocument]:
-        return list(play(cast, first, run="1", headers=fragment, **values).context["awaited"])
+        answer = play(cast, first, run="1", **values)
+        assert answer.status_code == 302, answer.content.decode()
+        trial = PromptTrial.objects.latest("pk")
+        Job.objects.filter(pk=trial.job_id or 0).update(state="succeeded")
+        return [result.document for result in trial.results.all()]
 
     assert found(article=str(ferries.pk)) == [ferries]
     assert found(article="ferries") == [ferries]
     assert found(queue=str(waiting.queue_id)) == [waiting.summary.document]
     assert len(found(count="2")) == 2
     assert play(cast, first, run="1", article="nothing like it").status_code == 422
-    assert play(cast, first, run="1", count="99").status_code == 422
+    for values in ({"count": "21"}, {"count": "51", "which": "failing"}, {"count": "0"}):
+        answer = play(cast, first, run="1", **values)
+        assert (answer.status_code, list(answer.context["form"].errors)) == (422, ["count"])
+
+
+def test_only_so_many_trials_of_one_person_are_under_way(
+    cast: make.Cast, first: PromptVersion, live: Release
+) -> None:
+    make.document()
+    for _ in range(2):
+        assert play(cast, first, run="1").status_code == 302
+    answer = play(cast, first, run="1")
+    assert answer.status_code == 422
+    assert "2 of your trials are under way" in answer.content.decode()
 
 
 def test_a_prompt_that_cannot_work_is_not_run(cast: make.Cast, first: PromptVersion, live: Release) -> None:

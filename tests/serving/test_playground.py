@@ -1,59 +1,86 @@
+"""A prompt trial as it happens: a slot that is really running, a job in a process of its own."""
+
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.contrib.auth.models import User
 
-from models_app.ml.prompting import PromptSpec
+from models_app.foundation import jobs
 from models_app.models import PromptVersion
-from models_app.releases.composing import live_release
-from reviews.playground import try_prompt
+from models_app.prompts.versions import create_version
+from models_app.releases.composing import compose_release
+from models_app.releases.deploying import install_first_release
+from models_app.serving.routing import router
+from models_app.training.registering import register_base
+from reviews.models import Notification, PromptTrial
+from reviews.playground import choose_articles, start_trial
 from tests import make
+from tests.serving.conftest import Supervisor, state, until
+from tests.tiny_models import make_tiny_t5
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
-def test_a_prompt_is_tried_on_the_model_that_is_live(serving: Any) -> None:
-    live = live_release()
-    assert live is not None
-    trial = try_prompt(
-        document=make.document(), prompt=PromptSpec("prefix", "", "Briefly: {text}"), live=live
+def tried(*, based_on: PromptVersion, template: str, count: int) -> PromptTrial:
+    mila = User.objects.get(username="mila")
+    articles = choose_articles(words="", queue=None, count=count, actor=mila)
+    trial = start_trial(based_on=based_on, template=template, articles=articles, actor=mila, deliver=False)
+    assert trial.job is not None
+    jobs.carry_out(trial.job)
+    trial.refresh_from_db()
+    return trial
+
+
+def test_a_prompt_is_tried_on_the_model_that_is_live(serving: Supervisor) -> None:
+    documents = [make.document() for _ in range(4)]
+    version = PromptVersion.objects.select_related("prompt").get(prompt__name="summarize")
+    trial = tried(based_on=version, template="Briefly: {text}", count=4)
+    results = list(trial.results.all())
+    assert [result.document for result in results] == documents[::-1]
+    for result in results:
+        assert result.tried_text == result.live_text
+        assert result.tried_text.startswith("The harbour authority of Nordhaven")
+        assert result.tried_scores["rouge1"] > 0.3
+    assert trial.report["same"] == 4
+    assert Notification.objects.get().url == f"/prompts/playground/?trial={trial.pk}"
+
+
+def test_a_learned_model_writes_with_the_words_that_are_tried(
+    supervise: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Weights, tokenizer, conversion and slot are real; the model has two layers."""
+    cast = make.cast()
+    model = register_base(
+        reference=str(make_tiny_t5(tmp_path / "t5", seed=3)), name="tiny", actor=cast.ml_engineer
     )
-    assert trial.error is None
-    assert trial.tried is not None
-    assert trial.tried.text.startswith("The harbour authority of Nordhaven")
-    assert trial.live is not None
-    assert (trial.same, trial.longer, trial.live.earlier) == (True, 0, False)
-
-
-def test_what_the_live_release_wrote_before_is_not_written_again(serving: Any) -> None:
-    live = live_release()
-    assert live is not None
-    document = make.document()
-    make.summary(document, "Old words.", release=live, source="batch")
-    trial = try_prompt(document=document, prompt=PromptSpec("prefix", "", "Briefly: {text}"), live=live)
-    assert trial.live is not None
-    assert (trial.live.text, trial.live.earlier) == ("Old words.", True)
-    assert trial.longer > 10
-
-
-@pytest.mark.parametrize("script", [True, False])
-def test_the_playground_shows_both_side_by_side(serving: Any, script: bool) -> None:
-    from django.contrib.auth.models import User
-
-    client = Client()
-    client.force_login(User.objects.get(username="mila"))
-    document = make.document()
-    version = PromptVersion.objects.get(prompt__name="summarize")
-    asked = {
-        "parent": version.pk, "system": "", "template": "Briefly: {text}", "article": str(document.pk), "queue": "",
-        "count": "1", "note": "", "run": "1",
-    }  # fmt: skip
-    path = f"/prompts/playground/{document.pk}/" if script else "/prompts/playground/"
-    answer = client.post(path, asked)
-    assert answer.status_code == 200
-    shown = answer.content.decode()
-    assert "word for word the same" in shown
-    assert "Live prompt" in shown
-    assert "This prompt" in shown
+    version = PromptVersion.objects.select_related("prompt").get(prompt__name="summarize")
+    decoding = {"max_new_tokens": 16, "max_words": 20, "max_input_tokens": 64}
+    supervise()
+    release = install_first_release(
+        release=compose_release(
+            model_version=model, prompt_version=version, decoding=decoding, origin="initial", actor=None
+        )
+    )
+    until(lambda: state(release) == "live")
+    router.reread()
+    for town in ("north", "south"):
+        make.document(
+            f"the council of the {town} town closed the school on monday . the team won the match ."
+        )
+    trial = tried(based_on=version, template="the coach said that the film opened : {text}", count=2)
+    assert trial.report["written"] == 2
+    for result in trial.results.all():
+        assert result.live_text, "the live prompt's own words"
+        assert result.tried_text, "and those that were tried"
+        assert result.tried_seconds is not None
+    adopted = create_version(
+        prompt=version.prompt, template=trial.template, parent=version, actor=cast.ml_engineer
+    )
+    again = tried(based_on=adopted, template=trial.template, count=2)
+    assert [r.tried_text for r in again.results.all()] == [r.tried_text for r in trial.results.all()], (
+        "greedy"
+    )
