@@ -105,7 +105,11 @@ class Summary(models.Model):
         "models_app.PromptVersion", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
     system = models.CharField(
-        max_length=120, blank=True, help_text="imports: the name of what wrote it, where it is no release"
+        max_length=120,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="imports: the name of what wrote it, where it is no release",
     )
     text = models.TextField()
     decoding = models.JSONField(default=dict)
