@@ -51,6 +51,20 @@ GROUPS = (
         ),
     ),
     ActionGroup(
+        "Check",
+        (
+            Action("next_sentence", "the next sentence of the proof, and what supports it", "s"),
+            Action("supported", "the source supports this sentence", "v"),
+            Action("unsupported", "the source does not support this sentence", "x"),
+            Action("proof", "the proof: ← and → choose words, Shift adds more", "q"),
+            Action("mark", "mark what is selected, else this sentence, as an error", "m"),
+            Action("confirm_label", "confirm the label that the desk suggests", "y"),
+            Action("dismiss_label", "dismiss it", "d"),
+            Action("next_change", "the next change in my correction", "g"),
+            Action("revert_change", "put the proof's words back for this change", "z"),
+        ),
+    ),
+    ActionGroup(
         "Say",
         (
             Action("retrain", "wants retraining, on and off", "t"),

@@ -10,7 +10,7 @@ from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q
 from django.utils import timezone
 
 from reviews import queueing
-from reviews.models import QueueItem, Review, ReviewQueue, Skip
+from reviews.models import QueueItem, Review, ReviewQueue, ReviewReturn, ReviewSlot, Skip
 
 # ---------------------------------------------------------------- the desk
 
@@ -71,6 +71,51 @@ def drafts_of(reviewer: User, limit: int = 20) -> list[DraftRow]:
         .values_list("pk", "item", "summary__document__title", "item__queue__name", "updated_at")[:limit]
     )
     return [DraftRow(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class ReturnedRow:
+    item_id: int
+    title: str
+    queue: str
+    comment: str
+    by: str
+    at: datetime
+
+
+def returned_to(reviewer: User) -> list[ReturnedRow]:
+    """My reviews that were sent back and wait for my correction, the longest waiting first. 1 query."""
+    rows = (
+        ReviewReturn.objects.filter(
+            review__reviewer=reviewer, review__state=Review.State.RETURNED, answered_at=None
+        )
+        .order_by("at")
+        .values_list(
+            "review__item", "review__summary__document__title", "review__item__queue__name", "comment",
+            "returned_by__username", "at",
+        )
+    )  # fmt: skip
+    return [ReturnedRow(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class AssignedRow:
+    item_id: int
+    title: str
+    queue: str
+
+
+def assigned_to(reviewer: User, limit: int = 20) -> list[AssignedRow]:
+    """Items kept for me that I have not answered, in the order they are given out. 1 query."""
+    rows = (
+        ReviewSlot.objects.filter(
+            assigned_to=reviewer, state__in=[ReviewSlot.State.FREE, ReviewSlot.State.HELD],
+            item__state=QueueItem.State.OPEN, queue__active=True, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT,
+        )
+        .order_by("queue__name", "rank", "item")
+        .values_list("item", "item__summary__document__title", "queue__name")[:limit]
+    )  # fmt: skip
+    return [AssignedRow(*row) for row in rows]
 
 
 #: How far back the desk's own keys go; my feedback has all of them.

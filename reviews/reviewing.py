@@ -19,6 +19,7 @@ from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
 from reviews import adjudicating
 from reviews.feedback import propose_from_review
+from reviews.marks import Mark, Support, UnreadableMarks, checked_marks, checked_support
 from reviews.models import (
     Criterion,
     QueueItem,
@@ -28,6 +29,8 @@ from reviews.models import (
     ReviewReturn,
     ReviewRevision,
     ReviewSlot,
+    SentenceSupport,
+    SpanMark,
 )
 from reviews.overall import stars_of, verdict_of
 from reviews.seating import close_if_complete
@@ -54,6 +57,8 @@ class Answers:
     wants_refine: bool = False
     active_seconds: int = 0
     rubric: int | None = None
+    marks: tuple[Mark, ...] = ()
+    support: tuple[Support, ...] = ()
 
 
 class StaleDraft(StaleState):
@@ -248,6 +253,13 @@ def _hand_in(review: Review, values: dict[str, Any], *, late: bool) -> None:
         ReviewRating(review=review, criterion=criteria[key], value=value)
         for key, value in values["ratings"].items()
     )
+    SpanMark.objects.filter(review=review).delete()
+    SpanMark.objects.bulk_create(SpanMark(review=review, **mark) for mark in values["marks"])
+    SentenceSupport.objects.filter(review=review).delete()
+    SentenceSupport.objects.bulk_create(
+        SentenceSupport(review=review, start=start, end=end, supported=supported)
+        for start, end, supported in values["support"]
+    )
     ReviewRevision.objects.create(review=review, number=review.revision, data=values, at=now)
 
 
@@ -278,7 +290,8 @@ def _checked(item: QueueItem, review: Review, answers: Answers, *, whole: bool) 
     rubric = review.rubric_id if review.revision else answers.rubric or item.queue.rubric_id
     criteria = list(Criterion.objects.filter(rubric=rubric))
     wrong = _out_of_range(criteria, answers)
-    if wrong:
+    marks, support, unreadable = _marked(item, answers)
+    if wrong := wrong | unreadable:
         raise InvalidInput("Some answers are out of range.", fields=wrong)
     edited, original = normalise(answers.edited_text), item.summary.text.strip()
     if edited == normalise(original):
@@ -296,8 +309,28 @@ def _checked(item: QueueItem, review: Review, answers: Answers, *, whole: bool) 
         "comment": normalise(answers.comment),
         "wants_retrain": answers.wants_retrain,
         "wants_refine": answers.wants_refine,
+        "marks": [mark.to_dict() for mark in marks],
+        "support": [[one.start, one.end, one.supported] for one in support],
         "active_seconds": max(review.active_seconds, min(answers.active_seconds, MOST_ACTIVE_SECONDS)),
     }
+
+
+def _marked(item: QueueItem, answers: Answers) -> tuple[list[Mark], list[Support], dict[str, str]]:
+    """Error spans and judged sentences, and by field what is wrong with them."""
+    wrong: dict[str, str] = {}
+    marks: list[Mark] = []
+    support: list[Support] = []
+    try:
+        if answers.marks:
+            source = item.summary.document.text
+            marks = checked_marks(answers.marks, summary=item.summary.text, source=source)
+    except UnreadableMarks as error:
+        wrong["marks"] = str(error)
+    try:
+        support = checked_support(answers.support, summary=item.summary.text)
+    except UnreadableMarks as error:
+        wrong["support"] = str(error)
+    return marks, support, wrong
 
 
 def _overall(criteria: Sequence[Criterion], answers: Answers, *, whole: bool) -> tuple[int | None, str, bool]:

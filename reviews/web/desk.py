@@ -10,9 +10,10 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -33,14 +34,29 @@ from models_app.serving import client
 from models_app.serving.routing import ENVIRONMENT
 from models_app.web.pages import View, capability, is_fragment
 from reviews import conversations, desk_keys, queries, queueing
+from reviews.corrections import suggest as suggest_labels
 from reviews.desk_preferences import Keys, keys_for
-from reviews.models import Criterion, QueueItem, Review, ReviewQueue, ReviewReturn, ReviewSlot, Skip
+from reviews.marks import ERROR_TYPES, SEVERITIES, UnreadableMarks, read_marks, read_support
+from reviews.models import (
+    Criterion,
+    Grounding,
+    QueueItem,
+    Review,
+    ReviewQueue,
+    ReviewReturn,
+    ReviewSlot,
+    Skip,
+)
 from reviews.queueing import Lease
 from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft, revise_review, save_draft, submit_review
+from reviews.spans import sentences
 from reviews.suggestions import suggest_prompt
 from reviews.taking_back import OFFERED, take_back, take_back_skip
 
 RATING = "rating-"
+Read = TypeVar("Read")
+#: Reading a longer article for the labels would keep others waiting.
+MOST_WORDS_LABELLED = 12_000
 #: How long the item that is fetched ahead stays mine without a sign of life.
 AHEAD = timedelta(minutes=3)
 TRIAL_SALT = "reviews.desk.trial"
@@ -106,6 +122,21 @@ def integer(values: Mapping[str, str], name: str, errors: dict[str, str]) -> int
     return int(raw)
 
 
+def _json_of(
+    values: Mapping[str, str], name: str, read: Callable[[Any], tuple[Read, ...]], errors: dict[str, str]
+) -> tuple[Read, ...]:
+    raw = values.get(name, "").strip()
+    if not raw:
+        return ()
+    try:
+        return read(json.loads(raw))
+    except UnreadableMarks as error:
+        errors[name] = str(error)
+    except ValueError:
+        errors[name] = "Not JSON."
+    return ()
+
+
 def answers_of(values: Mapping[str, str]) -> Answers:
     """Shape only; the use cases know the rules."""
     errors: dict[str, str] = {}
@@ -125,9 +156,11 @@ def answers_of(values: Mapping[str, str]) -> Answers:
         wants_refine=bool(values.get("wants_refine")),
         active_seconds=max(0, integer(values, "active_seconds", errors) or 0),
         rubric=integer(values, "rubric", errors),
+        marks=_json_of(values, "marks", read_marks, errors),
+        support=_json_of(values, "support", read_support, errors),
     )
     if errors:
-        raise InvalidInput("Some answers are no numbers.", fields=errors)
+        raise InvalidInput("Some answers cannot be read.", fields=errors)
     return answers
 
 
@@ -144,6 +177,8 @@ def answers_json(review: Review) -> dict[str, Any]:
         "wants_retrain": review.wants_retrain,
         "wants_refine": review.wants_refine,
         "active_seconds": review.active_seconds,
+        "marks": review.marks,
+        "support": review.support,
     }
 
 
@@ -171,7 +206,12 @@ def _item(pk: int) -> QueueItem:
 @desk_view(require_GET)
 def index(request: HttpRequest) -> HttpResponse:
     reviewer = reviewer_of(request)
-    context = {"rows": queries.queues_for(reviewer), "drafts": queries.drafts_of(reviewer)}
+    context = {
+        "rows": queries.queues_for(reviewer),
+        "drafts": queries.drafts_of(reviewer),
+        "returned": queries.returned_to(reviewer),
+        "assigned": queries.assigned_to(reviewer),
+    }
     if reviewer.has_perm("models_app.manage_queues"):
         context["flagged"] = queries.set_aside()
     return render(request, "reviews/desk_index.html", context)
@@ -262,6 +302,11 @@ def _desk(
             }
             for criterion in Criterion.objects.filter(rubric=rubric).select_related("rubric")
         ],
+        "marks_json": json.dumps([mark.to_dict() for mark in shown.marks]),
+        "support_json": json.dumps([[one.start, one.end, one.supported] for one in shown.support]),
+        "grounding_json": json.dumps(_grounding(item)),
+        "error_types": list(enumerate(ERROR_TYPES, start=1)),
+        "severities": list(enumerate(SEVERITIES, start=1)),
         "verdicts": VERDICTS,
         "errors": errors,
         "error": error,
@@ -345,6 +390,8 @@ def _saved(review: Review | None, item: QueueItem) -> Answers:
         wants_retrain=review.wants_retrain,
         wants_refine=review.wants_refine,
         active_seconds=review.active_seconds,
+        marks=read_marks(review.marks),
+        support=read_support(review.support),
     )
 
 
@@ -356,8 +403,26 @@ def _kept_share(item: QueueItem) -> float | None:
     return summary.kept_tokens / summary.total_tokens
 
 
-def paragraphs(text: str) -> list[str]:
-    return [line for line in text.split("\n") if line.strip()]
+def paragraphs(text: str) -> list[tuple[int, str]]:
+    """The lines with something in them, each with where it begins, in code points."""
+    found, at = [], 0
+    for line in text.split("\n"):
+        if line.strip():
+            found.append((at, line))
+        at += len(line) + 1
+    return found
+
+
+def _grounding(item: QueueItem) -> dict[str, Any]:
+    """The proof's sentences, with what supports them once that has been computed; it never is here."""
+    grounding = Grounding.objects.filter(summary=item.summary_id).first()
+    if grounding is not None:
+        return {"linked": True, "sentences": grounding.data["sentences"]}
+    spans = sentences(item.summary.text)
+    return {
+        "linked": False,
+        "sentences": [{"start": start, "end": end, "links": [], "unsupported": []} for start, end in spans],
+    }
 
 
 def live_prompt() -> PromptVersion | None:
@@ -389,6 +454,21 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
         return JsonResponse({"revision": review.revision, "held": _renewed(request, item)})
     messages.success(request, "Your draft is saved.")
     return redirect("desk_item", pk=item.pk)
+
+
+@desk_view(require_POST)
+def labels(request: HttpRequest, pk: int) -> HttpResponse:
+    """Which errors the correction as it stands suggests. For whoever works on the item; nothing is kept."""
+    item = _item(pk)
+    if not Review.objects.filter(item=item, reviewer=reviewer_of(request)).exists() and not (
+        ReviewSlot.objects.filter(item=item, reviewer=reviewer_of(request)).exists()
+    ):
+        raise StaleState("You do not hold this item.", code="not_yours")
+    document, edited = item.summary.document, request.POST.get("edited_text", "").replace("\r\n", "\n")
+    if max(document.words, len(edited) // 4) > MOST_WORDS_LABELLED:
+        return JsonResponse({"labels": []})
+    changes = suggest_labels(source=document.text, draft=item.summary.text, edited=edited)
+    return JsonResponse({"labels": [asdict(change.label) for change in changes if change.label]})
 
 
 @desk_view(require_POST)
@@ -524,8 +604,9 @@ def pass_by(request: HttpRequest, pk: int) -> HttpResponse:
 def touched(answers: Answers, item: QueueItem) -> bool:
     text = answers.edited_text.replace("\r\n", "\n")
     return bool(
-        answers.stars or answers.verdict or answers.ratings or answers.comment.strip()
-        or answers.wants_retrain or answers.wants_refine or text.strip() != item.summary.text.strip()
+        answers.stars or answers.verdict or answers.ratings or answers.comment.strip() or answers.marks
+        or answers.wants_retrain or answers.wants_refine or answers.support
+        or text.strip() != item.summary.text.strip()
     )  # fmt: skip
 
 
@@ -657,6 +738,7 @@ urlpatterns = [
     path("", index, name="desk"),
     path("item/<int:pk>/", item_page, name="desk_item"),
     path("item/<int:pk>/draft/", save, name="desk_save"),
+    path("item/<int:pk>/labels/", labels, name="desk_labels"),
     path("item/<int:pk>/keep/", keep, name="desk_keep"),
     path("item/<int:pk>/submit/", submit, name="desk_submit"),
     path("item/<int:pk>/correct/", correct, name="desk_correct"),

@@ -67,6 +67,8 @@
 
   // ---------------------------------------------------------------- the desk
 
+  window.galleyDeskPost = post;
+
   class Desk {
     constructor(form) {
       this.form = form;
@@ -91,7 +93,8 @@
       this.timers = new Set();
       this.listeners = new AbortController();
       this.keys = new window.GalleyKeys(JSON.parse(this.data.keys), Boolean(this.data.single));
-      this.parts = (window.galleyDeskParts || []).map((make) => make(this));
+      this.changes = new window.GalleyChanges(this);
+      this.parts = [this.changes, ...(window.galleyDeskParts || []).map((make) => make(this))];
       this.confirmed = this.serialise(); // what the server has
       this.attach();
       this.mark(this.rows.find((row) => !this.answered(row)) || this.rows[0]);
@@ -112,6 +115,7 @@
     find(selector) { return document.querySelector(selector); }
     leave() {
       this.gone = true;
+      for (const part of this.parts) part.leave?.();
       this.listeners.abort();
       for (const timer of this.timers) { clearTimeout(timer); clearInterval(timer); }
     }
@@ -120,7 +124,7 @@
 
     /** The answers alone, in a stable form. */
     values() {
-      const names = ["stars", "verdict", "overall_from_ratings", "edited_text", "comment", "wants_retrain", "wants_refine", "rubric"];
+      const names = ["stars", "verdict", "overall_from_ratings", "edited_text", "comment", "wants_retrain", "wants_refine", "marks", "support", "rubric"];
       const all = new FormData(this.form);
       const values = {};
       for (const name of names) values[name] = all.get(name) ?? "";
@@ -205,15 +209,7 @@
     }
 
     showDifference() {
-      const node = this.find("[data-diff]");
-      const parts = window.galleyWordDiff(this.proof, this.edit.value, 6);
-      const tags = { deleted: "del", inserted: "ins" };
-      node.replaceChildren(...parts.map((part) => {
-        if (part.kind === "same") return document.createTextNode(part.text);
-        const element = document.createElement(tags[part.kind]);
-        element.textContent = part.text;
-        return element;
-      }));
+      this.changes.show();
       this.find("[data-undo]").hidden = this.edit.value === this.proof;
     }
 
@@ -331,6 +327,7 @@
         for (const input of row.querySelectorAll("input")) input.checked = String(answers[name] ?? "") === input.value;
       }
       for (const name of ["wants_retrain", "wants_refine"]) this.form.elements[name].checked = Boolean(answers[name]);
+      for (const name of ["marks", "support"]) this.form.elements[name].value = answers[name] || "[]";
       this.edit.value = answers.edited_text ?? "";
       this.comment.value = answers.comment ?? "";
       for (const part of this.parts) part.filled?.(answers);
@@ -340,7 +337,8 @@
     named(current) {
       const values = {
         stars: current.stars ?? "", verdict: current.verdict, overall_from_ratings: current.overall_from_ratings ? "1" : "", edited_text: current.edited_text, comment: current.comment,
-        wants_retrain: current.wants_retrain ? "1" : "", wants_refine: current.wants_refine ? "1" : "", rubric: this.form.elements.rubric.value,
+        wants_retrain: current.wants_retrain ? "1" : "", wants_refine: current.wants_refine ? "1" : "",
+        marks: JSON.stringify(current.marks), support: JSON.stringify(current.support), rubric: this.form.elements.rubric.value,
       };
       for (const [name, value] of Object.entries(current.ratings)) values[`rating-${name}`] = String(value);
       values.stars = String(values.stars);
@@ -392,6 +390,8 @@
         .map((row) => [row.querySelector("input").name === "stars" ? "stars" : row.dataset.scale.replace(/^rating-/, ""), answers[row.dataset.scale]])
         .filter(([, value]) => value)
         .map(([name, value]) => `${name} ${value}`);
+      const marks = JSON.parse(answers.marks || "[]").length;
+      if (marks) said.push(marks === 1 ? "1 error marked" : `${marks} errors marked`);
       if (answers.comment) said.push(`“${answers.comment}”`);
       return said.join(" · ");
     }
@@ -637,6 +637,7 @@
 
     place(name) {
       if (name === "edited_text") return this.form.querySelector("[data-field=edited_text]");
+      if (name === "marks" || name === "support") return this.form.querySelector("[data-field=marks]");
       if (name === "verdict" || name === "stars") return this.form.querySelector(".overall");
       return this.rows.find((row) => row.dataset.scale === `rating-${name}`) || null;
     }
@@ -728,6 +729,7 @@
         modal.querySelector("form .btn.pri, [data-try]")?.click();
         return;
       }
+      if (this.parts.some((part) => part.pressed?.(event, typing))) return;
       if (action) { this.act(action, event); return; }
       if (event.ctrlKey || event.metaKey || event.getModifierState("AltGraph")) return;
       if (event.key === "Enter" && event.target.matches?.("[data-desk] input")) { event.preventDefault(); return; } // would hand it in
@@ -782,7 +784,10 @@
     const second = Array.isArray(other) ? Object.fromEntries(other) : other;
     const names = new Set([...Object.keys(one), ...Object.keys(second)]);
     const plain = (value) => String(value ?? "").replace(/\r\n/g, "\n").trim();
-    return [...names].every((name) => plain(one[name]) === plain(second[name]));
+    // the server writes the same marks in its own order of fields and places
+    const lists = { marks: ["side", "start", "end", "error_type", "severity", "note", "suggested"], support: [0, 1, 2] };
+    const sorted = (name, value) => JSON.stringify(JSON.parse(value || "[]").map((row) => lists[name].map((field) => row[field] ?? "").join()).sort());
+    return [...names].every((name) => (name in lists ? sorted(name, one[name]) === sorted(name, second[name]) : plain(one[name]) === plain(second[name])));
   }
 
   // ---------------------------------------------------------------- start

@@ -1,5 +1,6 @@
 // Word differences, the same as models_app/evaluation/differences.py finds, so that what a page shows while one types
-// is what the server shows later. window.galleyWordDiff(before, after, context) → [{kind, text}].
+// is what the server shows later. window.galleyWordDiff(before, after, context) → [{kind, text}], where deletions stand
+// before insertions; .around(parts, context) shortens what is the same.
 (() => {
   "use strict";
   // Python's \w is letters, numbers and the underscore; marks stand alone in both.
@@ -103,4 +104,5 @@
     const parts = tidy(joined(align(tokens(before), tokens(after))));
     return context ? aroundChanges(parts, context) : parts;
   };
+  window.galleyWordDiff.around = aroundChanges; // the same parts, with what is far from every change left out
 })();

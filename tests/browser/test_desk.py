@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
@@ -15,7 +16,19 @@ from playwright.sync_api import Page, expect
 
 from models_app.evaluation.differences import around_changes, word_difference
 from models_app.models import PromptVersion, Release, Route
-from reviews.models import DeskPreferences, PromptSuggestion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.grounding import as_data, ground
+from reviews.models import (
+    DeskPreferences,
+    Grounding,
+    PromptSuggestion,
+    QueueItem,
+    Review,
+    ReviewQueue,
+    ReviewSlot,
+    SentenceSupport,
+    Skip,
+    SpanMark,
+)
 from reviews.queueing import claim_next
 from tests import make
 from tests.browser.conftest import Enter, no_violation
@@ -314,6 +327,205 @@ def test_all_of_it_is_in_sight_at_1440_by_900(enter: Enter, items: list[QueueIte
         assert box["y"] + min(box["height"], 30) <= 900, part
 
 
+# ---------------------------------------------------------------- single changes, error marks, what supports a sentence
+
+CORRECTED = "The old pier of Nordhaven will close for nine months. 140 piles are badly rotten, say divers."
+
+
+def test_each_single_change_can_be_taken_back_by_key_or_click(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    edit, changes = page.locator("#edit"), page.locator("[data-diff] .change")
+    edit.fill(CORRECTED)
+    expect(changes).to_have_count(3)
+    page.keyboard.press("Alt+g")
+    assert edit.evaluate("node => node.value.slice(node.selectionStart, node.selectionEnd)") == "140"
+    page.keyboard.press("Alt+z")
+    expect(edit).to_have_value(CORRECTED.replace("140", "410"))
+    expect(changes).to_have_count(2)
+    changes.last.click()  # what was put in goes
+    expect(edit).to_have_value(CORRECTED.replace("140", "410").replace(", say divers", ""))
+    page.keyboard.press("Alt+z")  # the only one left
+    expect(edit).to_have_value(DRAFT)
+    expect(changes).to_have_count(0)
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    expect(edit).to_have_value(CORRECTED)
+    no_violation(page)
+    saved(page)
+    assert Review.objects.get().edited_text == CORRECTED
+
+
+def marks_of(page: Page) -> list[dict[str, Any]]:
+    return json.loads(page.locator("[name=marks]").input_value())
+
+
+def test_an_error_is_marked_by_keyboard_alone_changed_and_removed(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    page.keyboard.press("q")
+    expect(page.locator("#proof")).to_be_focused()
+    for _ in range(3):  # The, old, pier
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("m")
+    menu = page.get_by_role("dialog", name="Mark an error")
+    expect(menu).to_contain_text("pier of")
+    no_violation(page)
+    page.keyboard.press("1")  # unsupported fact
+    page.keyboard.press("3")  # critical
+    expect(menu).to_be_hidden()
+    expect(page.locator("[data-marks]")).to_contain_text("unsupported fact · critical")
+    (mark,) = marks_of(page)
+    assert DRAFT[mark["start"] : mark["end"]] == mark["quote"] == "pier of"
+    assert page.evaluate("CSS.highlights.get('mark-critical').size") == 1
+    expect(page.locator("input[type=radio]:checked")).to_have_count(0)  # the digits were the menu's
+    saved(page)
+    page.reload()
+    page.get_by_role("button", name="Change the mark").click()
+    page.keyboard.press("6")  # grammar
+    page.keyboard.press("Enter")  # major
+    expect(page.locator("[data-marks]")).to_contain_text("grammar · major")
+    assert len(marks_of(page)) == 1
+    for digit in "4554":
+        page.keyboard.press(f"Alt+{digit}")
+    page.keyboard.press("Control+Enter")
+    eventually(page, lambda: Review.objects.filter(state="submitted").exists())
+    row = SpanMark.objects.get()
+    assert (row.side, row.quote, row.error_type, row.severity) == ("summary", "pier of", "grammar", "major")
+
+
+SCRIPTS = "Ein 👩‍👩‍👧 kam. \U0001d518\U0001d52b 12 القديم الرصيف. Café closed, 東京タワー too 🇳🇴!"
+
+
+@pytest.mark.parametrize("side", ["proof", "source"])
+def test_marks_by_mouse_hold_in_every_script_and_in_emoji(
+    enter: Enter, queue: ReviewQueue, side: str
+) -> None:
+    text = SCRIPTS + "\n\nAnd so on 👍🏽 it goes, 7 times."
+    document = make.document(text if side == "source" else "")
+    summary = make.summary(document, text if side == "proof" else DRAFT)
+    make.queue_item(of=summary, in_queue=queue)
+    page = at_desk(enter("rita"))
+    for quote in ("👩‍👩‍👧", "12 القديم", "Café", "東京", "🇳🇴", "7 times"):
+        page.evaluate(
+            """([side, quote]) => {
+                const nodes = [...document.querySelectorAll(`#${side} [data-at]`)].map(p => p.firstChild);
+                const node = nodes.find(one => one.data.includes(quote));
+                const at = node.data.indexOf(quote);
+                getSelection().setBaseAndExtent(node, at, node, at + quote.length);
+                const up = new PointerEvent("pointerup", {bubbles: true, pointerType: "mouse"});
+                document.getElementById(side).dispatchEvent(up);
+            }""",
+            [side, quote],
+        )
+        expect(page.locator("#mark-menu")).to_be_visible()
+        page.keyboard.press("5")
+        page.keyboard.press("1")
+        expect(page.locator("#mark-menu")).to_be_hidden()
+    marks = marks_of(page)
+    assert len(marks) == 6
+    for mark in marks:
+        assert text[mark["start"] : mark["end"]] == mark["quote"]
+    saved(page)
+    assert {mark["quote"] for mark in Review.objects.get().marks} == {mark["quote"] for mark in marks}
+
+
+def test_labels_from_the_correction_are_confirmed_or_dismissed_by_a_key(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    suggested = page.locator("[data-suggested]")
+    page.locator("#edit").fill(BETTER)
+    expect(suggested).to_contain_text("wrong entity or number")
+    no_violation(page)
+    page.keyboard.press("Alt+d")
+    expect(suggested).to_be_hidden()
+    page.locator("#edit").fill(BETTER + " ")
+    page.wait_for_timeout(1500)
+    expect(suggested).to_be_hidden()  # dismissed stays dismissed
+    page.reload()
+    expect(suggested).to_contain_text("wrong entity or number")
+    page.keyboard.press("y")
+    expect(suggested).to_be_hidden()
+    expect(page.locator("[data-marks]")).to_contain_text("wrong entity or number")
+    saved(page)
+    (mark,) = Review.objects.get().marks
+    assert (mark["quote"], mark["suggested"]) == ("410", True)
+
+
+def test_each_sentence_shows_what_supports_it_and_gets_a_verdict_by_one_key(
+    enter: Enter, queue: ReviewQueue
+) -> None:
+    filler = "\n\n".join(
+        f"Nothing of importance happened in district {number} that day." for number in range(60)
+    )
+    document = make.document(f"{filler}\n\n{make.ARTICLE}")
+    summary = make.summary(document, DRAFT)
+    Grounding.objects.create(summary=summary, method="m", data=as_data(ground(document.text, DRAFT)))
+    make.queue_item(of=summary, in_queue=queue)
+    page = at_desk(enter("rita"))
+    lit = "name => [...(CSS.highlights.get(name) || [])].map(range => range.toString())"
+    assert page.evaluate(lit, "missing") == ["410"]
+    expect(page.get_by_text("The article lacks “410”.")).to_be_visible()
+    page.keyboard.press("s")
+    assert page.evaluate(lit, "sentence") == ["The old pier of Nordhaven will close for nine months."]
+    (first,) = page.evaluate(lit, "support-first")
+    assert first.startswith("The harbour authority of Nordhaven said on Monday")
+    eventually(page, lambda: page.evaluate("""() => {
+        const [range] = CSS.highlights.get("support-first");
+        const box = range.getBoundingClientRect(), view = document.getElementById("source").getBoundingClientRect();
+        return box.top >= view.top && box.bottom <= view.bottom;
+    }"""))  # fmt: skip
+    page.keyboard.press("v")  # supported, and on to the next
+    assert page.evaluate(lit, "sentence") == ["410 piles are rotten."]
+    page.keyboard.press("x")
+    expect(page.get_by_role("button", name="Sentence 1, supported")).to_be_visible()
+    expect(page.get_by_role("button", name="Sentence 2, not supported")).to_be_visible()
+    no_violation(page)
+    saved(page)
+    assert [supported for _, _, supported in Review.objects.get().support] == [True, False]
+    page.keyboard.press("x")  # once more: open again
+    saved(page)
+    eventually(page, lambda: len(Review.objects.get().support) == 1)
+    page.keyboard.press("x")
+    for digit in "4554":
+        page.keyboard.press(digit)
+    page.keyboard.press("Control+Enter")
+    eventually(page, lambda: Review.objects.filter(state="submitted").exists())
+    assert list(SentenceSupport.objects.values_list("supported", flat=True)) == [True, False]
+
+
+def test_a_pointer_over_a_sentence_shows_what_supports_it(enter: Enter, items: list[QueueItem]) -> None:
+    for item in items:
+        data = as_data(ground(item.summary.document.text, DRAFT))
+        Grounding.objects.create(summary=item.summary, method="m", data=data)
+    page = at_desk(enter("rita"))
+    box = page.locator("#proof p").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 40, box["y"] + 10)
+    eventually(page, lambda: page.evaluate("CSS.highlights.has('support-first')"))
+    page.mouse.move(box["x"] + 40, box["y"] + 300)
+    eventually(page, lambda: not page.evaluate("CSS.highlights.has('support-first')"))
+
+
+def test_pasted_html_comes_in_as_plain_text(enter: Enter, items: list[QueueItem]) -> None:
+    page = at_desk(enter("rita"))
+    page.locator("#edit").focus()
+    page.keyboard.press("Control+A")
+    page.evaluate("""() => {
+        const data = new DataTransfer();
+        data.setData("text/html", "<b onclick='x()'>Bold</b> <img src=x onerror='document.title=1'> words");
+        data.setData("text/plain", "Bold words");
+        const paste = new ClipboardEvent("paste", {clipboardData: data, bubbles: true});
+        document.getElementById("edit").dispatchEvent(paste);
+        document.execCommand("insertHTML", false, "<b>Bold</b> words");
+    }""")
+    saved(page)
+    assert Review.objects.get().edited_text == "Bold words"
+    assert page.locator("#edit b, #edit img").count() == 0
+
+
 # ---------------------------------------------------------------- nothing typed is lost
 
 
@@ -373,6 +585,23 @@ def test_after_a_crash_what_was_never_saved_is_back(enter: Enter, items: list[Qu
     expect(other.locator("#notices")).to_contain_text("is back")
     saved(other)
     assert Review.objects.get().edited_text == BETTER
+
+
+def test_a_server_that_restarts_while_somebody_types_loses_nothing(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    down = [502, 503, 500]
+    page.route("**/draft/", lambda route: route.fulfill(status=down.pop()) if down else route.continue_())
+    page.locator("#edit").fill(BETTER)
+    saved(page, "Not saved · kept in this browser")
+    page.keyboard.press("Escape")
+    page.keyboard.press("s")
+    page.keyboard.press("x")
+    eventually(page, lambda: not down, 20)
+    eventually(page, lambda: Review.objects.filter(edited_text=BETTER).exists(), 20)
+    saved(page)
+    assert Review.objects.get().support == [[0, 53, False]]
 
 
 def test_a_save_whose_answer_was_lost_is_no_conflict(enter: Enter, items: list[QueueItem]) -> None:
@@ -600,8 +829,25 @@ def test_a_right_to_left_article_with_markup_in_it_is_shown_as_it_is(
 
 def test_fifty_thousand_words_stay_usable(enter: Enter, queue: ReviewQueue) -> None:
     text = "\n\n".join(" ".join(f"word{number}" for number in range(100)) for _ in range(500))
-    make.queue_item(of=make.summary(make.document(text), DRAFT), in_queue=queue)
+    summary = make.summary(make.document(text + "\n\nThe old pier of Nordhaven will close."), DRAFT)
+    end = len(text) + 2
+    link = {"start": end, "end": end + 37, "score": 0.9}
+    sentence = {"start": 0, "end": 53, "support": 0.9, "links": [link], "unsupported": []}
+    Grounding.objects.create(summary=summary, method="m", data={"sentences": [sentence]})
+    make.queue_item(of=summary, in_queue=queue)
     page = at_desk(enter("rita"))
+    began = time.monotonic()
+    page.keyboard.press("s")  # the last of 501 paragraphs supports it
+    eventually(page, lambda: page.evaluate("document.querySelector('#source').scrollTop > 20000"))
+    page.keyboard.press("a")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("m")
+    page.keyboard.press("3")
+    page.keyboard.press("2")
+    (mark,) = marks_of(page)
+    assert (mark["side"], mark["quote"]) == ("source", "word0")
+    page.evaluate("document.querySelector('#source').scrollTop = 0")
+    assert time.monotonic() - began < 5
     began = time.monotonic()
     page.locator("#edit").press_sequentially(" It goes on.")
     assert time.monotonic() - began < 3

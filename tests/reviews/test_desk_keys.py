@@ -43,7 +43,7 @@ def test_keys_are_shown_as_on_a_key_cap() -> None:
         ({"edit": "?"}, {"edit"}, "Taken"),
         ({"edit": "tab"}, {"edit"}, "Taken"),
         ({"edit": "arrowup"}, {"edit"}, "Taken"),
-        ({"submit": "x"}, {"submit"}, "types"),
+        ({"submit": "i"}, {"submit"}, "types"),
         ({"edit": "shift+x"}, {"edit"}, "types"),
         ({"save": "ctrl+w"}, {"save"}, "browser"),
         ({"save": "ctrl+c"}, {"save"}, "browser"),
@@ -72,19 +72,19 @@ def cast(db: None) -> make.Cast:
 
 
 def test_one_s_own_keys_are_kept_and_are_nobody_else_s(cast: make.Cast) -> None:
-    choose_keys(keys={"edit": "X", "save": "", "later": "l"}, single=False, user=cast.reviewer)
-    assert DeskPreferences.objects.get().keys == {"edit": "x"}, "only what differs"
+    choose_keys(keys={"edit": "I", "save": "", "later": "l"}, single=False, user=cast.reviewer)
+    assert DeskPreferences.objects.get().keys == {"edit": "i"}, "only what differs"
     mine = keys_for(cast.reviewer)
-    assert (mine.by_action["edit"], mine.by_action["save"], mine.single) == ("x", "ctrl+s", False)
+    assert (mine.by_action["edit"], mine.by_action["save"], mine.single) == ("i", "ctrl+s", False)
     assert keys_for(cast.another_reviewer).by_action == keys_of({})
     use_single_keys(single=True, user=cast.reviewer)
-    assert keys_for(cast.reviewer).by_action["edit"] == "x"
+    assert keys_for(cast.reviewer).by_action["edit"] == "i"
     assert keys_for(cast.reviewer).single
 
 
 def test_what_is_refused_changes_nothing(cast: make.Cast) -> None:
     with pytest.raises(InvalidInput) as refused:
-        choose_keys(keys={"edit": "c", "flag": "x"}, single=True, user=cast.reviewer)
+        choose_keys(keys={"edit": "c", "flag": "i"}, single=True, user=cast.reviewer)
     assert set(refused.value.fields) == {"edit", "comment"}
     for person in (cast.stranger, cast.approver):
         with pytest.raises(NotAllowed):

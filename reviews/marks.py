@@ -1,0 +1,130 @@
+"""Error spans and verdicts on sentences as a page sends them: read, held against the texts, brought to one form. Pure.
+
+Offsets count code points (reviews/spans.py). A mark carries what stands at its place, so that one made on another
+version of a text is found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard, get_args
+
+from reviews.corrections import ErrorType, Severity, Side
+from reviews.spans import quotes, sentences, snapped
+
+MOST_MARKS = 200
+LONGEST_NOTE_CHARACTERS = 300
+SIDES = get_args(Side)
+ERROR_TYPES = get_args(ErrorType)
+SEVERITIES = get_args(Severity)
+
+
+class UnreadableMarks(ValueError):
+    """The words are for people."""
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    side: str
+    start: int
+    end: int
+    error_type: str
+    severity: str = "major"
+    quote: str = ""
+    note: str = ""
+    suggested: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "side": self.side, "start": self.start, "end": self.end, "quote": self.quote,
+            "error_type": self.error_type, "severity": self.severity, "note": self.note,
+            "suggested": self.suggested,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, order=True)
+class Support:
+    """Whether the source supports this sentence of the summary."""
+
+    start: int
+    end: int
+    supported: bool
+
+
+def read_marks(raw: Any) -> tuple[Mark, ...]:
+    """From JSON. Raises UnreadableMarks."""
+    if not isinstance(raw, list):
+        raise UnreadableMarks("Not a list of marks.")
+    if len(raw) > MOST_MARKS:
+        raise UnreadableMarks(f"At most {MOST_MARKS} marks.")
+    return tuple(_read_mark(one) for one in raw)
+
+
+def _read_mark(raw: Any) -> Mark:
+    if not isinstance(raw, Mapping):
+        raise UnreadableMarks("A mark is an object with side, start, end, quote and error_type.")
+    start, end = raw.get("start"), raw.get("end")
+    if not _whole(start) or not _whole(end):
+        raise UnreadableMarks("A mark's start and end are whole numbers.")
+    for name, allowed in (("side", SIDES), ("error_type", ERROR_TYPES), ("severity", SEVERITIES)):
+        if raw.get(name, "major" if name == "severity" else None) not in allowed:
+            raise UnreadableMarks(f"A mark's {name.replace('_', ' ')} is one of {', '.join(allowed)}.")
+    quote, note = raw.get("quote", ""), raw.get("note", "")
+    if not isinstance(quote, str) or not isinstance(note, str) or len(note) > LONGEST_NOTE_CHARACTERS:
+        raise UnreadableMarks(f"A mark's note has at most {LONGEST_NOTE_CHARACTERS} characters.")
+    return Mark(
+        side=raw["side"], start=start, end=end, error_type=raw["error_type"], severity=raw.get("severity", "major"),
+        quote=quote, note=note.strip(), suggested=bool(raw.get("suggested")),
+    )  # fmt: skip
+
+
+def read_support(raw: Any) -> tuple[Support, ...]:
+    """From JSON: [start, end, supported] of each sentence that was judged. Raises UnreadableMarks."""
+    if not isinstance(raw, list):
+        raise UnreadableMarks("Not a list of sentences.")
+    read = []
+    for one in raw:
+        if not (isinstance(one, list) and len(one) == 3 and _whole(one[0]) and _whole(one[1])):
+            raise UnreadableMarks("A sentence is given as [start, end, supported].")
+        if not isinstance(one[2], bool):
+            raise UnreadableMarks("A sentence is supported or not: true or false.")
+        read.append(Support(*one))
+    return tuple(read)
+
+
+def _whole(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9
+
+
+def checked_marks(marks: Iterable[Mark], *, summary: str, source: str) -> list[Mark]:
+    """The marks in order, each once, on whole characters. Raises UnreadableMarks where a quote is not what stands
+    there."""
+    texts = {"summary": summary, "source": source}
+    kept: dict[tuple[str, int, int, str], Mark] = {}
+    for mark in marks:
+        text = texts[mark.side]
+        if not quotes(text, mark.start, mark.end, mark.quote):
+            raise UnreadableMarks(
+                f"What is marked in the {mark.side} (“{mark.quote[:60]}”) does not stand there. "
+                "Reload the page and mark it anew."
+            )
+        try:
+            start, end = snapped(text, mark.start, mark.end)
+        except ValueError as error:
+            raise UnreadableMarks("Nothing but white space is marked.") from error
+        whole = Mark(
+            mark.side, start, end, mark.error_type, mark.severity, text[start:end], mark.note, mark.suggested
+        )
+        kept.setdefault((whole.side, start, end, whole.error_type), whole)
+    return sorted(kept.values())
+
+
+def checked_support(judged: Sequence[Support], *, summary: str) -> list[Support]:
+    """In order. Raises UnreadableMarks for what is no sentence of the summary, or judged twice."""
+    known = set(sentences(summary)) if judged else set()
+    if any((one.start, one.end) not in known for one in judged):
+        raise UnreadableMarks("Not a sentence of the summary. Reload the page.")
+    if len({one.start for one in judged}) < len(judged):
+        raise UnreadableMarks("A sentence was judged twice.")
+    return sorted(judged)
