@@ -19,19 +19,22 @@ from reviews.notices import COUNTED
 # Counting stops here: nobody needs to know whether 1,000 or 40,000 wait, and counting further costs time.
 ENOUGH = 1000
 
-_WAITING = """
-SELECT (SELECT count(*) FROM (
+_SEATS = """(SELECT count(*) FROM (
           SELECT 1 FROM reviews_reviewslot slot JOIN reviews_reviewqueue queue ON queue.id = slot.queue_id
-           WHERE queue.active
-             AND (slot.state = 'free' OR (slot.state = 'held' AND (slot.reviewer_id = %(user)s
-                                                                   OR slot.lease_until < now())))
-             AND NOT EXISTS (SELECT 1 FROM reviews_review r
-                              WHERE r.item_id = slot.item_id AND r.reviewer_id = %(user)s AND r.state = 'submitted')
+           WHERE queue.active AND queue.kind = '{kind}'
+             AND (slot.state = 'free' AND coalesce(slot.assigned_to_id, %(user)s) = %(user)s
+                  OR (slot.state = 'held' AND (slot.reviewer_id = %(user)s OR slot.lease_until < now())))
+             AND NOT EXISTS (SELECT 1 FROM {answers} answer
+                              WHERE answer.item_id = slot.item_id AND answer.reviewer_id = %(user)s
+                                AND answer.state IN ('submitted', 'returned'))
              AND NOT EXISTS (SELECT 1 FROM reviews_skip s
                               WHERE s.item_id = slot.item_id AND s.reviewer_id = %(user)s
                                 AND (s.until IS NULL OR s.until > now()))
              AND EXISTS (SELECT 1 FROM reviews_queueitem item WHERE item.id = slot.item_id AND item.state = 'open')
-           LIMIT %(enough)s) x),
+           LIMIT %(enough)s) x)"""
+_WAITING = f"""
+SELECT {_SEATS.format(kind="rate and edit", answers="reviews_review")},
+       {_SEATS.format(kind="pairwise", answers="reviews_preference")},
        (SELECT count(*) FROM (SELECT 1 FROM reviews_feedbackexample WHERE state = 'proposed' LIMIT %(enough)s) x),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_promptsuggestion WHERE state = 'open' LIMIT %(enough)s) x),
        (SELECT count(*) FROM models_app_trainingrun WHERE state IN ('queued', 'running')),
@@ -40,7 +43,7 @@ SELECT (SELECT count(*) FROM (
        (SELECT count(*) FROM (SELECT 1 FROM reviews_notification
                                WHERE user_id = %(user)s AND read_at IS NULL LIMIT %(counted)s) x),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_queueitem WHERE state = 'disputed' LIMIT %(enough)s) x)
-"""
+"""  # nosec B608 (made of constants of this module; values are parameters)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class Waiting:
     """Counts up to ENOUGH."""
 
     review: int
+    pairs: int
     feedback: int
     suggestions: int
     training: int

@@ -299,7 +299,10 @@ def _count(item: QueueItem) -> None:
 
     def read() -> Iterator[Choice]:
         rows = Preference.objects.filter(
-            state=Preference.State.SUBMITTED, item__summary__release=before, item__other__release=after
+            state=Preference.State.SUBMITTED,
+            imported_from=None,  # nobody here knows whether those were blind, nor the sides
+            item__summary__release=before,
+            item__other__release=after,
         ).values_list("item__summary__document", "choice", "after_was_left")
         return (Choice(document, _PREFERRED[choice], left) for document, choice, left in rows.iterator())
 

@@ -20,6 +20,7 @@ from unittest import mock
 
 import django.utils.timezone
 from django.contrib.auth.models import User
+from django.db import connection
 
 from models_app.evaluation import running
 from models_app.evaluation.comparing import compare_releases
@@ -64,7 +65,17 @@ from reviews.feedback import (
     propose_from_references,
 )
 from reviews.importing import ImportOptions, import_at_once
-from reviews.models import FeedbackExample, PromptTrial, QueueItem, ReviewQueue, SourceDocument, Summary
+from reviews.models import (
+    FeedbackExample,
+    PromptTrial,
+    QueueItem,
+    ReviewQueue,
+    ReviewSlot,
+    SourceDocument,
+    Summary,
+)
+from reviews.pairing import pair_comparison, pairwise_queue
+from reviews.pairwise import Judgement, begin, choose, save_choice
 from reviews.playground import failing_articles, start_trial
 from reviews.queueing import claim_next, put_in_queue
 from reviews.reviewing import Answers, save_draft, submit_review
@@ -211,6 +222,7 @@ class Demo:
             snapshot = self.training_data()
             tuned = self.training(snapshot)
             self.releases(base, tuned)
+            self.choices()
             self.traffic()
             self.loose_ends(snapshot, tuned)
         heartbeat()
@@ -592,6 +604,55 @@ class Demo:
         )
         self.places |= {"release": waiting.pk, "release_live": release.pk, "release_rejected": short.pk}
         self.composed(tuned, self.refined, "prompt", "With less repetition.", repetition_penalty=1.15)
+
+    def choices(self) -> None:
+        """People choose between what was live and what went live then; one pair is begun."""
+        at(2, 10)
+        comparison = Comparison.objects.get(pk=self.places["comparison"])
+        queue = pairwise_queue(actor=self.mila)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT setseed(0.29)")  # the sides are drawn in the database
+        pair_comparison(comparison=comparison, queue=queue, limit=80, actor=self.mila)
+        reasons = (
+            "The number is right here.",
+            "Says by when.",
+            "Nothing that is not in the article.",
+            "",
+            "",
+            "",
+        )
+        left_to_do = 9
+        while ReviewSlot.objects.filter(queue=queue, state="free").count() > left_to_do:
+            reviewer = self.ruben if self.rng.random() < 0.4 else self.rita
+            lease = claim_next(queue=queue, reviewer=reviewer, kind="pairwise")
+            assert lease is not None
+            mine = begin(item=lease.slot.item, reviewer=reviewer)
+            assert mine is not None
+            kind = self.rng.choices(["after", "before", "tie", "both bad"], [55, 24, 15, 6])[0]
+            side = (
+                {"after": "left", "before": "right"}
+                if mine.after_was_left
+                else {"after": "right", "before": "left"}
+            )
+            choose(
+                item=lease.slot.item,
+                judgement=Judgement(
+                    answer=side.get(kind, kind),
+                    strength=self.rng.choice([1, 2, 2, 3]) if kind in side else None,
+                    reason=self.rng.choice(reasons),
+                    active_seconds=self.rng.randrange(15, 80),
+                ),
+                reviewer=reviewer,
+            )  # fmt: skip
+            later(self.rng.uniform(0.4, 1.5))
+        lease = claim_next(queue=queue, reviewer=self.rita, kind="pairwise")
+        assert lease is not None
+        save_choice(
+            item=lease.slot.item,
+            judgement=Judgement("right", 2, "It keeps to what the article says.", 41),
+            reviewer=self.rita,
+            base_revision=0,
+        )
 
     def traffic(self) -> None:
         """Twelve days of requests, and what clients said."""

@@ -26,6 +26,9 @@ PAGES = {
     "desk-queues": ("rita", "/desk/"),
     "desk-recent": ("rita", "/desk/my/recent/"),
     "desk-keys": ("rita", "/desk/my/keys/"),
+    "pairwise": ("rita", "/pairwise/item/{pair_item}/"),
+    "pairwise-queues": ("rita", "/pairwise/"),
+    "pairwise-new": ("mila", "/pairwise/new/?comparison={comparison}"),
     "my-feedback": ("rita", "/my-feedback/"),
     "progress": ("rita", "/progress/"),
     "progress-team": ("mila", "/progress/"),
@@ -95,7 +98,7 @@ def places() -> dict[str, int]:
         Release,
         TrainingRun,
     )
-    from reviews.models import FeedbackExample, ImportBatch, PromptTrial, Review, SourceDocument
+    from reviews.models import FeedbackExample, ImportBatch, Preference, PromptTrial, Review, SourceDocument
 
     comparison = Comparison.objects.get(candidate__release__state="live")
     run = TrainingRun.objects.filter(state="succeeded").latest("pk")
@@ -104,6 +107,7 @@ def places() -> dict[str, int]:
     ).first() or ExampleScore.objects.filter(run=comparison.candidate).earliest("rouge2")
     return {
         "desk_item": Review.objects.get(state="draft").item_id,
+        "pair_item": Preference.objects.get(state="draft", revision__gt=0).item_id,
         "prompt": PromptVersion.objects.get(prompt__name="news summary", number=1).prompt_id,
         "trial": PromptTrial.objects.latest("pk").pk,
         "prompt_first": PromptVersion.objects.get(prompt__name="news summary", number=1).pk,

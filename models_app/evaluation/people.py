@@ -1,9 +1,10 @@
 """What people preferred who saw the summaries of two releases side by side, blind: the figure, its interval, its words.
 
 Documents are the unit: each goes to the side that most of its judges preferred, so that several choices on one document
-don't count as independent. The rate is the share of documents on the candidate's side, ties as half. Its interval is
-that of the sign test: exact (Clopper and Pearson 1934) among the documents that are on a side, so it holds 50 %
-exactly where the sign test finds no difference.
+don't count as independent. The rate is the share of documents on the candidate's side, ties as half:
+1/2 + decided share × (candidate's share of the decided − 1/2). Its interval takes both shares at the ends of their
+exact intervals (Clopper and Pearson 1934), so it holds 50 % exactly where the sign test finds no difference, and
+tells how little a study says that is all ties.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from scipy.special import betaincinv
 from models_app.evaluation.statistics import ALPHA
 from models_app.models import HumanPreference, Release
 
-METHOD = "documents by majority, ties as half; exact interval of the sign test"
+METHOD = "documents by majority, ties as half; exact intervals, 50 % inside where the sign test finds nothing"
 
 Preferred = Literal["candidate", "baseline", "tie", "both bad"]
 
@@ -60,13 +61,13 @@ def win_rate_by_document(choices: Iterable[Choice]) -> Rate:
         return Rate(0, None, 0.0, 1.0)
     won = sum(vote > 0 for vote in votes.values())
     decided = won + sum(vote < 0 for vote in votes.values())
-    ties = (documents - decided) / 2
-    low, high = exact_interval(won, decided)
+    lean_low, lean_high = (bound - 0.5 for bound in exact_interval(won, decided))
+    few, many = exact_interval(decided, documents)
     return Rate(
         documents,
-        (won + ties) / documents,
-        (low * decided + ties) / documents,
-        (high * decided + ties) / documents,
+        0.5 + (won - decided / 2) / documents,
+        0.5 + lean_low * (few if lean_low > 0 else many),
+        0.5 + lean_high * (many if lean_high > 0 else few),
     )
 
 

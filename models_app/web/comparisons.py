@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.evaluation.comparing import COMPARED, ROUGE, start_comparison
 from models_app.evaluation.metrics import METRICS, Metric
+from models_app.evaluation.people import preferences
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
 from models_app.models import (
@@ -213,6 +214,8 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
             candidate__evaluation_set=comparison.candidate.evaluation_set_id
         ).count(),
         "release": release,
+        "people": preferences(candidate=release, baseline=comparison.baseline.release),
+        "may_let_choose": allowed(request.user, "manage_queues"),
         "may_submit": _submittable(comparison, release) and allowed(request.user, "submit_release"),
     }
     return render(request, "models_app/comparison.html", context)
@@ -286,6 +289,22 @@ def evidence(request: HttpRequest, pk: int) -> HttpResponse:
             "verdict": comparison.verdict,
             "sentence": comparison.sentence,
             "results": list(results),
+            "people": [
+                {
+                    "verdict": said.verdict,
+                    "sentence": said.sentence,
+                    "documents": said.row.documents,
+                    "choices": said.row.choices,
+                    "win_rate": said.row.win_rate,
+                    "low": said.row.low,
+                    "high": said.row.high,
+                    "left_preferred": said.row.left_preferred,
+                    "method": said.row.method,
+                }
+                for said in preferences(
+                    candidate=comparison.candidate.release, baseline=comparison.baseline.release
+                )
+            ],
         },
         json_dumps_params={"indent": 2, "ensure_ascii": False},
     )

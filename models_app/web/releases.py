@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app import queries
 from models_app.evaluation.metrics import METRICS
+from models_app.evaluation.people import preferences
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.ml.recipe import Decoding
@@ -255,6 +256,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "baseline": baseline,
         "comparison": comparison,
         "rows": _metric_rows(comparison),
+        "people": preferences(candidate=release),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         "comparing": comparing,
         "steps": _steps(release, comparison, comparing is not None, held),

@@ -182,7 +182,7 @@ def answers_json(review: Review) -> dict[str, Any]:
     }
 
 
-def _seat(values: Mapping[str, str], item: QueueItem) -> tuple[ReviewSlot, uuid.UUID]:
+def seat_of(values: Mapping[str, str], item: QueueItem) -> tuple[ReviewSlot, uuid.UUID]:
     """The seat that the form was given. Raises StaleState where it carries none."""
     errors: dict[str, str] = {}
     number = integer(values, "slot", errors)
@@ -221,6 +221,8 @@ def index(request: HttpRequest) -> HttpResponse:
 def next_item(request: HttpRequest, slug: str) -> HttpResponse:
     """The item that I hold in this queue, else the next one. `?ahead=ID`: the one after that, fetched by the script."""
     queue = get_object_or_404(ReviewQueue, slug=slug)
+    if queue.kind == ReviewQueue.Kind.PAIRWISE:
+        return redirect("pairwise_next", queue.slug)
     reviewer = reviewer_of(request)
     ahead = request.GET.get("ahead", "")
     if ahead.isdecimal() and len(ahead) < 19:
@@ -252,6 +254,8 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
 def item_page(request: HttpRequest, pk: int) -> HttpResponse:
     """This very item: mine to review, mine to correct, mine to hand in late, or somebody else's."""
     item = _item(pk)
+    if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
+        return redirect("pairwise_item", item.pk)
     lease = queueing.hold(item=item, reviewer=reviewer_of(request))
     review = Review.objects.filter(item=item, reviewer=reviewer_of(request)).first()
     if lease is None and review is None:
@@ -479,7 +483,7 @@ def keep(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _renewed(request: HttpRequest, item: QueueItem, lease: timedelta | None = None) -> bool:
     try:
-        slot, token = _seat(request.POST, item)
+        slot, token = seat_of(request.POST, item)
         queueing.renew_lease(slot=slot, token=token, reviewer=reviewer_of(request), lease=lease)
     except StaleState:
         return False
@@ -574,7 +578,7 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
 def pass_by(request: HttpRequest, pk: int) -> HttpResponse:
     """Later, not for me, or flagged. What was typed is kept as a draft first."""
     item = _item(pk)
-    slot, token = _seat(request.POST, item)
+    slot, token = seat_of(request.POST, item)
     if "edited_text" in request.POST:
         answers = answers_of(request.POST)
         if touched(answers, item):

@@ -33,6 +33,7 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "People",
         (
             ("Review desk", "desk", "review"),
+            ("Pairwise", "pairwise", "review"),
             ("My feedback", "my_feedback", "review"),
             ("Progress", "progress", "review"),
             ("How I rate", "how_i_rate", "review"),
@@ -81,6 +82,8 @@ def _count(name: str, counts: Waiting) -> tuple[str, bool]:
     """What the navigation says beside a place, and whether it needs somebody."""
     if name == "desk":
         return (shown(counts.review), True) if counts.review else ("", False)
+    if name == "pairwise":
+        return (shown(counts.pairs), False) if counts.pairs else ("", False)
     if name == "feedback":
         return (shown(counts.feedback), True) if counts.feedback else ("", False)
     if name == "prompts":

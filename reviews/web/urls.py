@@ -9,6 +9,7 @@ urlpatterns = [
     path("desk/my/keys/", include("reviews.web.desk_keys")),
     path("desk/my/recent/", include("reviews.web.recent")),
     path("desk/", include("reviews.web.desk")),
+    path("pairwise/", include("reviews.web.pairwise")),
     path("my-feedback/", include("reviews.web.my_feedback")),
     path("talk/", include("reviews.web.talk")),
     path("notifications/", include("reviews.web.notifications")),

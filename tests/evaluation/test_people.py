@@ -75,6 +75,26 @@ def test_without_a_difference_one_is_claimed_in_at_most_five_of_a_hundred_studie
     assert claimed <= 0.05 * 600
 
 
+def test_the_interval_holds_the_true_rate_in_ninety_five_of_a_hundred_studies_whatever_the_ties() -> None:
+    rng = random.Random(5)
+    for after, before in ((0.45, 0.05), (0.3, 0.3), (0.68, 0.3), (0.1, 0.02)):
+        held = 0
+        for _ in range(400):
+            kinds: list[Preferred] = rng.choices(
+                ["candidate", "baseline", "tie"], [after, before, 1 - after - before], k=60
+            )
+            found = win_rate_by_document(Choice(number, kind, True) for number, kind in enumerate(kinds))
+            held += found.low <= 0.5 + (after - before) / 2 <= found.high
+        assert held >= 0.95 * 400
+
+
+def test_all_ties_say_little() -> None:
+    found = win_rate_by_document(choices(tie=3))
+    assert found.rate == 0.5
+    assert found.low < 0.2
+    assert found.high > 0.8
+
+
 def test_nothing_judged_says_nothing() -> None:
     found = win_rate_by_document([])
     assert (found.documents, found.rate, found.low, found.high) == (0, None, 0.0, 1.0)

@@ -1,0 +1,116 @@
+"""The pairwise desk as somebody uses it: by keyboard alone, with undo, on a phone, without script."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from models_app.models import HumanPreference
+from reviews.models import Preference, QueueItem, ReviewQueue
+from reviews.pairing import pair_releases, pairwise_queue
+from tests import make
+from tests.browser.conftest import Enter, no_violation
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def queue(cast: make.Cast) -> ReviewQueue:
+    before, after = make.release(), make.release()
+    queue = pairwise_queue(actor=cast.ml_engineer)
+    for _ in range(3):
+        document = make.document()
+        make.summary(document, "The old pier closes for nine months. 410 piles are rotten.", release=before)
+        make.summary(document, "The old pier closes for nine months. 140 piles are rotten.", release=after)
+    pair_releases(before=before, after=after, queue=queue, limit=9, actor=cast.ml_engineer)
+    return queue
+
+
+def at_pair(page: Page, queue: ReviewQueue) -> Page:
+    page.goto(f"/pairwise/{queue.slug}/")
+    expect(page.locator("form[data-ready]")).to_be_visible()
+    return page
+
+
+def test_two_keys_a_judgement_and_the_next_pair_stands_there(enter: Enter, queue: ReviewQueue) -> None:
+    page = at_pair(enter("rita"), queue)
+    expect(page.locator("form[data-ahead]")).to_be_visible()
+    first = page.locator("h1").inner_text()
+    page.keyboard.press("d")
+    marked = "getComputedStyle(document.querySelector('.differs')).backgroundColor"
+    assert page.evaluate(marked) != "rgba(0, 0, 0, 0)"
+    assert sorted(page.locator(".differs").all_inner_texts()) == ["140", "410"]
+    no_violation(page)
+    good = "left" if "140" in page.locator("[data-side=left]").inner_text() else "right"
+    page.evaluate("window.sameWindow = true")
+    page.keyboard.press("1" if good == "left" else "6")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).not_to_have_text(first)
+    assert page.evaluate("window.sameWindow") is True
+    kept = Preference.objects.get(state="submitted")
+    assert (kept.choice, kept.strength) == ("after", 3)
+    assert HumanPreference.objects.get().candidate_better == 1
+    expect(page.locator("[name=choice]:checked")).to_have_count(0)
+    expect(page.locator("[data-differences]")).to_be_checked()
+    expect(page.locator("[data-day] b")).to_have_text("1 of 3")
+    # ten seconds to think again, also from the next pair
+    page.keyboard.press("u")
+    expect(page.locator("h1")).to_have_text(first)
+    expect(page.locator("form[data-ready]")).to_be_visible()
+    expect(page.locator(f"[name=choice][value='{good} 3']")).to_be_checked()
+    page.keyboard.press("t")
+    page.keyboard.press("c")
+    page.keyboard.type("b: both say the same")  # letters in the box are no keys
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("h1")).not_to_have_text(first)
+    kept.refresh_from_db()
+    assert (kept.choice, kept.reason) == ("tie", "b: both say the same")
+
+
+def test_what_is_missing_is_said_and_a_draft_saves_itself(enter: Enter, queue: ReviewQueue) -> None:
+    page = at_pair(enter("rita"), queue)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-error]")).to_have_text("Which one is better?")
+    page.keyboard.press("b")
+    expect(page.locator("[data-error]")).to_be_empty()
+    expect(page.locator("[data-saved]")).to_have_text("Saved")
+    assert Preference.objects.get(revision=1).choice == "both bad"
+    page.reload()
+    expect(page.locator("[name=choice][value='both bad']")).to_be_checked()
+    page.keyboard.press("?")
+    page.get_by_label("Single keys").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    expect(page.locator("[name=choice][value='both bad']")).to_be_checked()
+    page.keyboard.press("Alt+t")
+    expect(page.locator("[name=choice][value='tie']")).to_be_checked()
+
+
+def test_the_last_pair_can_be_taken_back_too(enter: Enter, queue: ReviewQueue) -> None:
+    QueueItem.objects.filter(pk__gt=QueueItem.objects.earliest("pk").pk).update(state="set aside")
+    page = at_pair(enter("rita"), queue)
+    page.keyboard.press("t")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", name="All done here")).to_be_visible()
+    expect(page.locator("[data-undo-button]")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.locator("form[data-ready] [name=choice][value=tie]")).to_be_checked()
+
+
+def test_on_a_phone_one_stands_under_the_other(enter: Enter, queue: ReviewQueue) -> None:
+    page = at_pair(enter("rita", width=390, height=844, theme="dark"), queue)
+    left, right = (page.locator(f"[data-side={side}]").bounding_box() for side in ("left", "right"))
+    assert left is not None
+    assert right is not None
+    assert left["y"] + left["height"] <= right["y"]
+    assert not page.evaluate("document.documentElement.scrollWidth > innerWidth")
+    no_violation(page)
+
+
+def test_without_script_choosing_works(enter: Enter, queue: ReviewQueue) -> None:
+    page = enter("rita", script=False)
+    page.goto(f"/pairwise/{queue.slug}/")
+    page.get_by_label("right clearly").check()
+    page.get_by_role("button", name="Submit and next").click()
+    expect(page.locator(".message").first).to_contain_text("Handed in: right, clearly better.")
+    assert Preference.objects.get(state="submitted").strength == 2

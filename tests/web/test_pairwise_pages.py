@@ -1,0 +1,208 @@
+"""The pairwise pages: by role, blind, without script, in JSON, with a fixed number of queries."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from models_app.models import HumanPreference, Release
+from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot
+from reviews.pairing import pair_releases, pairwise_queue
+from reviews.pairwise import Judgement, choose
+from reviews.queueing import claim_next
+from tests import make
+from tests.reviews.test_pairwise import compared
+
+JSON: dict[str, Any] = {"HTTP_ACCEPT": "application/json"}
+
+
+@pytest.fixture
+def cast(db: None) -> make.Cast:
+    return make.cast()
+
+
+@pytest.fixture
+def queue(cast: make.Cast) -> ReviewQueue:
+    return pairwise_queue(actor=cast.ml_engineer)
+
+
+@pytest.fixture
+def releases(cast: make.Cast) -> tuple[Release, Release]:
+    return make.release(), make.release()
+
+
+@pytest.fixture
+def pairs(queue: ReviewQueue, releases: tuple[Release, Release], cast: make.Cast) -> list[QueueItem]:
+    for number in range(3):
+        document = make.document()
+        make.summary(document, f"Old words, number {number}.", release=releases[0])
+        make.summary(document, f"New words, number {number}.", release=releases[1])
+    pair_releases(before=releases[0], after=releases[1], queue=queue, limit=9, actor=cast.ml_engineer)
+    return list(QueueItem.objects.filter(queue=queue).order_by("pk"))
+
+
+@pytest.fixture
+def rita(client: Client, cast: make.Cast) -> Client:
+    client.force_login(cast.reviewer, "allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+def signed_in(person: Any) -> Client:
+    client = Client()
+    client.force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+def form_of(page: str) -> dict[str, str]:
+    return dict(re.findall(r'<input type="hidden" name="(slot|token|base_revision)" value="([^"]*)"', page))
+
+
+def shown(page: str, side: str) -> str:
+    found = re.search(rf'data-side="{side}">(.*?)</p>', page, re.S)
+    assert found is not None
+    return re.sub(r"<[^>]+>", "", found[1])
+
+
+@pytest.mark.parametrize("after_was_left", [True, False])
+def test_both_texts_stand_on_the_drawn_sides_and_nothing_says_which_is_which(
+    rita: Client,
+    queue: ReviewQueue,
+    pairs: list[QueueItem],
+    releases: tuple[Release, Release],
+    after_was_left: bool,
+) -> None:
+    ReviewSlot.objects.update(swapped=after_was_left)
+    page = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    left, right = shown(page, "left"), shown(page, "right")
+    assert left.startswith("New" if after_was_left else "Old")
+    assert right.startswith("Old" if after_was_left else "New")
+    assert re.findall(r'<mark class="differs">(.*?)</mark>', page) == [left.split()[0], right.split()[0]]
+    main = page[page.index("<main") :]
+    for word in ("release", "lead-3", "swapped", "candidate", "baseline", "after_was_left", "summary_id"):
+        assert word not in main.lower(), word
+
+
+def test_a_choice_without_script_and_the_way_on(
+    rita: Client, cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    page = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    item = pairs[0]
+    refused = rita.post(f"/pairwise/item/{item.pk}/submit/", form_of(page) | {"reason": "Kept?"})
+    assert refused.status_code == 422
+    assert "Which one is better?" in refused.content.decode()
+    assert "Kept?" in refused.content.decode()
+    answer = rita.post(f"/pairwise/item/{item.pk}/submit/", form_of(page) | {"choice": "left 3"})
+    assert (answer.status_code, answer["Location"]) == (302, f"/pairwise/{queue.slug}/")
+    mine = Preference.objects.get(item=item)
+    assert (mine.state, mine.strength) == ("submitted", 3)
+    index = rita.get("/pairwise/").content.decode()
+    assert "left, much better" in index
+    again = rita.get(f"/pairwise/item/{item.pk}/").content.decode()
+    assert "Correct it" in again
+    corrected = rita.post(f"/pairwise/item/{item.pk}/correct/", form_of(again) | {"choice": "tie"})
+    assert corrected["Location"] == "/pairwise/"
+    assert Preference.objects.get(item=item).choice == "tie"
+
+
+def test_what_the_script_is_told(rita: Client, queue: ReviewQueue, pairs: list[QueueItem]) -> None:
+    form = form_of(rita.get(f"/pairwise/{queue.slug}/").content.decode())
+    url = f"/pairwise/item/{pairs[0].pk}"
+    saved = rita.post(f"{url}/draft/", form | {"choice": "right 1", "active_seconds": "12"}, **JSON)
+    assert saved.json() == {"revision": 1, "held": True}
+    stale = rita.post(f"{url}/draft/", form | {"choice": "tie"}, **JSON)
+    assert (stale.status_code, stale.json()["error"]["code"]) == (409, "stale_draft")
+    assert rita.post(f"{url}/keep/", form, **JSON).json() == {"held": True}
+    wrong = rita.post(f"{url}/submit/", form | {"choice": "left 9"}, **JSON)
+    assert (wrong.status_code, list(wrong.json()["error"]["fields"])) == (422, ["strength"])
+    done = rita.post(f"{url}/submit/", form | {"choice": "right 1", "base_revision": "1"}, **JSON).json()
+    assert done["message"] == "Handed in: right, slightly better."
+    assert done["undo"] == {"url": f"{url}/take-back/", "seconds": 10}
+    assert set(done) == {"next", "message", "undo"}
+    assert rita.post(f"{url}/take-back/", **JSON).json()["next"] == f"{url}/"
+    assert Preference.objects.get(item=pairs[0]).state == "draft"
+    for nonsense in ("left", "left x", "<b>"):
+        assert rita.post(f"{url}/submit/", form | {"choice": nonsense}, **JSON).status_code == 422
+
+
+def test_passing_by_keeps_the_draft(rita: Client, queue: ReviewQueue, pairs: list[QueueItem]) -> None:
+    form = form_of(rita.get(f"/pairwise/{queue.slug}/").content.decode())
+    answer = rita.post(
+        f"/pairwise/item/{pairs[0].pk}/pass/", form | {"meaning": "later", "reason": "Half a thought"}
+    )
+    assert answer.status_code == 302
+    assert Preference.objects.get(item=pairs[0]).reason == "Half a thought"
+    assert ReviewSlot.objects.get(item=pairs[0]).state == "free"
+
+
+def test_the_review_desk_shows_a_pair_at_its_own_place(
+    rita: Client, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    assert rita.get(f"/desk/{queue.slug}/")["Location"] == f"/pairwise/{queue.slug}/"
+    assert rita.get(f"/desk/item/{pairs[0].pk}/")["Location"] == f"/pairwise/item/{pairs[0].pk}/"
+    assert rita.get(f"/pairwise/item/{make.queue_item().pk}/").status_code == 404
+    assert queue.name not in rita.get("/desk/").content.decode()
+
+
+def test_somebody_elses_pair_and_a_pair_for_nobody(
+    rita: Client, cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    lease = claim_next(queue=queue, reviewer=cast.another_reviewer, kind="pairwise")
+    assert lease is not None
+    page = rita.get(f"/pairwise/item/{lease.slot.item_id}/")
+    assert (page.status_code, "Old words" in page.content.decode()) == (409, False)
+    refused = rita.post(f"/pairwise/item/{lease.slot.item_id}/submit/", {"choice": "tie"}, **JSON)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_yours")
+    for person in (cast.stranger, cast.approver):
+        assert signed_in(person).get(f"/pairwise/{queue.slug}/").status_code == 403
+    assert Client().get("/pairwise/").status_code == 302
+    assert rita.get("/pairwise/new/").status_code == 403
+
+
+def test_pairs_from_a_comparison_by_its_button(
+    cast: make.Cast, releases: tuple[Release, Release], rita: Client
+) -> None:
+    comparison = compared(cast, *releases, [("Old 1.", "New 1."), ("Same.", "Same."), ("Old 2.", "New 2.")])
+    mila = signed_in(cast.ml_engineer)
+    button = f'href="/pairwise/new/?comparison={comparison.pk}"'
+    assert button in mila.get(f"/comparisons/{comparison.pk}/").content.decode()
+    assert button not in signed_in(cast.approver).get(f"/comparisons/{comparison.pk}/").content.decode()
+    url = f"/pairwise/new/?comparison={comparison.pk}"
+    assert '<b class="num">2</b> of' in mila.get(url).content.decode()
+    assert mila.post(url, {"limit": "0", "seed": "7"}).status_code == 422
+    made = mila.post(url, {"limit": "50", "seed": "7"}, follow=True).content.decode()
+    assert "2 pairs put in. 1 of 3 documents left out: both texts are the same." in made
+    queue = ReviewQueue.objects.get(kind="pairwise")
+    while (lease := claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise")) is not None:
+        choose(item=lease.slot.item, judgement=Judgement("both bad"), reviewer=cast.reviewer)
+    for path in (f"/comparisons/{comparison.pk}/", f"/releases/{releases[1].pk}/"):
+        page = mila.get(path).content.decode()
+        assert "People, blind: 2 documents, no preference is established: after wins 50 % [8, 92]." in page
+    (people,) = mila.get(f"/comparisons/{comparison.pk}/evidence.json").json()["people"]
+    assert (people["documents"], people["verdict"]) == (2, "inconclusive")
+    assert HumanPreference.objects.get().both_bad == 2
+    same = compared(cast, make.release(), make.release(), [("Same.", "Same.")])
+    nothing = mila.post(
+        f"/pairwise/new/?comparison={same.pk}", {"limit": "5", "seed": "7", "queue": queue.pk}
+    )
+    assert "nothing to choose between" in nothing.content.decode()
+
+
+def test_pages_take_a_fixed_number_of_queries(
+    rita: Client,
+    cast: make.Cast,
+    queue: ReviewQueue,
+    pairs: list[QueueItem],
+    django_assert_max_num_queries: Any,
+) -> None:
+    rita.get("/pairwise/")
+    with django_assert_max_num_queries(32):
+        rita.get(f"/pairwise/{queue.slug}/")
+    for _ in pairs[1:]:
+        lease = claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise")
+        assert lease is not None
+        choose(item=lease.slot.item, judgement=Judgement("tie"), reviewer=cast.reviewer)
+    with django_assert_max_num_queries(12):
+        assert rita.get("/pairwise/").content.decode().count("no difference") == 2
