@@ -18,6 +18,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from django.db.models import BigIntegerField, QuerySet
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 from django.utils import timezone
 from django.utils.text import slugify
 
@@ -240,7 +243,17 @@ def start(*, batch: RatingImport, options: Options, actor: Any | None) -> Job:
 
 
 def is_imported(batch: RatingImport) -> bool:
-    return "read" in batch.report
+    """Of a row of `batches()` or a whole one."""
+    facts = batch.__dict__
+    return facts["rows_read"] is not None if "rows_read" in facts else "read" in batch.report
+
+
+def batches() -> QuerySet[RatingImport]:
+    """Newest first, with the report's figures instead of the report, which may be long."""
+    figures = {"read": "read", "imported": "imported", "repeated": "repeated", "refused": "refused_count"}
+    counts = {f"rows_{name}": Cast(KT(f"report__{key}"), BigIntegerField()) for name, key in figures.items()}
+    found = RatingImport.objects.select_related("job", "imported_by").defer("report")
+    return found.annotate(**counts).order_by("-pk")
 
 
 def carry_out(*, batch: RatingImport, progress: reading.Progress | None = None) -> Report | None:

@@ -54,7 +54,7 @@ from models_app.serving.client import ServedSummary
 from models_app.serving.client_feedback import give_feedback
 from models_app.serving.routing import keyed_hash, read_target
 from models_app.training.starting import start_training
-from reviews import exporting, playground, reading
+from reviews import exporting, importing, playground, rating_import, rating_rows, reading
 from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
 from reviews.export_rows import Request
 from reviews.feedback import (
@@ -78,6 +78,7 @@ from reviews.pairing import pair_comparison, pairwise_queue
 from reviews.pairwise import Judgement, begin, choose, save_choice
 from reviews.playground import failing_articles, start_trial
 from reviews.queueing import claim_next, put_in_queue
+from reviews.rating_import import Options as RatingOptions
 from reviews.reviewing import Answers, save_draft, submit_review
 from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
 from reviews.talking import Span, open_thread, reply, resolve
@@ -710,6 +711,30 @@ class Demo:
         for job in Job.objects.filter(kind="review_requests", state="queued"):
             _in_this_process(job)
 
+    def ratings(self) -> None:
+        """Two files of another newsroom's ratings: one is in, one waits to be looked at."""
+        for name, documents in (("experts-spring", slice(0, 5)), ("experts-summer", slice(5, 12))):
+            rows = []
+            for document in SourceDocument.objects.order_by("pk")[documents]:
+                systems = {"lead": lead_of(document, self.rng), "tuned": tuned_of(document, self.rng)}
+                keys = ("consistency", "relevance", "coherence", "fluency")
+                ratings = {each: {key: self.rng.choice((3, 4, 4.5, 5)) for key in keys} for each in systems}
+                rows.append(
+                    {
+                        "id": document.external_id,
+                        "article": document.text,
+                        "systems": systems,
+                        "ratings": ratings,
+                    }
+                )
+            chunks = (json.dumps(row).encode() + b"\n" for row in rows)
+            path = importing.keep_upload(chunks=chunks, name=f"{name}.jsonl", place=rating_import.PLACE)
+            batch = rating_import.hand_in(path=path, options=RatingOptions(), actor=self.mila)
+            if name == "experts-spring":
+                found = rating_rows.guess(batch.report["sample"]["paths"], keys, "reviews")
+                options = RatingOptions(mapping={**found, "rater": "=city-desk"}, rounding=True)
+                _in_this_process(rating_import.start(batch=batch, options=options, actor=self.mila))
+
     def loose_ends(self, snapshot: DatasetSnapshot, tuned: ModelVersion) -> None:
         """What goes on at the moment of the pictures."""
         _Clock.moment = max(_Clock.moment, NOW - dt.timedelta(minutes=40))
@@ -735,6 +760,7 @@ class Demo:
             subject=f"release:{self.places['release']}",
             deliver=False,
         )
+        self.ratings()
         for asked in (
             Request("reviews", queue="new-drafts"),
             Request("spans"),

@@ -50,6 +50,8 @@ PAGES = {
     "feedback": ("mila", "/feedback/"),
     "feedback-example": ("mila", "/feedback/{feedback_example}/"),
     "exports": ("mila", "/exports/"),
+    "ratings": ("mila", "/ratings/"),
+    "ratings-file": ("mila", "/ratings/{rating_import}/"),
     "freeze": ("mila", "/feedback/freeze/"),
     "snapshots": ("mila", "/snapshots/"),
     "snapshot": ("mila", "/snapshots/{snapshot}/"),
@@ -98,7 +100,15 @@ def places() -> dict[str, int]:
         Release,
         TrainingRun,
     )
-    from reviews.models import FeedbackExample, ImportBatch, Preference, PromptTrial, Review, SourceDocument
+    from reviews.models import (
+        FeedbackExample,
+        ImportBatch,
+        Preference,
+        PromptTrial,
+        RatingImport,
+        Review,
+        SourceDocument,
+    )
 
     comparison = Comparison.objects.get(candidate__release__state="live")
     run = TrainingRun.objects.filter(state="succeeded").latest("pk")
@@ -114,6 +124,7 @@ def places() -> dict[str, int]:
         "prompt_version": PromptVersion.objects.get(prompt__name="news summary", number=2).pk,
         "document": SourceDocument.objects.filter(summaries__reviews__state="submitted").latest("pk").pk,
         "batch": ImportBatch.objects.latest("pk").pk,
+        "rating_import": RatingImport.objects.latest("pk").pk,
         "snapshot": DatasetSnapshot.objects.latest("pk").pk,
         "test_set": comparison.candidate.evaluation_set_id,
         "feedback_example": FeedbackExample.objects.filter(state="proposed").latest("pk").pk,

@@ -19,6 +19,7 @@ urlpatterns = [
     path("prompts/", include("reviews.web.prompts")),
     path("documents/", include("reviews.web.documents")),
     path("progress/", include("reviews.web.progress")),
+    path("ratings/", include("reviews.web.rating_imports")),
     path("exports/", include("reviews.web.exports")),
     path("feedback/", include("reviews.web.feedback")),
     path("monitoring/", include("reviews.web.monitoring")),

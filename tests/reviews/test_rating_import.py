@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.models import AuditEvent
@@ -18,6 +20,7 @@ from reviews.models import (
     Preference,
     QueueItem,
     Rater,
+    RatingImport,
     Review,
     ReviewQueue,
     ReviewRating,
@@ -393,3 +396,70 @@ def test_a_file_is_handed_in_looked_at_and_imported_by_a_job(
     assert rating_import.carry_out(batch=batch) is None
     with pytest.raises(Refused):
         rating_import.discard(batch=batch, actor=cast.ml_engineer)
+
+
+# ---------------------------------------------------------------- the pages
+
+
+def signed_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def test_the_pages_look_map_import_and_report(cast: make.Cast) -> None:
+    client = signed_in(cast.ml_engineer)
+    lines = "".join(json.dumps(record(number)) + "\n" for number in (1, 2))
+    upload = SimpleUploadedFile("experts.jsonl", lines.encode())
+    answer = client.post("/ratings/", {"kind": "reviews", "file": upload})
+    batch = RatingImport.objects.get()
+    assert answer["Location"] == f"/ratings/{batch.pk}/"
+    assert "to be checked" in client.get("/ratings/").content.decode()
+    page = client.get(answer["Location"]).content.decode()
+    assert 'value="ratings.*.coherence"' in page
+    assert "Say which column it is" in page, "nobody can guess the rater"
+    form = {f"map_{name}": path for name, path in MAPPING.items()} | {"low": 1, "high": 5}
+    fragment = client.post(f"/ratings/{batch.pk}/preview/", form).content.decode()
+    assert "by summeval-experts" in fragment
+    assert "nothing wrong" in fragment
+    wrong = client.post(f"/ratings/{batch.pk}/start/", {**form, "map_rater": "=rita", "raters": "no sign"})
+    assert wrong.status_code == 422
+    assert "write value=name" in wrong.content.decode()
+    wrong = client.post(f"/ratings/{batch.pk}/start/", {**form, "map_summary": "text"})
+    assert "There is no column" in wrong.content.decode()
+    assert client.post(f"/ratings/{batch.pk}/start/", form).status_code == 302
+    assert "waiting for the queue" in client.get(f"/ratings/{batch.pk}/").content.decode()
+    batch.refresh_from_db()
+    assert batch.job is not None
+    make.carried_out(batch.job)
+    done = client.get(f"/ratings/{batch.pk}/", headers={"HX-Request": "true"})
+    assert done["HX-Refresh"] == "true"
+    page = client.get(f"/ratings/{batch.pk}/").content.decode()
+    assert "4 of 4 rows came in" in page
+    assert "cannot sign in" in page
+    assert "experts.jsonl" in client.get("/ratings/").content.decode()
+    assert client.post(f"/ratings/{batch.pk}/discard/").status_code == 409
+
+
+def test_pages_of_pairs_and_of_files_that_are_none(cast: make.Cast) -> None:
+    client = signed_in(cast.ml_engineer)
+    row = {
+        "article": f"A. {WORDS}",
+        "chosen": "Two.",
+        "rejected": "One.",
+        "annotator": "w1",
+        "winner": "after",
+    }
+    upload = SimpleUploadedFile("pairs.jsonl", json.dumps(row).encode())
+    page = client.post("/ratings/", {"kind": "pairwise", "file": upload}, follow=True).content.decode()
+    assert "nothing wrong with it" in page
+    assert 'name="map_stars"' not in page
+    batch = RatingImport.objects.get()
+    assert client.post(f"/ratings/{batch.pk}/discard/").status_code == 302
+    assert not RatingImport.objects.exists()
+    broken = SimpleUploadedFile("a.pdf", b"%PDF-1.7 something")
+    answer = client.post("/ratings/", {"kind": "reviews", "file": broken})
+    assert answer.status_code == 422
+    assert "PDF" in answer.content.decode()
+    for person in (cast.reviewer, cast.approver, cast.stranger):
+        assert signed_in(person).get("/ratings/").status_code == 403
