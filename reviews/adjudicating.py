@@ -15,6 +15,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.urls import reverse
 from django.utils import timezone
 
 from models_app.foundation import audit
@@ -23,7 +24,16 @@ from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise
 from reviews.differing import Given, differences, disagreement
 from reviews.feedback import propose_from_adjudication
-from reviews.models import Adjudication, Criterion, FeedbackExample, QueueItem, Review, ReviewQueue
+from reviews.models import (
+    Adjudication,
+    Criterion,
+    FeedbackExample,
+    Notification,
+    QueueItem,
+    Review,
+    ReviewQueue,
+)
+from reviews.notices import notify
 
 SETTLED = "Its reviewers differed. What was settled for it is learnt instead."
 LONGEST_EXPLANATION_CHARACTERS = 4000
@@ -181,6 +191,12 @@ def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: U
                 "declined": [example.pk for example in declined], "proposed": [example.pk for example in made],
             },
         )  # fmt: skip
+        for review in reviews:
+            notify(
+                user=review.reviewer, kind=Notification.Kind.ADJUDICATED, subject=item,
+                url=f"{reverse('my_feedback')}?state=adjudicated",
+                text=f"An item that you reviewed was settled: “{item.summary.document}”.",
+            )  # fmt: skip
     return adjudication
 
 

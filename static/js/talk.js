@@ -15,8 +15,7 @@
   function close() {
     if (!open) return;
     open.list.remove();
-    for (const name of ["aria-expanded", "aria-controls", "aria-activedescendant", "aria-autocomplete"]) open.box.removeAttribute(name);
-    open.box.removeAttribute("role");
+    for (const name of ["aria-controls", "aria-activedescendant", "aria-autocomplete"]) open.box.removeAttribute(name);
     open = null;
   }
 
@@ -60,9 +59,7 @@
       list.append(row);
     });
     box.after(list);
-    box.setAttribute("role", "combobox");
-    box.setAttribute("aria-autocomplete", "list");
-    box.setAttribute("aria-expanded", "true");
+    box.setAttribute("aria-autocomplete", "list"); // a box of several lines may be no combobox
     box.setAttribute("aria-controls", list.id);
     open = { box, list, names, chosen: 0 };
     choose(0);
