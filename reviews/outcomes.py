@@ -43,6 +43,8 @@ STATES = {
     "returned": "Sent back",
     "adjudicated": "Settled by adjudication",
 }
+#: A narrowed list goes no further back: finding every one of tens of thousands would make the page wait.
+NARROWED = 1000
 _MINE = (Review.State.SUBMITTED, Review.State.RETURNED)
 _UNDECIDED = (FeedbackExample.State.PROPOSED, FeedbackExample.State.HELD)
 

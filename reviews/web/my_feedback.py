@@ -38,9 +38,12 @@ def index(request: HttpRequest) -> HttpResponse:
         context |= {"shown": "suggestions", "rows": outcomes.with_releases(list(page))}
         context |= {"suggestion_count": page.paginator.count, "review_count": all_of_mine.count()}
     else:
-        reviews = outcomes.my_reviews(reviewer, state) if state else all_of_mine
+        reviews = outcomes.my_reviews(reviewer, state)[: outcomes.NARROWED] if state else all_of_mine
         page = paginate(request, reviews, PER_PAGE)
         context["rows"] = outcomes.with_what_became(list(page))
+        context["narrowed"] = (
+            page.paginator.count if state and page.paginator.count == outcomes.NARROWED else 0
+        )
         context["review_count"] = all_of_mine.count() if state else page.paginator.count
         context["suggestion_count"] = suggestions.count()
     return render(request, "reviews/my_feedback.html", {**context, "page": page})

@@ -146,6 +146,19 @@ def test_a_declined_example_that_was_proposed_anew_waits(cast: make.Cast) -> Non
     assert list(my_reviews(cast.reviewer, "waits")) == [review]
 
 
+def test_a_narrowed_list_says_that_it_goes_back_only_so_far(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "NARROWED", 2)
+    for _ in range(3):
+        example(reviewed(cast.reviewer), "approved")
+    client = signed_in(cast.reviewer)
+    shown = client.get("/my-feedback/?state=accepted").content.decode()
+    assert "The newest 2 of them." in shown
+    assert shown.count('class="card fate"') == 2
+    assert client.get("/my-feedback/").content.decode().count('class="card fate"') == 3
+
+
 # ---------------------------------------------------------------- what a row says
 
 
