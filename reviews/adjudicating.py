@@ -81,6 +81,8 @@ def disputed(item: QueueItem, reviews: Sequence[Review]) -> list[str]:
 def keep_in_step(*, item: QueueItem) -> None:
     """Bring an item's disagreement and state in step with its reviews; to be called in the transaction of whatever
     changed them. Safe to call again. Gold items, pairs and calibration rounds are never disputed."""
+    if item.disagreement is None and item.state == QueueItem.State.OPEN and not _several(item):
+        return  # as it is for nearly every item: there is nobody to differ from
     item = (
         QueueItem.objects.select_for_update(of=("self",), no_key=True)
         .select_related("summary", "queue")
@@ -106,6 +108,11 @@ def keep_in_step(*, item: QueueItem) -> None:
         examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
     elif item.state == QueueItem.State.DONE:  # it was disputed, and open again meanwhile
         examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
+
+
+def _several(item: QueueItem) -> bool:
+    handed_in = Review.objects.filter(item=item, state__in=[Review.State.SUBMITTED, Review.State.RETURNED])
+    return len(handed_in.order_by().values_list("pk", flat=True)[:2]) > 1
 
 
 def _move(item: QueueItem, to: str, action: str, reason: str) -> None:

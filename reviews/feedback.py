@@ -102,10 +102,12 @@ def propose_from_review(*, review: Review) -> list[FeedbackExample]:
         mine = FeedbackExample.objects.filter(review=review)
         if Adjudication.objects.filter(item=review.item_id).exists():
             return []
-        mine.filter(Q(state__in=["proposed", "held"]) | Q(state="declined", decided_by=None)).delete()
-        for outdated in mine.filter(state="approved").exclude(target=target):
-            _decide(outdated, "declined", review.reviewer, CORRECTED_SINCE)
-        decided = set(mine.filter(target=target).values_list("kind", flat=True))
+        decided: set[str] = set()
+        if mine.exists():
+            mine.filter(Q(state__in=["proposed", "held"]) | Q(state="declined", decided_by=None)).delete()
+            for outdated in mine.filter(state="approved").exclude(target=target):
+                _decide(outdated, "declined", review.reviewer, CORRECTED_SINCE)
+            decided = set(mine.filter(target=target).values_list("kind", flat=True))
         common = {
             "review": review,
             "summary": review.summary,
@@ -113,9 +115,10 @@ def propose_from_review(*, review: Review) -> list[FeedbackExample]:
             "created_by": review.reviewer,
         }
         if (edited or review.verdict == Review.Verdict.GOOD) and "demonstration" not in decided:
-            examples.append(_propose(document, target, kind="demonstration", **common))
+            examples.append(_proposal(document, target, kind="demonstration", **common))
         if edited and "preference" not in decided:
-            examples.append(_propose(document, target, kind="preference", rejected=draft, **common))
+            examples.append(_proposal(document, target, kind="preference", rejected=draft, **common))
+        FeedbackExample.objects.bulk_create(examples)
     return examples
 
 

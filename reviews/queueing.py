@@ -21,7 +21,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, NotFound, StaleState
+from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
 from models_app.foundation.roles import require
 from reviews import gold, seating
 from reviews.linking import start_linking
@@ -67,7 +67,7 @@ UPDATE reviews_reviewslot
        (SELECT slot.id FROM reviews_reviewslot slot WHERE {anybodys} ORDER BY {order} LIMIT 1
            FOR UPDATE SKIP LOCKED))
    AND state = 'free'
-RETURNING id, lease_until
+RETURNING id, lease_token, lease_until
 """
 _CLAIM_IN_RANK = _CLAIM.format(mine=_MINE, anybodys=_ANYBODYS, in_rank=_IN_RANK, order=_IN_RANK)
 _CLAIM_SHUFFLED = _CLAIM.format(
@@ -84,28 +84,49 @@ UPDATE reviews_reviewslot SET lease_until = greatest(lease_until, statement_time
  WHERE id = %(slot)s AND state = 'held' AND reviewer_id = %(reviewer)s AND lease_token = %(token)s
 RETURNING lease_until
 """
+_EXTEND_HELD = """
+UPDATE reviews_reviewslot SET lease_until = greatest(lease_until, statement_timestamp() + %(lease)s)
+ WHERE id = (SELECT id FROM reviews_reviewslot
+              WHERE reviewer_id = %(reviewer)s AND queue_id = %(queue)s AND state = 'held'
+                AND (%(but_not)s::bigint IS NULL OR item_id <> %(but_not)s)
+              ORDER BY claimed_at, id LIMIT 1)
+   AND state = 'held' AND reviewer_id = %(reviewer)s
+RETURNING id, lease_token, lease_until
+"""
 _EXPIRED = """({seat}.lease_until < statement_timestamp()
         OR EXISTS (SELECT 1 FROM auth_user holder WHERE holder.id = {seat}.reviewer_id AND NOT holder.is_active))"""
-# Items, not seats: of each item the first seat counts that I could have.
+# Items, not seats. What this reviewer cannot have is looked up once and hashed: fifty queues of a thousand waiting
+# items each would cost fifty thousand look-ups otherwise. Of items that are not open only those set aside have free
+# seats.
 _WAITING = f"""
-SELECT queue.id, (
-       SELECT count(*) FROM (
-              SELECT 1 FROM reviews_reviewslot slot
-               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id IS NULL
-                 AND {_OPEN_TO_ME}
-                 AND NOT EXISTS (SELECT 1 FROM reviews_reviewslot other
-                                  WHERE other.item_id = slot.item_id AND other.state = 'free'
-                                    AND (other.assigned_to_id = %(reviewer)s
-                                         OR other.assigned_to_id IS NULL AND other.position < slot.position))
+WITH active AS MATERIALIZED (
+     SELECT id, reviews_per_item FROM reviews_reviewqueue
+      WHERE active AND (%(queue)s::bigint IS NULL OR id = %(queue)s)
+), closed AS MATERIALIZED (
+     SELECT item_id FROM reviews_reviewslot WHERE reviewer_id = %(reviewer)s
+      UNION ALL SELECT item_id FROM reviews_review
+                 WHERE reviewer_id = %(reviewer)s AND state IN ('submitted', 'returned')
+      UNION ALL SELECT item_id FROM reviews_preference WHERE reviewer_id = %(reviewer)s AND state = 'submitted'
+      UNION ALL SELECT item_id FROM reviews_skip
+                 WHERE reviewer_id = %(reviewer)s AND (until IS NULL OR until > statement_timestamp())
+      UNION ALL SELECT item.id FROM active JOIN reviews_queueitem item
+                    ON item.queue_id = active.id AND item.state = 'set aside'
+), given AS MATERIALIZED (
+     SELECT DISTINCT slot.queue_id, slot.item_id FROM reviews_reviewslot slot
+      WHERE slot.assigned_to_id = %(reviewer)s AND slot.state = 'free'
+        AND slot.item_id NOT IN (SELECT item_id FROM closed)
+)
+SELECT active.id, (
+       SELECT count(DISTINCT free.item_id) FROM (
+              SELECT slot.item_id FROM reviews_reviewslot slot
+               WHERE slot.queue_id = active.id AND slot.state = 'free' AND slot.assigned_to_id IS NULL
+                 AND slot.item_id NOT IN (SELECT item_id FROM closed)
+                 AND slot.item_id NOT IN (SELECT item_id FROM given)
                ORDER BY slot.rank, slot.item_id  -- the index of free seats, so that finished ones cost nothing
-               LIMIT %(counted)s) free) + (
-       SELECT count(*) FROM (
-              SELECT 1 FROM reviews_reviewslot slot
-               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id = %(reviewer)s
-                 AND {_OPEN_TO_ME}
-               LIMIT %(counted)s) assigned) + (
+               LIMIT %(counted)s * active.reviews_per_item) free) + (
+       SELECT count(*) FROM given WHERE given.queue_id = active.id) + (
        SELECT count(*) FROM reviews_reviewslot slot
-        WHERE slot.queue_id = queue.id AND slot.state = 'held'
+        WHERE slot.queue_id = active.id AND slot.state = 'held'
           AND (slot.reviewer_id = %(reviewer)s
                OR {_EXPIRED.format(seat="slot")}
                   AND coalesce(slot.assigned_to_id, %(reviewer)s) = %(reviewer)s AND {_OPEN_TO_ME}
@@ -115,8 +136,7 @@ SELECT queue.id, (
                                      AND (other.state = 'free' OR other.state = 'held' AND other.id < slot.id
                                           AND {_EXPIRED.format(seat="other")})))
        )
-  FROM reviews_reviewqueue queue
- WHERE queue.active AND (%(queue)s::bigint IS NULL OR queue.id = %(queue)s)
+  FROM active
 """  # nosec B608 (made of constants of this module; values are parameters)
 
 
@@ -221,15 +241,9 @@ def claim_next(
         return None
     with transaction.atomic():
         _wait_for_my_turn(reviewer, queue.pk)
-        held = (
-            _seats()
-            .filter(queue=queue, reviewer=reviewer, state="held")
-            .exclude(item=but_not)
-            .order_by("claimed_at", "pk")
-            .first()
-        )
+        held = _extend_held(queue, reviewer, but_not, lease)
         if held is not None:
-            return _extend(held, lease)
+            return held
         known = gold.due(queue=queue, reviewer=reviewer)
         if known is not None:
             return hold(item=known, reviewer=reviewer)
@@ -253,19 +267,39 @@ def _wait_for_my_turn(reviewer: User, queue: int) -> None:
         )
 
 
-def _claim_free(queue: ReviewQueue, reviewer: User, lease: timedelta | None) -> Lease | None:
-    token = uuid.uuid4()
+def _extend_held(
+    queue: ReviewQueue, reviewer: User, but_not: int | None, lease: timedelta | None
+) -> Lease | None:
     values: dict[str, Any] = {
         "reviewer": reviewer.pk,
         "queue": queue.pk,
-        "token": token,
+        "but_not": but_not,
+        "lease": lease or timedelta(minutes=queue.lease_minutes),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_EXTEND_HELD, values)
+        row = cursor.fetchone()
+    return None if row is None else _lease(row, reviewer)
+
+
+def _lease(row: tuple[int, uuid.UUID, datetime], reviewer: User) -> Lease:
+    seat = _seats().get(pk=row[0])
+    seat.reviewer = reviewer
+    return Lease(seat, row[1], row[2])
+
+
+def _claim_free(queue: ReviewQueue, reviewer: User, lease: timedelta | None) -> Lease | None:
+    values: dict[str, Any] = {
+        "reviewer": reviewer.pk,
+        "queue": queue.pk,
+        "token": uuid.uuid4(),
         "lease": lease or timedelta(minutes=queue.lease_minutes),
     }
     claim = _CLAIM_SHUFFLED if queue.order == ReviewQueue.Order.RANDOM else _CLAIM_IN_RANK
     with connection.cursor() as cursor:
         cursor.execute(claim, values)
         row = cursor.fetchone()
-    return None if row is None else Lease(_seats().get(pk=row[0]), token, row[1])
+    return None if row is None else _lease(row, reviewer)
 
 
 def free_expired(seats: QuerySet[ReviewSlot], *, whatever_the_lease: bool = False) -> int:
@@ -414,6 +448,22 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
             audit.record(
                 actor=reviewer, action="item.set_aside", subject=f"queueitem:{slot.item_id}", reason=reason
             )
+
+
+def step_aside(*, item: QueueItem, reviewer: User) -> None:
+    """Let others have this item for good, without having held it: for whoever wants to look at its answers."""
+    require(reviewer, "review")
+    with transaction.atomic():
+        QueueItem.objects.select_for_update(no_key=True).get(pk=item.pk)
+        if ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").exists():
+            raise Refused("You hold this item. Hand it in or pass it by at the desk first.")
+        Skip.objects.update_or_create(
+            item=item,
+            reviewer=reviewer,
+            defaults={"meaning": Skip.Meaning.NOT_FOR_ME, "reason": "", "until": None, "at": timezone.now()},
+        )
+        ReviewSlot.objects.filter(item=item, assigned_to=reviewer, state="free").update(assigned_to=None)
+        audit.record(actor=reviewer, action="item.step_aside", subject=item)
 
 
 def put_back(*, item: QueueItem, actor: Any | None) -> None:

@@ -191,12 +191,10 @@ def revise_review(
 
 
 def _locked(item: QueueItem, reviewer: User) -> Review | None:
-    return (
-        Review.objects.select_for_update(of=("self",))
-        .select_related("summary__document", "item__queue")
-        .filter(item=item, reviewer=reviewer)
-        .first()
-    )
+    review = Review.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
+    if review is not None:  # what the caller has loaded need not be asked for again
+        review.item, review.summary, review.reviewer = item, item.summary, reviewer
+    return review
 
 
 def _own_review(item: QueueItem, reviewer: User) -> Review:
@@ -247,10 +245,10 @@ def _hand_in(review: Review, values: dict[str, Any], *, late: bool) -> None:
     review.sentiment_score = tone.score if tone else None
     review.category = classify_comment(comment) if comment else ""
     _write(review, values)
-    criteria = {criterion.key: criterion for criterion in Criterion.objects.filter(rubric=review.rubric_id)}
+    criteria = dict(Criterion.objects.filter(rubric=review.rubric_id).values_list("key", "pk"))
     ReviewRating.objects.filter(review=review).delete()
     ReviewRating.objects.bulk_create(
-        ReviewRating(review=review, criterion=criteria[key], value=value)
+        ReviewRating(review=review, criterion_id=criteria[key], value=value)
         for key, value in values["ratings"].items()
     )
     SpanMark.objects.filter(review=review).delete()

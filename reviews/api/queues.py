@@ -80,8 +80,13 @@ class ClaimSerializer(serializers.Serializer):
 
 
 class AnswersSerializer(serializers.Serializer):
-    stars = serializers.IntegerField(min_value=-LARGEST, max_value=LARGEST, help_text="1 to 5")
-    verdict = serializers.CharField(max_length=20, help_text="good, fair or poor")
+    stars = serializers.IntegerField(
+        required=False, default=None, allow_null=True, min_value=-LARGEST, max_value=LARGEST,
+        help_text="1 to 5; what the ratings come to, where it is left out",
+    )  # fmt: skip
+    verdict = serializers.CharField(
+        required=False, default="", allow_blank=True, max_length=20, help_text="good, fair or poor, as stars"
+    )
     ratings = serializers.DictField(
         child=serializers.IntegerField(min_value=-LARGEST, max_value=LARGEST),
         help_text="1 to 5 for each criterion's key",
@@ -352,8 +357,8 @@ class SkipView(views.ApiView):
 
 
 def _item(pk: int) -> QueueItem:
-    found = QueueItem.objects.filter(pk=pk, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT)
-    item = found.select_related("queue", "summary").first() if pk < 2**63 else None
+    found = QueueItem.objects.filter(pk=pk, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT).only("pk")
+    item = found.first() if pk < 2**63 else None
     if item is None:
         raise NotFound("There is nothing here.")
     return item
