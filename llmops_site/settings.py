@@ -160,6 +160,7 @@ GALLEY_JOB_KINDS = {
     "generate_summaries": JobKind(run="reviews.jobs.generate_summaries"),
     "review_requests": JobKind(run="reviews.jobs.review_requests"),
     "ground_summaries": JobKind(run="reviews.jobs.ground_summaries", ended="reviews.jobs.grounding_ended"),
+    "change_queue": JobKind(run="reviews.jobs.change_queue"),
     "look_for_disputes": JobKind(run="reviews.jobs.look_for_disputes"),
     "fill_queues": JobKind(run="reviews.jobs.fill_queues"),
     "measure_agreement": JobKind(run="reviews.jobs.measure_agreement"),

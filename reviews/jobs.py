@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Self
 
+from django.contrib.auth.models import User
 from django.db import connections
 
 from models_app.foundation.errors import NotFound
@@ -23,7 +25,7 @@ from reviews import (
     rating_import,
     weak_outputs,
 )
-from reviews.models import Export, ImportBatch, PromptTrial, RatingImport, SourceDocument
+from reviews.models import Export, ImportBatch, PromptTrial, RatingImport, ReviewQueue, SourceDocument
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
 
@@ -204,3 +206,18 @@ def measure_agreement(context: JobContext) -> dict[str, Any]:
     """Agreement of reviewers over every window that its page offers."""
     context.phase("measuring agreement", total=len(agreement_report.WINDOWS))
     return agreement_report.measure_all(progress=context.step)
+
+
+def change_queue(context: JobContext) -> dict[str, Any]:
+    """{"queue": id, "settings": {…}, "actor": id}: a change that moves many items, for whoever asked for it."""
+    payload = context.payload
+    queue = ReviewQueue.objects.filter(pk=payload["queue"]).first()
+    actor = User.objects.filter(pk=payload["actor"]).first()
+    if queue is None or actor is None:
+        raise NotFound("The queue or whoever asked for the change is gone.")
+    context.phase("bringing seats in step with the queue")
+    with _Telling(context):
+        moved = managing.change_queue(
+            queue=queue, settings=managing.QueueSettings(**payload["settings"]), actor=actor
+        )
+    return {**asdict(moved), "closed": len(moved.closed)}

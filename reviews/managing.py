@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Max, Q
 from django.utils.text import slugify
@@ -15,6 +16,7 @@ from models_app.foundation.errors import InvalidInput
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise, one_line
+from models_app.models import Job
 from reviews import adjudicating, seating
 from reviews.models import Criterion, QueueItem, ReviewQueue, RubricVersion
 from reviews.seating import Rearranged
@@ -22,7 +24,10 @@ from reviews.seating import Rearranged
 MOST_CRITERIA = 12
 POINTS = 5
 LONGEST_INSTRUCTIONS = 4000
+AT_ONCE = 5000  # items
+_MOVING = ("reviews_per_item", "overlap_percent", "order")
 _RUBRIC_LOCK = 0x2B1C
+_RESERVED = ("new", "rubrics", "item", "my")  # pages of their own stand at these addresses
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,8 @@ def create_queue(*, settings: QueueSettings, slug: str = "", actor: Any | None) 
     require(actor, "manage_queues")
     values = _checked(settings)
     slug = slug or slugify(values["name"])[:60]
+    if slug in _RESERVED:
+        slug = f"{slug}-queue"
     if not slug:
         raise InvalidInput(
             "The queue needs a name.", fields={"name": "With letters or digits; its address is made of it."}
@@ -102,7 +109,7 @@ def change_queue(*, queue: ReviewQueue, settings: QueueSettings, actor: Any | No
                 setattr(locked, name, value)
             locked.save(update_fields=list(values))
             moved = Rearranged(0, 0, 0, ())
-            if changes.keys() & {"reviews_per_item", "overlap_percent", "order"}:
+            if changes.keys() & set(_MOVING):
                 moved = seating.fit_seats(queue=locked)
                 _look_for_disputes_later(locked, moved.closed)
             if changes:
@@ -114,6 +121,21 @@ def change_queue(*, queue: ReviewQueue, settings: QueueSettings, actor: Any | No
         raise _taken() from error
     queue.refresh_from_db()
     return moved
+
+
+def change_queue_or_later(*, queue: ReviewQueue, settings: QueueSettings, actor: User) -> Rearranged | Job:
+    """`change_queue` at once, or by the queue's worker where so many items have to be brought in step that nobody
+    should wait for it at a page; whoever claims meanwhile waits either way until it is through."""
+    require(actor, "manage_queues")
+    _checked(settings)
+    before = QueueSettings.of(queue)
+    moves = any(getattr(before, name) != getattr(settings, name) for name in _MOVING)
+    if not moves or not queue.items.order_by("pk")[AT_ONCE : AT_ONCE + 1].exists():
+        return change_queue(queue=queue, settings=settings, actor=actor)
+    return jobs.enqueue(
+        kind="change_queue", actor=actor, subject=f"reviewqueue:{queue.pk}", unique_key=f"change_queue:{queue.pk}",
+        payload={"queue": queue.pk, "settings": asdict(settings), "actor": actor.pk},
+    )  # fmt: skip
 
 
 def _look_for_disputes_later(queue: ReviewQueue, closed: Sequence[int]) -> None:

@@ -29,6 +29,15 @@ PAGES = {
     "pairwise": ("rita", "/pairwise/item/{pair_item}/"),
     "pairwise-queues": ("rita", "/pairwise/"),
     "pairwise-new": ("mila", "/pairwise/new/?comparison={comparison}"),
+    "queues": ("mila", "/queues/"),
+    "queue": ("mila", "/queues/new-drafts/"),
+    "queue-item": ("mila", "/queues/new-drafts/items/{queue_item}/"),
+    "queue-people": ("mila", "/queues/new-drafts/people/"),
+    "queue-rules": ("mila", "/queues/weak-outputs/rules/"),
+    "queue-settings": ("mila", "/queues/new-drafts/settings/"),
+    "queue-new": ("mila", "/queues/new/"),
+    "rubrics": ("mila", "/queues/rubrics/"),
+    "rubric-new": ("mila", "/queues/rubrics/new/"),
     "my-feedback": ("rita", "/my-feedback/"),
     "progress": ("rita", "/progress/"),
     "progress-team": ("mila", "/progress/"),
@@ -118,6 +127,9 @@ def places() -> dict[str, int]:
     return {
         "desk_item": Review.objects.get(state="draft").item_id,
         "pair_item": Preference.objects.get(state="draft", revision__gt=0).item_id,
+        "queue_item": Review.objects.filter(state="submitted", item__queue__slug="new-drafts")
+        .latest("pk")
+        .item_id,
         "prompt": PromptVersion.objects.get(prompt__name="news summary", number=1).prompt_id,
         "trial": PromptTrial.objects.latest("pk").pk,
         "prompt_first": PromptVersion.objects.get(prompt__name="news summary", number=1).pk,

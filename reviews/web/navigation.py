@@ -37,6 +37,7 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("My feedback", "my_feedback", "review"),
             ("Progress", "progress", "review"),
             ("How I rate", "how_i_rate", "review"),
+            ("Queues", "queues", "manage_queues"),
             ("Prompts", "prompts", "review"),
             ("Agreement", "agreement", "manage_queues"),
         ),

@@ -10,6 +10,7 @@ urlpatterns = [
     path("desk/my/recent/", include("reviews.web.recent")),
     path("desk/", include("reviews.web.desk")),
     path("pairwise/", include("reviews.web.pairwise")),
+    path("queues/", include("reviews.web.queues")),
     path("my-feedback/", include("reviews.web.my_feedback")),
     path("talk/", include("reviews.web.talk")),
     path("notifications/", include("reviews.web.notifications")),

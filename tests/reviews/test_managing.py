@@ -12,7 +12,7 @@ from django.db import connection
 
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.models import AuditEvent, Job
-from reviews import queueing
+from reviews import managing, queueing
 from reviews.managing import (
     Question,
     QueueSettings,
@@ -22,6 +22,7 @@ from reviews.managing import (
 )
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip
 from reviews.reviewing import Answers, submit_review
+from reviews.seating import Rearranged
 from tests import make
 from tests.reviews.test_queueing import COMPLETE, at_once, claimed
 
@@ -310,3 +311,28 @@ def test_items_that_a_change_closes_are_looked_at_for_disputes() -> None:
     changed(queue, cast.ml_engineer, reviews_per_item=3)
     item.refresh_from_db()
     assert item.state == "open", "a third one is asked first"
+
+
+@pytest.mark.django_db
+def test_a_change_that_moves_many_items_is_done_by_a_job_for_whoever_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cast, queue = make.cast(), make.queue()
+    for _ in range(3):
+        make.queue_item(in_queue=queue)
+    more = replace(QueueSettings.of(queue), reviews_per_item=2)
+    with pytest.raises(NotAllowed):
+        managing.change_queue_or_later(queue=queue, settings=more, actor=cast.reviewer)
+    monkeypatch.setattr(managing, "AT_ONCE", 2)
+    named = replace(QueueSettings.of(queue), description="Nothing moves.")
+    assert isinstance(
+        managing.change_queue_or_later(queue=queue, settings=named, actor=cast.ml_engineer), Rearranged
+    )
+    with pytest.raises(InvalidInput):
+        managing.change_queue_or_later(queue=queue, settings=replace(more, rubric=99), actor=cast.ml_engineer)
+    job = managing.change_queue_or_later(queue=queue, settings=more, actor=cast.ml_engineer)
+    assert isinstance(job, Job)
+    assert ReviewSlot.objects.count() == 3
+    done = make.carried_out(job)
+    assert (done.state, done.result["seats_added"]) == ("succeeded", 3), done.reason
+    assert AuditEvent.objects.filter(action="queue.change").latest("pk").actor == cast.ml_engineer

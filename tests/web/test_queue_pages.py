@@ -1,0 +1,239 @@
+"""The pages of those who manage queues: who sees them, what they change, what blind queues keep, at what cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from reviews import assigning, queueing
+from reviews.filling import set_rule
+from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewSlot, RubricVersion
+from reviews.reviewing import Answers, submit_review
+from tests import make
+from tests.reviews.test_queueing import COMPLETE, claimed
+
+pytestmark = pytest.mark.django_db
+HTML = "<script>alert(1)</script> & <b>bold</b>"
+
+
+@pytest.fixture
+def cast() -> make.Cast:
+    return make.cast()
+
+
+@pytest.fixture
+def mila(cast: make.Cast) -> Client:
+    return signed_in(cast.ml_engineer)
+
+
+def signed_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def text_of(client: Client, path: str, status: int = 200) -> str:
+    answer = client.get(path)
+    assert answer.status_code == status, (path, answer.status_code)
+    return answer.content.decode()
+
+
+def handed_in(queue: ReviewQueue, reviewer: Any, **changes: Any) -> Review:
+    lease = claimed(queue, reviewer)
+    return submit_review(item=lease.slot.item, answers=Answers(**{**COMPLETE, **changes}), reviewer=reviewer)
+
+
+SETTINGS = {
+    "name": "New drafts", "description": "", "kind": "rate and edit", "rubric": 1, "reviews_per_item": 2,
+    "overlap_percent": 100, "lease_minutes": 30, "order": "priority", "blind_to_peers": "on", "blind_to_model": "on",
+    "active": "on",
+}  # fmt: skip
+
+
+def test_only_those_who_manage_queues_see_and_change_anything(cast: make.Cast) -> None:
+    queue = make.queue()
+    item = make.queue_item(in_queue=queue)
+    review = handed_in(queue, cast.reviewer)
+    seat = ReviewSlot.objects.get(item=item)
+    pages = ["", "new/", "rubrics/", "rubrics/new/", "new-drafts/", "new-drafts/settings/", "new-drafts/rules/",
+             "new-drafts/people/", f"new-drafts/items/{item.pk}/"]  # fmt: skip
+    posts = ["new/", "rubrics/new/", "new-drafts/settings/", "new-drafts/rules/", "new-drafts/people/",
+             f"new-drafts/seats/{seat.pk}/release/", f"new-drafts/items/{item.pk}/assign/",
+             f"new-drafts/items/{item.pk}/put-back/", f"new-drafts/items/{item.pk}/step-aside/",
+             f"new-drafts/reviews/{review.pk}/send-back/", "new-drafts/people/rita/unassign/"]  # fmt: skip
+    for person in (cast.reviewer, cast.approver, cast.operator, cast.stranger):
+        client = signed_in(person)
+        for page in pages:
+            assert client.get(f"/queues/{page}").status_code == 403, (person, page)
+        for page in posts:
+            assert client.post(f"/queues/{page}", SETTINGS).status_code == 403, (person, page)
+    for page in pages:
+        text_of(signed_in(cast.ml_engineer), f"/queues/{page}")
+    assert "/queues/" not in text_of(signed_in(cast.reviewer), "/desk/")
+
+
+def test_a_queue_is_made_changed_and_filled_by_forms(mila: Client) -> None:
+    for _ in range(2):
+        make.queue_item()
+    made = mila.post("/queues/new/", {**SETTINGS, "name": "Hard & odd"}, follow=True)
+    assert made.redirect_chain[-1][0] == "/queues/hard-odd/rules/"
+    wrong = mila.post("/queues/new/", {**SETTINGS, "name": "Hard & odd"})
+    assert wrong.status_code == 422
+    assert "a queue of this name already" in wrong.content.decode()
+    assert mila.post("/queues/new/", {**SETTINGS, "name": "x", "reviews_per_item": 99}).status_code == 422
+    named = mila.post("/queues/new/", {**SETTINGS, "name": "Rubrics"}, follow=True)
+    assert named.redirect_chain[-1][0] == "/queues/rubrics-queue/rules/", "its address must lead to it"
+    saved = mila.post("/queues/new-drafts/settings/", SETTINGS, follow=True)
+    assert "2 seats more" in saved.content.decode()
+    assert ReviewSlot.objects.filter(queue__slug="new-drafts").count() == 4
+    page = "/queues/hard-odd/rules/"
+    answer = mila.post(page, {"kind": "random share", "random-of": "both", "random-percent": "0"})
+    assert answer.status_code == 422
+    assert mila.post(page, {"kind": "nonsense"}).status_code == 422
+    mila.post(page, {"kind": "random share", "random-of": "both", "random-percent": "2.5", "active": "1"})
+    rule = QueueRule.objects.get(queue__slug="hard-odd")
+    assert (rule.params, rule.active) == ({"of": "both", "percent": 2.5}, True)
+    mila.post(page, {"kind": "flagged by a check", "flagged-of": "drafts", "flagged-numbers": "on"})
+    rule = QueueRule.objects.get(kind="flagged by a check")
+    assert (rule.params["longest"], rule.params["names"], rule.active) == (None, False, False)
+    mila.post(f"{page}{rule.pk}/remove/")
+    assert QueueRule.objects.filter(queue__slug="hard-odd").count() == 1
+    assert "2.5 % of new drafts and live requests" in text_of(mila, page)
+
+
+def test_items_are_found_assigned_and_taken_back(mila: Client, cast: make.Cast) -> None:
+    queue = make.queue()
+    held = make.queue_item(of=make.summary(make.document(title=HTML)), in_queue=queue, priority=5)
+    free = make.queue_item(in_queue=queue)
+    lease = claimed(queue, cast.reviewer)
+    page = text_of(mila, "/queues/new-drafts/")
+    assert "rita holds it until" in page
+    assert HTML not in page
+    found = text_of(mila, "/queues/new-drafts/?person=rita")
+    assert f"items/{held.pk}/" in found
+    assert f"items/{free.pk}/" not in found
+    assert "Nothing matches" in text_of(mila, "/queues/new-drafts/?person=nobody")
+    assert "Nothing matches" in text_of(mila, "/queues/new-drafts/?state=disputed")
+    mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "ruben"})
+    assert ReviewSlot.objects.get(item=free).assigned_to == cast.another_reviewer
+    again = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "ruben"}, follow=True)
+    assert "has answered this item" in again.content.decode()
+    nobody = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "nobody"}, follow=True)
+    assert "Choose a person." in nobody.content.decode()
+    mila.post(f"/queues/new-drafts/seats/{lease.slot.pk}/release/")
+    assert ReviewSlot.objects.get(item=held).state == "free"
+    gone = mila.post(f"/queues/new-drafts/seats/{lease.slot.pk}/release/", follow=True)
+    assert "Nobody holds this seat" in gone.content.decode()
+    people = text_of(mila, "/queues/new-drafts/people/")
+    assert "ruben" in people
+    assert "stan" not in people, "no reviewer"
+    mila.post("/queues/new-drafts/people/", {"people": ["rita"], "most": "5"})
+    assert ReviewSlot.objects.get(item=held).assigned_to == cast.reviewer
+    assert mila.post("/queues/new-drafts/people/", {"people": ["stan"]}).status_code == 422
+    assert mila.post("/queues/new-drafts/people/", {}).status_code == 422
+    mila.post("/queues/new-drafts/people/rita/unassign/")
+    assert ReviewSlot.objects.get(item=held).assigned_to is None
+
+
+def test_a_review_is_sent_back_with_a_comment(mila: Client, cast: make.Cast) -> None:
+    queue = make.queue()
+    item = make.queue_item(in_queue=queue)
+    review = handed_in(queue, cast.reviewer, comment=HTML)
+    page = text_of(mila, f"/queues/new-drafts/items/{item.pk}/")
+    assert "Send back to rita" in page
+    assert HTML not in page
+    wrong = mila.post(f"/queues/new-drafts/reviews/{review.pk}/send-back/", {"comment": " "})
+    assert wrong.status_code == 422
+    assert "Say what is to be corrected." in wrong.content.decode()
+    sent = mila.post(
+        f"/queues/new-drafts/reviews/{review.pk}/send-back/", {"comment": "Look again."}, follow=True
+    )
+    assert "Look again." in sent.content.decode()
+    review.refresh_from_db()
+    assert review.state == "returned"
+    stale = mila.post(f"/queues/new-drafts/reviews/{review.pk}/send-back/", {"comment": "Again."})
+    assert stale.status_code == 409
+
+
+def test_whoever_could_be_asked_sees_no_answers_of_a_blind_queue(mila: Client, cast: make.Cast) -> None:
+    queue = make.queue(reviews_per_item=2)
+    item = make.queue_item(in_queue=queue)
+    handed_in(queue, cast.reviewer, comment="The pier, not the quay.", stars=2)
+    address = f"/queues/new-drafts/items/{item.pk}/"
+    hidden = text_of(mila, address)
+    for secret in ("The pier, not the quay.", "2 of 5 stars", "Send back to", COMPLETE["edited_text"]):
+        assert secret not in hidden, secret
+    mila.post(f"{address}step-aside/")
+    assert "The pier, not the quay." in text_of(mila, address)
+    assert queueing.claim_next(queue=queue, reviewer=cast.ml_engineer) is None, "and is not asked any more"
+    other = make.queue_item(in_queue=queue)
+    claimed(queue, cast.administrator)
+    alma = signed_in(cast.administrator)
+    refused = alma.post(f"/queues/new-drafts/items/{item.pk}/step-aside/", follow=True)
+    assert "You hold this item" in refused.content.decode()
+    assert text_of(alma, f"/queues/new-drafts/items/{other.pk}/")
+    open_queue = make.queue(slug="weak-outputs", blind_to_peers=False, reviews_per_item=2)
+    seen = make.queue_item(in_queue=open_queue)
+    handed_in(open_queue, cast.another_reviewer, comment="Fine.")
+    assert "Fine." in text_of(alma, f"/queues/weak-outputs/items/{seen.pk}/")
+
+
+def test_a_flagged_item_is_put_back(mila: Client, cast: make.Cast) -> None:
+    queue = make.queue()
+    item = make.queue_item(in_queue=queue)
+    QueueItem.objects.filter(pk=item.pk).update(state="set aside")
+    assert "Put back" in text_of(mila, f"/queues/new-drafts/items/{item.pk}/")
+    mila.post(f"/queues/new-drafts/items/{item.pk}/put-back/")
+    item.refresh_from_db()
+    assert item.state == "open"
+    again = mila.post(f"/queues/new-drafts/items/{item.pk}/put-back/", follow=True)
+    assert "not set aside any more" in again.content.decode()
+
+
+def test_a_new_rubric_begins_with_the_newest_and_names_what_is_missing(mila: Client) -> None:
+    page = mila.get("/queues/rubrics/new/")
+    form = page.context["form"]
+    values = {name: form[name].value() or "" for name in form.fields}
+    values |= {"name-4": "Length", "question-4": "Short enough?"}
+    wrong = mila.post("/queues/rubrics/new/", values)
+    assert wrong.status_code == 422
+    assert "Word each of the 5 points" in wrong.content.decode()
+    values |= {f"point-4-{point}": f"point {point}" for point in range(1, 6)}
+    mila.post("/queues/rubrics/new/", values)
+    rubric = RubricVersion.objects.get(number=2)
+    keys = [criterion.key for criterion in rubric.criteria.order_by("position")]
+    assert keys == ["consistency", "relevance", "coherence", "fluency", "length"]
+    shown = text_of(mila, "/queues/rubrics/")
+    assert "Version 2" in shown
+    assert "asked nowhere" in shown
+
+
+def test_lists_take_a_fixed_number_of_queries(mila: Client, cast: make.Cast) -> None:
+    queue = make.queue(reviews_per_item=2)
+
+    def cost(path: str) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            text_of(mila, path)
+        return len(queries)
+
+    paths = ["/queues/", "/queues/new-drafts/", "/queues/new-drafts/people/", "/queues/new-drafts/rules/",
+             "/queues/rubrics/"]  # fmt: skip
+    make.queue_item(in_queue=queue)
+    handed_in(queue, cast.reviewer)
+    set_rule(queue=queue, kind="random share", params={}, actor=cast.ml_engineer)
+    assigning.assign_evenly(queue=queue, people=[cast.another_reviewer], actor=cast.ml_engineer)
+    for path in paths:
+        text_of(mila, path)
+    before = [cost(path) for path in paths]
+    for number in range(6):
+        make.user(f"more{number}", "reviewer")
+        make.queue_item(in_queue=queue)
+    handed_in(queue, cast.administrator)
+    claimed(queue, cast.administrator)
+    set_rule(queue=queue, kind="drift", params={}, actor=cast.ml_engineer)
+    assert [cost(path) for path in paths] == before
+    assert max(before) <= 14
