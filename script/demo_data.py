@@ -7,6 +7,7 @@ summaries (lead sentences with small mistakes, or references with small changes)
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import random
@@ -56,6 +57,7 @@ from models_app.serving.routing import keyed_hash, read_target
 from models_app.training.starting import start_training
 from reviews import exporting, importing, playground, rating_import, rating_rows, reading
 from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
+from reviews.corrections import suggest
 from reviews.export_rows import Request
 from reviews.feedback import (
     approve_example,
@@ -65,6 +67,8 @@ from reviews.feedback import (
     propose_from_references,
 )
 from reviews.importing import ImportOptions, import_at_once
+from reviews.linking import link
+from reviews.marks import Mark, Support
 from reviews.models import (
     FeedbackExample,
     PromptTrial,
@@ -81,6 +85,7 @@ from reviews.playground import failing_articles, start_trial
 from reviews.queueing import claim_next, put_in_queue
 from reviews.rating_import import Options as RatingOptions
 from reviews.reviewing import Answers, save_draft, submit_review
+from reviews.spans import sentences
 from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
 from reviews.talking import Span, open_thread, reply, resolve
 
@@ -773,11 +778,20 @@ class Demo:
         lease = claim_next(queue=queue, reviewer=self.rita)
         assert lease is not None
         draft = lease.slot.item.summary
+        link(summaries=[draft.pk])
+        labels = [
+            change.label
+            for change in suggest(source=draft.document.text, draft=draft.text, edited=_corrected(draft))
+            if change.label
+        ]
+        first = sentences(draft.text)[0]
         save_draft(
             item=lease.slot.item,
             answers=Answers(
                 verdict="fair", stars=3, ratings={"consistency": 2, "relevance": 4, "coherence": 4},
                 edited_text=_corrected(draft), active_seconds=94,
+                marks=tuple(Mark(**dataclasses.asdict(label), suggested=True) for label in labels[:1]),
+                support=(Support(*first, supported=True),),
             ),
             reviewer=self.rita, base_revision=0,
         )  # fmt: skip

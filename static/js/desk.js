@@ -572,6 +572,7 @@
         const sent = this.serialise();
         try {
           const answer = await post(this.form.action, this.whole());
+          performance.mark("galley:answered");
           this.confirmed = sent;
           store.drop(this.key);
           this.goOn(answer, true);

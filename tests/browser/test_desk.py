@@ -714,6 +714,13 @@ def test_the_next_item_is_there_without_asking_for_it_again(enter: Enter, items:
     page.keyboard.press("Control+Enter")
     expect(page.locator("h1")).not_to_have_text(first)
     assert [url for url in asked if url.endswith("/desk/new-drafts/")] == []
+    before_it_showed = page.evaluate("""() => {
+        const at = name => performance.getEntriesByName(name).at(-1).startTime;
+        return performance.getEntriesByType("resource").map(entry => [entry.startTime, entry.name])
+            .filter(([start]) => start >= at("galley:submit") && start <= at("galley:next-shown"))
+            .map(([, name]) => name);
+    }""")
+    assert [url.rpartition("/desk/item/")[2].partition("/")[2] for url in before_it_showed] == ["submit/"]
     expect(page.locator("form[data-ahead]")).to_be_visible()
     page.locator("#comment").fill("It works here too.")
     saved(page)
