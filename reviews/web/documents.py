@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import include, path, reverse
@@ -19,7 +20,16 @@ from reviews import finding
 from reviews.drafting import live_release, start_drafting
 from reviews.feedback import propose_from_references
 from reviews.finding import DocumentFilter
-from reviews.models import FeedbackExample, ImportBatch, Review, ReviewQueue, SourceDocument, Split, Summary
+from reviews.models import (
+    FeedbackExample,
+    ImportBatch,
+    QueueItem,
+    Review,
+    ReviewQueue,
+    SourceDocument,
+    Split,
+    Summary,
+)
 
 PER_PAGE = 50
 MOST_AT_ONCE = 5000
@@ -113,11 +123,18 @@ def document_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _summaries(document: SourceDocument, user: Any, sees_all: bool) -> list[SummaryRow]:
-    """Newest first, each with the reviews that this user may see. 2 queries."""
+    """Newest first, each with the reviews that this user may see. 2 queries.
+
+    Of a pair that people are asked to choose from, reviewers learn nothing here: their numbers tell which is older.
+    """
+    found = Summary.objects.filter(document=document)
+    if not sees_all:
+        pairs = QueueItem.objects.filter(other__isnull=False, state=QueueItem.State.OPEN)
+        found = found.exclude(Exists(pairs.filter(summary=OuterRef("pk")))).exclude(
+            Exists(pairs.filter(other=OuterRef("pk")))
+        )
     summaries = list(
-        Summary.objects.filter(document=document)
-        .select_related("release", "model_version", "prompt_version__prompt")
-        .order_by("-pk")[:50]
+        found.select_related("release", "model_version", "prompt_version__prompt").order_by("-pk")[:50]
     )
     reviews = Review.objects.filter(summary__in=summaries, state=Review.State.SUBMITTED).order_by(
         "submitted_at"

@@ -80,6 +80,7 @@ def test_both_texts_stand_on_the_drawn_sides_and_nothing_says_which_is_which(
     assert left.startswith("New" if after_was_left else "Old")
     assert right.startswith("Old" if after_was_left else "New")
     assert re.findall(r'<mark class="differs">(.*?)</mark>', page) == [left.split()[0], right.split()[0]]
+    assert '<p dir="auto">The harbour authority of Nordhaven said' in page
     main = page[page.index("<main") :]
     for word in ("release", "lead-3", "swapped", "candidate", "baseline", "after_was_left", "summary_id"):
         assert word not in main.lower(), word
@@ -144,6 +145,16 @@ def test_the_review_desk_shows_a_pair_at_its_own_place(
     assert rita.get(f"/desk/item/{pairs[0].pk}/")["Location"] == f"/pairwise/item/{pairs[0].pk}/"
     assert rita.get(f"/pairwise/item/{make.queue_item().pk}/").status_code == 404
     assert queue.name not in rita.get("/desk/").content.decode()
+
+
+def test_a_documents_page_tells_reviewers_nothing_of_a_pair_that_is_open(
+    rita: Client, cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    path = f"/documents/{pairs[0].summary.document_id}/"
+    assert "words, number" not in rita.get(path).content.decode()
+    assert "Old words, number" in signed_in(cast.ml_engineer).get(path).content.decode()
+    QueueItem.objects.update(state="done")
+    assert "Old words, number" in rita.get(path).content.decode()
 
 
 def test_somebody_elses_pair_and_a_pair_for_nobody(
