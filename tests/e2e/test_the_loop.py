@@ -147,9 +147,9 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
             expect(dialog.get_by_text("Kept as your suggestion.")).to_be_visible()
             page.keyboard.press("Escape")
             expect(dialog).not_to_be_visible()
-        for digit in "223312":  # four criteria, poor, two stars
+        for digit in "2222":  # four criteria, from which two stars and poor follow
             page.keyboard.press(digit)
-        page.keyboard.press("e")
+        expect(page.locator("#edit")).to_be_focused()
         page.keyboard.press("Control+A")
         page.keyboard.type(item.summary.document.reference)
         page.keyboard.press("Control+Enter")
