@@ -286,8 +286,8 @@ def _desk(
         "queue": item.queue,
         "document": item.summary.document,
         "summary": item.summary,
-        "paragraphs": paragraphs(item.summary.document.text),
-        "proof": paragraphs(item.summary.text),
+        "paragraphs": placed_paragraphs(item.summary.document.text),
+        "proof": placed_paragraphs(item.summary.text),
         "lease": lease,
         "review": begun,
         "submitted": begun is not None and begun.state in HANDED_IN,
@@ -407,7 +407,7 @@ def _kept_share(item: QueueItem) -> float | None:
     return summary.kept_tokens / summary.total_tokens
 
 
-def paragraphs(text: str) -> list[tuple[int, str]]:
+def placed_paragraphs(text: str) -> list[tuple[int, str]]:
     """The lines with something in them, each with where it begins, in code points."""
     found, at = [], 0
     for line in text.split("\n"):
@@ -415,6 +415,10 @@ def paragraphs(text: str) -> list[tuple[int, str]]:
             found.append((at, line))
         at += len(line) + 1
     return found
+
+
+def paragraphs(text: str) -> list[str]:
+    return [paragraph for _, paragraph in placed_paragraphs(text)]
 
 
 def _grounding(item: QueueItem) -> dict[str, Any]:

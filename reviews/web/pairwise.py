@@ -164,7 +164,7 @@ def _page(
         "pair": {"id": item.pk, "left": _side(parts, "deleted"), "right": _side(parts, "inserted")},
         "queue": item.queue,
         "document": document,
-        "paragraphs": [text for _, text in paragraphs(document.text)],
+        "paragraphs": paragraphs(document.text),
         "lease": lease,
         "submitted": mine.state == Preference.State.SUBMITTED,
         "submitted_at": mine.submitted_at,

@@ -3,6 +3,7 @@ the focus that can be seen; twice the size; and nothing that moves for those who
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -72,6 +73,8 @@ def test_no_page_has_a_violation_or_hangs_over(enter: Enter) -> None:
                 continue
             if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 wrong.append(f"{here}: wider than the screen")
+            if re.search(r"\(\d+, ['\"]|<[\w.]+ object at|\{\{|\{%", page.locator("body").inner_text()):
+                wrong.append(f"{here}: shows what only programmers read")
             page.evaluate(SETTLED)
             if width > 720:
                 wrong += [f"{here}: focus unseen at {one}" for one in page.evaluate(UNSEEN_FOCUS)[:3]]
