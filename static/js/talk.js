@@ -85,6 +85,11 @@
 
   // ---------------------------------------------------------------- keys
 
+  function shut(drawer) {
+    drawer.open = false;
+    drawer.querySelector("summary").focus();
+  }
+
   // In the capturing phase and stopped there: keys of a page around (the desk's) must not fire from in here.
   document.addEventListener("keydown", (event) => {
     const inside = event.target.closest?.("[data-talk], [data-talk-drawer]");
@@ -109,8 +114,7 @@
     if (drawer && event.key === "Escape") {
       event.preventDefault();
       event.stopImmediatePropagation();
-      drawer.open = false;
-      drawer.querySelector("summary").focus();
+      shut(drawer);
       return;
     }
     event.stopImmediatePropagation();
@@ -141,6 +145,7 @@
 
   document.addEventListener("click", (event) => {
     const form = event.target.closest("form");
+    if (event.target.closest("[data-talk-close]")) shut(event.target.closest("[data-talk-drawer]"));
     if (event.target.closest("[data-talk-take]") && last) quote(form, last.words, last.side);
     if (event.target.closest("[data-talk-unquote]")) quote(form, "", "");
   });

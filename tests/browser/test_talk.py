@@ -57,6 +57,9 @@ def test_a_reviewer_asks_from_the_desk_by_keyboard_without_touching_the_review(
     page.get_by_label("A new conversation").press("Escape")
     expect(page.locator("#talk-drawer")).not_to_have_attribute("open", "")
     expect(page.locator("#talk-drawer > summary")).to_be_focused()
+    page.locator("#talk-drawer > summary").click()
+    page.get_by_role("button", name="Close the conversations").click()
+    expect(page.locator("#talk-drawer > summary")).to_be_focused()
     assert page.url.endswith(f"/desk/item/{item.pk}/")
     assert not Review.objects.filter(stars__isnull=False).exists(), "no key of the desk was heard"
 
