@@ -56,6 +56,7 @@ from models_app.serving.client_feedback import give_feedback
 from models_app.serving.routing import keyed_hash, read_target
 from models_app.training.starting import start_training
 from reviews import exporting, importing, playground, rating_import, rating_rows, reading
+from reviews.adjudicating import Ruling, settle
 from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
 from reviews.corrections import suggest
 from reviews.export_rows import Request
@@ -66,6 +67,7 @@ from reviews.feedback import (
     freeze_test_set,
     propose_from_references,
 )
+from reviews.gold import Known, mark_gold, set_gold_percent, start_round
 from reviews.importing import ImportOptions, import_at_once
 from reviews.linking import link
 from reviews.marks import Mark, Support
@@ -230,6 +232,8 @@ class Demo:
             tuned = self.training(snapshot)
             self.releases(base, tuned)
             self.choices()
+            self.second_opinions()
+            self.gold_items()
             self.traffic()
             self.loose_ends(snapshot, tuned)
         heartbeat()
@@ -380,6 +384,89 @@ class Demo:
                 ),
                 reviewer=reviewer,
             )  # fmt: skip
+
+    def second_opinions(self) -> None:
+        """A queue where two people review each item; Ruben is stricter, and some of it is in dispute."""
+        at(1, 11)
+        first = ReviewQueue.objects.get(slug="new-drafts")
+        queue = ReviewQueue.objects.create(
+            name="Second opinions", slug="second-opinions", rubric=first.rubric, reviews_per_item=2,
+            description="Two people each, so that we see whether we mean the same.",
+        )  # fmt: skip
+        summaries = Summary.objects.filter(queue_items__state="done").order_by("document__content_hash")[:22]
+        for summary in summaries:
+            put_in_queue(summary=summary, queue_slug=queue.slug, reason="random share", actor=None)
+        for number in range(len(summaries)):
+            worth = self.rng.choice((2, 3, 3, 4, 4, 5))
+            for reviewer in (self.rita, self.ruben):
+                later(self.rng.uniform(1, 3))
+                lease = claim_next(queue=queue, reviewer=reviewer)
+                assert lease is not None
+                strict = reviewer == self.ruben and number % 3 == 0
+                self.opinion(lease.slot.item, reviewer, worth - (1 + (number % 6 == 0)) * strict)
+        disputes = QueueItem.objects.filter(state="disputed").order_by("-disagreement")
+        settled = disputes.last()
+        assert settled is not None
+        seen = {review.pk: review.revision for review in settled.reviews.all()}
+        fixed = settled.summary.document.reference.replace("\n", " ")
+        settle(
+            item=settled, seen=seen, actor=self.mila,
+            ruling=Ruling(
+                3, "fair", dict.fromkeys([c.key for c in queue.rubric.criteria.all()], 3), fixed,
+                "The main point is there, but the sum in the second sentence is not the one in the article.",
+            ),
+        )  # fmt: skip
+        self.places |= {"dispute_settled": settled.pk}
+
+    def opinion(self, item: QueueItem, reviewer: User, worth: int) -> None:
+        """Answers about `worth`, from 1 to 5."""
+        worth = min(5, max(1, worth))
+        verdict = "poor" if worth < 3 else "fair" if worth == 3 else "good"
+        submit_review(
+            item=item, reviewer=reviewer,
+            answers=Answers(
+                stars=worth, verdict=verdict,
+                ratings={
+                    criterion.key: min(5, max(1, worth + self.rng.choice((0, 0, 0, 1))))
+                    for criterion in item.queue.rubric.criteria.all()
+                },
+                edited_text=item.summary.text if worth > 3 else item.summary.document.reference,
+                comment="The sum is not the one in the article." if worth < 3 else "",
+                active_seconds=self.rng.randint(60, 200),
+            ),
+        )  # fmt: skip
+
+    def gold_items(self) -> None:
+        """Four known answers, and a calibration round that Rita is half through."""
+        later(30)
+        queue = ReviewQueue.objects.get(slug="new-drafts")
+        golds = []
+        for summary in Summary.objects.filter(queue_items=None, document__split="test").order_by("pk")[:4]:
+            wrong = bool(unsupported_numbers(summary.document.text, summary.text))
+            worth = 2 if wrong else 4
+            golds.append(
+                mark_gold(
+                    summary=summary, rubric=queue.rubric, actor=self.mila,
+                    known=Known(
+                        worth, "poor" if wrong else "good",
+                        {one.key: worth + (one.key == "fluency") for one in queue.rubric.criteria.all()},
+                        1,
+                        "A number in the summary stands nowhere in the article: consistency is 2 at most, however well "
+                        "the rest reads." if wrong else
+                        "Everything in it is supported, and the main point comes first. It could name the date.",
+                    ),
+                )
+            )  # fmt: skip
+        calibration = start_round(
+            name="Calibration, November", golds=golds, reviewers=[self.rita, self.ruben], actor=self.mila
+        )
+        for reviewer, count in ((self.rita, 3), (self.ruben, 2)):
+            for number in range(count):
+                later(3)
+                lease = claim_next(queue=calibration, reviewer=reviewer)
+                assert lease is not None
+                self.opinion(lease.slot.item, reviewer, 4 - (number == 1) - (reviewer == self.ruben))
+        set_gold_percent(queue=ReviewQueue.objects.get(slug="second-opinions"), percent=5, actor=self.mila)
 
     def prompts(self) -> None:
         based_on, documents = _prompt(), list(SourceDocument.objects.filter(split="train")[:3])

@@ -45,6 +45,16 @@ PAGES = {
     "talk": ("rita", "/talk/item/{desk_item}/"),
     "talk-prompt": ("mila", "/talk/prompt/{prompt_version}/"),
     "notifications": ("rita", "/notifications/"),
+    "how-i-rate": ("rita", "/how-i-rate/"),
+    "gold-answer": ("rita", "/how-i-rate/{gold_answer}/"),
+    "agreement": ("mila", "/agreement/"),
+    "disputes": ("mila", "/agreement/disputes/"),
+    "disputes-settled": ("mila", "/agreement/disputes/?show=settled"),
+    "dispute": ("mila", "/agreement/disputes/{dispute}/"),
+    "dispute-settled": ("mila", "/agreement/disputes/{dispute_settled}/"),
+    "gold": ("mila", "/agreement/gold/"),
+    "gold-new": ("mila", "/agreement/gold/new/?summary={summary}"),
+    "gold-round": ("mila", "/agreement/gold/rounds/new/"),
     "prompts": ("mila", "/prompts/"),
     "prompt": ("mila", "/prompts/{prompt}/"),
     "prompt-suggestions": ("mila", "/prompts/?show=suggestions"),
@@ -110,13 +120,16 @@ def places() -> dict[str, int]:
         TrainingRun,
     )
     from reviews.models import (
+        Adjudication,
         FeedbackExample,
         ImportBatch,
         Preference,
         PromptTrial,
+        QueueItem,
         RatingImport,
         Review,
         SourceDocument,
+        Summary,
     )
 
     comparison = Comparison.objects.get(candidate__release__state="live")
@@ -130,6 +143,14 @@ def places() -> dict[str, int]:
         "queue_item": Review.objects.filter(state="submitted", item__queue__slug="new-drafts")
         .latest("pk")
         .item_id,
+        "gold_answer": Review.objects.filter(item__queue__calibration=True, reviewer__username="rita")
+        .latest("pk")
+        .pk,
+        "dispute": QueueItem.objects.filter(state="disputed").order_by("-disagreement")[0].pk,
+        "dispute_settled": Adjudication.objects.latest("pk").item_id,
+        "summary": Summary.objects.filter(queue_items=None, gold=None, document__split="test")
+        .latest("pk")
+        .pk,
         "prompt": PromptVersion.objects.get(prompt__name="news summary", number=1).prompt_id,
         "trial": PromptTrial.objects.latest("pk").pk,
         "prompt_first": PromptVersion.objects.get(prompt__name="news summary", number=1).pk,

@@ -148,8 +148,7 @@ def _tables(data: Mapping[str, Any], wanted: Choice) -> dict[str, Any]:
     strictness.sort(key=lambda row: row.offset.mean)
     return {
         "rows": rows,
-        "solid": sum(row.tone == "ok" for row in rows),
-        "judged": sum(row.found.low is not None for row in rows),
+        "said": sorted({(row.word, row.sentence) for row in rows}),
         "by_queue": sorted(by_queue, key=lambda row: row.name),
         "queues": sorted(queues.items(), key=lambda row: row[1]),
         "questions": names,

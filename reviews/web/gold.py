@@ -32,7 +32,7 @@ from reviews.web.desk import RATING, VERDICTS, integer, paragraphs
 PER_PAGE = 20
 _BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several
 MOST_IN_A_ROUND = 50
-TOLERANCES = ((0, "exactly this"), (1, "1 point off"), (2, "2 points off"))
+TOLERANCES = ((0, "only if it is exactly this"), (1, "up to 1 point off"), (2, "up to 2 points off"))
 
 
 def _actor(request: HttpRequest) -> User:
@@ -51,7 +51,7 @@ def _reviewers() -> list[User]:
 @dataclass(frozen=True)
 class ResultRow:
     name: str
-    shares: list[Share | None]  # in the order of the questions
+    shares: list[tuple[str, Share | None]]  # by the name of the question
 
 
 def _results() -> tuple[list[str], list[ResultRow]]:
@@ -59,7 +59,8 @@ def _results() -> tuple[list[str], list[ResultRow]]:
     names = question_names(sorted({key for shares in found.values() for key in shares}))
     people = {user.pk: user.get_username() for user in User.objects.filter(pk__in=found)}
     rows = [
-        ResultRow(people.get(pk, "?"), [shares.get(key) for key in names]) for pk, shares in found.items()
+        ResultRow(people.get(pk, "?"), [(name, shares.get(key)) for key, name in names.items()])
+        for pk, shares in found.items()
     ]
     return list(names.values()), sorted(rows, key=lambda row: row.name)
 

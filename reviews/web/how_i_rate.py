@@ -23,6 +23,7 @@ from reviews.gold import Share
 class Mine:
     """One question: how I rate beside the others, and how well I hit gold."""
 
+    key: str
     name: str
     offset: Offset | None
     gold: Share | None
@@ -31,7 +32,7 @@ class Mine:
 def _mine(offsets: Mapping[str, Offset], shares: Mapping[str, Share]) -> list[Mine]:
     keys = {*offsets, *shares} or {STARS}
     names = question_names(sorted(keys))
-    return [Mine(name, offsets.get(key), shares.get(key)) for key, name in names.items() if key in keys]
+    return [Mine(key, name, offsets.get(key), shares.get(key)) for key, name in names.items() if key in keys]
 
 
 @never_cache
@@ -64,7 +65,12 @@ def gold_answer(request: HttpRequest, pk: int) -> HttpResponse:
         "review": found.review,
         "queue": found.review.item.queue,
         "document": found.review.summary.document,
-        "rows": [(names.get(question.key, question.key), question) for question in found.questions],
+        "rows": [
+            (name, question)
+            for key, name in names.items()
+            for question in found.questions
+            if question.key == key
+        ],
     }
     return render(request, "reviews/gold_answer.html", context)
 
