@@ -84,7 +84,7 @@ def test_each_hundred_holds_exactly_the_share_and_nobody_can_count_them_out() ->
 
 
 def test_gold_is_mixed_into_the_work_at_its_share(cast: make.Cast, queue: ReviewQueue) -> None:
-    golden(queue, cast.ml_engineer, 12)
+    golden(queue, cast.ml_engineer, 20)
     gold.set_gold_percent(queue=queue, percent=50, actor=cast.ml_engineer)
     queue.refresh_from_db()
     for _ in range(20):
@@ -104,10 +104,11 @@ def test_all_reviewers_answer_the_same_gold_item_and_no_seat_is_left_over(
     golden(queue, cast.ml_engineer)
     ReviewQueue.objects.filter(pk=queue.pk).update(gold_percent=50)
     queue.refresh_from_db()
-    for _ in range(12):
-        make.queue_item(in_queue=queue)
-    worked(queue, cast.reviewer, 6)
-    worked(queue, cast.another_reviewer, 6)
+    for person in (cast.reviewer, cast.another_reviewer):
+        turn = next(n for n in range(100) if is_turn(n, 50, f"{queue.pk}:{person.pk}"))
+        for _ in range(turn):
+            make.queue_item(in_queue=queue)
+        worked(queue, person, turn + 1)
     item = QueueItem.objects.get(reason="gold item")
     assert {review.reviewer for review in item.reviews.all()} == {cast.reviewer, cast.another_reviewer}
     assert set(item.slots.values_list("state", flat=True)) == {"done"}
@@ -146,11 +147,11 @@ def test_a_queue_without_gold_pays_nothing_for_it(
 @pytest.mark.django_db(transaction=True)
 def test_many_who_get_their_first_gold_item_at_once_each_have_a_seat() -> None:
     cast, queue = make.cast(), make.queue()
-    people = [make.user(f"r{n}", "reviewer") for n in range(6)]
+    people = [make.user(f"r{n}", "reviewer") for n in range(24)]
     golden(queue, cast.ml_engineer)
     ReviewQueue.objects.filter(pk=queue.pk).update(gold_percent=50)
     queue.refresh_from_db()
-    first = [person for person in people if is_turn(0, 50, f"{queue.pk}:{person.pk}")]
+    first = [person for person in people if is_turn(0, 50, f"{queue.pk}:{person.pk}")][:6]
     leases = at_once(
         *(lambda person=person: queueing.claim_next(queue=queue, reviewer=person) for person in first)
     )
