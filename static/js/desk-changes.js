@@ -29,6 +29,11 @@
         const button = event.target.closest("[data-change]");
         if (button) this.revert(Number(button.dataset.change));
       });
+      desk.on(this.box, "keydown", (event) => {
+        if (!["Enter", " "].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey || !event.target.matches("[data-change]")) return;
+        event.preventDefault();
+        this.revert(Number(event.target.dataset.change));
+      });
       this.actions = { next_change: () => this.next(), revert_change: () => this.revert(this.current()) };
     }
 
@@ -48,8 +53,9 @@
     }
 
     button(change, number, parts) {
-      const button = document.createElement("button");
-      button.type = "button";
+      const button = document.createElement("span"); // a real button would break no line inside of a long change
+      button.tabIndex = 0;
+      button.setAttribute("role", "button");
       button.className = "change";
       button.dataset.change = number;
       const [old, fresh] = [change.old.trim(), change.fresh.trim()];
