@@ -134,6 +134,7 @@ def _keep(
             "total_tokens": output.total_text_tokens,
             "kept_tokens": output.kept_text_tokens,
             "finish": output.finish,
+            "confidence": output.confidence,
         },
     )
     if queue_slug:

@@ -154,7 +154,6 @@ def put_in_queue(
     reason: str,
     priority: int = 0,
     note: str = "",
-    confidence: float | None = None,
     actor: Any | None,
 ) -> QueueItem:
     """A seat for each wanted review of this summary. One that is in the queue already is left as it is."""
@@ -173,7 +172,7 @@ def put_in_queue(
             queue=queue,
             summary=summary,
             other=None,
-            defaults={"reason": reason, "priority": priority, "note": note, "confidence": confidence},
+            defaults={"reason": reason, "priority": priority, "note": note, "confidence": summary.confidence},
         )
         if made:
             seating.fit_seats(queue=queue, items=[item.pk])
@@ -206,9 +205,17 @@ def put_many(
         queue.refresh_from_db()
         there = queue.items.filter(summary__in=notes, other=None).values_list("summary", flat=True)
         wanted = sorted(set(notes) - set(there))
+        confidence = dict(Summary.objects.filter(pk__in=wanted).values_list("pk", "confidence"))
         QueueItem.objects.bulk_create(
             (
-                QueueItem(queue=queue, summary_id=pk, reason=reason, priority=priority, note=notes[pk])
+                QueueItem(
+                    queue=queue,
+                    summary_id=pk,
+                    reason=reason,
+                    priority=priority,
+                    note=notes[pk],
+                    confidence=confidence[pk],
+                )
                 for pk in wanted
             ),
             batch_size=1000,

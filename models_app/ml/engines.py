@@ -8,11 +8,12 @@ cost it 230 MB and three seconds.
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -57,6 +58,8 @@ class Generation:
     kept_text_tokens: int  #: of the article, that the model saw
     truncated: bool
     finish: Finish  #: "length": cut off by the token or the word limit
+    #: 0–1: e to the mean log-probability of the tokens, as the decoder saw them; None where the back end tells none
+    confidence: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,9 @@ class _Limits:
 class Written:
     ids: list[int]  #: without the end token
     ended: bool
+    log_probability: float | None = field(
+        default=None, compare=False
+    )  #: mean per token, the end token among them
 
 
 @dataclass(frozen=True)
@@ -241,6 +247,9 @@ class _ModelEngine(ABC):
             kept_text_tokens=source.kept_text_tokens,
             truncated=source.truncated,
             finish=finish,
+            confidence=None
+            if written.log_probability is None
+            else min(1.0, math.exp(written.log_probability)),
         )
 
 
@@ -412,8 +421,8 @@ class CTranslate2Engine(_ModelEngine):
         for batch in _batches(lengths, self._batch_tokens, examples, spread=self._spread(decoding)):
             tokens = [self.names(sources[number]) for number in batch]
             pending += zip(batch, self._submit(tokens, decoding, limits), strict=True)
-        written = {number: self._ids(result.result()) for number, result in pending}
-        return [_until_end(written[number], self.special.ends) for number in range(len(sources))]
+        written = {number: self._written(result.result(), decoding) for number, result in pending}
+        return [written[number] for number in range(len(sources))]
 
     def names(self, ids: Sequence[int]) -> list[str]:
         """What CTranslate2 calls these tokens."""
@@ -436,6 +445,7 @@ class CTranslate2Engine(_ModelEngine):
             "no_repeat_ngram_size": decoding.no_repeat_ngram,
             "end_token": list(self.special.ends),
             "return_end_token": True,
+            "return_scores": True,
         }
         shortest = min(decoding.min_new_tokens, limits.target)
         if self.decoder_only:
@@ -456,6 +466,13 @@ class CTranslate2Engine(_ModelEngine):
             min_decoding_length=shortest,
             **options,
         )
+
+    def _written(self, result: Any, decoding: Decoding) -> Written:
+        ids = self._ids(result)
+        until = _until_end(ids, self.special.ends)
+        # Its score is the sum of the log-probabilities, divided by the length to the power of the penalty.
+        mean = result.scores[0] * len(ids) ** decoding.length_penalty / len(ids) if ids else None
+        return replace(until, log_probability=mean)
 
     def _ids(self, result: Any) -> list[int]:
         if self.decoder_only:

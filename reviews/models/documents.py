@@ -125,6 +125,9 @@ class Summary(models.Model):
         null=True, blank=True, help_text="tokens of it that the model read"
     )
     finish = models.CharField(max_length=10, blank=True)
+    confidence = models.FloatField(
+        null=True, blank=True, help_text="0–1, the model's own: the mean probability of its tokens"
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from models_app.ml.artefacts import WEIGHTS, ArtefactInfo, DamagedArtefact, write_manifest
+from models_app.ml.convert import _logprobs
 from models_app.ml.engines import (
     CTranslate2Engine,
     Engine,
@@ -364,3 +366,27 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout) < 700_000, f"{int(run.stdout) / 1000:.0f} MB"
+
+
+# ---------------------------------------------------------------- confidence
+
+
+@pytest.mark.parametrize("family", ["t5", "bart", "llama"])
+@pytest.mark.parametrize("variant", ["greedy", "beam", "beam, long"])
+def test_confidence_is_the_mean_probability_of_the_written_tokens(
+    tiny: Artefacts, opened: list[Engine], family: str, variant: str
+) -> None:
+    decoding = Decoding(max_new_tokens=12, **VARIANTS[variant])
+    engine = load_engine(tiny.converted(family, "float32"), backend="ctranslate2")
+    opened.append(engine)
+    assert isinstance(engine, CTranslate2Engine)
+    source = engine._encode(requests(1)[0], prompt(family), decoding, engine._limits(decoding)).input_ids
+    (written,) = engine.write([source], decoding)
+    assert written.log_probability is not None
+    targets = [*written.ids, *([engine.special.ends[0]] if written.ended else [])]
+    (probabilities,) = _logprobs(engine, [source], [targets])
+    assert written.log_probability == pytest.approx(sum(probabilities) / len(probabilities), abs=1e-3)
+    (generation,) = engine.generate(requests(1), prompt=prompt(family), decoding=decoding)
+    assert generation.confidence == pytest.approx(math.exp(written.log_probability), abs=1e-6)
+    (lead,) = LeadEngine().generate(requests(1), prompt=DEFAULT_CHAT, decoding=SHORT)
+    assert lead.confidence is None

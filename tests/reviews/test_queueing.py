@@ -18,7 +18,7 @@ from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Sta
 from models_app.models import AuditEvent
 from reviews import queueing
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
-from reviews.queueing import Lease
+from reviews.queueing import Entry, Lease
 from reviews.reviewing import Answers, save_draft, submit_review
 from tests import make
 
@@ -65,6 +65,22 @@ def test_a_summary_is_in_a_queue_once_however_often_it_is_put_there() -> None:
     again.refresh_from_db()
     assert (again.pk, again.reason, again.priority) == (first.pk, "new draft", 0)
     assert again.slots.count() == 1
+
+
+@pytest.mark.django_db
+def test_what_the_model_was_least_sure_of_comes_first_where_the_queue_says_so() -> None:
+    cast, queue = make.cast(), make.queue(order="lowest confidence")
+    document = make.document()
+    sure, unsure, untold = (make.summary(document, confidence=value) for value in (0.9, 0.2, None))
+    for summary in (untold, sure):
+        queueing.put_in_queue(summary=summary, queue_slug=queue.slug, reason="new draft", actor=None)
+    assert queueing.put_many(queue=queue, entries=[Entry(unsure.pk)], reason="new draft", actor=None) == 1
+    got = []
+    for _ in range(3):
+        lease = claimed(queue, cast.reviewer)
+        got.append(lease.slot.item.summary)
+        queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    assert got == [unsure, sure, untold]
 
 
 @pytest.mark.django_db
