@@ -60,10 +60,11 @@ def main(reviews: int) -> None:
     from django.db import connection
     from django.test import Client
 
-    from llmops_site.prepare import migrate
+    from llmops_site.prepare import collect_static_files, migrate
     from reviews import agreement_report
 
     migrate()
+    collect_static_files()
     people = [User(username=f"bench{n}") for n in range(PEOPLE)]
     User.objects.bulk_create(people)
     engineer = User.objects.create(username="bench-engineer")
