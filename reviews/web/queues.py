@@ -519,7 +519,10 @@ class RubricForm(forms.Form):
             )
             for point in range(1, POINTS + 1):
                 self.fields[f"point-{place}-{point}"] = forms.CharField(
-                    label=str(point), required=False, max_length=200
+                    label=str(point),
+                    required=False,
+                    max_length=200,
+                    widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"}),
                 )
 
     def rows(self) -> list[dict[str, Any]]:
