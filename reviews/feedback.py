@@ -87,23 +87,25 @@ def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackEx
     return example
 
 
-def propose_from_review(*, review: Review) -> list[FeedbackExample]:
+def propose_from_review(*, review: Review, first: bool = False) -> list[FeedbackExample]:
     """A submitted review's examples: the corrected text, or the text as it was where it was found good; and the
     correction as preferred to the draft. A corrected review replaces what is not yet decided, and takes back what was
     approved with another text: it has to be decided anew. Nothing is learnt from gold items and calibration
-    rounds; what was settled for an item stands above its reviews."""
+    rounds; what was settled for an item stands above its reviews. `first`: nothing was proposed from it before."""
     if review.item.reason == QueueItem.Reason.GOLD or review.item.queue.calibration:
         return []
     document, draft = review.summary.document, review.summary.text.strip()
     target = review.edited_text.strip()
     edited = target != draft
     examples = []
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         mine = FeedbackExample.objects.filter(review=review)
-        if Adjudication.objects.filter(item=review.item_id).exists():
+        # an item that is open has not been settled
+        settled = review.item.state != QueueItem.State.OPEN
+        if settled and Adjudication.objects.filter(item=review.item_id).exists():
             return []
         decided: set[str] = set()
-        if mine.exists():
+        if not first and mine.exists():
             mine.filter(Q(state__in=["proposed", "held"]) | Q(state="declined", decided_by=None)).delete()
             for outdated in mine.filter(state="approved").exclude(target=target):
                 _decide(outdated, "declined", review.reviewer, CORRECTED_SINCE)

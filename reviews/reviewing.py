@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, Refused, StaleState
+from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise
 from models_app.monitoring.comment_classes import classify_comment
@@ -33,6 +33,7 @@ from reviews.models import (
     SpanMark,
 )
 from reviews.overall import stars_of, verdict_of
+from reviews.rubrics import criteria_of
 from reviews.seating import close_if_complete
 
 LONGEST_EDIT_CHARACTERS = 400_000
@@ -124,12 +125,13 @@ def submit_review(
     require(reviewer, "review")
     with transaction.atomic():
         # Locked first: of two last submits at once, the second sees the first and closes the item.
-        item = (
-            QueueItem.objects.select_for_update(of=("self",), no_key=True)
-            .select_related("summary__document", "queue")
-            .get(pk=item.pk)
-        )
-        review = _own_review(item, reviewer)
+        item = _locked_item(item.pk)
+        review = _locked(item, reviewer)
+        begun = review is not None
+        if review is None:
+            if not _close_my_seat(item, reviewer):
+                raise _not_yours()
+            review = _new_review(item, reviewer)
         values = _checked(item, review, answers, whole=True)
         if review.state in (Review.State.SUBMITTED, Review.State.RETURNED):
             if _same(review, values):
@@ -137,10 +139,11 @@ def submit_review(
             raise AlreadySubmitted(review)
         if base_revision is not None and review.revision != base_revision and not _same(review, values):
             raise StaleDraft(review)
-        late = not _take_seat(item, reviewer)
+        again = review.submitted_at is not None or review.revision > 1
+        late = begun and not _take_seat(item, reviewer)
         _hand_in(review, values, late=late)
         close_if_complete(item)
-        propose_from_review(review=review)
+        propose_from_review(review=review, first=not again)
         adjudicating.keep_in_step(item=item)
         audit.record(
             actor=reviewer, action="review.submit", subject=review, to_state="submitted",
@@ -159,11 +162,7 @@ def revise_review(
         raise StaleState("Only whoever wrote a review can correct it.")
     with transaction.atomic():
         # the same order of locks as a submit: the item, then the review
-        item = (
-            QueueItem.objects.select_for_update(of=("self",), no_key=True)
-            .select_related("summary__document", "queue")
-            .get(pk=review.item_id)
-        )
+        item = _locked_item(review.item_id)
         locked = _locked(item, reviewer)
         if locked is None or locked.state not in (Review.State.SUBMITTED, Review.State.RETURNED):
             raise StaleState("This review has not been handed in yet.")
@@ -197,27 +196,51 @@ def _locked(item: QueueItem, reviewer: User) -> Review | None:
     return review
 
 
+def _locked_item(pk: int) -> QueueItem:
+    found = (
+        QueueItem.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("summary__document", "queue")
+        .filter(pk=pk)
+        .first()
+    )
+    if found is None:
+        raise NotFound("There is no such item.")
+    if found.queue.kind == ReviewQueue.Kind.PAIRWISE:
+        raise Refused("This item asks which of two texts is better, not for a review.", code="pairwise")
+    return found
+
+
+def _new_review(item: QueueItem, reviewer: User) -> Review:
+    return Review(item=item, summary=item.summary, reviewer=reviewer, rubric_id=item.queue.rubric_id)
+
+
+def _not_yours() -> StaleState:
+    return StaleState(
+        "You do not hold this item, so nothing can be kept or handed in for it.", code="not_yours"
+    )
+
+
 def _own_review(item: QueueItem, reviewer: User) -> Review:
     """My review of this item, locked; begun for whoever sits at it. A seat that was taken back has left one behind."""
     if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
         raise Refused("This item asks which of two texts is better, not for a review.", code="pairwise")
     review = _locked(item, reviewer)
     if review is None and ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").exists():
-        Review.objects.bulk_create(
-            [Review(item=item, summary=item.summary, reviewer=reviewer, rubric_id=item.queue.rubric_id)],
-            ignore_conflicts=True,  # another tab may be as fast
-        )
+        # another tab may be as fast
+        Review.objects.bulk_create([_new_review(item, reviewer)], ignore_conflicts=True)
         review = _locked(item, reviewer)
     if review is None:
-        raise StaleState(
-            "You do not hold this item, so nothing can be kept or handed in for it.", code="not_yours"
-        )
+        raise _not_yours()
     return review
+
+
+def _close_my_seat(item: QueueItem, reviewer: User) -> bool:
+    return bool(ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").update(state="done"))
 
 
 def _take_seat(item: QueueItem, reviewer: User) -> bool:
     """Close my seat; else, where my lease ran out, a seat of the item that is still free. False where none is left."""
-    if ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").update(state="done"):
+    if _close_my_seat(item, reviewer):
         return True
     if ReviewSlot.objects.filter(item=item, reviewer=reviewer).exists():
         return False
@@ -240,20 +263,21 @@ def _hand_in(review: Review, values: dict[str, Any], *, late: bool) -> None:
     tone = sentiment(comment) if comment else None
     review.state = Review.State.SUBMITTED
     review.late = late
+    again = review.submitted_at is not None  # whatever takes a review back takes these rows with it
     review.submitted_at = review.submitted_at or now
     review.sentiment = tone.label if tone else ""
     review.sentiment_score = tone.score if tone else None
     review.category = classify_comment(comment) if comment else ""
     _write(review, values)
-    criteria = dict(Criterion.objects.filter(rubric=review.rubric_id).values_list("key", "pk"))
-    ReviewRating.objects.filter(review=review).delete()
+    criteria = {criterion.key: criterion.pk for criterion in criteria_of(review.rubric_id)}
+    if again:
+        for rows in (ReviewRating, SpanMark, SentenceSupport):
+            rows.objects.filter(review=review).delete()
     ReviewRating.objects.bulk_create(
         ReviewRating(review=review, criterion_id=criteria[key], value=value)
         for key, value in values["ratings"].items()
     )
-    SpanMark.objects.filter(review=review).delete()
     SpanMark.objects.bulk_create(SpanMark(review=review, **mark) for mark in values["marks"])
-    SentenceSupport.objects.filter(review=review).delete()
     SentenceSupport.objects.bulk_create(
         SentenceSupport(review=review, start=start, end=end, supported=supported)
         for start, end, supported in values["support"]
@@ -266,7 +290,15 @@ def _write(review: Review, values: dict[str, Any]) -> None:
         setattr(review, name, value)
     review.revision += 1
     review.updated_at = timezone.now()
-    review.save()
+    if review.pk is not None:
+        review.save()
+        return
+    try:
+        with transaction.atomic():
+            review.save(force_insert=True)
+    except IntegrityError as error:  # another tab's first save came in between
+        saved = Review.objects.select_related("summary").get(item=review.item_id, reviewer=review.reviewer_id)
+        raise StaleDraft(saved) from error
 
 
 def _spend(review: Review, active_seconds: int) -> None:
@@ -286,7 +318,7 @@ def _same(review: Review, values: dict[str, Any]) -> bool:
 def _checked(item: QueueItem, review: Review, answers: Answers, *, whole: bool) -> dict[str, Any]:
     """The columns to write. A review keeps the rubric version that it was begun with, whatever the queue asks now."""
     rubric = review.rubric_id if review.revision else answers.rubric or item.queue.rubric_id
-    criteria = list(Criterion.objects.filter(rubric=rubric))
+    criteria = criteria_of(rubric)
     wrong = _out_of_range(criteria, answers)
     marks, support, unreadable = _marked(item, answers)
     if wrong := wrong | unreadable:

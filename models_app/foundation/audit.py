@@ -20,6 +20,10 @@ from models_app.models.audit import AuditEvent
 
 CHAIN_LOCK = 0x6A117E7
 GENESIS = "0" * 64
+_LAST = (
+    "SELECT pg_advisory_xact_lock(%s); "
+    f"SELECT hash FROM {AuditEvent._meta.db_table} ORDER BY id DESC LIMIT 1"  # nosec B608 (a table of ours)
+)
 
 
 def subject_of(row: models.Model | str) -> str:
@@ -59,8 +63,11 @@ def record(
             "an audit event belongs in the transaction of its change"
         )
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [CHAIN_LOCK])
-    last = AuditEvent.objects.order_by("-id").values_list("hash", flat=True).first()
+        # One round trip, two statements: the second must see what was committed while the first waited.
+        cursor.execute(_LAST, [CHAIN_LOCK])
+        cursor.nextset()
+        row = cursor.fetchone()
+    last = row[0] if row else None
     event = AuditEvent(
         at=timezone.now(),
         actor=actor,

@@ -17,11 +17,12 @@ from rest_framework.response import Response
 from models_app.api import views
 from models_app.api.authentication import token_of
 from models_app.api.fields import Text
-from models_app.foundation.errors import NotFound, StaleState
+from models_app.foundation.errors import NotFound, Refused, StaleState
 from reviews import queries, queueing
-from reviews.models import Criterion, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip
 from reviews.queueing import Lease
 from reviews.reviewing import LONGEST_EDIT_CHARACTERS, Answers, submit_review
+from reviews.rubrics import criteria_of
 
 LARGEST = 2**31 - 1
 
@@ -261,7 +262,7 @@ def _claimed(lease: Lease) -> dict[str, Any]:
                 "id": rubric.pk,
                 "number": rubric.number,
                 "instructions": rubric.instructions,
-                "criteria": list(Criterion.objects.filter(rubric=rubric).order_by("position")),
+                "criteria": criteria_of(rubric.pk),
             },
             "revision": begun.revision if begun else 0,
         }
@@ -317,9 +318,15 @@ class SubmitView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         asked = AnswersSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        review = submit_review(
-            item=_item(pk), answers=Answers(**asked.validated_data), reviewer=token_of(request).user
-        )
+        if pk >= 2**63:
+            raise NotFound("There is nothing here.")
+        answers = Answers(**asked.validated_data)
+        try:
+            review = submit_review(item=QueueItem(pk=pk), answers=answers, reviewer=token_of(request).user)
+        except Refused as error:
+            if error.code == "pairwise":  # those are no items of this interface
+                raise NotFound("There is nothing here.") from error
+            raise
         return Response(
             HandedInSerializer({"review": review.pk, "revision": review.revision, "late": review.late}).data
         )

@@ -38,7 +38,6 @@ from reviews.corrections import suggest as suggest_labels
 from reviews.desk_preferences import Keys, keys_for
 from reviews.marks import ERROR_TYPES, SEVERITIES, UnreadableMarks, read_marks, read_support
 from reviews.models import (
-    Criterion,
     Grounding,
     QueueItem,
     Review,
@@ -49,6 +48,7 @@ from reviews.models import (
 )
 from reviews.queueing import Lease
 from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft, revise_review, save_draft, submit_review
+from reviews.rubrics import criteria_of
 from reviews.spans import sentences
 from reviews.suggestions import suggest_prompt
 from reviews.taking_back import OFFERED, take_back, take_back_skip
@@ -304,7 +304,7 @@ def _desk(
                 "value": shown.ratings.get(criterion.key),
                 "error": errors.get(criterion.key),
             }
-            for criterion in Criterion.objects.filter(rubric=rubric).select_related("rubric")
+            for criterion in criteria_of(rubric)
         ],
         "marks_json": json.dumps([mark.to_dict() for mark in shown.marks]),
         "support_json": json.dumps([[one.start, one.end, one.supported] for one in shown.support]),
