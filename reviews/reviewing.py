@@ -290,7 +290,7 @@ def _write(review: Review, values: dict[str, Any]) -> None:
         setattr(review, name, value)
     review.revision += 1
     review.updated_at = timezone.now()
-    if review.pk is not None:
+    if not review._state.adding:
         review.save()
         return
     try:
