@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, StaleState
 from models_app.models import AuditEvent
-from reviews import queueing
+from reviews import queueing, reviewing
 from reviews.models import (
     Criterion,
     FeedbackExample,
@@ -560,3 +560,33 @@ def test_time_does_not_run_backwards_nor_past_a_working_day(
         item=item, answers=replace(WHOLE, stars=3, active_seconds=5), reviewer=cast.reviewer, base_revision=1
     )
     assert timedelta(seconds=draft.active_seconds) == timedelta(hours=8)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_first_save_of_another_tab_in_the_midst_of_a_submit_makes_it_stale_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Between looking for a review of mine and writing the first one."""
+    cast, queue = make.cast(), make.queue()
+    make.queue_item(in_queue=queue)
+    lease = queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+    assert lease is not None
+    item, begin = lease.slot.item, reviewing._new_review
+
+    def meanwhile(*given: Any) -> Review:
+        at_once(
+            lambda: Review.objects.create(
+                item=item, summary=item.summary, reviewer=cast.reviewer, rubric=queue.rubric, comment="Typed.",
+                edited_text="Typed there.", revision=1,
+            )
+        )  # fmt: skip
+        return begin(*given)
+
+    monkeypatch.setattr(reviewing, "_new_review", meanwhile)
+    with pytest.raises(StaleDraft) as refused:
+        submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
+    assert (refused.value.review.comment, refused.value.review.edited_text) == ("Typed.", "Typed there.")
+    assert ReviewSlot.objects.get(item=item, reviewer=cast.reviewer).state == "held"
+    monkeypatch.undo()
+    done = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=1)
+    assert (done.state, done.revision) == ("submitted", 2)
