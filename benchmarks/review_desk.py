@@ -6,6 +6,8 @@ Makes the data in a database of its own and starts the web program with the supe
 threads of this process with a connection each: they take from the two cores they measure. Parts:
 
     pages     server time of the pages that people wait for, one after another; budget 150 ms at p95
+    cost      the same pages within this process: work of Python and of PostgreSQL apart, and the number of queries,
+              which do not depend on what else the machine does
     pace      50 reviewers who claim every 5 to 10 seconds, half by page and half by API; budget 50 ms at p95 by API
     instant   5,000 claims, 50 at the same instant each time, half by page and half by API: nobody gets what another has
     alone     one reviewer without a pause: next and submit, by API and by page
@@ -41,7 +43,7 @@ from web_share import free_port
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 QUEUES, REVIEWERS, FRESH = 50, 50, 20_000
-PARTS = ("pages", "pace", "instant", "alone", "crowd", "change")
+PARTS = ("pages", "cost", "pace", "instant", "alone", "crowd", "change")
 SENTENCES = (
     "The harbour authority of Nordhaven said on Monday that it will close the old pier for nine months. "
     "Divers found that 140 of its piles are rotten, and the engineer called the state of them a surprise. "
@@ -108,11 +110,13 @@ def insert(model: Any, rows: str, /, **columns: str) -> None:
 
 
 def fill(summaries: int, reviews: int) -> None:
+    """The first reviewer has a tenth of all reviews, and what the reviews teach is mostly decided."""
     from django.contrib.auth.models import Group, User
     from django.db import connection
 
     from reviews.managing import QueueSettings, create_queue
     from reviews.models import (
+        FeedbackExample,
         QueueItem,
         Review,
         ReviewQueue,
@@ -169,10 +173,11 @@ def fill(summaries: int, reviews: int) -> None:
     done = f"""(SELECT slot.item_id, slot.id AS slot, row_number() OVER (PARTITION BY slot.queue_id
                 ORDER BY slot.rank, slot.item_id) AS place FROM reviews_reviewslot slot
                 WHERE slot.queue_id <> {fresh}) seat"""
+    reviewer = f"CASE WHEN seat.place %% 10 = 0 THEN 1 ELSE item.id %% {REVIEWERS} + 1 END"
     insert(
         Review, f"{done} JOIN reviews_queueitem item ON item.id = seat.item_id "
         f"JOIN reviews_summary s ON s.id = item.summary_id WHERE seat.place <= {reviews // QUEUES}",
-        item_id="item.id", summary_id="s.id", reviewer_id=f"(ARRAY{people})[item.id %% {REVIEWERS} + 1]",
+        item_id="item.id", summary_id="s.id", reviewer_id=f"(ARRAY{people})[{reviewer}]",
         rubric_id=str(rubric), state="'submitted'", stars="item.id %% 5 + 1",
         verdict="(ARRAY['good', 'fair', 'poor'])[item.id %% 3 + 1]", edited_text="replace(s.text, '140', '410')",
         ratings="""'{"consistency": 4, "relevance": 4, "coherence": 5, "fluency": 5}'""", revision="2",
@@ -181,6 +186,15 @@ def fill(summaries: int, reviews: int) -> None:
     insert(
         ReviewRating, f"reviews_review r CROSS JOIN reviews_criterion c WHERE c.rubric_id = {rubric}",
         review_id="r.id", criterion_id="c.id", value="r.id %% 5 + 1",
+    )  # fmt: skip
+    insert(
+        FeedbackExample, "(SELECT r.*, s.document_id, s.text AS draft, row_number() OVER ("
+        "PARTITION BY s.document_id ORDER BY r.id) AS place FROM reviews_review r "
+        "JOIN reviews_summary s ON s.id = r.summary_id) r CROSS JOIN unnest(ARRAY['demonstration', 'preference']) kind",
+        kind="kind", origin="'review'", document_id="r.document_id", summary_id="r.summary_id", review_id="r.id",
+        target="r.edited_text", rejected="CASE kind WHEN 'preference' THEN r.draft ELSE '' END",
+        state="CASE WHEN r.id %% 20 = 0 THEN 'proposed' WHEN r.id %% 20 = 1 OR r.place > 1 THEN 'declined' "
+        "ELSE 'approved' END", created_by_id="r.reviewer_id", created_at="r.submitted_at",
     )  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(
@@ -362,25 +376,44 @@ def load() -> str:
 # ---------------------------------------------------------------- the parts
 
 
-def pages(port: int, people: list[Any], engineer: Any) -> None:
-    reviewer, manager = Browser(port, people[0]), Browser(port, engineer)
-    for what, who, path in (
+def asked(people: list[Any], engineer: Any) -> list[tuple[str, Any, str]]:
+    """What, by whom, the address."""
+    from reviews.models import QueueItem
+
+    reviewer = people[0]
+    item = QueueItem.objects.filter(queue__slug="queue-07").earliest("pk").pk
+    return [
         ("desk: my item", reviewer, "/desk/queue-07/"),
         ("desk: queues", reviewer, "/desk/"),
         ("my feedback", reviewer, "/my-feedback/"),
+        ("my feedback, accepted", reviewer, "/my-feedback/?state=accepted"),
         ("home", reviewer, "/"),
-        ("queues", manager, "/queues/"),
-        ("a queue's items", manager, "/queues/queue-07/"),
-        ("a queue's open items", manager, "/queues/queue-07/?state=open&page=30"),
-        ("documents", manager, "/documents/"),
-        ("feedback", manager, "/feedback/"),
-        ("progress", manager, "/progress/"),
-        ("agreement", manager, "/agreement/"),
+        ("home of a manager", engineer, "/"),
+        ("queues", engineer, "/queues/"),
+        ("a queue's items", engineer, "/queues/queue-07/"),
+        ("a queue's open items", engineer, "/queues/queue-07/?state=open&page=30"),
+        ("a queue's people", engineer, "/queues/queue-07/people/"),
+        ("items of a person", engineer, "/queues/queue-07/?person=reviewer07"),
+        ("an item", engineer, f"/queues/queue-07/items/{item}/"),
+        ("documents", engineer, "/documents/"),
+        ("documents with a word", engineer, "/documents/?q=report"),
+        ("feedback", engineer, "/feedback/"),
+        ("feedback, all", engineer, "/feedback/?state=all"),
+        ("progress", engineer, "/progress/"),
+        ("agreement", engineer, "/agreement/"),
+        ("disputes", engineer, "/agreement/disputes/"),
+        ("gold items", engineer, "/agreement/gold/"),
+        ("exports", engineer, "/exports/"),
         ("notifications", reviewer, "/notifications/"),
-    ):
+    ]
+
+
+def pages(port: int, people: list[Any], engineer: Any) -> None:
+    browsers: dict[Any, Browser] = {person: Browser(port, person) for person in (people[0], engineer)}
+    for what, who, path in asked(people, engineer):
         times = []
         for number in range(43):
-            status, _, took = who.page(path)
+            status, _, took = browsers[who].page(path)
             if status != 200:
                 print(f"{what:24} answers {status}")
                 break
@@ -388,6 +421,60 @@ def pages(port: int, people: list[Any], engineer: Any) -> None:
                 times.append(took)
         else:
             print(f"{what:24} {said(times)}   {load()}")
+
+
+def cost(people: list[Any], engineer: Any, rounds: int = 20) -> list[Exception]:
+    """Raises nothing: a page with another number of queries from one time to the next is returned as an error."""
+    from django.conf import settings
+    from django.core.cache import cache
+    from django.db import connection
+    from django.test import Client
+    from django.test.utils import CaptureQueriesContext
+
+    settings.ALLOWED_HOSTS = ["testserver"]
+    clients: dict[Any, Client] = {}
+    for person in (people[0], engineer):
+        clients[person] = Client()
+        clients[person].force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
+    connection.ensure_connection()
+    server = Path(f"/proc/{connection.connection.info.backend_pid}/stat")
+
+    def spent() -> tuple[float, float, float]:
+        """Seconds: on the clock, of this process, of its PostgreSQL process (to a hundredth)."""
+        user, system = server.read_text().rpartition(")")[2].split()[11:13]
+        return time.perf_counter(), time.process_time(), (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    errors: list[Exception] = []
+    for what, who, path in [
+        *asked(people, engineer), ("progress, counted anew", engineer, "/progress/")
+    ]:  # fmt: skip
+        clock: list[float] = []
+        for _ in range(2):
+            clients[who].get(path)
+        began = spent()
+        for _ in range(rounds):
+            if what.endswith("anew"):
+                cache.clear()
+            at = time.perf_counter()
+            status = clients[who].get(path).status_code
+            clock.append((time.perf_counter() - at) * 1000)
+        ended = spent()
+        counts = set()
+        for _ in range(2):
+            if what.endswith("anew"):
+                cache.clear()
+            with CaptureQueriesContext(connection) as queries:
+                clients[who].get(path)
+            counts.add(len(queries))
+        here, there = ((ended[place] - began[place]) * 1000 / rounds for place in (1, 2))
+        print(
+            f"{what:24} {said(clock)}   Python {here:5.1f} ms   PostgreSQL {there:5.1f} ms   "
+            f"{' or '.join(map(str, sorted(counts)))} queries   {load()}"
+            + ("" if status == 200 else f"   {status}")
+        )
+        if len(counts) > 1:
+            errors.append(Failed(f"{what}: {sorted(counts)} queries"))
+    return errors
 
 
 def pace(port: int, people: list[Any], seconds: float) -> list[Exception]:
@@ -566,6 +653,8 @@ def main() -> int:
             Browser(port, people[0]).page("/desk/")  # imports
             if "pages" in parts:
                 pages(port, people, engineer)
+            if "cost" in parts:
+                errors += cost(people, engineer)
             if "alone" in parts:
                 errors += alone(port, people, 200)
             if "crowd" in parts:

@@ -20,13 +20,13 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class Counted(Generic[Row]):
-    """Rows of a list for a paginator, whose number is known already.
+    """Rows of a list for a paginator, whose number is known already; `more` where it was not counted further.
 
     A slice first finds its ids alone: what is shown of a row is not computed for the thousands that are skipped.
     """
 
-    def __init__(self, rows: QuerySet[Row], shown: QuerySet[Row], total: int) -> None:
-        self.rows, self.shown, self.total = rows, shown, total
+    def __init__(self, rows: QuerySet[Row], shown: QuerySet[Row], total: int, *, more: bool = False) -> None:
+        self.rows, self.shown, self.total, self.more = rows, shown, total, more
 
     def count(self) -> int:
         return self.total

@@ -16,22 +16,35 @@ from models_app.serving.readiness import readiness
 from reviews.models import Review
 from reviews.notices import COUNTED
 
-# Counting stops here: nobody needs to know whether 1,000 or 40,000 wait, and counting further costs time.
-ENOUGH = 1000
+# Counting stops here: nobody needs to know whether 100 or 40,000 wait, and every page counts them.
+ENOUGH = 100
 
-_SEATS = """(SELECT count(*) FROM (
-          SELECT 1 FROM reviews_reviewslot slot JOIN reviews_reviewqueue queue ON queue.id = slot.queue_id
-           WHERE queue.active AND queue.kind = '{kind}'
-             AND (slot.state = 'free' AND coalesce(slot.assigned_to_id, %(user)s) = %(user)s
-                  OR (slot.state = 'held' AND (slot.reviewer_id = %(user)s OR slot.lease_until < now())))
-             AND NOT EXISTS (SELECT 1 FROM {answers} answer
+# Queue by queue from the indexes of seats that can be had, so that it ends with the hundredth: where few or none are
+# left, no other seats are looked at.
+_OPEN_TO_ME = """NOT EXISTS (SELECT 1 FROM {answers} answer
                               WHERE answer.item_id = slot.item_id AND answer.reviewer_id = %(user)s
                                 AND answer.state IN ('submitted', 'returned'))
              AND NOT EXISTS (SELECT 1 FROM reviews_skip s
                               WHERE s.item_id = slot.item_id AND s.reviewer_id = %(user)s
                                 AND (s.until IS NULL OR s.until > now()))
-             AND EXISTS (SELECT 1 FROM reviews_queueitem item WHERE item.id = slot.item_id AND item.state = 'open')
-           LIMIT %(enough)s) x)"""
+             AND EXISTS (SELECT 1 FROM reviews_queueitem item WHERE item.id = slot.item_id AND item.state = 'open')"""
+_SEATS = f"""(SELECT count(*) FROM (
+          SELECT 1 FROM reviews_reviewqueue queue CROSS JOIN LATERAL (
+             (SELECT 1 FROM reviews_reviewslot slot
+               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id IS NULL
+                 AND {_OPEN_TO_ME} ORDER BY slot.rank, slot.item_id LIMIT %(enough)s)
+             UNION ALL
+             (SELECT 1 FROM reviews_reviewslot slot
+               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id = %(user)s
+                 AND {_OPEN_TO_ME} ORDER BY slot.rank, slot.item_id LIMIT %(enough)s)
+             UNION ALL
+             (SELECT 1 FROM reviews_reviewslot slot
+               WHERE slot.queue_id = queue.id AND slot.state = 'held'
+                 AND (slot.reviewer_id = %(user)s
+                      OR slot.lease_until < now() AND coalesce(slot.assigned_to_id, %(user)s) = %(user)s)
+                 AND {_OPEN_TO_ME} LIMIT %(enough)s)) seat
+           WHERE queue.active AND queue.kind = '{{kind}}'
+           LIMIT %(enough)s) x)"""  # nosec B608
 _WAITING = f"""
 SELECT {_SEATS.format(kind="rate and edit", answers="reviews_review")},
        {_SEATS.format(kind="pairwise", answers="reviews_preference")},

@@ -106,6 +106,14 @@ UNION ALL
 SELECT submitted_at, active_seconds, reviewer_id, item_id FROM reviews_preference
  WHERE state = 'submitted' AND imported_from_id IS NULL {choice}
 """
+# All that were ever handed in, from the indexes alone: the rows are wide, and only those of the window are read.
+_COUNTED = """
+SELECT reviewer_id, submitted_at FROM reviews_review
+ WHERE state IN ('submitted', 'returned') AND submitted_at IS NOT NULL AND imported_from_id IS NULL
+UNION ALL
+SELECT reviewer_id, submitted_at FROM reviews_preference WHERE state = 'submitted' AND imported_from_id IS NULL
+"""
+_DONE = f"SELECT count(*) FROM ({_COUNTED}) handed_in {{whose}}"  # nosec B608
 _PACE = """count(*) FILTER (WHERE submitted_at >= %(since)s),
        count(*) FILTER (WHERE submitted_at >= %(since)s AND active_seconds > 0),
        coalesce(sum(active_seconds) FILTER (WHERE submitted_at >= %(since)s), 0),
@@ -131,17 +139,18 @@ def _answers(condition: str) -> str:
 def mine(*, reviewer: User) -> Mine:
     """2 queries."""
     values = {**_window(), "me": reviewer.pk}
-    answers = _answers("AND reviewer_id = %(me)s")
+    recent = _answers("AND reviewer_id = %(me)s AND submitted_at >= %(since)s")
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""SELECT {_PACE}, count(*),
+            f"""SELECT {_PACE},
+                       ({_DONE.format(whose="WHERE reviewer_id = %(me)s")}),
                        count(*) FILTER (WHERE submitted_at >= %(midnight)s),
                        count(*) FILTER (WHERE submitted_at >= %(week)s),
                        coalesce(sum(active_seconds) FILTER (WHERE submitted_at >= %(midnight)s), 0),
                        (SELECT count(*) FROM reviews_reviewslot seat
                           JOIN reviews_queueitem item ON item.id = seat.item_id AND item.state = 'open'
                          WHERE seat.assigned_to_id = %(me)s AND seat.state = 'free')
-                  FROM ({answers}) answer""",  # nosec B608
+                  FROM ({recent}) answer""",  # nosec B608
             values,
         )
         *pace, done, today, week, active_today, assigned = cursor.fetchone()
@@ -149,7 +158,7 @@ def mine(*, reviewer: User) -> Mine:
     return Mine(
         done, today, week, active_today, assigned, found,
         estimate(left=assigned, answers=found.answers, today=timezone.localdate()),
-        _days(answers, values),
+        _days(_answers("AND reviewer_id = %(me)s AND submitted_at >= %(chart)s"), values),
     )  # fmt: skip
 
 
@@ -158,7 +167,7 @@ def _days(answers: str, values: dict[str, Any]) -> list[Day]:
     with connection.cursor() as cursor:
         cursor.execute(
             f"""SELECT (submitted_at AT TIME ZONE %(zone)s)::date, count(*), coalesce(sum(active_seconds), 0)
-                  FROM ({answers}) answer WHERE submitted_at >= %(chart)s GROUP BY 1""",  # nosec B608
+                  FROM ({answers}) answer GROUP BY 1""",  # nosec B608
             values,
         )
         found = {day: Day(day, count, seconds) for day, count, seconds in cursor.fetchall()}
@@ -198,12 +207,23 @@ _QUEUES = f"""
 WITH recent AS (SELECT item.queue_id, answer.* FROM ({_answers("AND submitted_at >= %(since)s")}) answer
                   JOIN reviews_queueitem item ON item.id = answer.item_id),
      pace AS (SELECT queue_id, {_PACE} FROM recent GROUP BY queue_id),
-     seats AS (SELECT queue_id, count(*) FILTER (WHERE state = 'done') AS done,
-                      count(*) FILTER (WHERE state <> 'done') AS open
-                 FROM reviews_reviewslot GROUP BY queue_id),
-     aside AS (SELECT seat.queue_id, count(*) AS seats, count(DISTINCT item.id) AS items
-                 FROM reviews_queueitem item JOIN reviews_reviewslot seat ON seat.item_id = item.id
-                WHERE item.state IN ('set aside', 'disputed', 'done') AND seat.state <> 'done' GROUP BY 1)
+     -- state by state, as the indexes of seats are
+     seats AS (SELECT queue_id, sum(done)::bigint AS done, sum(open)::bigint AS open FROM (
+                      SELECT queue_id, count(*) AS done, 0 AS open FROM reviews_reviewslot
+                       WHERE state = 'done' GROUP BY queue_id
+               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
+                       WHERE state = 'free' AND assigned_to_id IS NULL GROUP BY queue_id
+               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
+                       WHERE state = 'free' AND assigned_to_id IS NOT NULL GROUP BY queue_id
+               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
+                       WHERE state = 'held' GROUP BY queue_id) counted GROUP BY queue_id),
+     -- an item that is done has seats left only where somebody settled it
+     closed AS (SELECT id FROM reviews_queueitem WHERE state IN ('set aside', 'disputed')
+                 UNION ALL SELECT item.id FROM reviews_adjudication settled
+                             JOIN reviews_queueitem item ON item.id = settled.item_id AND item.state = 'done'),
+     aside AS (SELECT seat.queue_id, count(*) AS seats, count(DISTINCT closed.id) AS items
+                 FROM closed JOIN reviews_reviewslot seat ON seat.item_id = closed.id
+                WHERE seat.state <> 'done' GROUP BY 1)
 SELECT queue.slug, queue.name, queue.kind, coalesce(seats.done, 0),
        greatest(coalesce(seats.open, 0) - coalesce(aside.seats, 0), 0),
        coalesce(aside.items, 0), pace.*
@@ -258,9 +278,13 @@ class Team:
 
 
 _TEAM = f"""
-SELECT person.username, count(*), max(submitted_at), {_PACE}
-  FROM ({_answers("")}) answer JOIN auth_user person ON person.id = answer.reviewer_id
- GROUP BY GROUPING SETS ((person.username), ())
+WITH pace AS (SELECT reviewer_id, {_PACE} FROM ({_answers("AND submitted_at >= %(since)s")}) answer
+               GROUP BY GROUPING SETS ((reviewer_id), ())),
+     done AS (SELECT reviewer_id, count(*) AS count, max(submitted_at) AS last_at
+                FROM ({_COUNTED}) handed_in GROUP BY GROUPING SETS ((reviewer_id), ()))
+SELECT person.username, done.count, done.last_at, pace.*
+  FROM done LEFT JOIN pace ON pace.reviewer_id IS NOT DISTINCT FROM done.reviewer_id
+  LEFT JOIN auth_user person ON person.id = done.reviewer_id
 """
 
 
@@ -279,10 +303,11 @@ def _counted_team() -> Team:
     people, total, done = [], Pace(), 0
     with connection.cursor() as cursor:
         cursor.execute(_TEAM, values)
-        for name, count, last_at, *pace in cursor.fetchall():
+        for name, count, last_at, _, answers, timed, seconds, median in cursor.fetchall():
+            pace = Pace(answers or 0, timed or 0, seconds or 0, median)
             if name is None:
-                total, done = Pace(*pace), count
+                total, done = pace, count
             else:
-                people.append(Person(name, count, last_at, Pace(*pace)))
+                people.append(Person(name, count, last_at, pace))
     people.sort(key=lambda person: (-person.pace.answers, -person.done, person.name))
     return Team(timezone.now(), people, _days(_answers("AND submitted_at >= %(chart)s"), values), total, done)

@@ -10,20 +10,34 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.db.models import Count, F, Prefetch, Q, QuerySet
 
+from reviews.finding import Counted
 from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewReturn, ReviewSlot, RubricVersion
 from reviews.rules import params_of
 
 #: The list of queues counts no further: an exact count of a million items would make it wait.
 COUNTED = 2000
+#: The list of one queue's items goes no further; what lies behind is found by its state or a person.
+LISTED = 10_000
 STATES = tuple(QueueItem.State.values)
 
 _COUNTS = """
 SELECT queue.id, state.name, (
        SELECT count(*) FROM (
               SELECT 1 FROM reviews_queueitem item
-               WHERE item.queue_id = queue.id AND item.state = state.name LIMIT %s) counted)
-  FROM reviews_reviewqueue queue CROSS JOIN unnest(%s::text[]) state(name)
+               WHERE item.queue_id = queue.id AND item.state = state.name LIMIT %(most)s) counted)
+  FROM reviews_reviewqueue queue CROSS JOIN unnest(%(states)s::text[]) state(name)
+ WHERE %(queue)s::bigint IS NULL OR queue.id = %(queue)s
 """
+
+
+def _counts(most: int, queue: int | None = None) -> dict[int, dict[str, int]]:
+    """By queue and state, up to `most` each. 1 query."""
+    counts: dict[int, dict[str, int]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS, {"most": most, "states": list(STATES), "queue": queue})
+        for pk, state, number in cursor.fetchall():
+            counts.setdefault(pk, {})[state] = number
+    return counts
 
 
 @dataclass(frozen=True)
@@ -61,11 +75,7 @@ class QueueRow:
 
 def queues() -> list[QueueRow]:
     """Every queue, open ones first. 4 queries."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNTS, [COUNTED, list(STATES)])
-        counts: dict[int, dict[str, int]] = {}
-        for queue, state, number in cursor.fetchall():
-            counts.setdefault(queue, {})[state] = number
+    counts = _counts(COUNTED)
     held = dict(
         ReviewSlot.objects.filter(state="held").order_by().values_list("queue").annotate(n=Count("pk"))
     )
@@ -81,27 +91,46 @@ def queues() -> list[QueueRow]:
 # ---------------------------------------------------------------- one queue
 
 
-def state_counts(queue: ReviewQueue) -> dict[str, int]:
-    """Exact, by state. 1 query."""
-    rows = queue.items.order_by().values_list("state").annotate(n=Count("pk"))
-    return dict(rows)
+@dataclass(frozen=True)
+class ItemList:
+    """`counts` by state and `whole` say "10,000+" where they were not counted further."""
+
+    rows: Counted[QueueItem]
+    counts: list[tuple[str, str]]
+    whole: str
 
 
-def items(queue: ReviewQueue, *, state: str = "", person: User | None = None) -> QuerySet[QueueItem]:
-    """Items with their seats and titles, the next ones first; 2 queries a page beside its count."""
-    found = queue.items.all()
-    if state:
-        found = found.filter(state=state)
-    if person is not None:
-        mine = ReviewSlot.objects.filter(queue=queue).filter(Q(reviewer=person) | Q(assigned_to=person))
-        found = found.filter(pk__in=mine.values("item"))
+def items(queue: ReviewQueue, *, state: str = "", person: User | None = None) -> ItemList:
+    """Items with their seats and titles, the next ones first. 1 query (2 for a person), and 3 for each slice."""
+    counts = _counts(LISTED, queue.pk).get(queue.pk, {})
     seats = ReviewSlot.objects.select_related("reviewer", "assigned_to").order_by("position")
-    return (
-        found.select_related("summary__document")
+    shown = (
+        QueueItem.objects.select_related("summary__document")
         .defer("summary__document__text", "summary__document__reference")
         .prefetch_related(Prefetch("slots", seats))
-        .order_by("-priority", "pk")
     )
+    states = [state] if state else list(STATES)
+    if person is None:
+        total = sum(counts.get(each, 0) for each in states)
+        # state by state, so that each comes in the order of its index and none is sorted
+        first, *others = (queue.items.filter(state=each).order_by() for each in states)
+        found = first.union(*others, all=True) if others else first
+    else:
+        mine = ReviewSlot.objects.filter(queue=queue).filter(Q(reviewer=person) | Q(assigned_to=person))
+        found = queue.items.filter(state__in=states, pk__in=mine.values("item"))
+        total = found.order_by()[:LISTED].count()
+    whole = sum(counts.values())
+    return ItemList(
+        rows=Counted(
+            found.order_by("-priority", "pk")[:LISTED], shown, min(total, LISTED), more=total >= LISTED
+        ),
+        counts=[(each, _up_to(counts.get(each, 0))) for each in STATES],
+        whole=_up_to(whole),
+    )
+
+
+def _up_to(number: int) -> str:
+    return f"{LISTED:,}+" if number >= LISTED else f"{number:,}"
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,9 @@ class QueueItem(models.Model):
         SET_ASIDE = "set aside"
         DISPUTED = "disputed"  # all reviews are in and differ; waits for an authoritative answer
 
-    queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="items")
+    queue = models.ForeignKey(
+        ReviewQueue, on_delete=models.PROTECT, related_name="items", db_index=False
+    )  # item_by_state
     summary = models.ForeignKey("reviews.Summary", on_delete=models.PROTECT, related_name="queue_items")
     other = models.ForeignKey(
         "reviews.Summary",
@@ -120,6 +122,7 @@ class QueueItem(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="pairs",
+        db_index=False,  # item_other
         help_text="pairwise: the summary after, of the same document; `summary` is the one before",
     )
     reason = models.CharField(max_length=24, choices=Reason, default=Reason.NEW)
@@ -146,6 +149,7 @@ class QueueItem(models.Model):
         indexes = [
             models.Index(fields=["queue", "state", "-priority", "id"], name="item_by_state"),
             models.Index(fields=["-disagreement", "id"], condition=Q(state="disputed"), name="item_disputed"),
+            models.Index(fields=["other"], condition=Q(other__isnull=False), name="item_other"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -170,15 +174,19 @@ class QueueItem(models.Model):
 
 
 class ReviewSlot(models.Model):
-    """One seat at an item. Claimed by one conditional UPDATE; a submit carries the lease token."""
+    """One seat at an item. Claimed by one conditional UPDATE; a submit carries the lease token.
+
+    Seats are made and taken by the hundred thousand, and each index is written each time: there are those that some
+    query needs, and no index of a foreign key beside them.
+    """
 
     class State(models.TextChoices):
         FREE = "free"
         HELD = "held"
         DONE = "done"
 
-    item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="slots")
-    queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="slots")
+    item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="slots", db_index=False)
+    queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="slots", db_index=False)
     position = models.PositiveSmallIntegerField(default=0)
     priority = models.SmallIntegerField(default=0, help_text="the item's")
     rank = models.FloatField(
@@ -190,6 +198,7 @@ class ReviewSlot(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="assigned_slots",
+        db_index=False,
         help_text="only this person can claim it",
     )
     swapped = models.BooleanField(
@@ -197,7 +206,12 @@ class ReviewSlot(models.Model):
     )
     state = models.CharField(max_length=6, choices=State, default=State.FREE)
     reviewer = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="review_slots"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="review_slots",
+        db_index=False,
     )
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -217,16 +231,17 @@ class ReviewSlot(models.Model):
                 name="slot_assigned",
             ),
             models.Index(fields=["queue", "lease_until"], condition=Q(state="held"), name="slot_held"),
+            models.Index(fields=["queue", "reviewer"], condition=Q(state="done"), name="slot_done"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["item", "position"], name="slot_position"),
             models.UniqueConstraint(
-                fields=["item", "reviewer"],
+                fields=["reviewer", "item"],
                 condition=Q(reviewer__isnull=False),
                 name="slot_once_per_reviewer",
             ),
             models.UniqueConstraint(
-                fields=["item", "assigned_to"],
+                fields=["assigned_to", "item"],
                 condition=Q(assigned_to__isnull=False),
                 name="slot_once_per_assignee",
             ),

@@ -20,9 +20,13 @@ class Review(models.Model):
         FAIR = "fair"
         POOR = "poor"
 
-    item = models.ForeignKey("reviews.QueueItem", on_delete=models.PROTECT, related_name="reviews")
+    item = models.ForeignKey(
+        "reviews.QueueItem", on_delete=models.PROTECT, related_name="reviews", db_index=False
+    )
     summary = models.ForeignKey("reviews.Summary", on_delete=models.PROTECT, related_name="reviews")
-    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews", db_index=False
+    )
     rubric = models.ForeignKey("reviews.RubricVersion", on_delete=models.PROTECT, related_name="+")
     state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
     stars = models.PositiveSmallIntegerField(null=True, blank=True)
@@ -62,6 +66,7 @@ class Review(models.Model):
         blank=True,
         on_delete=models.PROTECT,
         related_name="reviews",
+        db_index=False,
         help_text="given elsewhere; nobody's work here",
     )
     created_at = models.DateTimeField(default=timezone.now)
@@ -71,7 +76,15 @@ class Review(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            models.Index(fields=["reviewer", "-submitted_at"], name="review_by_reviewer"),
+            # with all that lists and counts of one person's reviews ask: the rows themselves are wide
+            models.Index(
+                fields=["reviewer", "-submitted_at", "-id"],
+                include=["item", "state", "imported_from"],
+                name="review_by_reviewer",
+            ),
+            models.Index(
+                fields=["imported_from"], condition=Q(imported_from__isnull=False), name="review_imported"
+            ),
             models.Index(fields=["-submitted_at"], condition=Q(state="submitted"), name="review_submitted"),
         ]
         constraints = [

@@ -154,17 +154,13 @@ def queue_page(request: HttpRequest, slug: str) -> HttpResponse:
     name = request.GET.get("person", "").strip()
     person = User.objects.filter(username=name).first() if name else None
     found = queue_reading.items(queue, state=state, person=person)
-    if name and person is None:
-        found = found.none()
-    counts = queue_reading.state_counts(queue)
     context = {
         "queue": queue,
         "tab": "items",
-        "page": paginate(request, found, 50),
+        "page": paginate(request, [] if name and person is None else found.rows, 50),
         "state": state,
         "person": name,
-        "states": [(known, counts.get(known, 0)) for known in queue_reading.STATES],
-        "whole": sum(counts.values()),
+        "found": found,
         "now": timezone.now(),
     }
     return render(request, "reviews/queue.html", context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from reviews import assigning, queueing
+from reviews import assigning, queue_reading, queueing
 from reviews.filling import set_rule
 from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewSlot, RubricVersion
 from reviews.reviewing import Answers, submit_review
@@ -220,8 +221,8 @@ def test_lists_take_a_fixed_number_of_queries(mila: Client, cast: make.Cast) -> 
             text_of(mila, path)
         return len(queries)
 
-    paths = ["/queues/", "/queues/new-drafts/", "/queues/new-drafts/people/", "/queues/new-drafts/rules/",
-             "/queues/rubrics/"]  # fmt: skip
+    paths = ["/queues/", "/queues/new-drafts/", "/queues/new-drafts/?state=open", "/queues/new-drafts/?person=rita",
+             "/queues/new-drafts/people/", "/queues/new-drafts/rules/", "/queues/rubrics/"]  # fmt: skip
     make.queue_item(in_queue=queue)
     handed_in(queue, cast.reviewer)
     set_rule(queue=queue, kind="random share", params={}, actor=cast.ml_engineer)
@@ -237,3 +238,32 @@ def test_lists_take_a_fixed_number_of_queries(mila: Client, cast: make.Cast) -> 
     set_rule(queue=queue, kind="drift", params={}, actor=cast.ml_engineer)
     assert [cost(path) for path in paths] == before
     assert max(before) <= 14
+
+
+def test_items_of_all_states_come_by_priority_and_no_more_are_counted_than_are_listed(
+    mila: Client, cast: make.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = make.queue()
+    states = ("open", "done", "set aside", "disputed", "open", "done")
+    items = [make.queue_item(in_queue=queue, priority=place % 4) for place in range(len(states))]
+    for item, state in zip(items, states, strict=True):
+        QueueItem.objects.filter(pk=item.pk).update(state=state)
+    wanted = [item.pk for item in sorted(items, key=lambda item: (-item.priority, item.pk))]
+
+    def listed(query: str = "") -> tuple[list[int], str]:
+        page = text_of(mila, f"/queues/new-drafts/{query}")
+        return [int(pk) for pk in re.findall(r'href="/queues/new-drafts/items/(\d+)/"', page)], page
+
+    found, page = listed()
+    assert found == wanted
+    assert "all (6)" in page
+    assert "1–6 of 6 items" in page
+    assert listed("?state=open")[0] == [items[0].pk, items[4].pk]
+    monkeypatch.setattr(queue_reading, "LISTED", 2)
+    found, page = listed()
+    assert found == wanted[:2]
+    assert "all (2+)" in page
+    assert "done (2+)" in page
+    assert "disputed (1)" in page
+    assert "1–2 of 2+ items" in page
+    assert listed("?page=7")[0] == wanted[:2], "beyond the end is the last page"
