@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -67,9 +68,7 @@ def create_queue(*, settings: QueueSettings, slug: str = "", actor: Any | None) 
     """An empty queue; without a `slug` its address is made from its name."""
     require(actor, "manage_queues")
     values = _checked(settings)
-    slug = slug or slugify(values["name"])[:60]
-    if slug in _RESERVED:
-        slug = f"{slug}-queue"
+    slug = slug or _address(values["name"])
     if not slug:
         raise InvalidInput(
             "The queue needs a name.", fields={"name": "With letters or digits; its address is made of it."}
@@ -81,6 +80,16 @@ def create_queue(*, settings: QueueSettings, slug: str = "", actor: Any | None) 
     except IntegrityError as error:
         raise _taken() from error
     return queue
+
+
+def _address(name: str) -> str:
+    """Of the name, with a number where a queue that is called otherwise by now has kept it; empty if no letter fits."""
+    slug = slugify(name)[:50]
+    if slug in _RESERVED:
+        slug = f"{slug}-queue"
+    taken = set(ReviewQueue.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
+    numbered = (f"{slug}-{number}" for number in itertools.count(2))
+    return slug if slug not in taken else next(one for one in numbered if one not in taken)
 
 
 def change_queue(*, queue: ReviewQueue, settings: QueueSettings, actor: Any | None) -> Rearranged:

@@ -11,12 +11,14 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests import make
 
 Enter = Callable[..., Page]
+# A busy machine is no failure; what has to come sooner is waited for with a timeout of its own.
+expect.set_options(timeout=30_000)
 # An endless animation (a spinner) has no end to wait for.
 SETTLED = """Promise.allSettled(document.getAnimations()
     .filter((one) => one.effect.getComputedTiming().endTime !== Infinity)
@@ -48,7 +50,7 @@ def enter(browser: Browser, live_server: LiveServer, cast: make.Cast) -> Iterato
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(45_000)  # a busy machine is no failure
+        page.set_default_timeout(45_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
             "console",

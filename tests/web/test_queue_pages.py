@@ -88,6 +88,11 @@ def test_a_queue_is_made_changed_and_filled_by_forms(mila: Client) -> None:
     assert mila.post("/queues/new/", {**SETTINGS, "name": "x", "reviews_per_item": 99}).status_code == 422
     named = mila.post("/queues/new/", {**SETTINGS, "name": "Rubrics"}, follow=True)
     assert named.redirect_chain[-1][0] == "/queues/rubrics-queue/rules/", "its address must lead to it"
+    ReviewQueue.objects.filter(slug="hard-odd").update(name="Renamed since")
+    again = mila.post("/queues/new/", {**SETTINGS, "name": "Hard & odd"}, follow=True)
+    assert again.redirect_chain[-1][0] == "/queues/hard-odd-2/rules/", (
+        "the name is free, its old address is not"
+    )
     saved = mila.post("/queues/new-drafts/settings/", SETTINGS, follow=True)
     assert "2 seats more" in saved.content.decode()
     assert ReviewSlot.objects.filter(queue__slug="new-drafts").count() == 4
