@@ -190,12 +190,12 @@ def _moved(moved: Rearranged | Job) -> str:
     if isinstance(moved, Job):
         return f"Many items have to be brought in step: job {moved.pk} does it. Reload this page when it is through."
     parts = [
-        (moved.seats_added, "seats more"),
-        (moved.seats_removed, "free seats fewer"),
-        (moved.reopened, "finished items open again"),
-        (len(moved.closed), "items done by it"),
+        (moved.seats_added, "seat more", "seats more"),
+        (moved.seats_removed, "free seat fewer", "free seats fewer"),
+        (moved.reopened, "finished item open again", "finished items open again"),
+        (len(moved.closed), "item done by it", "items done by it"),
     ]
-    said = ", ".join(f"{number:,} {what}" for number, what in parts if number)
+    said = ", ".join(f"{number:,} {one if number == 1 else many}" for number, one, many in parts if number)
     return f"Saved: {said}." if said else "Saved."
 
 
@@ -234,9 +234,15 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
         except InvalidInput as error:
             _put_errors(form, error)
         else:
-            messages.success(
-                request, f"{sum(counts.values()):,} seats are assigned, evenly over {len(counts)}."
-            )
+            got = [
+                f"{person.username} {counts[person.pk]:,}"
+                for person in form.cleaned_data["people"]
+                if counts.get(person.pk)
+            ]
+            if got:
+                messages.success(request, f"New seats kept: {', '.join(got)}.")
+            else:
+                messages.info(request, "No free seat is left for them.")
             return redirect("queue_people", slug)
     context = {
         "queue": queue,
@@ -253,7 +259,7 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
 def unassign(request: HttpRequest, slug: str, username: str) -> HttpResponse:
     person = get_object_or_404(User, username=username)
     count = assigning.unassign(queue=_queue(slug), person=person, actor=request.user)
-    messages.success(request, f"{count:,} seats are anybody's again.")
+    messages.success(request, f"{count:,} seat{'s are' if count != 1 else ' is'} anybody's again.")
     return redirect("queue_people", slug)
 
 

@@ -47,8 +47,12 @@ def test_seats_are_kept_given_back_and_a_review_is_sent_back(cast: make.Cast, en
     page.goto("/queues/new-drafts/people/")
     page.get_by_role("checkbox", name="rita").check()
     page.get_by_role("button", name="Assign").click()
+    expect(page.get_by_text("New seats kept: rita 1.")).to_be_visible()
     expect(page.get_by_role("button", name="Give back what is kept for rita")).to_be_visible()
     assert ReviewSlot.objects.get(assigned_to=cast.reviewer, state="free").item.queue == queue
+    page.get_by_role("checkbox", name="rita").check()
+    page.get_by_role("button", name="Assign").click()
+    expect(page.get_by_text("No free seat is left for them.")).to_be_visible()
     no_violation(page)
     page.get_by_role("button", name="Give back what is kept for rita").click()
     expect(page.get_by_role("button", name="Give back what is kept for rita")).to_have_count(0)
