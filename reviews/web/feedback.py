@@ -74,9 +74,13 @@ def examples(request: HttpRequest) -> HttpResponse:
     return page_or_fragment(request, "reviews/feedback.html", "reviews/_example_list.html", context)
 
 
-def _tabs(states: dict[str, int], everything: int) -> list[tuple[str, str, int]]:
+def _tabs(states: dict[str, int], everything: int) -> list[tuple[str, str, str]]:
     names = {"proposed": "waiting", "approved": "approved", "declined": "declined"}
-    return [*((key, names[key], states[key]) for key in names), ("all", "all", everything)]
+    counts = [*((key, name, states[key]) for key, name in names.items()), ("all", "all", everything)]
+    return [
+        (key, name, f"{finding.COUNTED:,}+" if count >= finding.COUNTED else f"{count:,}")
+        for key, name, count in counts
+    ]
 
 
 def _example(pk: int) -> FeedbackExample:

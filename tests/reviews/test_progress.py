@@ -11,6 +11,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from models_app.foundation.errors import NotAllowed
 from reviews import progress
@@ -121,6 +122,21 @@ def test_a_queue_counts_seats_and_leaves_out_what_is_set_aside(cast: make.Cast) 
     make.queue(active=False)
     cache.clear()
     assert queue.slug not in {row.slug for row in progress.queues().rows}
+
+
+def test_what_took_long_to_count_is_kept_longer(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    monkeypatch.setattr(progress, "KEPT_LONG_SECONDS", 0)
+    monkeypatch.setattr(progress, "SLOW_SECONDS", 60)
+    for queries in (1, 0):
+        with django_assert_num_queries(queries):
+            progress.queues()
+    cache.clear()
+    monkeypatch.setattr(progress, "SLOW_SECONDS", -1)
+    for _ in range(2):
+        with django_assert_num_queries(1):
+            progress.queues()
 
 
 def test_a_queue_that_is_worked_on_has_an_estimate_with_its_basis(cast: make.Cast) -> None:

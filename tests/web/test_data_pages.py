@@ -15,7 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from models_app.models import DatasetSnapshot, EvaluationSet, Job, Release, Route
-from reviews import importing
+from reviews import finding, importing
 from reviews.feedback import TEST_SPLIT, freeze_snapshot, freeze_test_set, propose_from_review
 from reviews.importing import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
@@ -441,6 +441,23 @@ def test_what_waits_is_shown_first_with_where_it_is_from(cast: make.Cast) -> Non
     assert "Wrong number." in page
     assert "Too wordy" not in page
     assert "Too wordy" in text_of(signed_in(cast.ml_engineer), "/feedback/?state=declined")
+
+
+def test_no_more_examples_are_counted_than_are_listed(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        example()
+    client = signed_in(cast.ml_engineer)
+    exact = text_of(client, "/feedback/")
+    assert 'Waiting <span class="count num">3</span>' in exact
+    assert "1–3 of 3 examples" in exact
+    monkeypatch.setattr(finding, "COUNTED", 2)
+    for path, tab in (("/feedback/", "Waiting"), ("/feedback/?state=all", "All")):
+        page = text_of(client, path)
+        assert f'{tab} <span class="count num">2+</span>' in page
+        assert "1–2 of 2+ examples" in page
+        assert page.count('<article class="card example') == 2
 
 
 def test_one_is_approved_by_a_fragment_with_new_counts(cast: make.Cast) -> None:
