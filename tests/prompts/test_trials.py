@@ -288,7 +288,7 @@ def test_mending_is_measured_against_corrections_with_an_interval_and_read_hones
     shown = client.get(answer["Location"]).content.decode()
     assert "chosen because they failed" in shown
     assert "11 of the 11 corrections were made by changing the very text on the left" in shown
-    assert "95 % between" in shown
+    assert "95\N{NO-BREAK SPACE}% between" in shown
     assert "compare a release with it on the test documents before you train" in shown
     assert "rita" not in shown, "whose correction it is does not matter here"
 
