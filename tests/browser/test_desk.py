@@ -758,6 +758,7 @@ def test_without_a_running_model_trying_says_so_in_the_dialog(enter: Enter, item
     dialog.get_by_role("button", name="Try it").click()
     expect(dialog.get_by_role("alert")).to_be_visible()
     expect(dialog.get_by_label("Prompt")).to_have_value("In brief: {text}")
+    expect(dialog.get_by_label("Prompt")).to_be_focused()  # else it takes the focus from what is typed next
     dialog.get_by_label("Why this is better").fill("Shorter.")
     dialog.get_by_role("button", name="Keep as a suggestion").click()
     expect(dialog.get_by_text("Kept as your suggestion.")).to_be_visible()
