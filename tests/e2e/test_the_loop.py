@@ -142,7 +142,7 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
             dialog.get_by_label("Prompt").fill(suggestion)
             dialog.get_by_role("button", name="Try it").click()
             expect(dialog.get_by_role("heading", name="What it wrote")).to_be_visible(timeout=60_000)
-            expect(dialog.get_by_label("Prompt")).to_be_focused()  # else it takes the focus from what is typed next
+            expect(dialog.get_by_label("Prompt")).to_be_focused()  # it takes the focus
             dialog.get_by_label("Why this is better").fill("Kinder.")
             dialog.get_by_role("button", name="Keep as a suggestion").click()
             expect(dialog.get_by_text("Kept as your suggestion.")).to_be_visible()
