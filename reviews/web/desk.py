@@ -459,7 +459,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
         overwrite=bool(request.POST.get("overwrite")),
     )
     if wants_json(request) or request.POST.get("quiet"):  # a page that goes away can set no header
-        return JsonResponse({"revision": review.revision, "held": _renewed(request, item)})
+        return JsonResponse({"revision": review.revision, "held": renewed(request, item)})
     messages.success(request, "Your draft is saved.")
     return redirect("desk_item", pk=item.pk)
 
@@ -482,10 +482,10 @@ def labels(request: HttpRequest, pk: int) -> HttpResponse:
 @desk_view(require_POST)
 def keep(request: HttpRequest, pk: int) -> HttpResponse:
     """A sign of life: the seat stays mine; the one fetched ahead only for a little while."""
-    return JsonResponse({"held": _renewed(request, _item(pk), AHEAD if request.POST.get("ahead") else None)})
+    return JsonResponse({"held": renewed(request, _item(pk), AHEAD if request.POST.get("ahead") else None)})
 
 
-def _renewed(request: HttpRequest, item: QueueItem, lease: timedelta | None = None) -> bool:
+def renewed(request: HttpRequest, item: QueueItem, lease: timedelta | None = None) -> bool:
     try:
         slot, token = seat_of(request.POST, item)
         queueing.renew_lease(slot=slot, token=token, reviewer=reviewer_of(request), lease=lease)

@@ -7,7 +7,6 @@ which or who wrote it; left and right is all that a page and its forms know.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -41,7 +40,7 @@ from reviews.pairwise import (
 )
 from reviews.preferring import choices_of, done_today, pairs_for
 from reviews.queueing import Lease
-from reviews.web.desk import AHEAD, desk_view, integer, paragraphs, reviewer_of, seat_of, wants_json
+from reviews.web.desk import AHEAD, desk_view, integer, paragraphs, renewed, reviewer_of, seat_of, wants_json
 
 PAIRWISE = ReviewQueue.Kind.PAIRWISE
 SUGGESTED_PAIRS = 50
@@ -204,7 +203,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
         overwrite=bool(request.POST.get("overwrite")),
     )
     if wants_json(request) or request.POST.get("quiet"):
-        return JsonResponse({"revision": kept.revision, "held": _renewed(request, item)})
+        return JsonResponse({"revision": kept.revision, "held": renewed(request, item)})
     messages.success(request, "Your draft is saved.")
     return redirect("pairwise_item", pk=item.pk)
 
@@ -212,16 +211,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
 @desk_view(require_POST)
 def keep(request: HttpRequest, pk: int) -> HttpResponse:
     """A sign of life: the seat stays mine; the one fetched ahead only for a little while."""
-    return JsonResponse({"held": _renewed(request, _pair(pk), AHEAD if request.POST.get("ahead") else None)})
-
-
-def _renewed(request: HttpRequest, item: QueueItem, lease: timedelta | None = None) -> bool:
-    try:
-        slot, token = seat_of(request.POST, item)
-        queueing.renew_lease(slot=slot, token=token, reviewer=reviewer_of(request), lease=lease)
-    except StaleState:
-        return False
-    return True
+    return JsonResponse({"held": renewed(request, _pair(pk), AHEAD if request.POST.get("ahead") else None)})
 
 
 # ---------------------------------------------------------------- handing in, taking back, passing by
