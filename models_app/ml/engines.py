@@ -12,10 +12,10 @@ import math
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from models_app.ml.artefacts import WEIGHTS, Manifest, read_manifest
 from models_app.ml.errors import MLError, UnsupportedModel
@@ -23,6 +23,9 @@ from models_app.ml.families import detect_family, load_model, load_tokenizer, po
 from models_app.ml.prompting import EncodedSource, PromptSpec, encode_source
 from models_app.ml.recipe import Decoding
 from models_app.ml.sentences import ends_sentence, sentence_spans
+
+if TYPE_CHECKING:
+    from ctranslate2 import GenerationStepResult
 
 Backend = Literal["auto", "transformers", "ctranslate2"]
 Finish = Literal["stop", "length"]
@@ -155,6 +158,17 @@ class Written:
     )  #: mean per token, the end token among them
 
 
+def _enough(tokenizer: Any, ids: Sequence[int], most_words: int | None) -> bool:
+    """Whether `finished` makes the same of every text that begins with these tokens.
+
+    That is so once the word after the first one too many has begun: where the sentences before it end is then known.
+    A token is never more than a word, so that few tokens need not be read.
+    """
+    if most_words is None or len(ids) < most_words + 2:
+        return False
+    return len(tokenizer.decode(ids, skip_special_tokens=True).split()) > most_words + 1
+
+
 @dataclass(frozen=True)
 class Special:
     """Token ids that steer generation, as the model's configuration has them."""
@@ -187,12 +201,17 @@ class _ModelEngine(ABC):
             raise RuntimeError("This engine was closed.")
         limits = self._limits(decoding)
         sources = [self._encode(request, prompt, decoding, limits) for request in requests]
-        written = self._write([source.input_ids for source in sources], decoding, limits)
+        written = self._write(
+            [source.input_ids for source in sources],
+            decoding,
+            limits,
+            [request.max_words for request in requests],
+        )
         return [self._generation(*parts) for parts in zip(requests, sources, written, strict=True)]
 
     def write(self, sources: Sequence[list[int]], decoding: Decoding) -> Sequence[Written]:
         """From token ids to token ids, without prompt or text."""
-        return self._write(sources, decoding, self._limits(decoding))
+        return self._write(sources, decoding, self._limits(decoding), [None] * len(sources))
 
     def close(self) -> None:
         self._closed = True
@@ -203,7 +222,11 @@ class _ModelEngine(ABC):
 
     @abstractmethod
     def _write(
-        self, sources: Sequence[list[int]], decoding: Decoding, limits: _Limits
+        self,
+        sources: Sequence[list[int]],
+        decoding: Decoding,
+        limits: _Limits,
+        most_words: Sequence[int | None],
     ) -> Sequence[Written]: ...
 
     def _limits(self, decoding: Decoding) -> _Limits:
@@ -286,16 +309,31 @@ class TransformersEngine(_ModelEngine):
         with self._lock:
             del self.model
 
-    def _write(self, sources: Sequence[list[int]], decoding: Decoding, limits: _Limits) -> Sequence[Written]:
+    def _write(
+        self,
+        sources: Sequence[list[int]],
+        decoding: Decoding,
+        limits: _Limits,
+        most_words: Sequence[int | None],
+    ) -> Sequence[Written]:
         written: dict[int, Written] = {}
         for batch in _batches([len(source) for source in sources], self._batch_tokens, 64, spread=None):
             with self._lock:
-                texts = self._write_batch([sources[number] for number in batch], decoding, limits)
+                texts = self._write_batch(
+                    [sources[number] for number in batch],
+                    decoding,
+                    limits,
+                    [most_words[number] for number in batch],
+                )
             written.update(zip(batch, texts, strict=True))
         return [written[number] for number in range(len(sources))]
 
     def _write_batch(
-        self, sources: Sequence[list[int]], decoding: Decoding, limits: _Limits
+        self,
+        sources: Sequence[list[int]],
+        decoding: Decoding,
+        limits: _Limits,
+        most_words: Sequence[int | None],
     ) -> list[Written]:
         import torch
 
@@ -309,14 +347,18 @@ class TransformersEngine(_ModelEngine):
             ids[row, columns] = torch.tensor(source)
             mask[row, columns] = 1
         before = width if self.decoder_only else 1
+        # While beams are compared none of them is the text yet.
+        stops = _Stops(self.tokenizer, before, most_words if decoding.beams == 1 else [None] * len(sources))
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),
                 generation_config=self._configuration(decoding, limits),
                 logits_processor=_penalties(decoding, before),
+                stopping_criteria=stops.criteria(),
             )
-        return [_until_end(row[before:], self.special.ends) for row in output.tolist()]
+        texts = [row[before:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
+        return [_until_end(text, self.special.ends) for text in texts]
 
     def _configuration(self, decoding: Decoding, limits: _Limits) -> Any:
         """All of it from `decoding`: a base model's own generation settings must not leak into a release."""
@@ -341,6 +383,29 @@ class TransformersEngine(_ModelEngine):
             )
         self.model.generation_config = GenerationConfig()
         return GenerationConfig(**settings)
+
+
+class _Stops:
+    """Ends each text of a batch, which begins at token `before`, once it has all the words that it may have."""
+
+    def __init__(self, tokenizer: Any, before: int, most_words: Sequence[int | None]) -> None:
+        self._tokenizer = tokenizer
+        self._before = before
+        self._most_words = most_words
+        self.lengths: list[int | None] = [None] * len(most_words)  #: where a text ended that is padded then
+
+    def criteria(self) -> Any:
+        from transformers import StoppingCriteriaList
+
+        return StoppingCriteriaList([self] if any(most is not None for most in self._most_words) else [])
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        import torch
+
+        for number, row in enumerate(input_ids[:, self._before :].tolist()):
+            if self.lengths[number] is None and _enough(self._tokenizer, row, self._most_words[number]):
+                self.lengths[number] = self._before + len(row)
+        return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
 
 
 def _penalties(decoding: Decoding, before: int) -> Any:
@@ -414,13 +479,20 @@ class CTranslate2Engine(_ModelEngine):
         super().close()
         self.runner.unload_model()
 
-    def _write(self, sources: Sequence[list[int]], decoding: Decoding, limits: _Limits) -> Sequence[Written]:
+    def _write(
+        self,
+        sources: Sequence[list[int]],
+        decoding: Decoding,
+        limits: _Limits,
+        most_words: Sequence[int | None],
+    ) -> Sequence[Written]:
         lengths = [len(source) for source in sources]
         examples = _CPU_BATCH_EXAMPLES if self._on_cpu else 64
         pending: list[tuple[int, Any]] = []
         for batch in _batches(lengths, self._batch_tokens, examples, spread=self._spread(decoding)):
             tokens = [self.names(sources[number]) for number in batch]
-            pending += zip(batch, self._submit(tokens, decoding, limits), strict=True)
+            stop = self._stop(decoding, [most_words[number] for number in batch])
+            pending += zip(batch, self._submit(tokens, decoding, limits, stop), strict=True)
         written = {number: self._written(result.result(), decoding) for number, result in pending}
         return [written[number] for number in range(len(sources))]
 
@@ -436,7 +508,31 @@ class CTranslate2Engine(_ModelEngine):
         plain = decoding.beams == 1 and decoding.repetition_penalty == 1
         return _SPREAD if plain and not decoding.no_repeat_ngram and not decoding.min_new_tokens else 0
 
-    def _submit(self, tokens: list[list[str]], decoding: Decoding, limits: _Limits) -> Any:
+    def _stop(
+        self, decoding: Decoding, most_words: Sequence[int | None]
+    ) -> Callable[[GenerationStepResult], bool] | None:
+        """Ends each text of a batch once it has all the words that its request may have.
+
+        It must not hold the engine: CTranslate2 lets go of it on a thread of its own, which cannot end itself.
+        """
+        if decoding.beams > 1 or all(most is None for most in most_words):
+            return None
+        tokenizer = self.tokenizer
+        texts: list[list[int]] = [[] for _ in most_words]
+
+        def stop(step: GenerationStepResult) -> bool:
+            texts[step.batch_id].append(step.token_id)
+            return _enough(tokenizer, texts[step.batch_id], most_words[step.batch_id])
+
+        return stop
+
+    def _submit(
+        self,
+        tokens: list[list[str]],
+        decoding: Decoding,
+        limits: _Limits,
+        stop: Callable[[GenerationStepResult], bool] | None,
+    ) -> Any:
         options: dict[str, Any] = {
             "asynchronous": True,
             "beam_size": decoding.beams,
@@ -446,6 +542,7 @@ class CTranslate2Engine(_ModelEngine):
             "end_token": list(self.special.ends),
             "return_end_token": True,
             "return_scores": True,
+            "callback": stop,
         }
         shortest = min(decoding.min_new_tokens, limits.target)
         if self.decoder_only:

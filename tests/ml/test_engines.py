@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,33 @@ def test_max_words_of_a_request_is_asked_for_and_kept(tiny: Artefacts, opened: l
     )
     assert len(short.text.split()) <= 4 < len(free.text.split())
     assert short.finish == "length"
+
+
+@pytest.mark.parametrize(
+    ("family", "back_end"),
+    [
+        *((family, "ctranslate2") for family in CONVERTED),
+        *((family, "transformers") for family in (*MAKERS, "flan-t5")),
+    ],
+)
+def test_a_text_that_has_all_its_words_is_not_written_further(
+    family: str, back_end: Any, tiny: Artefacts, opened: list[Engine]
+) -> None:
+    engine = load_engine(tiny.converted(family, "float32"), backend=back_end, device="cpu", threads=2)
+    opened.append(engine)
+    decoding = Decoding(max_new_tokens=26, min_new_tokens=26, max_input_tokens=64)
+    asked = requests(6)
+    whole = engine.generate(asked, prompt=prompt(family), decoding=decoding)
+    limits = (3, 5, 9, 40, None, 1)
+    limited = [replace(one, max_words=most) for one, most in zip(asked, limits, strict=True)]
+    answers = engine.generate(limited, prompt=prompt(family), decoding=decoding)
+    for full, answer, most in zip(whole, answers, limits, strict=True):
+        expected = (full.text, full.finish)
+        if most is not None and len(full.text.split()) > most:
+            expected = finished(full.text, ended=True, max_words=most)
+            assert most < answer.output_tokens
+        assert (answer.text, answer.finish) == expected
+    assert sum(answer.output_tokens for answer in answers) < sum(full.output_tokens for full in whole)
 
 
 @pytest.mark.parametrize("family", ["bart", "gpt2", "prophetnet", "bert2bert"])
