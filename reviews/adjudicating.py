@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
@@ -110,9 +110,15 @@ def keep_in_step(*, item: QueueItem) -> None:
         examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
 
 
+_TWO_HANDED_IN = """
+SELECT id FROM reviews_review WHERE item_id = %(item)s AND state IN ('submitted', 'returned') LIMIT 2
+"""
+
+
 def _several(item: QueueItem) -> bool:
-    handed_in = Review.objects.filter(item=item, state__in=[Review.State.SUBMITTED, Review.State.RETURNED])
-    return len(handed_in.order_by().values_list("pk", flat=True)[:2]) > 1
+    with connection.cursor() as cursor:
+        cursor.execute(_TWO_HANDED_IN, {"item": item.pk})
+        return len(cursor.fetchall()) > 1
 
 
 def _move(item: QueueItem, to: str, action: str, reason: str) -> None:

@@ -9,7 +9,7 @@ Whoever was deactivated holds nothing, whatever the lease says. Times are read f
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,9 +23,19 @@ from django.utils import timezone
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
 from models_app.foundation.roles import require
+from models_app.foundation.rows import JoinedRows
 from reviews import gold, seating
 from reviews.linking import start_linking
-from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
+from reviews.models import (
+    Preference,
+    QueueItem,
+    Review,
+    ReviewQueue,
+    ReviewSlot,
+    Skip,
+    SourceDocument,
+    Summary,
+)
 
 LATER = timedelta(hours=2)
 LONGEST_REASON_CHARACTERS = 2000
@@ -55,30 +65,21 @@ _ANYBODYS = f"""slot.queue_id = %(queue)s AND slot.state = 'free' AND slot.assig
 # Shuffling all of a large queue for each claim would take longer than the claim: the next ones are shuffled.
 _SHUFFLED = 500
 _IN_RANK = "slot.rank, slot.item_id, slot.position"
-# What is assigned to me comes first, what is assigned to others never. The second part is only looked at where the
-# first finds nothing.
-_CLAIM = """
+# Two people at once never change the same row: what one is just taking, the other passes over.
+_TAKE = """
 UPDATE reviews_reviewslot
    SET state = 'held', reviewer_id = %(reviewer)s, lease_token = %(token)s, claimed_at = statement_timestamp(),
        lease_until = statement_timestamp() + %(lease)s
- WHERE id = coalesce(
-       (SELECT slot.id FROM reviews_reviewslot slot WHERE {mine} ORDER BY {in_rank} LIMIT 1
-           FOR UPDATE SKIP LOCKED),
-       (SELECT slot.id FROM reviews_reviewslot slot WHERE {anybodys} ORDER BY {order} LIMIT 1
-           FOR UPDATE SKIP LOCKED))
+ WHERE id = (SELECT slot.id FROM reviews_reviewslot slot WHERE {which} ORDER BY {order} LIMIT 1
+                FOR UPDATE SKIP LOCKED)
    AND state = 'free'
-RETURNING id, lease_token, lease_until
+RETURNING *
 """
-_CLAIM_IN_RANK = _CLAIM.format(mine=_MINE, anybodys=_ANYBODYS, in_rank=_IN_RANK, order=_IN_RANK)
-_CLAIM_SHUFFLED = _CLAIM.format(
-    mine=_MINE,
-    anybodys=f"""slot.state = 'free' AND slot.id IN (
+_SHUFFLE = f"""slot.state = 'free' AND slot.id IN (
               SELECT slot.id FROM reviews_reviewslot slot
-               WHERE {_ANYBODYS} ORDER BY slot.rank, slot.item_id LIMIT {_SHUFFLED})""",  # nosec B608
-    in_rank=_IN_RANK,
-    # the same shuffle for one reviewer each time, another one for the next
-    order="hashint8(slot.item_id * 7919 + %(reviewer)s), slot.item_id, slot.position",
-)
+               WHERE {_ANYBODYS} ORDER BY slot.rank, slot.item_id LIMIT {_SHUFFLED})"""  # nosec B608
+# the same shuffle for one reviewer each time, another one for the next
+_IN_SHUFFLE = "hashint8(slot.item_id * 7919 + %(reviewer)s), slot.item_id, slot.position"
 _EXTEND = """
 UPDATE reviews_reviewslot SET lease_until = greatest(lease_until, statement_timestamp() + %(lease)s)
  WHERE id = %(slot)s AND state = 'held' AND reviewer_id = %(reviewer)s AND lease_token = %(token)s
@@ -91,8 +92,18 @@ UPDATE reviews_reviewslot SET lease_until = greatest(lease_until, statement_time
                 AND (%(but_not)s::bigint IS NULL OR item_id <> %(but_not)s)
               ORDER BY claimed_at, id LIMIT 1)
    AND state = 'held' AND reviewer_id = %(reviewer)s
-RETURNING id, lease_token, lease_until
+RETURNING *
 """
+# Two tabs of one person must not take two seats, nor two seats at one item; and nobody takes one while the queue is
+# rearranged (`seating.share_queue`). One message of three statements, each of which sees what was committed while the
+# one before waited.
+_TURN = f"""
+SELECT pg_advisory_xact_lock({_LOCK}, %(reviewer)s), pg_advisory_xact_lock_shared({seating.QUEUE_LOCK}, %(queue)s);
+SELECT EXISTS (SELECT 1 FROM reviews_reviewslot WHERE reviewer_id = %(reviewer)s AND queue_id = %(queue)s
+                  AND state = 'held' AND (%(but_not)s::bigint IS NULL OR item_id <> %(but_not)s)),
+       EXISTS (SELECT 1 FROM reviews_reviewslot slot
+                WHERE slot.queue_id = %(queue)s AND slot.state = 'free' AND slot.assigned_to_id = %(reviewer)s)
+"""  # nosec B608
 _EXPIRED = """({seat}.lease_until < statement_timestamp()
         OR EXISTS (SELECT 1 FROM auth_user holder WHERE holder.id = {seat}.reviewer_id AND NOT holder.is_active))"""
 # Items, not seats. What this reviewer cannot have is looked up once and hashed: fifty queues of a thousand waiting
@@ -138,6 +149,24 @@ SELECT active.id, (
        )
   FROM active
 """  # nosec B608 (made of constants of this module; values are parameters)
+
+
+def _seat(change: str) -> JoinedRows:
+    """A change of one seat, and the seat with what is shown at it."""
+    statement = f"""
+WITH slot AS ({change})
+SELECT {{columns}} FROM slot
+  JOIN reviews_queueitem item ON item.id = slot.item_id
+  JOIN reviews_summary summary ON summary.id = item.summary_id
+  JOIN reviews_sourcedocument document ON document.id = summary.document_id
+"""  # nosec B608
+    return JoinedRows(statement, slot=ReviewSlot, item=QueueItem, summary=Summary, document=SourceDocument)
+
+
+_HELD = _seat(_EXTEND_HELD)
+_ASSIGNED = _seat(_TAKE.format(which=_MINE, order=_IN_RANK))
+_FREE = _seat(_TAKE.format(which=_ANYBODYS, order=_IN_RANK))
+_FREE_SHUFFLED = _seat(_TAKE.format(which=_SHUFFLE, order=_IN_SHUFFLE))
 
 
 @dataclass(frozen=True)
@@ -246,67 +275,51 @@ def claim_next(
     require(reviewer, "review")
     if not queue.active or queue.kind != kind:
         return None
+    values: dict[str, Any] = {
+        "reviewer": reviewer.pk,
+        "queue": queue.pk,
+        "but_not": but_not,
+        "lease": lease or timedelta(minutes=queue.lease_minutes),
+        "token": uuid.uuid4(),
+    }
     with transaction.atomic():
-        _wait_for_my_turn(reviewer, queue.pk)
-        held = _extend_held(queue, reviewer, but_not, lease)
-        if held is not None:
-            return held
+        holds, assigned = _wait_for_my_turn(values)
+        if holds and (found := _HELD.first(values)) is not None:
+            return _lease(found, queue, reviewer)
         known = gold.due(queue=queue, reviewer=reviewer)
         if known is not None:
             return hold(item=known, reviewer=reviewer)
-        found = _claim_free(queue, reviewer, lease)
+        found = _claim_free(queue, values, assigned)
         if found is None and free_expired(ReviewSlot.objects.filter(queue=queue)):
-            found = _claim_free(queue, reviewer, lease)
-        return found
+            found = _claim_free(queue, values, True)
+        return None if found is None else _lease(found, queue, reviewer)
 
 
 def _seats() -> QuerySet[ReviewSlot]:
     return ReviewSlot.objects.select_related("item__queue__rubric", "item__summary__document")
 
 
-def _wait_for_my_turn(reviewer: User, queue: int) -> None:
-    """Two tabs of one person must not take two seats, nor two seats at one item; and nobody takes one while the
-    queue is rearranged (`seating.share_queue`)."""
+def _wait_for_my_turn(values: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether I hold a seat of this queue, and whether a free one is meant for me, as long as the transaction runs."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(%s, %s), pg_advisory_xact_lock_shared(%s, %s)",
-            [_LOCK, reviewer.pk, seating.QUEUE_LOCK, queue],
-        )
+        cursor.execute(_TURN, values)
+        cursor.nextset()
+        holds, assigned = cursor.fetchone()
+    return holds, assigned
 
 
-def _extend_held(
-    queue: ReviewQueue, reviewer: User, but_not: int | None, lease: timedelta | None
-) -> Lease | None:
-    values: dict[str, Any] = {
-        "reviewer": reviewer.pk,
-        "queue": queue.pk,
-        "but_not": but_not,
-        "lease": lease or timedelta(minutes=queue.lease_minutes),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_EXTEND_HELD, values)
-        row = cursor.fetchone()
-    return None if row is None else _lease(row, reviewer)
+def _lease(found: Mapping[str, Any], queue: ReviewQueue, reviewer: User) -> Lease:
+    seat, item = found["slot"], found["item"]
+    seat.queue, seat.item, seat.reviewer = queue, item, reviewer
+    item.queue, item.summary, item.summary.document = queue, found["summary"], found["document"]
+    return Lease(seat, seat.lease_token, seat.lease_until)
 
 
-def _lease(row: tuple[int, uuid.UUID, datetime], reviewer: User) -> Lease:
-    seat = _seats().get(pk=row[0])
-    seat.reviewer = reviewer
-    return Lease(seat, row[1], row[2])
-
-
-def _claim_free(queue: ReviewQueue, reviewer: User, lease: timedelta | None) -> Lease | None:
-    values: dict[str, Any] = {
-        "reviewer": reviewer.pk,
-        "queue": queue.pk,
-        "token": uuid.uuid4(),
-        "lease": lease or timedelta(minutes=queue.lease_minutes),
-    }
-    claim = _CLAIM_SHUFFLED if queue.order == ReviewQueue.Order.RANDOM else _CLAIM_IN_RANK
-    with connection.cursor() as cursor:
-        cursor.execute(claim, values)
-        row = cursor.fetchone()
-    return None if row is None else _lease(row, reviewer)
+def _claim_free(queue: ReviewQueue, values: Mapping[str, Any], assigned: bool) -> dict[str, Any] | None:
+    """What is assigned to me comes first, what is assigned to others never."""
+    mine = _ASSIGNED.first(values) if assigned else None
+    free = _FREE_SHUFFLED if queue.order == ReviewQueue.Order.RANDOM else _FREE
+    return mine or free.first(values)
 
 
 def free_expired(seats: QuerySet[ReviewSlot], *, whatever_the_lease: bool = False) -> int:
@@ -386,7 +399,7 @@ def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
     """My seat at this very item: the one I hold, else a free one of it that is nobody else's, else None."""
     require(reviewer, "review")
     with transaction.atomic():
-        _wait_for_my_turn(reviewer, item.queue_id)
+        _wait_for_my_turn({"reviewer": reviewer.pk, "queue": item.queue_id, "but_not": None})
         mine = _seats().filter(item=item, reviewer=reviewer).first()
         if mine is not None:
             return _extend(mine)

@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
 from models_app.foundation.roles import require
+from models_app.foundation.rows import JoinedRows
 from models_app.foundation.texts import normalise
 from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
@@ -30,7 +32,9 @@ from reviews.models import (
     ReviewRevision,
     ReviewSlot,
     SentenceSupport,
+    SourceDocument,
     SpanMark,
+    Summary,
 )
 from reviews.overall import stars_of, verdict_of
 from reviews.rubrics import criteria_of
@@ -123,9 +127,25 @@ def submit_review(
     item that was never mine.
     """
     require(reviewer, "review")
+    try:
+        return _submit(item.pk, answers, reviewer, base_revision)
+    except IntegrityError as error:
+        if not _broke(error, "review_once_per_person"):
+            raise
+        # another tab's first save came in between
+        saved = Review.objects.select_related("summary").get(item=item, reviewer=reviewer)
+        raise StaleDraft(saved) from error
+
+
+def _broke(error: IntegrityError, constraint: str) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, psycopg.Error) and cause.diag.constraint_name == constraint
+
+
+def _submit(pk: int, answers: Answers, reviewer: User, base_revision: int | None) -> Review:
     with transaction.atomic():
         # Locked first: of two last submits at once, the second sees the first and closes the item.
-        item = _locked_item(item.pk)
+        item = _locked_item(pk)
         review = _locked(item, reviewer)
         begun = review is not None
         if review is None:
@@ -189,25 +209,53 @@ def revise_review(
 # ---------------------------------------------------------------- whose it is
 
 
+_ITEM = JoinedRows(
+    """
+SELECT {columns} FROM reviews_queueitem item
+  JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
+  JOIN reviews_summary summary ON summary.id = item.summary_id
+  JOIN reviews_sourcedocument document ON document.id = summary.document_id
+ WHERE item.id = %(item)s
+   FOR NO KEY UPDATE OF item
+""",
+    item=QueueItem,
+    queue=ReviewQueue,
+    summary=Summary,
+    document=SourceDocument,
+)
+_REVIEW = JoinedRows(
+    """
+SELECT {columns} FROM reviews_review review
+ WHERE review.item_id = %(item)s AND review.reviewer_id = %(reviewer)s
+   FOR UPDATE
+""",
+    review=Review,
+)
+_CLOSE_MY_SEAT = """
+UPDATE reviews_reviewslot SET state = 'done'
+ WHERE item_id = %(item)s AND reviewer_id = %(reviewer)s AND state = 'held'
+"""
+
+
 def _locked(item: QueueItem, reviewer: User) -> Review | None:
-    review = Review.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
-    if review is not None:  # what the caller has loaded need not be asked for again
-        review.item, review.summary, review.reviewer = item, item.summary, reviewer
+    found = _REVIEW.first({"item": item.pk, "reviewer": reviewer.pk})
+    if found is None:
+        return None
+    review: Review = found["review"]
+    # what the caller has loaded need not be asked for again
+    review.item, review.summary, review.reviewer = item, item.summary, reviewer
     return review
 
 
 def _locked_item(pk: int) -> QueueItem:
-    found = (
-        QueueItem.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("summary__document", "queue")
-        .filter(pk=pk)
-        .first()
-    )
+    found = _ITEM.first({"item": pk})
     if found is None:
         raise NotFound("There is no such item.")
-    if found.queue.kind == ReviewQueue.Kind.PAIRWISE:
+    item: QueueItem = found["item"]
+    item.queue, item.summary, item.summary.document = found["queue"], found["summary"], found["document"]
+    if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
         raise Refused("This item asks which of two texts is better, not for a review.", code="pairwise")
-    return found
+    return item
 
 
 def _new_review(item: QueueItem, reviewer: User) -> Review:
@@ -235,7 +283,9 @@ def _own_review(item: QueueItem, reviewer: User) -> Review:
 
 
 def _close_my_seat(item: QueueItem, reviewer: User) -> bool:
-    return bool(ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").update(state="done"))
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOSE_MY_SEAT, {"item": item.pk, "reviewer": reviewer.pk})
+        return cursor.rowcount > 0
 
 
 def _take_seat(item: QueueItem, reviewer: User) -> bool:
@@ -290,15 +340,7 @@ def _write(review: Review, values: dict[str, Any]) -> None:
         setattr(review, name, value)
     review.revision += 1
     review.updated_at = timezone.now()
-    if not review._state.adding:
-        review.save()
-        return
-    try:
-        with transaction.atomic():
-            review.save(force_insert=True)
-    except IntegrityError as error:  # another tab's first save came in between
-        saved = Review.objects.select_related("summary").get(item=review.item_id, reviewer=review.reviewer_id)
-        raise StaleDraft(saved) from error
+    review.save(force_insert=review._state.adding)
 
 
 def _spend(review: Review, active_seconds: int) -> None:

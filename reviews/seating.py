@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
 
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot
 
@@ -90,6 +89,10 @@ UPDATE reviews_queueitem item SET state = 'done'
    AND EXISTS (SELECT 1 FROM reviews_reviewslot slot WHERE slot.item_id = item.id)
 RETURNING id
 """  # nosec B608
+_CLOSE_ONE = f"""
+UPDATE reviews_queueitem item SET state = 'done'
+ WHERE item.id = %(item)s AND item.state = 'open' AND NOT {_UNFINISHED}
+"""  # nosec B608
 
 
 @dataclass(frozen=True)
@@ -158,13 +161,9 @@ def is_complete(item: QueueItem) -> bool:
 
 def close_if_complete(item: QueueItem) -> bool:
     """Make an open item done once all wanted reviews are in; the caller has locked it. True where this closed it."""
-    seats = ReviewSlot.objects.filter(item=OuterRef("pk")).exclude(state=ReviewSlot.State.DONE)
-    returned = Review.objects.filter(item=OuterRef("pk"), state=Review.State.RETURNED)
-    return bool(
-        QueueItem.objects.filter(
-            ~Exists(seats), ~Exists(returned), pk=item.pk, state=QueueItem.State.OPEN
-        ).update(state=QueueItem.State.DONE)
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOSE_ONE, {"item": item.pk})
+        return cursor.rowcount > 0
 
 
 def reopen_if_incomplete(item: QueueItem) -> None:

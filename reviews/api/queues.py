@@ -18,8 +18,9 @@ from models_app.api import views
 from models_app.api.authentication import token_of
 from models_app.api.fields import Text
 from models_app.foundation.errors import NotFound, Refused, StaleState
+from models_app.foundation.rows import JoinedRows
 from reviews import queries, queueing
-from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
 from reviews.queueing import Lease
 from reviews.reviewing import LONGEST_EDIT_CHARACTERS, Answers, submit_review
 from reviews.rubrics import criteria_of
@@ -176,6 +177,24 @@ _WRONG = views.failure(
 )
 
 
+_QUEUE = JoinedRows(
+    """
+SELECT {columns} FROM reviews_reviewqueue queue JOIN reviews_rubricversion rubric ON rubric.id = queue.rubric_id
+ WHERE queue.slug = %(slug)s AND queue.kind = %(kind)s
+""",
+    queue=ReviewQueue,
+    rubric=RubricVersion,
+)
+_BEGUN = JoinedRows(
+    """
+SELECT {columns} FROM reviews_review review JOIN reviews_rubricversion rubric ON rubric.id = review.rubric_id
+ WHERE review.item_id = %(item)s AND review.reviewer_id = %(reviewer)s AND review.revision > 0
+""",
+    review=Review,
+    rubric=RubricVersion,
+)
+
+
 class QueuesView(views.ApiView):
     scope = "reviews:write"
 
@@ -236,21 +255,19 @@ class NextView(views.ApiView):
         },
     )
     def post(self, request: Request, slug: str) -> Response:
-        queue = (
-            ReviewQueue.objects.filter(slug=slug, kind=ReviewQueue.Kind.RATE_AND_EDIT)
-            .select_related("rubric")
-            .first()
-        )
-        if queue is None:
+        found = _QUEUE.first({"slug": slug, "kind": ReviewQueue.Kind.RATE_AND_EDIT})
+        if found is None:
             raise NotFound("There is nothing here.")
+        queue: ReviewQueue = found["queue"]
+        queue.rubric = found["rubric"]
         lease = queueing.claim_next(queue=queue, reviewer=token_of(request).user)
         return Response(status=204) if lease is None else Response(_claimed(lease))
 
 
 def _claimed(lease: Lease) -> dict[str, Any]:
     item = lease.slot.item
-    begun = Review.objects.filter(item=item, reviewer=lease.slot.reviewer, revision__gt=0).first()
-    rubric = begun.rubric if begun else item.queue.rubric
+    begun = _BEGUN.first({"item": item.pk, "reviewer": lease.slot.reviewer_id})
+    rubric = begun["rubric"] if begun else item.queue.rubric
     document = item.summary.document
     return ClaimSerializer(
         {
@@ -264,7 +281,7 @@ def _claimed(lease: Lease) -> dict[str, Any]:
                 "instructions": rubric.instructions,
                 "criteria": criteria_of(rubric.pk),
             },
-            "revision": begun.revision if begun else 0,
+            "revision": begun["review"].revision if begun else 0,
         }
     ).data
 
