@@ -286,7 +286,8 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Galley",
-    "DESCRIPTION": "Summaries from the live release, feedback on them, documents for the desk, and releases.",
+    "DESCRIPTION": "Summaries from the live release, feedback on them, documents and reviews for the desk, exports "
+    "of what people said, and releases.",
     "VERSION": "v1",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -297,6 +298,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"ReleaseStateEnum": "models_app.models.Release.State"},
 }
 
 # ---------------------------------------------------------------- language, static files, logs

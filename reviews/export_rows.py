@@ -21,7 +21,7 @@ from django.utils import timezone
 from models_app.datasets import exporting as shapes
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.foundation.roles import allowed, require
-from models_app.models import PromptVersion, SnapshotExample
+from models_app.models import DatasetSnapshot, PromptVersion, SnapshotExample
 from models_app.serving.engines import prompt_spec
 from models_app.serving.routing import keyed_hash
 from reviews.export_files import Column, Row
@@ -54,7 +54,7 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Request:
     """What to export. Dates are days of the installation's time zone, both included: of handing in, and for training
-    data of the decision."""
+    data of the decision. Training data are what is approved now, or a frozen snapshot as it is."""
 
     kind: str
     format: str = "jsonl"
@@ -65,6 +65,7 @@ class Request:
     mine: bool = False
     reviewers: Reviewers = "pseudonyms"
     texts: bool = True  #: with the article's text
+    snapshot: int | None = None  #: training data: number of a snapshot; else what is approved now
     split: str = "train"  #: training data in a single file: train or validation
     prompt: int | None = None  #: id of a prompt version; else the first that suits
     max_words: int = 60
@@ -97,6 +98,8 @@ def check(request: Request, actor: Any | None) -> Request:
         raise InvalidInput(" ".join(wrong.values()), fields=wrong)
     if request.is_training:
         require(actor, "decide_feedback")
+        if request.snapshot is not None:
+            require(actor, "view_models")
         return request
     if not may_export_all(actor):
         require(actor, "review")
@@ -133,9 +136,22 @@ def _mistakes(request: Request) -> dict[str, str]:
         wrong["split"] = "Choose train or validation."
     if not 1 <= request.max_words <= 2000:
         wrong["max_words"] = "From 1 to 2,000."
-    if request.is_training and request.kind in KINDS and _prompt(request) is None:
+    if request.is_training and _prompt(request) is None:
         wrong["prompt"] = "There is no such prompt version."
+    if request.snapshot is not None:
+        wrong |= _mistakes_about_snapshot(request, request.snapshot)
     return wrong
+
+
+def _mistakes_about_snapshot(request: Request, snapshot: int) -> dict[str, str]:
+    if not request.is_training:
+        return {"snapshot": f"Snapshots are training data: choose {', '.join(TRAINING)}."}
+    chosen = [name for name in ("queue", "since", "until") if getattr(request, name)]
+    if chosen:
+        return dict.fromkeys(chosen, "A snapshot is taken as it was frozen.")
+    if not DatasetSnapshot.objects.filter(pk=snapshot).exists():
+        return {"snapshot": f"There is no snapshot {snapshot}."}
+    return {}
 
 
 def _prompt(request: Request) -> PromptVersion | None:
@@ -393,7 +409,13 @@ def _statement(request: Request, actor: Any | None) -> Statement:
 def _training_statement(request: Request, values: dict[str, Any], filters: Callable[[str], str]) -> Statement:
     kind = "preference" if request.kind == "dpo" else "demonstration"
     splits = ("train", "validation") if request.format == "datasets" else (request.split,)
-    values = {**values, "kind": kind, "splits": list(splits)}
+    values = {**values, "kind": kind, "splits": list(splits), "snapshot": request.snapshot}
+    if request.snapshot is not None:
+        wanted = " AND rejected <> ''" if request.kind == "dpo" else ""
+        where = f"""FROM models_app_snapshotexample
+ WHERE snapshot_id = %(snapshot)s AND split = ANY(%(splits)s){wanted}"""
+        what = "split, domain, title, source, target, rejected"
+        return Statement(f"SELECT {what} {where} ORDER BY position", f"SELECT count(*) {where}", values)
     examples = f"""{_DEMONSTRATIONS_FROM}
  WHERE example.state = 'approved' AND example.kind = %(kind)s AND document.split IN ('train', 'validation')
    AND document.split = ANY(%(splits)s) {filters("example.decided_at")}"""

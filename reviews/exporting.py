@@ -166,6 +166,9 @@ def carry_out(*, export: Export, progress: Progress | None = None) -> dict[str, 
 def nothing_to_export(request: Request) -> str:
     what = {"sft": "approved demonstration", "chat": "approved demonstration", "dpo": "preference"}
     word = what.get(request.kind, {"spans": "marked error"}.get(request.kind, request.kind.removesuffix("s")))
+    if request.snapshot is not None:
+        row = "preference" if request.kind == "dpo" else "row"
+        return f"Snapshot {request.snapshot} has no {row} of this split."
     return f"There is no {word} to export for this choice of queue, days and people."
 
 
@@ -186,7 +189,11 @@ def card_of(request: Request) -> Card:
     """What a folder says about itself."""
     at = timezone.localtime()
     chosen = [
-        f"queue `{request.queue}`" if request.queue else "all queues",
+        f"snapshot {request.snapshot}"
+        if request.snapshot is not None
+        else f"queue `{request.queue}`"
+        if request.queue
+        else "all queues",
         f"from {request.since}" if request.since else "",
         f"until {request.until}" if request.until else "",
         "the asker's own only" if request.mine and not request.is_training else "",

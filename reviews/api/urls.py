@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from reviews.api.documents import DocumentsView, DocumentView
+from reviews.api.exports import ExportFileView, ExportsView, ExportView
 from reviews.api.queues import NextView, QueuesView, RenewView, SkipView, SubmitView
 
 urlpatterns = [
@@ -13,4 +14,7 @@ urlpatterns = [
     path("items/<int:pk>/renew/", RenewView.as_view(), name="api_item_renew"),
     path("items/<int:pk>/submit/", SubmitView.as_view(), name="api_item_submit"),
     path("items/<int:pk>/skip/", SkipView.as_view(), name="api_item_skip"),
+    path("exports/", ExportsView.as_view(), name="api_exports"),
+    path("exports/<int:pk>/", ExportView.as_view(), name="api_export"),
+    path("exports/<int:pk>/file/", ExportFileView.as_view(), name="api_export_file"),
 ]

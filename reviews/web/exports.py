@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
@@ -19,11 +18,11 @@ from models_app.foundation.roles import allowed
 from models_app.models import PromptVersion
 from models_app.web.pages import capability, page_or_fragment, paginate
 from reviews import exporting
+from reviews.export_download import download_of
 from reviews.export_rows import FORMATS, KINDS, TRAINING, Request, may_export_all
 from reviews.models import Export, ReviewQueue
 
 PER_PAGE = 20
-CONTENT_TYPES = {".csv": "text/csv; charset=utf-8", ".jsonl": "application/jsonl", ".zip": "application/zip"}
 LABELS = {
     "reviews": "Reviews", "ratings": "Ratings", "spans": "Marked errors", "edits": "Edits",
     "preferences": "Pairwise choices", "sft": "SFT: prompt, completion", "chat": "Chat: messages",
@@ -182,16 +181,7 @@ def _described(export: Export) -> list[str]:
 @capability("review")
 def download(request: HttpRequest, pk: int) -> Any:
     assert isinstance(request.user, User)
-    export = exporting.own_export(pk=pk, actor=request.user)
-    file = exporting.open_file(export=export, actor=request.user)
-    name = export.file.rpartition("/")[2]
-    packed = name.endswith(".gz")
-    suffix = name[name.index(".") :].removesuffix(".gz")
-    kind = "application/gzip" if packed else CONTENT_TYPES[suffix]
-    answer = FileResponse(file, as_attachment=True, filename=name, content_type=kind)
-    answer["Cache-Control"] = "private, no-store"
-    answer["Repr-Digest"] = f"sha-256=:{b64encode(bytes.fromhex(export.digest)).decode()}:"  # RFC 9530
-    return answer
+    return download_of(export=exporting.own_export(pk=pk, actor=request.user), actor=request.user)
 
 
 @require_POST
