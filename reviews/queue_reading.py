@@ -11,7 +11,16 @@ from django.db import connection
 from django.db.models import Count, F, Prefetch, Q, QuerySet
 
 from reviews.finding import Counted
-from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewReturn, ReviewSlot, RubricVersion
+from reviews.models import (
+    Criterion,
+    QueueItem,
+    QueueRule,
+    Review,
+    ReviewQueue,
+    ReviewReturn,
+    ReviewSlot,
+    RubricVersion,
+)
 from reviews.rules import params_of
 
 #: The list of queues counts no further: an exact count of a million items would make it wait.
@@ -193,10 +202,12 @@ def rules_of(queue: ReviewQueue) -> dict[str, RuleRow]:
 
 @dataclass(frozen=True)
 class ReviewRow:
-    """`answers` is None while the asker could still be asked for the item and the queue hides peers' answers."""
+    """`answers` is None while the asker could still be asked for the item and the queue hides peers' answers;
+    `ratings` are theirs, (criterion's name, points) as the rubric orders them."""
 
     review: Review
     answers: Review | None
+    ratings: list[tuple[str, int]]
     returned: ReviewReturn | None
 
     @property
@@ -224,7 +235,7 @@ def may_see_answers(item: QueueItem, viewer: User) -> bool:
 
 
 def item_page(item: QueueItem, viewer: User) -> ItemPage:
-    """At most 5 queries beside the item's own."""
+    """At most 6 queries beside the item's own."""
     seats = list(item.slots.select_related("reviewer", "assigned_to").order_by("position"))
     seen = may_see_answers(item, viewer)
     handed_in = (
@@ -232,7 +243,10 @@ def item_page(item: QueueItem, viewer: User) -> ItemPage:
         .select_related("reviewer")
         .order_by(F("submitted_at").asc(nulls_last=True))
     )
-    if not seen:
+    if seen:
+        in_order = Prefetch("rubric__criteria", Criterion.objects.order_by("position"))
+        handed_in = handed_in.select_related("rubric").prefetch_related(in_order)
+    else:
         handed_in = handed_in.only("pk", "state", "late", "submitted_at", "reviewer__username", "item")
     open_returns = {
         returned.review_id: returned
@@ -241,7 +255,19 @@ def item_page(item: QueueItem, viewer: User) -> ItemPage:
         )
     }
     reviews = [
-        ReviewRow(review, review if seen else None, open_returns.get(review.pk)) for review in handed_in
+        ReviewRow(
+            review,
+            review if seen else None,
+            [
+                (criterion.name, review.ratings[criterion.key])
+                for criterion in review.rubric.criteria.all()
+                if criterion.key in review.ratings
+            ]
+            if seen
+            else [],
+            open_returns.get(review.pk),
+        )
+        for review in handed_in
     ]
     free = sum(seat.state == ReviewSlot.State.FREE and seat.assigned_to_id is None for seat in seats)
     return ItemPage(item, seats, reviews, hidden=not seen, free=free)

@@ -305,46 +305,64 @@ def sparkline(values: Sequence[float], *, title: str) -> SafeString:
     return _tag("svg", _tag("title", title), *lines, class_="spark", viewBox="0 0 180 30", role="img")
 
 
-def daily_bars(
-    days: Sequence[tuple[date, int]], *, title: str, width: int = 720, height: int = 150
-) -> SafeString:
-    """A bar for each day, weeks marked at their Mondays; each bar says its day and count when pointed at or read."""
+def daily_bars(days: Sequence[tuple[date, int]], *, title: str) -> SafeString:
+    """A bar for each day, weeks marked at their Mondays; each bar says its day and count when pointed at or read.
+
+    Measured in shares of its place, so that it fills a wide one and its type stays as large in a narrow one.
+    """
     if not any(count for _, count in days):
         return _nothing_yet("bars", title, "Nothing in these days")
     most = max(count for _, count in days)
-    left, right, bottom = 44.0, width - 4.0, height - 28.0
-    y = _Scale(0, most, bottom, 10.0)
-    step = (right - left) / len(days)
+    y = _Scale(0, most, 100.0, 6.0)
+    step = 100 / len(days)
     whole = [tick for tick in nice_ticks(0, most, 3) if tick > 0 and tick == int(tick)]
     bars = [
         _tag(
             "rect",
             _tag("title", f"{day:%A %d %B}: {count:,}"),
-            x=left + step * at + 1.5,
-            y=y(count),
-            width=step - 3,
-            height=bottom - y(count),
+            x=_share(step * (at + 0.07)),
+            y=_share(y(count)),
+            width=_share(step * 0.86),
+            height=_share(100 - y(count)),
             rx=2,
             class_="bin info",
         )
         for at, (day, count) in enumerate(days)
         if count
     ]
-    return _svg(
-        "bars",
-        title,
-        width,
-        height,
-        *(_line(left, y(tick), right, y(tick), "rule") for tick in whole),
-        *(_text(left - 8, y(tick) + 4, plain_number(tick), "tick", "end") for tick in whole),
-        *bars,
-        _line(left, bottom, right, bottom, "axis"),
+    mondays = [(at, day) for at, (day, _) in enumerate(days) if day.weekday() == 0]
+    return _tag(
+        "svg",
+        _tag("title", title),
+        *(_level(y(tick), "rule") for tick in whole),
         *(
-            _text(left + step * (at + 0.5), bottom + 18, f"{day.day} {day:%b}", "tick", "middle")
-            for at, (day, _) in enumerate(days)
-            if day.weekday() == 0
+            _tag("text", plain_number(tick), x=0, y=_share(y(tick)), class_="tick beside", text_anchor="end")
+            for tick in whole
         ),
+        *bars,
+        _level(100, "axis"),
+        *(
+            _tag(
+                "text",
+                f"{day.day} {day:%b}",
+                x=_share(step * (at + 0.5)),
+                y="100%",
+                class_="tick below",
+                text_anchor="middle",
+            )
+            for at, day in mondays
+        ),
+        class_="chart bars",
+        role="img",
     )
+
+
+def _share(value: float) -> str:
+    return f"{value:.2f}%"
+
+
+def _level(y: float, class_: str) -> SafeString:
+    return _tag("line", x1=0, y1=_share(y), x2="100%", y2=_share(y), class_=class_)
 
 
 # ---------------------------------------------------------------- intervals

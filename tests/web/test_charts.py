@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from datetime import date, timedelta
 from xml.etree import ElementTree
 
 import pytest
@@ -15,6 +16,7 @@ from models_app.web.charts import (
     Series,
     Share,
     Stage,
+    daily_bars,
     forest_plot,
     histogram,
     line_chart,
@@ -42,6 +44,7 @@ DRAWINGS: dict[str, Callable[[str], SafeString]] = {
     "sparkline": lambda name: sparkline([1, 2, 3], title=name),
     "forest": lambda name: forest_plot([Interval(name, 12, -1, 0, 1)], title=name, zero_name=name),
     "histogram": lambda name: histogram([-1.0, 0.0, 2.0], title=name),
+    "daily bars": lambda name: daily_bars([(date(2026, 11, 23), 3), (date(2026, 11, 24), 0)], title=name),
     "shares": lambda name: stacked_shares([Share(name, 3, "ok"), Share("Poor", 1, "bad")], title=name),
     "loop": lambda name: loop_picture([Stage(name, name, name, "/x?a=1&b=2")], heading=name, sentence=name),
     "loop list": lambda name: loop_list([Stage(name, name, name, "/x?a=1&b=2")], heading=name, sentence=name),
@@ -207,6 +210,20 @@ def test_taller_means_more_documents() -> None:
 
 def test_differences_that_are_all_zero_are_one_neutral_bin() -> None:
     assert len(by_class(parsed(histogram([0.0] * 50, title="t")), "bin")) == 1
+
+
+def test_a_day_s_bar_stands_in_its_place_and_is_as_tall_as_its_count() -> None:
+    days = [date(2026, 11, 16) + timedelta(days=at) for at in range(10)]
+    tree = parsed(daily_bars(list(zip(days, [4, 0, 0, 2, 0, 0, 0, 0, 0, 4], strict=True)), title="By day"))
+    bars = by_class(tree, "bin")
+    places = [[float(bar.attrib[name].rstrip("%")) for name in ("x", "y", "width", "height")] for bar in bars]
+    assert [int(x // 10) for x, *_ in places] == [0, 3, 9]
+    assert all(x + width <= 10 * (x // 10 + 1) for x, _, width, _ in places)
+    assert all(y + height == pytest.approx(100, abs=0.1) for _, y, _, height in places)
+    assert places[0][3] == places[2][3] == pytest.approx(2 * places[1][3], abs=0.1)
+    assert [text.text for text in by_class(tree, "below")] == ["16 Nov", "23 Nov"], "Mondays"
+    assert [bar[0].text for bar in bars][1] == "Thursday 19 November: 2"
+    assert "viewBox" not in tree[0].attrib, "its type does not grow with the page"
 
 
 def test_shares_are_as_wide_as_they_are_large() -> None:

@@ -148,9 +148,11 @@ def test_items_are_found_assigned_and_taken_back(mila: Client, cast: make.Cast) 
 def test_a_review_is_sent_back_with_a_comment(mila: Client, cast: make.Cast) -> None:
     queue = make.queue()
     item = make.queue_item(in_queue=queue)
-    review = handed_in(queue, cast.reviewer, comment=HTML)
+    ratings = {"fluency": 4, "coherence": 3, "relevance": 2, "consistency": 1}
+    review = handed_in(queue, cast.reviewer, comment=HTML, ratings=ratings)
     page = text_of(mila, f"/queues/new-drafts/items/{item.pk}/")
     assert "Send back to rita" in page
+    assert "Consistency 1, Relevance 2, Coherence 3, Fluency 4" in page, "as the rubric asks them"
     assert HTML not in page
     wrong = mila.post(f"/queues/new-drafts/reviews/{review.pk}/send-back/", {"comment": " "})
     assert wrong.status_code == 422
