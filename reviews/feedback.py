@@ -17,6 +17,7 @@ from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
+from models_app.foundation.rows import Insertion
 from models_app.foundation.texts import normalise, one_line
 from models_app.models import DatasetSnapshot, EvaluationSet
 from reviews.models import (
@@ -87,6 +88,9 @@ def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackEx
     return example
 
 
+_EXAMPLES = Insertion(FeedbackExample)
+
+
 def propose_from_review(*, review: Review, first: bool = False) -> list[FeedbackExample]:
     """A submitted review's examples: the corrected text, or the text as it was where it was found good; and the
     correction as preferred to the draft. A corrected review replaces what is not yet decided, and takes back what was
@@ -120,7 +124,7 @@ def propose_from_review(*, review: Review, first: bool = False) -> list[Feedback
             examples.append(_proposal(document, target, kind="demonstration", **common))
         if edited and "preference" not in decided:
             examples.append(_proposal(document, target, kind="preference", rejected=draft, **common))
-        FeedbackExample.objects.bulk_create(examples)
+        _EXAMPLES.add(*examples)
     return examples
 
 

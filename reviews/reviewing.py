@@ -15,7 +15,7 @@ from django.utils import timezone
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
 from models_app.foundation.roles import require
-from models_app.foundation.rows import JoinedRows
+from models_app.foundation.rows import Insertion, JoinedRows
 from models_app.foundation.texts import normalise
 from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
@@ -306,6 +306,8 @@ def _take_seat(item: QueueItem, reviewer: User) -> bool:
 
 # ---------------------------------------------------------------- what is kept
 
+_REVIEWS, _RATINGS, _REVISIONS = Insertion(Review), Insertion(ReviewRating), Insertion(ReviewRevision)
+
 
 def _hand_in(review: Review, values: dict[str, Any], *, late: bool) -> None:
     now = timezone.now()
@@ -323,16 +325,18 @@ def _hand_in(review: Review, values: dict[str, Any], *, late: bool) -> None:
     if again:
         for rows in (ReviewRating, SpanMark, SentenceSupport):
             rows.objects.filter(review=review).delete()
-    ReviewRating.objects.bulk_create(
-        ReviewRating(review=review, criterion_id=criteria[key], value=value)
-        for key, value in values["ratings"].items()
+    _RATINGS.add(
+        *(
+            ReviewRating(review=review, criterion_id=criteria[key], value=value)
+            for key, value in values["ratings"].items()
+        )
     )
     SpanMark.objects.bulk_create(SpanMark(review=review, **mark) for mark in values["marks"])
     SentenceSupport.objects.bulk_create(
         SentenceSupport(review=review, start=start, end=end, supported=supported)
         for start, end, supported in values["support"]
     )
-    ReviewRevision.objects.create(review=review, number=review.revision, data=values, at=now)
+    _REVISIONS.add(ReviewRevision(review=review, number=review.revision, data=values, at=now))
 
 
 def _write(review: Review, values: dict[str, Any]) -> None:
@@ -340,7 +344,10 @@ def _write(review: Review, values: dict[str, Any]) -> None:
         setattr(review, name, value)
     review.revision += 1
     review.updated_at = timezone.now()
-    review.save(force_insert=review._state.adding)
+    if review._state.adding:
+        _REVIEWS.add(review)
+    else:
+        review.save()
 
 
 def _spend(review: Review, active_seconds: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connection, models, transaction
 from django.utils import timezone
 
+from models_app.foundation.rows import Insertion
 from models_app.models.audit import AuditEvent
 
 CHAIN_LOCK = 0x6A117E7
@@ -24,11 +25,7 @@ _LAST = (
     "SELECT pg_advisory_xact_lock(%s); "
     f"SELECT hash FROM {AuditEvent._meta.db_table} ORDER BY id DESC LIMIT 1"  # nosec B608 (a table of ours)
 )
-_FIELDS = [field for field in AuditEvent._meta.concrete_fields if not field.primary_key]
-_INSERT = (
-    f"INSERT INTO {AuditEvent._meta.db_table} ({', '.join(str(field.column) for field in _FIELDS)}) "  # nosec B608
-    f"VALUES ({', '.join(['%s'] * len(_FIELDS))}) RETURNING id"
-)
+_EVENTS = Insertion(AuditEvent)
 
 
 def subject_of(row: models.Model | str) -> str:
@@ -72,26 +69,21 @@ def record(
         cursor.execute(_LAST, [CHAIN_LOCK])
         cursor.nextset()
         row = cursor.fetchone()
-        event = AuditEvent(
-            at=timezone.now(),
-            actor=actor,
-            actor_name=actor.get_username() if actor is not None else "galley",
-            action=action,
-            subject=subject_of(subject),
-            from_state=from_state,
-            to_state=to_state,
-            reason=reason,
-            # through JSON once, so that the hash is over what the database gives back
-            data=json.loads(json.dumps(data or {}, default=str)),
-            previous_hash=row[0] if row else GENESIS,
-        )
-        event.hash = _digest(event)
-        # Everybody waits while this lock is held, so nothing is spent on making the same statement anew.
-        values = [field.get_db_prep_save(getattr(event, field.attname), connection) for field in _FIELDS]
-        cursor.execute(_INSERT, values)
-        event.pk = cursor.fetchone()[0]
-    event._state.adding = False
-    event._state.db = connection.alias
+    event = AuditEvent(
+        at=timezone.now(),
+        actor=actor,
+        actor_name=actor.get_username() if actor is not None else "galley",
+        action=action,
+        subject=subject_of(subject),
+        from_state=from_state,
+        to_state=to_state,
+        reason=reason,
+        # through JSON once, so that the hash is over what the database gives back
+        data=json.loads(json.dumps(data or {}, default=str)),
+        previous_hash=row[0] if row else GENESIS,
+    )
+    event.hash = _digest(event)
+    _EVENTS.add(event)
     return event
 
 
