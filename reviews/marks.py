@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard, get_args
 
+from models_app.foundation.texts import normalise, one_line
 from reviews.corrections import ErrorType, Severity, Side
 from reviews.spans import quotes, sentences, snapped
 
@@ -71,11 +72,14 @@ def _read_mark(raw: Any) -> Mark:
         if raw.get(name, "major" if name == "severity" else None) not in allowed:
             raise UnreadableMarks(f"A mark's {name.replace('_', ' ')} is one of {', '.join(allowed)}.")
     quote, note = raw.get("quote", ""), raw.get("note", "")
-    if not isinstance(quote, str) or not isinstance(note, str) or len(note) > LONGEST_NOTE_CHARACTERS:
+    if not isinstance(quote, str) or not isinstance(note, str):
+        raise UnreadableMarks("A mark's quote and note are text.")
+    note = normalise(note)  # no table takes a NUL or half a character
+    if len(note) > LONGEST_NOTE_CHARACTERS:
         raise UnreadableMarks(f"A mark's note has at most {LONGEST_NOTE_CHARACTERS} characters.")
     return Mark(
         side=raw["side"], start=start, end=end, error_type=raw["error_type"], severity=raw.get("severity", "major"),
-        quote=quote, note=note.strip(), suggested=bool(raw.get("suggested")),
+        quote=quote, note=note, suggested=bool(raw.get("suggested")),
     )  # fmt: skip
 
 
@@ -106,13 +110,15 @@ def checked_marks(marks: Iterable[Mark], *, summary: str, source: str) -> list[M
         text = texts[mark.side]
         if not quotes(text, mark.start, mark.end, mark.quote):
             raise UnreadableMarks(
-                f"What is marked in the {mark.side} (“{mark.quote[:60]}”) does not stand there. "
-                "Reload the page and mark it anew."
+                f"“{one_line(mark.quote[:60])}” does not stand at {mark.start}–{mark.end} of the {mark.side}. Load the "
+                "item again and mark it anew."
             )
         try:
             start, end = snapped(text, mark.start, mark.end)
         except ValueError as error:
-            raise UnreadableMarks("Nothing but white space is marked.") from error
+            raise UnreadableMarks(
+                f"Nothing but white space is marked at {mark.start}–{mark.end} of the {mark.side}."
+            ) from error
         whole = Mark(
             mark.side, start, end, mark.error_type, mark.severity, text[start:end], mark.note, mark.suggested
         )
@@ -123,8 +129,11 @@ def checked_marks(marks: Iterable[Mark], *, summary: str, source: str) -> list[M
 def checked_support(judged: Sequence[Support], *, summary: str) -> list[Support]:
     """In order. Raises UnreadableMarks for what is no sentence of the summary, or judged twice."""
     known = set(sentences(summary)) if judged else set()
-    if any((one.start, one.end) not in known for one in judged):
-        raise UnreadableMarks("Not a sentence of the summary. Reload the page.")
+    for one in judged:
+        if (one.start, one.end) not in known:
+            raise UnreadableMarks(
+                f"Not a sentence of the summary: {one.start}–{one.end}. Load the item again."
+            )
     if len({one.start for one in judged}) < len(judged):
         raise UnreadableMarks("A sentence was judged twice.")
     return sorted(judged)

@@ -20,10 +20,12 @@ from models_app.api.fields import Text
 from models_app.foundation.errors import NotFound, Refused, StaleState
 from models_app.foundation.rows import JoinedRows
 from reviews import queries, queueing
+from reviews.api.marks import MarkedSerializer, SentenceSerializer
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
 from reviews.queueing import Lease
 from reviews.reviewing import LONGEST_EDIT_CHARACTERS, Answers, submit_review
 from reviews.rubrics import criteria_of
+from reviews.spans import sentences
 
 LARGEST = 2**31 - 1
 
@@ -77,11 +79,14 @@ class ClaimSerializer(serializers.Serializer):
     seat = SeatSerializer()
     document = ClaimedDocumentSerializer()
     summary = serializers.CharField()
+    sentences = SentenceSerializer(
+        many=True, help_text="of the summary, by code points, end exclusive: what `support` judges"
+    )
     rubric = RubricSerializer()
     revision = serializers.IntegerField(help_text="of your draft at the desk; 0 for none")
 
 
-class AnswersSerializer(serializers.Serializer):
+class AnswersSerializer(MarkedSerializer):
     stars = serializers.IntegerField(
         required=False, default=None, allow_null=True, min_value=-LARGEST, max_value=LARGEST,
         help_text="1 to 5; what the ratings come to, where it is left out",
@@ -136,7 +141,8 @@ _CLAIM = {
     "item": 17,
     "seat": _SEAT,
     "document": {"title": "Old pier to close", "domain": "news", "text": "The harbour authority …"},
-    "summary": "The old pier of Nordhaven will close for nine months.",
+    "summary": "The old pier 👷🏽 of Nordhaven will close. 410 piles are rotten.",
+    "sentences": [{"start": 0, "end": 40}, {"start": 41, "end": 62}],
     "rubric": {
         "id": 1,
         "number": 1,
@@ -162,8 +168,23 @@ _ANSWERS = {
     "stars": 4,
     "verdict": "good",
     "ratings": {"consistency": 4, "relevance": 5, "coherence": 5, "fluency": 5},
-    "edited_text": "The old pier of Nordhaven will close for nine months.",
+    "edited_text": "The old pier 👷🏽 of Nordhaven will close. 140 piles are rotten.",
     "rubric": 1,
+    "marks": [
+        {
+            "side": "summary",
+            "start": 41,
+            "end": 44,
+            "quote": "410",
+            "error_type": "wrong entity or number",
+            "severity": "major",
+            "note": "140, says the source.",
+        }
+    ],
+    "support": [
+        {"start": 0, "end": 40, "supported": True},
+        {"start": 41, "end": 62, "supported": False},
+    ],
 }
 _ERRORS = {401: views.UNAUTHORIZED, 403: views.FORBIDDEN, 404: views.NOT_FOUND, 429: views.THROTTLED}
 _NOT_YOURS = views.failure(
@@ -275,6 +296,7 @@ def _claimed(lease: Lease) -> dict[str, Any]:
             "seat": {"slot": lease.slot.pk, "token": lease.token, "until": lease.until},
             "document": {"title": document.title, "domain": document.domain, "text": document.text},
             "summary": item.summary.text,
+            "sentences": [{"start": start, "end": end} for start, end in sentences(item.summary.text)],
             "rubric": {
                 "id": rubric.pk,
                 "number": rubric.number,

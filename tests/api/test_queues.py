@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ from models_app.api import authentication
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.tokens import create_token
 from reviews import queueing
-from reviews.models import QueueItem, Review, ReviewSlot
+from reviews.api.queues import _ANSWERS, _CLAIM, AnswersSerializer
+from reviews.models import QueueItem, Review, ReviewSlot, SentenceSupport, SpanMark
 from tests import make
 from tests.api.conftest import Api, error
 from tests.reviews.test_queueing import COMPLETE
@@ -94,6 +97,112 @@ def test_what_must_not_be_handed_in_is_refused_with_its_field(rita: Api, ruben: 
     assert error(ruben.post(f"items/{item.pk}/submit/", COMPLETE)) == (409, "not_yours")
     assert ReviewSlot.objects.get().state == "done"
     assert Review.objects.get().stars == 4
+
+
+# A family of three people is five code points, eight UTF-16 units, and one character.
+WROTE = "The pier closes 👩‍👩‍👧. 410 piles are rotten."
+FAMILY = {
+    "side": "summary", "start": 16, "end": 21, "quote": "👩‍👩‍👧", "error_type": "tone", "severity": "minor",
+}  # fmt: skip
+NUMBER = {
+    "side": "summary", "start": 23, "end": 26, "quote": "410", "error_type": "wrong entity or number",
+    "note": " 140,\u0000 says the source\ud800 ",
+}  # fmt: skip
+
+
+def test_marks_and_judged_sentences_are_kept_at_their_code_points(rita: Api) -> None:
+    make.queue_item(make.summary(text=WROTE))
+    claimed = claim(rita)
+    assert claimed["sentences"] == [{"start": 0, "end": 22}, {"start": 23, "end": 44}]
+    source = claimed["document"]["text"]
+    said = source.index(".") + 1
+    omitted = {
+        "side": "source", "start": 0, "end": said, "quote": source[:said], "error_type": "omission",
+        "severity": "critical",
+    }  # fmt: skip
+    half = {**FAMILY, "end": 19, "quote": WROTE[16:19], "error_type": "unclear"}
+    answers = {
+        **COMPLETE,
+        "marks": [NUMBER, FAMILY, half, omitted, FAMILY],
+        "support": [
+            {**claimed["sentences"][1], "supported": False},
+            {**claimed["sentences"][0], "supported": True},
+        ],
+    }
+    answer = rita.post(f"items/{claimed['item']}/submit/", answers)
+    assert answer.status_code == 200, answer.content
+    kept = SpanMark.objects.order_by("side", "start", "error_type").values_list(
+        "side", "start", "end", "quote", "error_type", "severity", "note", "suggested"
+    )
+    assert list(kept) == [
+        ("source", 0, said, source[:said], "omission", "critical", "", False),
+        ("summary", 16, 21, "👩‍👩‍👧", "tone", "minor", "", False),
+        ("summary", 16, 21, "👩‍👩‍👧", "unclear", "minor", "", False),
+        ("summary", 23, 26, "410", "wrong entity or number", "major", "140, says the source", False),
+    ]
+    judged = SentenceSupport.objects.order_by("start").values_list("start", "end", "supported")
+    assert list(judged) == [(0, 22, True), (23, 44, False)]
+    again = rita.post(f"items/{claimed['item']}/submit/", answers)
+    assert (again.status_code, again.json()) == (200, answer.json()), "sent twice"
+    fewer = {**answers, "marks": [NUMBER]}
+    assert error(rita.post(f"items/{claimed['item']}/submit/", fewer)) == (409, "submitted")
+
+
+def test_the_documented_answers_are_taken(rita: Api) -> None:
+    make.queue_item(make.summary(text="The old pier 👷🏽 of Nordhaven will close. 410 piles are rotten."))
+    claimed = claim(rita)
+    text = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
+    (example,) = re.findall(r"items/17/submit/.*? -d '({.*?})'", text, re.DOTALL)
+    answer = rita.post(f"items/{claimed['item']}/submit/", json.loads(example))
+    assert answer.status_code == 200, answer.content
+    assert (SpanMark.objects.get().quote, SentenceSupport.objects.count()) == ("410", 2)
+    assert AnswersSerializer(data=_ANSWERS).is_valid()
+    assert _CLAIM["sentences"] == claimed["sentences"]
+    assert _ANSWERS["marks"] == json.loads(example)["marks"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "why"),
+    [
+        ({"marks": [{**NUMBER, "start": 26, "end": 29}]}, "marks", "“410” does not stand at 26–29"),
+        ({"marks": [{**NUMBER, "end": 9999}]}, "marks", "does not stand"),
+        ({"marks": [{**NUMBER, "quote": "\ud83d"}]}, "marks", "does not stand"),
+        ({"marks": [{**NUMBER, "side": "source"}]}, "marks", "of the source"),
+        ({"marks": [{**NUMBER, "start": 22, "end": 23, "quote": " "}]}, "marks", "white space"),
+        ({"marks": [FAMILY, {**NUMBER, "start": -1}]}, "marks.1.start", "greater than"),
+        ({"marks": [{**NUMBER, "start": 2**70}]}, "marks.0.start", "less than"),
+        ({"marks": [{**NUMBER, "start": "23"}]}, "marks.0.start", "integer"),
+        ({"marks": [{**NUMBER, "end": 26.0}]}, "marks.0.end", "integer"),
+        ({"marks": [{**NUMBER, "end": True}]}, "marks.0.end", "integer"),
+        ({"marks": [{**NUMBER, "side": "margin"}]}, "marks.0.side", "margin"),
+        ({"marks": [{**NUMBER, "error_type": "ugly"}]}, "marks.0.error_type", "ugly"),
+        ({"marks": [{**NUMBER, "severity": "awful"}]}, "marks.0.severity", "awful"),
+        ({"marks": [{**NUMBER, "quote": 410}]}, "marks.0.quote", "string"),
+        ({"marks": [{**NUMBER, "note": "x" * 301}]}, "marks", "300"),
+        ({"marks": [{"side": "summary", "start": 23, "end": 26, "error_type": "tone"}]}, "marks.0.quote", "required"),
+        ({"marks": [NUMBER] * 201}, "marks", "200"),
+        ({"marks": [3]}, "marks.0", "dictionary"),
+        ({"marks": {"start": 3}}, "marks", "list"),
+        ({"marks": None}, "marks", "null"),
+        ({"support": [{"start": 0, "end": 21, "supported": True}]}, "support", "Not a sentence of the summary: 0–21"),
+        ({"support": [{"start": 0, "end": 22, "supported": True}] * 2}, "support", "twice"),
+        ({"support": [{"start": 0, "end": 22, "supported": "no"}]}, "support.0.supported", "boolean"),
+        ({"support": [{"start": 0, "end": 22}]}, "support.0.supported", "required"),
+        ({"support": [[0, 22, True]]}, "support.0", "dictionary"),
+    ],
+)  # fmt: skip
+def test_a_mark_that_is_not_right_is_refused_with_its_field(
+    rita: Api, changes: dict[str, Any], field: str, why: str
+) -> None:
+    make.queue_item(make.summary(text=WROTE))
+    claimed = claim(rita)
+    answer = rita.post(f"items/{claimed['item']}/submit/", {**COMPLETE, **changes})
+    assert answer.status_code == 422, answer.content
+    fields = answer.json()["error"]["fields"]
+    (named,) = (name for name in fields if name == field or name.startswith(f"{field}."))
+    assert why in fields[named]
+    assert not SpanMark.objects.exists()
+    assert not Review.objects.filter(state="submitted").exists()
 
 
 def test_passing_by_needs_the_seat_and_for_bad_items_a_reason(rita: Api, ruben: Api) -> None:

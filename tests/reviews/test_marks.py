@@ -41,7 +41,8 @@ GOOD = {"side": "summary", "start": 0, "end": 3, "quote": "The", "error_type": "
         ([{**GOOD, "error_type": "ugly"}], "error type is one of"),
         ([{**GOOD, "severity": "awful"}], "severity is one of"),
         ([{**GOOD, "note": "x" * 301}], "300"),
-        ([{**GOOD, "quote": 7}], "note"),
+        ([{**GOOD, "quote": 7}], "text"),
+        ([{**GOOD, "note": ["wrong"]}], "text"),
         ([GOOD] * (MOST_MARKS + 1), "At most"),
     ],
 )
@@ -80,9 +81,9 @@ def test_a_quote_that_does_not_stand_there_is_found_out() -> None:
         replace(mark("410"), end=9999),
         replace(mark("410"), end=2),
     ):
-        with pytest.raises(UnreadableMarks, match="does not stand there"):
+        with pytest.raises(UnreadableMarks, match="does not stand at"):
             checked_marks([wrong], summary=DRAFT, source="")
-    with pytest.raises(UnreadableMarks, match="does not stand there"):
+    with pytest.raises(UnreadableMarks, match="does not stand at"):
         checked_marks([replace(mark("410"), side="source")], summary=DRAFT, source="Another text.")
     with pytest.raises(UnreadableMarks, match="white space"):
         checked_marks([replace(mark(" "), end=4)], summary=DRAFT, source="")
