@@ -139,6 +139,8 @@ FIELDS = (
     Field("GALLEY_API_RATE", "600/minute", _rate, "API requests of one token"),
     Field("GALLEY_MAX_UPLOAD_MB", "100", _whole(1, 10000), "largest file that can be imported"),
     Field("GALLEY_EXPORT_DAYS", "7", _whole(1, 365), "days until the file of an export is removed"),
+    Field("GALLEY_UPLOAD_DAYS", "7", _whole(1, 365), "days until a file that nobody imported is forgotten"),
+    Field("GALLEY_NOTIFICATION_DAYS", "90", _whole(1, 3650), "days until a notification that was read is removed"),
     Field("GALLEY_MAX_DOCUMENT_WORDS", "50000", _whole(100, 1000000), "longest article"),
     Field("GALLEY_MIN_DOCUMENT_WORDS", "20", _whole(1, 1000), "shortest article"),
     Field("GALLEY_SPLIT_SHARES", "70/10/20", _shares, "train/validation/test percentages of new documents"),

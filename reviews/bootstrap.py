@@ -97,12 +97,15 @@ REGULAR_WORK = {
     "release lost seats": ("reviews.assigning.release_lost", 1),
     "fill queues": ("reviews.filling.fill_later", 5),
     "remove expired exports": ("reviews.exporting.remove_expired", 60),
+    "forget files left behind": ("reviews.importing.drop_left_behind", 60),
+    "forget files of ratings left behind": ("reviews.rating_import.drop_left_behind", 60),
+    "forget old notifications": ("reviews.notices.forget_old", 24 * 60),
 }
 
 
 def schedule_regular_work() -> None:
-    """Ask the queue to look for abandoned jobs, for seats of people who left, and for what rules want in queues, and
-    for exports whose time is over."""
+    """Ask the queue to look for abandoned jobs, for seats of people who left, for what rules want in queues, and for
+    files and notifications whose time is over."""
     for name, (function, minutes) in REGULAR_WORK.items():
         Schedule.objects.update_or_create(
             name=name,

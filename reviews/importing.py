@@ -6,15 +6,9 @@ A batch is looked at first (columns, first rows), then imported with the mapping
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
-import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,21 +20,19 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from models_app.foundation import audit, jobs
-from models_app.foundation.errors import InvalidInput, Refused, TooLarge, Unavailable
+from models_app.foundation.errors import InvalidInput, Refused, TooLarge
 from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
 from models_app.ml import hub_data
 from models_app.models import Job
-from reviews import reading
+from reviews import reading, uploads
 from reviews.intake import ImportReport, check, import_rows
 from reviews.models import ImportBatch, SourceDocument
 
 ROWS_SHOWN = 5
 LONGEST_SHOWN = 50_000
-LEFT_BEHIND = timedelta(days=7)
+PLACE = "uploads"
 DEADLINE_SECONDS = 6 * 3600
-_NOT_IN_NAMES = re.compile(r"[^\w.() -]+")
-
 
 Status = Literal["looking", "ready", "importing", "imported", "failed", "cancelled"]
 
@@ -79,79 +71,15 @@ class SampleRow:
 # ---------------------------------------------------------------- handing in
 
 
-def upload_path(batch: ImportBatch) -> Path:
-    """The file that waits to be imported. Raises Refused where it is gone."""
-    path = Path(settings.GALLEY_HOME) / batch.upload
-    if not batch.upload or not path.is_file():
-        raise Refused(f"The file of {batch.name} is not kept any more. Upload it again.")
-    return path
-
-
-def keep_upload(*, chunks: Iterable[bytes], name: str, place: str = "uploads") -> Path:
-    """Write an uploaded file to its place. Raises TooLarge, and Unavailable where the disk is full; leaves nothing
-    behind then."""
-    store = Path(settings.GALLEY_HOME) / place
-    digest = hashlib.sha256()
-    most = settings.GALLEY_MAX_UPLOAD_MB << 20
-    size = 0
-    with _room_on_disk(), _temporary(store) as beside:
-        with beside.open("wb") as file:
-            for chunk in chunks:
-                size += len(chunk)
-                if size > most:
-                    raise too_large(name)
-                digest.update(chunk)
-                file.write(chunk)
-        final = store / digest.hexdigest() / _safe_name(name)
-        final.parent.mkdir(exist_ok=True)
-        beside.rename(final)
-    return final
-
-
-def too_large(name: str) -> TooLarge:
-    most = settings.GALLEY_MAX_UPLOAD_MB
-    said = f"{name} has more than {most} MB, the most that is taken (GALLEY_MAX_UPLOAD_MB). Split it, or import it by"
-    message = f"{said} the command import_documents after raising the limit."
-    return TooLarge(message, fields={"file": message})
-
-
-@contextmanager
-def _temporary(store: Path) -> Iterator[Path]:
-    store.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".incoming-", dir=store)
-    os.close(descriptor)
-    try:
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _room_on_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise Unavailable("There is no room on the disk for this file. Nothing was kept of it.") from error
-
-
-def _safe_name(name: str) -> str:
-    """The file's name without anything that could lead out of its directory; it is shown in messages."""
-    cleaned = one_line(_NOT_IN_NAMES.sub("_", one_line(name.replace("\\", "/").rpartition("/")[2])))
-    stem, dot, suffix = cleaned.lstrip(".").rpartition(".")
-    return f"{stem[:100]}{dot}{suffix[:20]}" if stem else (suffix[:100] or "upload")
-
-
 def hand_in_file(*, path: Path, options: ImportOptions, actor: Any | None) -> ImportBatch:
-    """Look at an uploaded file (see `keep_upload`) and keep it as a batch that can be imported. A file that cannot be
+    """Look at an uploaded file (see `uploads.keep`) and keep it as a batch that can be imported. A file that cannot be
     imported is removed, and InvalidInput says why."""
     require(actor, "import_documents")
     drop_left_behind()
     try:
         sample = _look(reading.open_file(path, format=options.format or None))
     except (InvalidInput, TooLarge):
-        _remove_unless_wanted(path, but=None)
+        uploads.drop(path, waits=ImportBatch)
         raise
     upload = str(path.relative_to(settings.GALLEY_HOME))
     return ImportBatch.objects.create(
@@ -231,7 +159,7 @@ def start_import(*, batch: ImportBatch, options: ImportOptions, actor: Any | Non
         if is_imported(locked):
             raise Refused(f"{locked.name} has been imported already.")
         if locked.upload:
-            upload_path(locked)
+            uploads.path_of(locked)
         elif not options.hub:
             raise Refused(f"{locked.name} was not handed in as a file or data set that could be read again.")
         job = jobs.enqueue(
@@ -320,7 +248,7 @@ def _open(batch: ImportBatch) -> reading.Source:
     options = ImportOptions.of(batch)
     if options.hub:
         return reading.open_hub(options.hub, config=options.config, split=options.split)
-    return reading.open_file(upload_path(batch), format=options.format or None)
+    return reading.open_file(uploads.path_of(batch), format=options.format or None)
 
 
 def _import(batch: ImportBatch, source: reading.Source, progress: reading.Progress | None) -> ImportReport:
@@ -356,7 +284,7 @@ def ended(*, job: Job) -> None:
     if not is_imported(batch):
         ImportBatch.objects.filter(pk=batch.pk).update(finished_at=timezone.now())
     elif batch.upload:
-        transaction.on_commit(lambda: _remove_upload(batch))
+        transaction.on_commit(lambda: uploads.drop_of(batch))
 
 
 # ---------------------------------------------------------------- tidying up
@@ -372,39 +300,18 @@ def discard(*, batch: ImportBatch, actor: Any | None) -> None:
         if locked.job is not None and locked.job.is_active:
             raise Refused(f"{locked.name} is being imported. Cancel that first.")
         audit.record(actor=actor, action="import.discard", subject=locked, data={"name": locked.name})
-        upload = locked.upload
         locked.delete()
-        if upload:
-            transaction.on_commit(lambda: _remove_upload(ImportBatch(pk=batch.pk, upload=upload)))
+        if locked.upload:
+            transaction.on_commit(lambda: uploads.drop_of(locked))
 
 
-def drop_left_behind() -> None:
-    """Forget files and batches that were handed in a week ago and never imported."""
-    before = timezone.now() - LEFT_BEHIND
-    old = ImportBatch.objects.filter(created_at__lt=before, job=None, finished_at=None).exclude(upload="")
-    for batch in old:
-        with suppress(Refused):  # somebody has just started to import it
+def drop_left_behind() -> int:
+    """Forget what was handed in and never imported, and files that no batch waits for. The queue does so every hour,
+    and whoever hands in a file. Returns how many batches."""
+    count = 0
+    for batch in uploads.left_behind(ImportBatch):
+        with suppress(Refused, ImportBatch.DoesNotExist):  # just started by somebody, or forgotten
             discard(batch=batch, actor=None)
-    store = Path(settings.GALLEY_HOME) / "uploads"
-    for path in store.glob("*/*") if store.is_dir() else ():
-        with suppress(FileNotFoundError):  # another process tidies up too
-            if path.stat().st_mtime < before.timestamp():
-                _remove_unless_wanted(path, but=None)
-
-
-def _remove_upload(batch: ImportBatch) -> None:
-    _remove_unless_wanted(Path(settings.GALLEY_HOME) / batch.upload, but=batch.pk)
-
-
-def _remove_unless_wanted(path: Path, but: int | None) -> None:
-    """The same file may have been handed in twice; the other batch still needs it."""
-    upload = str(path.relative_to(settings.GALLEY_HOME))
-    others = [batch for batch in ImportBatch.objects.filter(upload=upload) if batch.pk != but]
-    if all(is_imported(batch) for batch in others):
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    with suppress(OSError):  # another file of the same content is in there
-        path.parent.rmdir()
+            count += 1
+    uploads.drop_strays(ImportBatch, place=PLACE)
+    return count

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, models, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from models_app.foundation.audit import subject_of
@@ -70,3 +71,12 @@ def mark_read_about(*, user: User, subjects: Sequence[models.Model | str]) -> in
     return Notification.objects.filter(user=user, read_at=None, subject__in=about).update(
         read_at=timezone.now()
     )
+
+
+def forget_old() -> int:
+    """Notifications that were read long ago, and old ones of people who cannot sign in any more. The queue does so
+    every day. Returns how many."""
+    before = timezone.now() - timedelta(days=settings.GALLEY_NOTIFICATION_DAYS)
+    gone = Q(read_at__lt=before) | Q(at__lt=before, user__is_active=False)
+    count, _ = Notification.objects.filter(gone).delete()
+    return count

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -31,7 +32,7 @@ from models_app.foundation.texts import normalise, one_line
 from models_app.models import Job
 from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
-from reviews import rating_rows, reading
+from reviews import rating_rows, reading, uploads
 from reviews.feedback import propose_from_review
 from reviews.intake import DocumentRow, ImportReport, import_rows
 from reviews.models import (
@@ -123,12 +124,13 @@ def _may(actor: Any | None) -> None:
 
 
 def hand_in(*, path: Path, options: Options, actor: Any | None) -> RatingImport:
-    """Look at an uploaded file (importing.keep_upload, place PLACE) and keep it. One that cannot be read is removed."""
+    """Look at an uploaded file (uploads.keep, place PLACE) and keep it. One that cannot be read is removed."""
     _may(actor)
+    drop_left_behind()
     try:
         sample = look(reading.open_file(path, format=options.format or None))
     except Exception:
-        path.unlink(missing_ok=True)
+        uploads.drop(path, waits=RatingImport)
         raise
     return RatingImport.objects.create(
         name=path.name,
@@ -262,12 +264,10 @@ def carry_out(*, batch: RatingImport, progress: reading.Progress | None = None) 
         locked = RatingImport.objects.select_for_update().get(pk=batch.pk)
         if is_imported(locked):
             return None
-        path = Path(settings.GALLEY_HOME) / locked.upload
-        if not locked.upload or not path.is_file():
-            raise Refused(f"The file of {locked.name} is not kept any more. Upload it again.")
+        path = uploads.path_of(locked)
         source = reading.open_file(path, format=Options.of(locked).format or None)
         report = _import(locked, source, progress)
-        transaction.on_commit(lambda: path.unlink(missing_ok=True))
+        transaction.on_commit(lambda: uploads.drop_of(locked))
     batch.refresh_from_db()
     return report
 
@@ -301,10 +301,21 @@ def discard(*, batch: RatingImport, actor: Any | None) -> None:
         if locked.job is not None and locked.job.is_active:
             raise Refused(f"{locked.name} is being imported. Cancel that first.")
         audit.record(actor=actor, action="ratings.import.discard", subject=locked, data={"name": locked.name})
-        path = Path(settings.GALLEY_HOME) / locked.upload
-        if locked.upload:
-            transaction.on_commit(lambda: path.unlink(missing_ok=True))
         locked.delete()
+        if locked.upload:
+            transaction.on_commit(lambda: uploads.drop_of(locked))
+
+
+def drop_left_behind() -> int:
+    """Forget files that were handed in and never imported. The queue does so every hour, and whoever hands in a file.
+    Returns how many."""
+    count = 0
+    for batch in uploads.left_behind(RatingImport):
+        with suppress(Refused, RatingImport.DoesNotExist):  # just started by somebody, or forgotten
+            discard(batch=batch, actor=None)
+            count += 1
+    uploads.drop_strays(RatingImport, place=PLACE)
+    return count
 
 
 # ---------------------------------------------------------------- the import itself

@@ -55,7 +55,7 @@ from models_app.serving.client import ServedSummary
 from models_app.serving.client_feedback import give_feedback
 from models_app.serving.routing import keyed_hash, read_target
 from models_app.training.starting import start_training
-from reviews import exporting, importing, playground, rating_import, rating_rows, reading
+from reviews import exporting, playground, rating_import, rating_rows, reading, uploads
 from reviews.adjudicating import Ruling, settle
 from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
 from reviews.corrections import suggest
@@ -821,7 +821,7 @@ class Demo:
                     }
                 )
             chunks = (json.dumps(row).encode() + b"\n" for row in rows)
-            path = importing.keep_upload(chunks=chunks, name=f"{name}.jsonl", place=rating_import.PLACE)
+            path = uploads.keep(chunks=chunks, name=f"{name}.jsonl", place=rating_import.PLACE)
             batch = rating_import.hand_in(path=path, options=RatingOptions(), actor=self.mila)
             if name == "experts-spring":
                 found = rating_rows.guess(batch.report["sample"]["paths"], keys, "reviews")

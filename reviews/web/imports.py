@@ -20,7 +20,7 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import importing, reading
+from reviews import importing, reading, uploads
 from reviews.importing import ImportOptions
 from reviews.models import ImportBatch
 from reviews.web.uploading import too_large_upload
@@ -142,7 +142,7 @@ def _hand_in(request: HttpRequest, form: FileForm | HubForm) -> ImportBatch | No
     cut_off = too_large_upload(request)
     if cut_off:
         form.full_clean()
-        form.errors["file"] = form.error_class([importing.too_large(cut_off).message])
+        form.errors["file"] = form.error_class([uploads.too_large(cut_off).message])
         return None
     if not form.is_valid():
         return None
@@ -150,7 +150,7 @@ def _hand_in(request: HttpRequest, form: FileForm | HubForm) -> ImportBatch | No
         if isinstance(form, HubForm):
             return importing.hand_in_hub(options=ImportOptions(**form.cleaned_data), actor=request.user)
         upload: UploadedFile = form.cleaned_data["file"]
-        path = importing.keep_upload(chunks=upload.chunks(), name=upload.name or "")
+        path = uploads.keep(chunks=upload.chunks(), name=upload.name or "", place=importing.PLACE)
         options = ImportOptions(format=form.cleaned_data["format"])
         return importing.hand_in_file(path=path, options=options, actor=request.user)
     except GalleyError as error:

@@ -19,7 +19,7 @@ from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.foundation.roles import require
 from models_app.models import Job
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import importing, rating_import, rating_rows
+from reviews import rating_import, rating_rows, uploads
 from reviews.models import Criterion, RatingImport
 from reviews.rating_import import Options
 from reviews.web.uploading import too_large_upload
@@ -170,15 +170,13 @@ def _hand_in(request: HttpRequest, form: FileForm) -> RatingImport | None:
     cut_off = too_large_upload(request)
     if cut_off:
         form.full_clean()
-        form.errors["file"] = form.error_class([importing.too_large(cut_off).message])
+        form.errors["file"] = form.error_class([uploads.too_large(cut_off).message])
         return None
     if not form.is_valid():
         return None
     upload: UploadedFile = form.cleaned_data["file"]
     try:
-        kept = importing.keep_upload(
-            chunks=upload.chunks(), name=upload.name or "", place=rating_import.PLACE
-        )
+        kept = uploads.keep(chunks=upload.chunks(), name=upload.name or "", place=rating_import.PLACE)
         return rating_import.hand_in(
             path=kept, options=Options(kind=form.cleaned_data["kind"]), actor=request.user
         )

@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from models_app.foundation import jobs
 from models_app.models import DatasetSnapshot, Job, Route
-from reviews import importing
+from reviews import importing, uploads
 from reviews.feedback import freeze_snapshot, freeze_test_set, propose_from_review
 from reviews.importing import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
@@ -244,7 +244,9 @@ def test_axe_finds_nothing_on_any_page(
         reason="Test.",
     )
     snapshot, tests = freeze_snapshot(name="S", actor=None), freeze_test_set(actor=None)
-    path = importing.keep_upload(chunks=[rows_file(tmp_path, 2).read_bytes()], name="rows.jsonl")
+    path = uploads.keep(
+        chunks=[rows_file(tmp_path, 2).read_bytes()], name="rows.jsonl", place=importing.PLACE
+    )
     batch = importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
     page = enter("mila", width=width, height=900, theme=theme)
     for address in (

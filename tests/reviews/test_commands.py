@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils.module_loading import import_string
+from django_q.models import Schedule
 
 from models_app.models import DatasetSnapshot, EvaluationSet, Job, Release, Route
+from reviews import bootstrap
 from reviews.feedback import freeze_snapshot
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument, Summary
 from tests import make
@@ -278,3 +281,16 @@ def test_an_export_that_cannot_be_leaves_no_file(
 def test_without_a_snapshot_there_is_nothing_to_export(cast: make.Cast) -> None:
     with pytest.raises(CommandError, match="There is no snapshot yet"):
         call_command("export")
+
+
+# ---------------------------------------------------------------- bootstrap
+
+
+def test_what_the_queue_does_regularly_can_be_found_and_finds_nothing_to_do(db: None) -> None:
+    bootstrap.schedule_regular_work()
+    bootstrap.schedule_regular_work()
+    kept = {row.name: row for row in Schedule.objects.all()}
+    assert set(kept) == set(bootstrap.REGULAR_WORK)
+    for row in kept.values():
+        assert (row.schedule_type, row.cluster) == (Schedule.MINUTES, "default")
+        assert not import_string(row.func)()

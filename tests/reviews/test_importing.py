@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, TooLarge, Unavailable
 from models_app.foundation.jobs import JobCancelled, JobContext
 from models_app.models import AuditEvent, Job
-from reviews import importing
+from reviews import importing, uploads
 from reviews.importing import ImportOptions
 from reviews.models import ImportBatch, SourceDocument
 from tests import make
@@ -49,12 +50,11 @@ def cast(db: None) -> make.Cast:
 @pytest.fixture(autouse=True)
 def empty_store() -> Iterator[None]:
     yield
-    for path in (HOME / "uploads").glob("*/*"):
-        importing._remove(path)
+    shutil.rmtree(HOME / importing.PLACE, ignore_errors=True)
 
 
 def handed_in(cast: make.Cast, content: bytes = b"", name: str = "a.jsonl", **options: Any) -> ImportBatch:
-    path = importing.keep_upload(chunks=[content or lines(3)], name=name)
+    path = uploads.keep(chunks=[content or lines(3)], name=name, place=importing.PLACE)
     return importing.hand_in_file(path=path, options=ImportOptions(**options), actor=cast.ml_engineer)
 
 
@@ -63,7 +63,7 @@ def handed_in(cast: make.Cast, content: bytes = b"", name: str = "a.jsonl", **op
 
 def test_a_file_waits_under_its_content_until_it_is_imported(cast: make.Cast) -> None:
     batch = handed_in(cast)
-    assert importing.upload_path(batch).read_bytes() == lines(3)
+    assert uploads.path_of(batch).read_bytes() == lines(3)
     assert batch.report["sample"]["columns"] == ["article", "highlights"]
     columns, rows = importing.sample_rows(batch=batch, mapping=None)
     assert columns == {"text": "article", "reference": "highlights"}
@@ -108,7 +108,7 @@ def test_another_mapping_shows_other_rows(cast: make.Cast) -> None:
     ],
 )
 def test_a_name_cannot_lead_out_of_the_store(name: str, kept: str) -> None:
-    path = importing.keep_upload(chunks=[b"x"], name=name)
+    path = uploads.keep(chunks=[b"x"], name=name, place=importing.PLACE)
     assert path.name == kept
     assert path.parent.parent == HOME / "uploads"
 
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read_leaves_nothing(cast: make.Cast) -> None:
 def test_a_file_above_the_limit_leaves_nothing(cast: make.Cast, settings: Any) -> None:
     settings.GALLEY_MAX_UPLOAD_MB = 1
     with pytest.raises(TooLarge, match=r"a.jsonl has more than 1 MB"):
-        importing.keep_upload(chunks=[b"x" * (1 << 19)] * 3, name="a.jsonl")
+        uploads.keep(chunks=[b"x" * (1 << 19)] * 3, name="a.jsonl", place=importing.PLACE)
     assert list((HOME / "uploads").glob("*")) == []
 
 
@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(cast: make.Cast) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(Unavailable, match="no room on the disk"):
-        importing.keep_upload(chunks=chunks(), name="a.jsonl")
+        uploads.keep(chunks=chunks(), name="a.jsonl", place=importing.PLACE)
     assert list((HOME / "uploads").glob("*")) == []
 
 
@@ -141,7 +141,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(cast: make.Cast) -> None:
 def test_who_may_not_import_can_do_none_of_it(cast: make.Cast, name: str) -> None:
     actor = getattr(cast, name)
     batch = handed_in(cast)
-    path = importing.upload_path(batch)
+    path = uploads.path_of(batch)
     for act in (
         lambda: importing.hand_in_file(path=path, options=ImportOptions(), actor=actor),
         lambda: importing.hand_in_hub(options=ImportOptions(hub="a/b"), actor=actor),
@@ -253,7 +253,7 @@ def test_what_is_in_is_not_imported_again_nor_discarded(cast: make.Cast) -> None
 
 def test_a_lost_file_is_said(cast: make.Cast) -> None:
     batch = handed_in(cast)
-    importing.upload_path(batch).unlink()
+    uploads.path_of(batch).unlink()
     with pytest.raises(Refused, match=r"a.jsonl is not kept any more. Upload it again"):
         importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
 
@@ -294,7 +294,7 @@ def test_a_file_that_another_batch_waits_for_stays(
     first, second = handed_in(cast), handed_in(cast)
     with django_capture_on_commit_callbacks(execute=True):
         importing.discard(batch=first, actor=cast.ml_engineer)
-    assert importing.upload_path(second).is_file()
+    assert uploads.path_of(second).is_file()
 
 
 def test_a_running_import_is_not_discarded(cast: make.Cast) -> None:
@@ -304,17 +304,30 @@ def test_a_running_import_is_not_discarded(cast: make.Cast) -> None:
         importing.discard(batch=batch, actor=cast.ml_engineer)
 
 
-def test_what_was_left_behind_a_week_ago_is_forgotten(
-    cast: make.Cast, django_capture_on_commit_callbacks: Any
+def test_what_was_left_behind_is_forgotten_when_its_time_is_over(
+    cast: make.Cast, settings: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
-    old, fresh = handed_in(cast, name="old.jsonl"), handed_in(cast, lines(2), name="fresh.jsonl")
-    ImportBatch.objects.filter(pk=old.pk).update(created_at=timezone.now() - timedelta(days=8))
-    stray = importing.keep_upload(chunks=[b"stray"], name="stray")
+    settings.GALLEY_UPLOAD_DAYS = 3
+    handed_in(cast, name="old.jsonl")
+    fresh = handed_in(cast, lines(2), name="fresh.jsonl")
+    failed, failed_lately = (
+        handed_in(cast, name="failed.jsonl"),
+        handed_in(cast, lines(2), name="fresh.jsonl"),
+    )
+    for batch in (failed, failed_lately):
+        job = importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+        Job.objects.filter(pk=job.pk).update(state="failed")
+    waits = handed_in(cast, name="waits.jsonl")
+    importing.start_import(batch=waits, options=ImportOptions(), actor=cast.ml_engineer)
+    long_ago = timezone.now() - timedelta(days=4)
+    ImportBatch.objects.exclude(pk=fresh.pk).update(created_at=long_ago)
+    ImportBatch.objects.filter(pk=failed_lately.pk).update(finished_at=timezone.now())
+    stray = uploads.keep(chunks=[b"stray"], name="stray", place=importing.PLACE)
     os.utime(stray, (0, 0))
     with django_capture_on_commit_callbacks(execute=True):
-        importing.drop_left_behind()
-    assert [*ImportBatch.objects.all()] == [fresh]
-    assert [path.name for path in (HOME / "uploads").glob("*/*")] == ["fresh.jsonl"]
+        assert importing.drop_left_behind() == 2
+    assert {*ImportBatch.objects.all()} == {fresh, failed_lately, waits}
+    assert {path.name for path in (HOME / "uploads").glob("*/*")} == {"fresh.jsonl", "waits.jsonl"}
 
 
 # ---------------------------------------------------------------- with real transactions
@@ -351,7 +364,7 @@ def test_an_import_killed_half_way_leaves_nothing_and_is_tried_again(transaction
     job.refresh_from_db()
     assert (job.state, job.attempts) == ("queued", 1)
     assert not SourceDocument.objects.exists()
-    assert importing.upload_path(batch).is_file()
+    assert uploads.path_of(batch).is_file()
     jobs.carry_out(job)
     assert SourceDocument.objects.count() == 8_000
     batch.refresh_from_db()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from django.core.cache import cache
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.models import AuditEvent
-from reviews import progress, rating_import, rating_rows, reading
+from reviews import progress, rating_import, rating_rows, reading, uploads
 from reviews.models import (
     FeedbackExample,
     Preference,
@@ -396,6 +398,34 @@ def test_a_file_is_handed_in_looked_at_and_imported_by_a_job(
     assert rating_import.carry_out(batch=batch) is None
     with pytest.raises(Refused):
         rating_import.discard(batch=batch, actor=cast.ml_engineer)
+
+
+def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
+    cast: make.Cast, settings: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    settings.GALLEY_UPLOAD_DAYS = 3
+
+    def handed_in(name: str) -> RatingImport:
+        content = json.dumps(record()).encode()
+        path = uploads.keep(chunks=[content], name=name, place=rating_import.PLACE)
+        return rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer)
+
+    old, same, other = handed_in("one.jsonl"), handed_in("one.jsonl"), handed_in("other.jsonl")
+    job = rating_import.start(batch=same, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
+    long_ago = timezone.now() - timedelta(days=4)
+    RatingImport.objects.exclude(pk=other.pk).update(created_at=long_ago)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert rating_import.drop_left_behind() == 1
+    assert not RatingImport.objects.filter(pk=old.pk).exists()
+    assert AuditEvent.objects.get(action="ratings.import.discard").data == {"name": "one.jsonl"}
+    assert uploads.path_of(same).is_file(), "its import still waits for the queue"
+    with django_capture_on_commit_callbacks(execute=True):
+        make.carried_out(job)
+    RatingImport.objects.update(created_at=long_ago, finished_at=long_ago)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert rating_import.drop_left_behind() == 1
+    assert [*RatingImport.objects.all()] == [same], "what came in keeps its report"
+    assert not list((Path(settings.GALLEY_HOME) / rating_import.PLACE).glob("*/o*.jsonl"))
 
 
 # ---------------------------------------------------------------- the pages

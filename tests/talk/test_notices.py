@@ -2,15 +2,24 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from models_app.foundation.errors import NotFound
 from models_app.models import PromptVersion
 from reviews.models import Notification
-from reviews.notices import mark_all_read, mark_read_about, notify, open_notification, unread_count
+from reviews.notices import (
+    forget_old,
+    mark_all_read,
+    mark_read_about,
+    notify,
+    open_notification,
+    unread_count,
+)
 from reviews.suggestions import decline_suggestion, suggest_prompt
 from tests import make
 
@@ -61,6 +70,27 @@ def test_marking_all_as_read_leaves_what_came_since() -> None:
     tell(cast)  # renewed after the page was shown
     assert mark_all_read(user=cast.reviewer, up_to=shown) == 0
     assert mark_all_read(user=cast.reviewer, up_to=timezone.now() + timedelta(seconds=1)) == 1
+
+
+@pytest.mark.django_db
+def test_old_ones_go_once_they_are_read_or_can_be_read_no_more(settings: Any) -> None:
+    settings.GALLEY_NOTIFICATION_DAYS = 30
+    cast = make.cast()
+    now, long_ago = timezone.now(), timezone.now() - timedelta(days=31)
+    for subject in ("read", "read lately", "unread"):
+        tell(cast, subject=subject)
+    Notification.objects.update(at=long_ago)
+    Notification.objects.filter(subject="read").update(read_at=long_ago)
+    Notification.objects.filter(subject="read lately").update(read_at=now)
+    for subject in ("gone", "gone lately"):
+        notify(user=cast.another_reviewer, kind="reply", url="/", text="?", subject=subject)
+    Notification.objects.filter(subject="gone").update(at=long_ago)
+    assert forget_old() == 1
+    assert not Notification.objects.filter(subject="read").exists()
+    User.objects.filter(pk=cast.another_reviewer.pk).update(is_active=False)
+    assert forget_old() == 1
+    left = set(Notification.objects.values_list("subject", flat=True))
+    assert left == {"read lately", "unread", "gone lately"}
 
 
 @pytest.mark.django_db(transaction=True)

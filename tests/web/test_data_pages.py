@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from models_app.models import DatasetSnapshot, EvaluationSet, Job, Release, Route
-from reviews import finding, importing
+from reviews import finding, importing, uploads
 from reviews.feedback import TEST_SPLIT, freeze_snapshot, freeze_test_set, propose_from_review
 from reviews.importing import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
@@ -42,8 +43,7 @@ def live(cast: make.Cast) -> Release:
 @pytest.fixture(autouse=True)
 def empty_store() -> Iterator[None]:
     yield
-    for path in (Path(django_settings.GALLEY_HOME) / "uploads").glob("*/*"):
-        importing._remove(path)
+    shutil.rmtree(Path(django_settings.GALLEY_HOME) / importing.PLACE, ignore_errors=True)
 
 
 def signed_in(user: Any) -> Client:
@@ -84,7 +84,7 @@ def reviewed(cast: make.Cast, document: SourceDocument | None = None, **fields: 
 
 
 def batch(cast: make.Cast, content: bytes = b"", name: str = "rows.jsonl") -> ImportBatch:
-    path = importing.keep_upload(chunks=[content or lines(3)], name=name)
+    path = uploads.keep(chunks=[content or lines(3)], name=name, place=importing.PLACE)
     return importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
 
 
