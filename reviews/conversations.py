@@ -203,6 +203,8 @@ class ThreadShown:
     pk: int
     side: str
     quote: str
+    start: int | None
+    end: int | None
     comments: list[CommentShown]
     resolved: bool
     resolved_by: str
@@ -305,6 +307,8 @@ def _thread(thread: Thread, comments: Sequence[Comment], user: User, place: Stan
         pk=thread.pk,
         side=thread.side,
         quote=thread.quote,
+        start=thread.start,
+        end=thread.end,
         comments=[_comment(comment, user, place) for comment in comments],
         resolved=thread.resolved_at is not None,
         resolved_by=_resolver(thread, user, place),
@@ -335,6 +339,10 @@ def name_for(*, writer: User, by_manager: bool, reader: User, standing: Standing
     if writer.pk == reader.pk:
         return "you"
     return writer.get_username() if by_manager or standing.sees_names else SOMEBODY
+
+
+def shown_comment(*, comment: Comment, user: User) -> CommentShown:
+    return _comment(comment, user, standing(user=user, about=about_of(comment.thread)))
 
 
 def _comment(comment: Comment, user: User, place: Standing) -> CommentShown:

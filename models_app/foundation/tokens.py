@@ -23,6 +23,7 @@ SCOPE_CAPABILITIES: dict[str, str] = {
     "documents:read": "view_documents",
     "documents:write": "import_documents",
     "reviews:write": "review",
+    "comments:write": "review",
     "exports:write": "review",
     "releases:read": "view_models",
     "releases:submit": "submit_release",

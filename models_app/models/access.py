@@ -25,6 +25,7 @@ class ApiToken(AbstractAuthToken):
         "documents:read": "Read documents",
         "documents:write": "Hand in documents",
         "reviews:write": "Review as yourself: claim items, hand them in, pass them by",
+        "comments:write": "Read and write comments on items and prompt versions, as yourself",
         "exports:write": "Ask for exports and fetch them",
         "releases:read": "Read releases and their evidence",
         "releases:submit": "Submit releases for approval",

@@ -5,6 +5,7 @@ from django.urls import path
 from reviews.api.documents import DocumentsView, DocumentView
 from reviews.api.exports import ExportFileView, ExportsView, ExportView
 from reviews.api.queues import NextView, QueuesView, RenewView, SkipView, SubmitView
+from reviews.api.talk import CommentsView, ItemThreadsView, PromptThreadsView
 
 urlpatterns = [
     path("documents/", DocumentsView.as_view(), name="api_documents"),
@@ -14,6 +15,9 @@ urlpatterns = [
     path("items/<int:pk>/renew/", RenewView.as_view(), name="api_item_renew"),
     path("items/<int:pk>/submit/", SubmitView.as_view(), name="api_item_submit"),
     path("items/<int:pk>/skip/", SkipView.as_view(), name="api_item_skip"),
+    path("items/<int:pk>/threads/", ItemThreadsView.as_view(), name="api_item_threads"),
+    path("prompt-versions/<int:pk>/threads/", PromptThreadsView.as_view(), name="api_prompt_threads"),
+    path("threads/<int:pk>/comments/", CommentsView.as_view(), name="api_thread_comments"),
     path("exports/", ExportsView.as_view(), name="api_exports"),
     path("exports/<int:pk>/", ExportView.as_view(), name="api_export"),
     path("exports/<int:pk>/file/", ExportFileView.as_view(), name="api_export_file"),

@@ -78,7 +78,8 @@ def test_a_token_lacks_what_is_not_among_its_scopes(cast: make.Cast) -> None:
 
 def test_only_scopes_that_the_user_s_role_allows_are_granted(cast: make.Cast) -> None:
     assert set(grantable_scopes(cast.reviewer)) == {
-        "summaries:write", "feedback:write", "documents:read", "reviews:write", "exports:write",
+        "summaries:write", "feedback:write", "documents:read", "reviews:write", "comments:write",
+        "exports:write",
     }  # fmt: skip
     assert "releases:submit" in grantable_scopes(cast.ml_engineer)
     assert "releases:submit" not in grantable_scopes(cast.operator)
