@@ -310,6 +310,28 @@ class ExportView(views.ApiView):
     def get(self, request: Request, pk: int) -> Response:
         return Response(ExportSerializer(exporting.own_export(pk=pk, actor=token_of(request).user)).data)
 
+    @extend_schema(
+        operation_id="exports_destroy",
+        summary="Stop an export that is being written, or remove its file before its time",
+        description="What is being written stops within moments: its `state` becomes `cancelled`. Of one that failed, "
+        "or is gone already, nothing is left to remove.",
+        tags=["exports"],
+        responses={
+            204: OpenApiResponse(None, "Done, or asked of whoever writes it."),
+            409: views.failure("It has just ended.", "refused", "Job 31 is already succeeded."),
+            **_ERRORS,
+        },
+    )
+    def delete(self, request: Request, pk: int) -> Response:
+        user = token_of(request).user
+        export = exporting.own_export(pk=pk, actor=user)
+        state = exporting.status_of(export)
+        if state in ("waiting", "writing"):
+            exporting.cancel(export=export, actor=user)
+        elif state == "ready":
+            exporting.remove(export=export, actor=user)
+        return Response(status=204)
+
 
 class _WhateverIsAccepted(DefaultContentNegotiation):
     """A file has the type it was asked for with; errors are JSON, also for who accepts only CSV."""

@@ -33,6 +33,9 @@ class Api:
     def get(self, path: str) -> Any:
         return Client().get(f"/api/v1/{path}", headers=self._headers())
 
+    def delete(self, path: str) -> Any:
+        return Client().delete(f"/api/v1/{path}", headers=self._headers())
+
     def post(self, path: str, body: Any, **headers: str) -> Any:
         return Client().post(
             f"/api/v1/{path}", body, content_type="application/json", headers={**self._headers(), **headers}

@@ -262,6 +262,25 @@ def test_who_lost_the_right_does_not_get_the_file(mila: Api, cast: make.Cast) ->
     assert AuditEvent.objects.filter(action="export.fetch").count() == 0
 
 
+def test_it_is_stopped_or_removed_by_whoever_asked(
+    mila: Api, rita: Api, cast: make.Cast, django_capture_on_commit_callbacks: Any
+) -> None:
+    review(cast.reviewer)
+    waiting = asked(mila)
+    assert error(rita.delete(f"exports/{waiting['id']}/")) == (404, "not_found")
+    assert mila.delete(f"exports/{waiting['id']}/").status_code == 204
+    assert mila.get(f"exports/{waiting['id']}/").json()["state"] == "cancelled"
+    assert mila.delete(f"exports/{waiting['id']}/").status_code == 204, "again: nothing is left to stop"
+    export = asked(mila)
+    written(export)
+    final = Path(django_settings.GALLEY_HOME) / Export.objects.get(pk=export["id"]).file
+    assert final.is_file()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert mila.delete(f"exports/{export['id']}/").status_code == 204
+    assert not final.exists()
+    assert mila.get(f"exports/{export['id']}/").json()["state"] == "removed"
+
+
 def test_a_file_whose_time_is_over_is_not_given_any_more(mila: Api, cast: make.Cast) -> None:
     review(cast.reviewer)
     export = asked(mila)
