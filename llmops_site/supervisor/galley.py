@@ -96,7 +96,7 @@ def public_url(env: Environment) -> str:
 def _web_command(env: Environment) -> list[str]:
     options = {
         "bind": f"{_bracketed(env.host)}:{env.port}",
-        "worker-class": "gthread",
+        "worker-class": "llmops_site.web_worker.PatientWorker",
         "workers": str(env.web_workers),
         "threads": str(env.web_threads),
         # A summary may take its time, and then some.
