@@ -161,12 +161,7 @@ def main() -> int:
             size, kind, form, articles = run
             found = measured(run, home / "export")
             memory[run] = found["memory"]
-            over = (
-                size == "small"
-                and kind == "reviews"
-                and form != "datasets"
-                and found["wall"] > BUDGET_SECONDS
-            )
+            over = size == "small" and found["wall"] > BUDGET_SECONDS
             small = memory.get(("small", *run[1:]))
             over |= size == "large" and small is not None and found["memory"] > 1.25 * small
             missed |= over

@@ -8,7 +8,8 @@ blind.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -24,7 +25,7 @@ from models_app.foundation.roles import allowed, require
 from models_app.models import DatasetSnapshot, PromptVersion, SnapshotExample
 from models_app.serving.engines import prompt_spec
 from models_app.serving.routing import keyed_hash
-from reviews.export_files import Column, Row
+from reviews.export_files import Column, Row, Rows
 from reviews.models import Criterion, ReviewQueue, Split
 
 Reviewers = Literal["pseudonyms", "names"]
@@ -164,18 +165,24 @@ def _prompt(request: Request) -> PromptVersion | None:
 # ---------------------------------------------------------------- the fields
 
 
-_SHARED = (
-    Column("review", "integer", "number of the review"),
+_ITEM = (
     Column("item", "integer", "number of the item in its queue"),
     Column("queue", "text", "the queue's short name"),
     Column("reason", "text", "why the item was in the queue; empty in a reviewer's own export"),
-    Column("state", "text", "submitted, or returned to its reviewer"),
+)
+_ARTICLE = (
     Column("document", "integer", "number of the article"),
     Column("external_id", "text", "the article's id where it came from"),
     Column("title", "text", "the article's title"),
     Column("domain", "text", "the article's domain"),
     Column("split", "text", "the article's split; what is in test must not be learnt from"),
     Column("article", "text", "the article, where it was asked for"),
+)
+_SHARED = (
+    Column("review", "integer", "number of the review"),
+    *_ITEM,
+    Column("state", "text", "submitted, or returned to its reviewer"),
+    *_ARTICLE,
     Column("summary", "integer", "number of the summary"),
     Column("summary_text", "text", "the summary as the model wrote it; offsets count in it"),
     Column("summary_source", "text", "batch, api, playground or import"),
@@ -184,8 +191,16 @@ _SHARED = (
     Column("prompt_version", "text", "its prompt and the prompt's version"),
     Column("system", "text", "of imported summaries: what wrote them"),
 )
+_REVIEWER = Column("reviewer", "text", "the reviewer's name, or a pseudonym that stays the same")
+_WORK = (
+    Column("active_seconds", "integer", "time at work on it"),
+    Column("late", "boolean", "handed in after others had finished the item"),
+    Column("revision", "integer", "how often it was saved"),
+    Column("created_at", "time", "when it was begun"),
+)
+_IMPORTED = Column("imported", "boolean", "given elsewhere, brought in from a file")
 _ANSWERS = (
-    Column("reviewer", "text", "the reviewer's name, or a pseudonym that stays the same"),
+    _REVIEWER,
     Column("rubric", "integer", "version of the questions"),
     Column("ratings", "scores", "1–5 by question"),
     Column("stars", "integer", "1–5"),
@@ -198,43 +213,50 @@ _ANSWERS = (
     Column("wants_refine", "boolean", "asks for a better prompt"),
     Column("marks", "marks", "marked errors; start and end count Unicode code points, end exclusive"),
     Column("sentence_support", "support", "by sentence of the summary: does the article support it"),
-    Column("active_seconds", "integer", "time at work on it"),
-    Column("late", "boolean", "handed in after others had finished the item"),
-    Column("revision", "integer", "how often it was saved"),
-    Column("created_at", "time", "when it was begun"),
+    *_WORK,
     Column("submitted_at", "time", "when it was first handed in"),
     Column("updated_at", "time", "when it was last changed"),
     Column("adjudicated", "boolean", "the item has an authoritative answer"),
-    Column("imported", "boolean", "given elsewhere, brought in from a file"),
+    _IMPORTED,
 )
-_RATING = (Column("criterion", "text", "the question"), Column("value", "integer", "the answer, 1–5"))
+_RATING = (
+    Column("criterion", "text", "the question", repeated=True),
+    Column("value", "integer", "the answer, 1–5", repeated=True),
+)
 _SPAN = (
-    Column("side", "text", "where the mark is: summary or source"),
-    Column("start", "integer", "first code point of the mark"),
-    Column("end", "integer", "code point after the mark"),
-    Column("quote", "text", "the marked text"),
-    Column("error_type", "text", "what is wrong"),
-    Column("severity", "text", "minor, major or critical"),
-    Column("note", "text", "the reviewer's note on the mark"),
-    Column("suggested", "boolean", "suggested from the edit, confirmed by the reviewer"),
+    Column("side", "text", "where the mark is: summary or source", repeated=True),
+    Column("start", "integer", "first code point of the mark", repeated=True),
+    Column("end", "integer", "code point after the mark", repeated=True),
+    Column("quote", "text", "the marked text", repeated=True),
+    Column("error_type", "text", "what is wrong", repeated=True),
+    Column("severity", "text", "minor, major or critical", repeated=True),
+    Column("note", "text", "the reviewer's note on the mark", repeated=True),
+    Column("suggested", "boolean", "suggested from the edit, confirmed by the reviewer", repeated=True),
 )
+
+
+def _side(name: str, model: str) -> tuple[Column, ...]:
+    return (
+        Column(name, "integer", f"number of the summary {name}"),
+        Column(f"{name}_text", "text", f"the summary {name}"),
+        Column(f"{name}_model_version", "text", model),
+    )
+
+
 _PAIR = (
     Column("preference", "integer", "number of the choice"),
-    *(column for column in _SHARED[1:11] if column.name != "state"),
-    Column("before", "integer", "number of the summary before"),
-    Column("before_text", "text", "the summary before"),
-    Column("before_model_version", "text", "its model version; empty where the asker may not see models"),
-    Column("after", "integer", "number of the summary after"),
-    Column("after_text", "text", "the summary after"),
-    Column("after_model_version", "text", "its model version"),
-    _ANSWERS[0],
+    *_ITEM,
+    *_ARTICLE,
+    *_side("before", "its model version; empty where the asker may not see models"),
+    *_side("after", "its model version"),
+    _REVIEWER,
     Column("choice", "text", "before, after, tie or both bad"),
     Column("strength", "integer", "1 slightly, 2 clearly, 3 much better"),
     Column("comment", "text", "the reviewer's reason"),
     Column("after_was_left", "boolean", "which side the summary after stood on"),
-    *(column for column in _ANSWERS if column.name in ("active_seconds", "late", "revision", "created_at")),
+    *_WORK,
     Column("submitted_at", "time", "when it was handed in"),
-    Column("imported", "boolean", "given elsewhere, brought in from a file"),
+    _IMPORTED,
 )
 _LEARNT: dict[str, tuple[Column, ...]] = {
     "sft": (
@@ -282,15 +304,18 @@ def _instant(column: str) -> str:
     return f"""to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
 
-_REVIEWS_FROM = """
-  FROM reviews_review answer
+_ITS_QUEUE = """
   JOIN reviews_queueitem item ON item.id = answer.item_id
   JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
-  JOIN reviews_summary summary ON summary.id = answer.summary_id
-  JOIN reviews_sourcedocument document ON document.id = summary.document_id
 """
+# Every statement finds its ids first and only then what belongs to them: a cursor is planned for its first rows, which
+# would mean going through the whole table in order and throwing away what other queues have. Each row begins with how
+# many there are.
+_CHOSEN_REVIEWS = f"""
+  FROM reviews_review answer
+{_ITS_QUEUE}"""
 _REVIEWS = f"""
-SELECT answer.id, item.id, queue.slug, item.reason, answer.state,
+SELECT (SELECT count(*) FROM chosen), answer.id, item.id, queue.slug, item.reason, answer.state,
        document.id, document.external_id, document.title, document.domain, document.split,
        {{article}}, summary.id, summary.text, summary.source,
        summary.release_id, model.name, prompt.name || ' ' || version.number, summary.system,
@@ -311,33 +336,35 @@ SELECT answer.id, item.id, queue.slug, item.reason, answer.state,
        {_instant("answer.submitted_at")}, {_instant("answer.updated_at")},
        EXISTS (SELECT 1 FROM reviews_adjudication settled WHERE settled.item_id = item.id),
        answer.imported_from_id IS NOT NULL
-{_REVIEWS_FROM}
+  FROM chosen
+  JOIN reviews_review answer ON answer.id = chosen.id
+{_ITS_QUEUE}  JOIN reviews_summary summary ON summary.id = answer.summary_id
+  JOIN reviews_sourcedocument document ON document.id = summary.document_id
   JOIN reviews_rubricversion rubric ON rubric.id = answer.rubric_id
   LEFT JOIN models_app_modelversion model ON model.id = summary.model_version_id
   LEFT JOIN models_app_promptversion version ON version.id = summary.prompt_version_id
   LEFT JOIN models_app_prompt prompt ON prompt.id = version.prompt_id
 """
-_PAIRS_FROM = """
+_CHOSEN_PAIRS = f"""
   FROM reviews_preference answer
-  JOIN reviews_queueitem item ON item.id = answer.item_id
-  JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
-  JOIN reviews_summary before ON before.id = item.summary_id
-  JOIN reviews_summary after ON after.id = item.other_id
-  JOIN reviews_sourcedocument document ON document.id = before.document_id
-"""
+{_ITS_QUEUE}"""
 _PAIRS = f"""
-SELECT answer.id, item.id, queue.slug, item.reason,
+SELECT (SELECT count(*) FROM chosen), answer.id, item.id, queue.slug, item.reason,
        document.id, document.external_id, document.title, document.domain, document.split,
        {{article}}, before.id, before.text, coalesce(before_model.name, before.system),
        after.id, after.text, coalesce(after_model.name, after.system),
        answer.reviewer_id, answer.choice, answer.strength, answer.reason, answer.after_was_left,
        answer.active_seconds, answer.late, answer.revision, {_instant("answer.created_at")},
        {_instant("answer.submitted_at")}, answer.imported_from_id IS NOT NULL
-{_PAIRS_FROM}
+  FROM chosen
+  JOIN reviews_preference answer ON answer.id = chosen.id
+{_ITS_QUEUE}  JOIN reviews_summary before ON before.id = item.summary_id
+  JOIN reviews_summary after ON after.id = item.other_id
+  JOIN reviews_sourcedocument document ON document.id = before.document_id
   LEFT JOIN models_app_modelversion before_model ON before_model.id = before.model_version_id
   LEFT JOIN models_app_modelversion after_model ON after_model.id = after.model_version_id
 """
-_DEMONSTRATIONS_FROM = """
+_CHOSEN_EXAMPLES = """
   FROM reviews_feedbackexample example
   JOIN reviews_sourcedocument document ON document.id = example.document_id
   LEFT JOIN reviews_review review ON review.id = example.review_id
@@ -351,9 +378,7 @@ _VOTES_FROM = f"""
                count(*) FILTER (WHERE answer.choice = 'after') - count(*) FILTER (WHERE answer.choice = 'before')
                  AS lead
           FROM reviews_preference answer
-          JOIN reviews_queueitem item ON item.id = answer.item_id
-          JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
-         WHERE answer.state = 'submitted' AND NOT queue.calibration {{filters}} AND {_NOT_BLIND}
+{_ITS_QUEUE}         WHERE answer.state = 'submitted' AND NOT queue.calibration {{filters}} AND {_NOT_BLIND}
          GROUP BY item.id) votes
   JOIN reviews_queueitem item ON item.id = votes.item_id
   JOIN reviews_summary before ON before.id = item.summary_id
@@ -365,10 +390,9 @@ _VOTES_FROM = f"""
 
 @dataclass(frozen=True)
 class Statement:
-    """`columns` in their order; `count` is the same without them."""
+    """Each row: how many there are, and the columns in their order."""
 
-    rows: str
-    count: str
+    text: str
     values: dict[str, Any] = field(default_factory=dict)
 
 
@@ -392,18 +416,25 @@ def _statement(request: Request, actor: Any | None) -> Statement:
 
     if request.is_training:
         return _training_statement(request, values, filters)
-    article = "document.text" if request.texts else "NULL"
     if request.kind == "preferences":
-        where = f" WHERE answer.state = 'submitted' {filters('answer.submitted_at')} AND {_NOT_BLIND}"
-        rows, tables = _PAIRS.format(article=article), _PAIRS_FROM
+        state, rows, tables = (
+            "answer.state = 'submitted' AND item.other_id IS NOT NULL",
+            _PAIRS,
+            _CHOSEN_PAIRS,
+        )
     else:
-        where = f" WHERE answer.state IN ('submitted', 'returned') {filters('answer.submitted_at')} AND {_NOT_BLIND}"
-        where += {
-            "edits": " AND btrim(answer.edited_text) <> btrim(summary.text)",
-            "spans": " AND EXISTS (SELECT 1 FROM reviews_spanmark mark WHERE mark.review_id = answer.id)",
-        }.get(request.kind, "")
-        rows, tables = _REVIEWS.format(article=article), _REVIEWS_FROM
-    return Statement(f"{rows} {where} ORDER BY answer.id", f"SELECT count(*) {tables} {where}", values)
+        state, rows, tables = "answer.state IN ('submitted', 'returned')", _REVIEWS, _CHOSEN_REVIEWS
+    where = f" WHERE {state} {filters('answer.submitted_at')} AND {_NOT_BLIND}"
+    where += {
+        "edits": """ AND EXISTS (SELECT 1 FROM reviews_summary summary WHERE summary.id = answer.summary_id
+                                    AND btrim(answer.edited_text) <> btrim(summary.text))""",
+        "spans": " AND EXISTS (SELECT 1 FROM reviews_spanmark mark WHERE mark.review_id = answer.id)",
+    }.get(request.kind, "")
+    rows = rows.format(article="document.text" if request.texts else "NULL")
+    return Statement(
+        f"WITH chosen AS MATERIALIZED (SELECT answer.id {tables} {where} ORDER BY answer.id) {rows} ORDER BY chosen.id",
+        values,
+    )
 
 
 def _training_statement(request: Request, values: dict[str, Any], filters: Callable[[str], str]) -> Statement:
@@ -415,63 +446,84 @@ def _training_statement(request: Request, values: dict[str, Any], filters: Calla
         where = f"""FROM models_app_snapshotexample
  WHERE snapshot_id = %(snapshot)s AND split = ANY(%(splits)s){wanted}"""
         what = "split, domain, title, source, target, rejected"
-        return Statement(f"SELECT {what} {where} ORDER BY position", f"SELECT count(*) {where}", values)
-    examples = f"""{_DEMONSTRATIONS_FROM}
+        return Statement(f"SELECT (SELECT count(*) {where}), {what} {where} ORDER BY position", values)
+    examples = f"""chosen AS MATERIALIZED (SELECT example.id {_CHOSEN_EXAMPLES}
  WHERE example.state = 'approved' AND example.kind = %(kind)s AND document.split IN ('train', 'validation')
-   AND document.split = ANY(%(splits)s) {filters("example.decided_at")}"""
-    what = "document.split, document.domain, document.title, document.text, example.target, example.rejected"
+   AND document.split = ANY(%(splits)s) {filters("example.decided_at")} ORDER BY example.id)"""
+    what = """document.split, document.domain, document.title, document.text, example.target, example.rejected
+  FROM chosen
+  JOIN reviews_feedbackexample example ON example.id = chosen.id
+  JOIN reviews_sourcedocument document ON document.id = example.document_id ORDER BY chosen.id"""
     if request.kind != "dpo":
-        return Statement(
-            f"SELECT {what} {examples} ORDER BY example.id", f"SELECT count(*) {examples}", values
-        )
-    votes = (
-        _VOTES_FROM.format(filters=filters("answer.submitted_at")) + " AND document.split = ANY(%(splits)s)"
-    )
+        return Statement(f"WITH {examples} SELECT (SELECT count(*) FROM chosen), {what}", values)
+    votes = f"""voted AS MATERIALIZED (SELECT votes.item_id, votes.lead
+{_VOTES_FROM.format(filters=filters("answer.submitted_at"))} AND document.split = ANY(%(splits)s)
+ ORDER BY votes.item_id)"""
+    total = "(SELECT count(*) FROM chosen) + (SELECT count(*) FROM voted)"
     voted = """document.split, document.domain, document.title, document.text,
-       CASE WHEN votes.lead > 0 THEN after.text ELSE before.text END,
-       CASE WHEN votes.lead > 0 THEN before.text ELSE after.text END"""
-    rows = f"(SELECT {what} {examples} ORDER BY example.id) UNION ALL (SELECT {voted} {votes} ORDER BY votes.item_id)"
-    count = f"SELECT (SELECT count(*) {examples}) + (SELECT count(*) {votes})"
-    return Statement(rows, count, values)
+       CASE WHEN voted.lead > 0 THEN after.text ELSE before.text END,
+       CASE WHEN voted.lead > 0 THEN before.text ELSE after.text END
+  FROM voted
+  JOIN reviews_queueitem item ON item.id = voted.item_id
+  JOIN reviews_summary before ON before.id = item.summary_id
+  JOIN reviews_summary after ON after.id = item.other_id
+  JOIN reviews_sourcedocument document ON document.id = before.document_id ORDER BY voted.item_id"""
+    return Statement(
+        f"WITH {examples}, {votes} (SELECT {total}, {what}) UNION ALL (SELECT {total}, {voted})", values
+    )
 
 
 # ---------------------------------------------------------------- the rows
 
 
-def count(request: Request, actor: Any | None) -> int:
-    """Reviews, choices or examples that the export would read."""
-    statement = _statement(request, actor)
-    with connection.cursor() as cursor:
-        cursor.execute(statement.count, statement.values)
-        return int(cursor.fetchone()[0])
-
-
 @contextmanager
 def open_rows(
     request: Request, actor: Any | None, *, progress: Progress | None = None
-) -> Iterator[Iterator[Row]]:
-    """The rows, each a new dict with the names of `columns_of` in their order, and for a folder its `split`.
+) -> Iterator[Iterator[Rows]]:
+    """The rows, each of new dicts with the names of `columns_of` in their order, and for a folder its `split`.
 
     A transaction is open as long as this is: in one, the cursor reads as it goes, while outside the server would first
     put the whole answer aside. It ends here and not when somebody happens to drop an iterator.
+    Another thread reads ahead on the same connection, which lets one of them at it at a time.
     """
-    total = count(request, actor) if progress is not None else 0
     statement = _statement(request, actor)
-    with transaction.atomic(), connection.chunked_cursor() as cursor:
-        cursor.execute(statement.rows, statement.values)
-        yield _shaped(request, actor, _fetched(cursor, total, progress))
+    with (
+        transaction.atomic(),
+        connection.chunked_cursor() as cursor,
+        # left before the cursor is closed, and waits for the block under way
+        ThreadPoolExecutor(1, thread_name_prefix="export") as ahead,
+    ):
+        cursor.execute(statement.text, statement.values)
+        yield _shaped(request, actor, _fetched(_blocks(cursor, ahead), progress))
 
 
-def _fetched(cursor: Any, total: int, progress: Progress | None) -> Iterator[tuple[Any, ...]]:
+def _blocks(cursor: Any, ahead: ThreadPoolExecutor) -> Iterator[list[tuple[Any, ...]]]:
+    """The next one comes in while the one before is written, and the first while the writer gets ready: otherwise we
+    and the server would work by turns."""
+
+    def fetch() -> Future[list[tuple[Any, ...]]]:
+        return ahead.submit(cursor.fetchmany, FETCHED)
+
+    def each(coming: Future[list[tuple[Any, ...]]]) -> Iterator[list[tuple[Any, ...]]]:
+        while block := coming.result():
+            coming = fetch()
+            yield block
+
+    return each(fetch())
+
+
+def _fetched(blocks: Iterable[list[tuple[Any, ...]]], progress: Progress | None) -> Iterator[Sequence[Any]]:
+    """The rows without their total."""
     done = 0
-    while batch := cursor.fetchmany(FETCHED):
-        yield from batch
-        done += len(batch)
+    for block in blocks:
+        for _, *values in block:
+            yield values
+        done += len(block)
         if progress is not None:
-            progress(min(done, total), total)
+            progress(done, block[0][0])
 
 
-def _shaped(request: Request, actor: Any | None, fetched: Iterator[tuple[Any, ...]]) -> Iterator[Row]:
+def _shaped(request: Request, actor: Any | None, fetched: Iterator[Sequence[Any]]) -> Iterator[Rows]:
     if request.is_training:
         return _training_rows(request, fetched)
     reviewers = _Reviewers(request.reviewers)
@@ -479,8 +531,9 @@ def _shaped(request: Request, actor: Any | None, fetched: Iterator[tuple[Any, ..
     # the reason would tell a reviewer which of the items were gold
     hidden |= set() if may_export_all(actor) else {"reason"}
     if request.kind == "preferences":
-        return _pair_rows(request, fetched, reviewers, hidden)
-    return _review_rows(request, fetched, reviewers, hidden)
+        return map(Rows, _answers(request, _PAIR, fetched, reviewers, hidden))
+    answers = _answers(request, (*_SHARED, *_ANSWERS), fetched, reviewers, hidden)
+    return _review_rows(request.kind, answers)
 
 
 class _Reviewers(dict[int, str]):
@@ -515,53 +568,42 @@ _MODELS = (
 )
 
 
-def _review_rows(
+def _answers(
     request: Request,
-    fetched: Iterable[tuple[Any, ...]],
+    columns: Iterable[Column],
+    fetched: Iterable[Sequence[Any]],
     reviewers: Mapping[int, str],
     hidden: Collection[str],
 ) -> Iterator[Row]:
-    every = [column.name for column in (*_SHARED, *_ANSWERS)]
-    criteria = {
-        str(pk): key for pk, key in Criterion.objects.order_by("rubric", "position").values_list("pk", "key")
-    }
+    every = [column.name for column in columns]
+    emptied = dict.fromkeys(name for name in every if name in hidden)
     for values in fetched:
         row = dict(zip(every, values, strict=True))
         if not request.texts:
             del row["article"]
-        row |= dict.fromkeys(row.keys() & hidden)
-        row["reviewer"] = reviewers[row["reviewer"]]
-        given = dict(pair.split(":") for pair in (row["ratings"] or "").split())
-        row["ratings"] = ratings = {key: int(given[pk]) for pk, key in criteria.items() if pk in given}
-        row["marks"] = marks = json.loads(row["marks"]) if row["marks"] else []
-        row["sentence_support"] = json.loads(row["sentence_support"]) if row["sentence_support"] else []
-        if request.kind == "ratings":
-            for key, value in ratings.items():
-                yield {**row, "criterion": key, "value": value}
-        elif request.kind == "spans":
-            for mark in marks:
-                yield {**row, **mark}
-        else:
-            yield row
-
-
-def _pair_rows(
-    request: Request,
-    fetched: Iterable[tuple[Any, ...]],
-    reviewers: Mapping[int, str],
-    hidden: Collection[str],
-) -> Iterator[Row]:
-    every = [column.name for column in _PAIR]
-    for values in fetched:
-        row = dict(zip(every, values, strict=True))
-        if not request.texts:
-            del row["article"]
-        row |= dict.fromkeys(row.keys() & hidden)
+        row |= emptied
         row["reviewer"] = reviewers[row["reviewer"]]
         yield row
 
 
-def _training_rows(request: Request, fetched: Iterable[tuple[Any, ...]]) -> Iterator[Row]:
+def _review_rows(kind: str, answers: Iterable[Row]) -> Iterator[Rows]:
+    criteria = {
+        str(pk): key for pk, key in Criterion.objects.order_by("rubric", "position").values_list("pk", "key")
+    }
+    for row in answers:
+        given = dict(pair.split(":") for pair in (row["ratings"] or "").split())
+        row["ratings"] = ratings = {key: int(given[pk]) for pk, key in criteria.items() if pk in given}
+        row["marks"] = marks = json.loads(row["marks"]) if row["marks"] else []
+        row["sentence_support"] = json.loads(row["sentence_support"]) if row["sentence_support"] else []
+        if kind == "ratings":
+            yield Rows(row, [{"criterion": key, "value": value} for key, value in ratings.items()])
+        elif kind == "spans":
+            yield Rows(row, marks)
+        else:
+            yield Rows(row)
+
+
+def _training_rows(request: Request, fetched: Iterable[Sequence[Any]]) -> Iterator[Rows]:
     version = _prompt(request)
     assert version is not None  # `check` made sure
     prompting = shapes.Prompting(prompt_spec(version), request.max_words)
@@ -571,4 +613,4 @@ def _training_rows(request: Request, fetched: Iterable[tuple[Any, ...]]) -> Iter
         )
         shaped = shapes.shaped(example, format=request.kind, prompting=prompting)
         if shaped is not None:
-            yield {**shaped, "split": split} if request.format == "datasets" else shaped
+            yield Rows({**shaped, "split": split} if request.format == "datasets" else shaped)

@@ -16,10 +16,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.test import Client
 from django.utils import timezone
 
@@ -203,7 +204,6 @@ def test_what_begins_a_formula_gets_an_apostrophe(start: str) -> None:
     assert export_files.guarded(f"{start}cmd") == f"'{start}cmd"
     assert export_files.guarded("5 - 3 = 2") == "5 - 3 = 2"
     assert export_files.guarded("") == ""
-    assert export_files.guarded(None) is None
 
 
 def test_the_same_request_gives_the_same_bytes(cast: make.Cast) -> None:
@@ -212,6 +212,78 @@ def test_the_same_request_gives_the_same_bytes(cast: make.Cast) -> None:
     again = exported(cast.ml_engineer, kind="reviews", compressed=True)
     assert first.pk != again.pk
     assert first.digest == again.digest
+
+
+def test_ratings_and_spans_repeat_their_review_in_every_format(cast: make.Cast) -> None:
+    review(cast.reviewer, comment='He said "no",\nthen yes')
+    review(cast.another_reviewer, comment="")
+    for kind, own in (
+        ("ratings", ("criterion", "value")),
+        ("spans", ("side", "start", "quote", "suggested")),
+    ):
+        lines = rows_of(exported(cast.ml_engineer, kind=kind))
+        text = read(exported(cast.ml_engineer, kind=kind, format="csv")).decode()
+        records = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        assert len(lines) == len(records) == {"ratings": 8, "spans": 2}[kind]
+        for line, record in zip(lines, records, strict=True):
+            assert list(line) == [column.name for column in export_rows.columns_of(Request(kind))]
+            assert list(record)[-1] == list(line)[-1] == own[-1]
+            for name in ("review", "comment", "article", *own):
+                said = line[name]
+                assert record[name] == (str(said).lower() if isinstance(said, bool) else str(said))
+
+
+def test_progress_counts_reviews_up_to_all_of_them(cast: make.Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_rows, "FETCHED", 2)
+    for _ in range(3):
+        review(cast.reviewer)
+    told: list[tuple[int, int]] = []
+    request = Request("ratings")
+    with export_rows.open_rows(request, None, progress=lambda *at: told.append(at)) as rows:
+        written = export_files.write_lines(
+            rows, io.BytesIO(), format="jsonl", columns=export_rows.columns_of(request)
+        )
+    assert written == 12
+    assert told == [(2, 3), (3, 3)]
+
+
+def test_a_writer_that_gives_up_leaves_no_reader_behind(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_rows, "FETCHED", 1)
+    for _ in range(4):
+        review(cast.reviewer)
+
+    def give_up() -> None:
+        with export_rows.open_rows(Request("reviews"), None) as rows:
+            next(rows)
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        give_up()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("export")]
+    assert Review.objects.count() == 4, "the connection answers"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_reader_meets_is_raised_to_the_writer(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_rows, "FETCHED", 1)
+    for _ in range(4):
+        review(cast.reviewer)
+
+    def lose_the_server() -> None:
+        with export_rows.open_rows(Request("reviews"), None) as rows:
+            next(rows)
+            with psycopg.connect(connection.connection.info.dsn) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+            list(rows)
+
+    with pytest.raises(OperationalError):
+        lose_the_server()
+    connection.close()
+    assert Review.objects.count() == 4
 
 
 def test_pseudonyms_stay_the_same_and_name_nobody(cast: make.Cast) -> None:
