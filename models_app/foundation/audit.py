@@ -16,16 +16,24 @@ from typing import Any
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from models_app.foundation.rows import Insertion
 from models_app.models.audit import AuditEvent
 
 CHAIN_LOCK = 0x6A117E7
 GENESIS = "0" * 64
-_LAST = (
-    "SELECT pg_advisory_xact_lock(%s); "
-    f"SELECT hash FROM {AuditEvent._meta.db_table} ORDER BY id DESC LIMIT 1"  # nosec B608 (a table of ours)
-)
-_EVENTS = Insertion(AuditEvent)
+_TABLE = AuditEvent._meta.db_table
+# One message, so that others wait no longer than they must. Two statements: the second must see what was committed
+# while the first waited. The hash is `_digest`: the list in JSON, of which only the first part is not known before.
+_APPEND = f"""
+SELECT pg_advisory_xact_lock({CHAIN_LOCK});
+INSERT INTO {_TABLE} (at, actor_id, actor_name, action, subject, from_state, to_state, reason, data,
+       previous_hash, hash)
+SELECT %(at)s, %(actor_id)s::integer, %(actor_name)s, %(action)s, %(subject)s, %(from_state)s, %(to_state)s, %(reason)s,
+       %(data)s::jsonb, last.hash,
+       encode(sha256(convert_to('["' || last.hash || '", ' || %(others)s, 'UTF8')), 'hex')
+  FROM (SELECT coalesce((SELECT hash FROM {_TABLE} ORDER BY id DESC LIMIT 1), '{GENESIS}') AS hash) last
+RETURNING id, previous_hash, hash
+"""  # nosec B608 (made of constants of ours; values are parameters)
+_GIVEN = ("at", "actor_id", "actor_name", "action", "subject", "from_state", "to_state", "reason")
 
 
 def subject_of(row: models.Model | str) -> str:
@@ -33,9 +41,9 @@ def subject_of(row: models.Model | str) -> str:
     return row if isinstance(row, str) else f"{row._meta.model_name}:{row.pk}"
 
 
-def _digest(event: AuditEvent) -> str:
-    parts = [
-        event.previous_hash,
+def _parts(event: AuditEvent) -> list[Any]:
+    """What the hash is over, after the hash before it."""
+    return [
         event.at.astimezone(UTC).isoformat(timespec="microseconds"),
         event.actor_id,
         event.actor_name,
@@ -46,7 +54,14 @@ def _digest(event: AuditEvent) -> str:
         event.reason,
         event.data,
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _json(parts: list[Any]) -> str:
+    return json.dumps(parts, sort_keys=True, ensure_ascii=False)
+
+
+def _digest(event: AuditEvent) -> str:
+    return hashlib.sha256(_json([event.previous_hash, *_parts(event)]).encode()).hexdigest()
 
 
 def record(
@@ -64,11 +79,6 @@ def record(
         raise transaction.TransactionManagementError(
             "an audit event belongs in the transaction of its change"
         )
-    with connection.cursor() as cursor:
-        # One round trip, two statements: the second must see what was committed while the first waited.
-        cursor.execute(_LAST, [CHAIN_LOCK])
-        cursor.nextset()
-        row = cursor.fetchone()
     event = AuditEvent(
         at=timezone.now(),
         actor=actor,
@@ -80,10 +90,15 @@ def record(
         reason=reason,
         # through JSON once, so that the hash is over what the database gives back
         data=json.loads(json.dumps(data or {}, default=str)),
-        previous_hash=row[0] if row else GENESIS,
     )
-    event.hash = _digest(event)
-    _EVENTS.add(event)
+    values = {name: getattr(event, name) for name in _GIVEN}
+    values |= {"data": json.dumps(event.data), "others": _json(_parts(event)).removeprefix("[")}
+    with connection.cursor() as cursor:
+        cursor.execute(_APPEND, values)
+        cursor.nextset()
+        event.pk, event.previous_hash, event.hash = cursor.fetchone()
+    event._state.adding = False
+    event._state.db = connection.alias
     return event
 
 

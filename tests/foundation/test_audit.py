@@ -29,6 +29,19 @@ def test_each_event_carries_the_hash_of_the_one_before() -> None:
     assert audit.first_broken() is None
 
 
+def test_the_database_computes_the_hash_that_is_checked() -> None:
+    odd = 'quoted "words", a back\\slash, 100 %, a\ttab,\na line, Ärger, שלום and 🙂'
+    with transaction.atomic():
+        event = audit.record(
+            actor=None, action="test.odd", subject="thing:1", reason=odd,
+            data={"z": odd, "a": [1, 2.5, 1e-7, 10**15, None, True], "é": {}},
+        )  # fmt: skip
+    stored = AuditEvent.objects.get(pk=event.pk)
+    assert (stored.reason, stored.data) == (odd, event.data)
+    assert audit._digest(stored) == stored.hash == event.hash
+    assert audit.verify().whole
+
+
 def test_an_event_needs_the_transaction_of_its_change() -> None:
     with pytest.raises(transaction.TransactionManagementError):
         _outside()
