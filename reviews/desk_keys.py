@@ -1,13 +1,24 @@
-"""Keys of the review desk: what each does, and which a person may choose instead. Pure.
+"""Keys of the two desks: what each does, and which a person may choose instead. Pure.
 
 A key is written as `e`, `alt+shift+e`, `ctrl+enter` or `f8`. A single key works outside of text boxes as it is, and
-with Alt everywhere; a key with a modifier works everywhere as it is.
+with Alt everywhere; a key with a modifier works everywhere as it is. The desks share the keys of what they both do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class Desk(Enum):
+    RATE_AND_EDIT = "rate and edit"
+    PAIRWISE = "pairwise"
+
+
+RATE_AND_EDIT = frozenset({Desk.RATE_AND_EDIT})
+PAIRWISE = frozenset({Desk.PAIRWISE})
+BOTH = RATE_AND_EDIT | PAIRWISE
 
 
 @dataclass(frozen=True)
@@ -17,32 +28,36 @@ class Action:
     key: str
     #: Has to work while somebody types, without a second key of its own.
     anywhere: bool = False
+    desks: frozenset[Desk] = RATE_AND_EDIT
 
 
 @dataclass(frozen=True)
 class ActionGroup:
     name: str
     actions: tuple[Action, ...]
+    note: str = ""
 
 
 GROUPS = (
     ActionGroup(
         "Hand in",
         (
-            Action("submit", "hand in and get the next, from anywhere", "ctrl+enter", anywhere=True),
-            Action("save", "save now (it saves by itself)", "ctrl+s", anywhere=True),
-            Action("undo", "undo: take back what was just handed in or passed by", "u"),
-            Action("later", "later", "l"),
-            Action("not_for_me", "not for me", "n"),
-            Action("flag", "flag the item", "f"),
+            Action(
+                "submit", "hand in and get the next, from anywhere", "ctrl+enter", anywhere=True, desks=BOTH
+            ),
+            Action("save", "save now (it saves by itself)", "ctrl+s", anywhere=True, desks=BOTH),
+            Action("undo", "undo: take back what was just handed in or passed by", "u", desks=BOTH),
+            Action("later", "later", "l", desks=BOTH),
+            Action("not_for_me", "not for me", "n", desks=BOTH),
+            Action("flag", "flag the item", "f", desks=BOTH),
         ),
     ),
     ActionGroup(
         "Go",
         (
             Action("edit", "correct the summary", "e"),
-            Action("comment", "comment", "c"),
-            Action("article", "the article: scroll with arrows and space", "a"),
+            Action("comment", "comment", "c", desks=BOTH),
+            Action("article", "the article: scroll with arrows and space", "a", desks=BOTH),
             Action("line_up", "mark the line above (also ↑)", "k"),
             Action("line_down", "mark the line below (also ↓)", "j"),
             Action("older", "back: the review I handed in before", "o"),
@@ -72,6 +87,21 @@ GROUPS = (
             Action("prompt", "try another prompt on this article", "p"),
         ),
     ),
+    ActionGroup(
+        "Pairwise",
+        (
+            Action("left_much", "left: much better", "1", desks=PAIRWISE),
+            Action("left_clearly", "left: clearly better", "2", desks=PAIRWISE),
+            Action("left_slightly", "left: slightly better", "3", desks=PAIRWISE),
+            Action("right_slightly", "right: slightly better", "4", desks=PAIRWISE),
+            Action("right_clearly", "right: clearly better", "5", desks=PAIRWISE),
+            Action("right_much", "right: much better", "6", desks=PAIRWISE),
+            Action("tie", "no difference", "t", desks=PAIRWISE),
+            Action("both_bad", "both are bad", "b", desks=PAIRWISE),
+            Action("differences", "mark the differences, on and off", "d", desks=PAIRWISE),
+        ),
+        note="The keys of “Hand in”, of the comment (there the reason) and of the article hold here too.",
+    ),
 )
 ACTIONS = {action.name: action for group in GROUPS for action in group.actions}
 
@@ -82,9 +112,8 @@ _NAMED = {
     **{f"f{number}": f"F{number}" for number in range(1, 13)},
 }  # fmt: skip
 _FUNCTION = {f"f{number}" for number in range(1, 13)}
-#: The desk's own, for everybody.
+#: A desk's own, for everybody.
 _FIXED = {
-    **{str(digit): "1 to 5 answer the marked line" for digit in range(1, 6)},
     "?": "? shows the keys",
     "arrowup": "the arrows mark the lines and scroll",
     "arrowdown": "the arrows mark the lines and scroll",
@@ -95,6 +124,7 @@ _FIXED = {
     "escape": "Esc leaves a text box",
     "tab": "Tab goes to the next control",
 }
+_ANSWERS = {str(digit): "1 to 5 answer the marked line" for digit in range(1, 6)}
 #: What browsers keep for themselves or what people use them for while they work in a page.
 _BROWSER = {
     "ctrl+a", "ctrl+c", "ctrl+d", "ctrl+f", "ctrl+g", "ctrl+h", "ctrl+j", "ctrl+k", "ctrl+l", "ctrl+n", "ctrl+o",
@@ -138,8 +168,30 @@ def shown(key: str) -> str:
 
 
 def keys_of(chosen: Mapping[str, str]) -> dict[str, str]:
-    """The key of every action. What is chosen for an action there is no longer is left out."""
-    return {name: chosen.get(name) or action.key for name, action in ACTIONS.items()}
+    """The key of every action. What is chosen for an action there is no longer is left out; an action that came later
+    than the choice, and whose key somebody had chosen for another, has none until one is chosen."""
+    taken = {
+        (desk, _everywhere(key))
+        for name, key in chosen.items()
+        if name in ACTIONS
+        for desk in ACTIONS[name].desks
+    }
+    return {
+        name: chosen.get(name)
+        or ("" if any((desk, _everywhere(action.key)) in taken for desk in action.desks) else action.key)
+        for name, action in ACTIONS.items()
+    }
+
+
+def keys_at(desk: Desk, keys: Mapping[str, str]) -> dict[str, str]:
+    """Those of one desk."""
+    return {name: key for name, key in keys.items() if desk in ACTIONS[name].desks}
+
+
+def groups_of(desk: Desk) -> list[ActionGroup]:
+    """Those in which a desk has actions, with these alone."""
+    own = [replace(group, actions=tuple(a for a in group.actions if desk in a.desks)) for group in GROUPS]
+    return [group for group in own if group.actions]
 
 
 def changed(keys: Mapping[str, str]) -> dict[str, str]:
@@ -155,13 +207,14 @@ def _everywhere(key: str) -> str:
 def wrong_keys(keys: Mapping[str, str]) -> dict[str, str]:
     """By action, why its key cannot be. `keys` are as `written`; an action that is missing has its own."""
     wrong = {name: "There is no such action." for name in keys if name not in ACTIONS}
-    whole = keys_of(keys)
+    whole = {name: keys.get(name) or action.key for name, action in ACTIONS.items()}
     for name, key in whole.items():
         if reason := _objection(ACTIONS[name], key):
             wrong[name] = reason
-    users: dict[str, list[str]] = {}
+    users: dict[tuple[Desk, str], list[str]] = {}
     for name, key in whole.items():
-        users.setdefault(_everywhere(key), []).append(name)
+        for desk in ACTIONS[name].desks:
+            users.setdefault((desk, _everywhere(key)), []).append(name)
     for names in users.values():
         for name in names:
             others = [ACTIONS[other].does for other in names if other != name]
@@ -174,8 +227,9 @@ def _objection(action: Action, key: str) -> str:
     if not key or written(key) != key:
         return "Not a key. Write for example e, alt+shift+e or ctrl+enter."
     single = "+" not in key[:-1]
-    if key in _FIXED or (key.startswith("alt+") and key[4:] in _FIXED):
-        return f"Taken: {_FIXED.get(key) or _FIXED[key[4:]]}."
+    fixed = _FIXED | _ANSWERS if Desk.RATE_AND_EDIT in action.desks else _FIXED
+    if taken := fixed.get(key.removeprefix("alt+")):
+        return f"Taken: {taken}."
     if key in _BROWSER:
         return "The browser keeps this key for itself."
     if single and key not in _FUNCTION and action.anywhere:

@@ -1,4 +1,4 @@
-"""How one person wants the desk: its keys."""
+"""How one person wants the two desks: their keys."""
 
 from __future__ import annotations
 

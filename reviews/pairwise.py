@@ -25,11 +25,10 @@ from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot
 from reviews.seating import close_if_complete, reopen_if_incomplete
+from reviews.taking_back import ACCEPTED
 
 LONGEST_REASON_CHARACTERS = 4000
 MOST_ACTIVE_SECONDS = 8 * 3600
-TAKE_BACK = timedelta(seconds=10)
-TRANSIT = timedelta(seconds=5)  # a key pressed in the tenth second may arrive a little later
 
 Answer = Literal["left", "right", "tie", "both bad", ""]
 ANSWERS: tuple[Answer, ...] = ("left", "right", "tie", "both bad")
@@ -149,15 +148,15 @@ def revise_choice(
 
 
 def take_back(*, item: QueueItem, reviewer: User) -> Preference:
-    """Undo my submit, for ten seconds: the choice is a draft again and the seat is mine. Raises Refused later."""
+    """Undo my submit, for ten seconds: the choice is a draft again and the seat is mine. Raises StaleState later."""
     require(reviewer, "review")
     with transaction.atomic():
         item = _locked_item(item)
         preference = _mine(item, reviewer)
         if preference.state != Preference.State.SUBMITTED or preference.submitted_at is None:
             raise StaleState("This choice is not handed in.")
-        if timezone.now() - preference.submitted_at > TAKE_BACK + TRANSIT:
-            raise Refused(
+        if timezone.now() - preference.submitted_at > ACCEPTED:
+            raise StaleState(
                 "It can be taken back for ten seconds; after that it can be corrected.", code="too_late"
             )
         preference.state, preference.submitted_at = Preference.State.DRAFT, None

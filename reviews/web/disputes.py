@@ -18,7 +18,9 @@ from reviews import disputes
 from reviews.adjudicating import Ruling, objection, set_dispute_points, settle
 from reviews.disputes import Dispute
 from reviews.models import Adjudication, QueueItem, ReviewQueue
-from reviews.web.desk import RATING, VERDICTS, integer, paragraphs
+from reviews.web.desk.answers import VERDICTS
+from reviews.web.desk.form_values import RATING, integer
+from reviews.web.desk.placed_text import paragraphs
 
 PER_PAGE = 20
 SEEN = "seen-"

@@ -27,7 +27,9 @@ from reviews.models import (
     RubricVersion,
     Summary,
 )
-from reviews.web.desk import RATING, VERDICTS, integer, paragraphs
+from reviews.web.desk.answers import VERDICTS
+from reviews.web.desk.form_values import RATING, integer
+from reviews.web.desk.placed_text import paragraphs
 
 PER_PAGE = 20
 _BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several

@@ -33,7 +33,8 @@
       const whole = name(event);
       const action = this.actions.get(whole);
       if (action && !isSingle(whole)) return action;
-      if (event.ctrlKey || event.metaKey || event.shiftKey) return "";
+      // some keyboards type digits with Shift
+      if (event.ctrlKey || event.metaKey || (event.shiftKey && !/^\d$/.test(plain(event)))) return "";
       if (!event.altKey && (typing || !this.single)) return "";
       const key = plain(event);
       return isSingle(key) ? this.actions.get(key) || "" : "";

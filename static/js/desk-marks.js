@@ -231,7 +231,7 @@
     async ask(text) {
       const { desk } = this;
       try {
-        const answer = await window.galleyDeskPost(desk.data.labelsUrl, { csrfmiddlewaretoken: desk.form.elements.csrfmiddlewaretoken.value, edited_text: text });
+        const answer = await window.galleyPost(desk.data.labelsUrl, { csrfmiddlewaretoken: desk.form.elements.csrfmiddlewaretoken.value, edited_text: text });
         if (desk.gone || desk.edit.value !== text) return;
         this.labels = answer.labels;
         this.showLabels();

@@ -22,7 +22,7 @@
       this.show();
     }
 
-    ratings() { return this.desk.ratingRows().map((row) => Number(row.querySelector("input:checked")?.value || 0)); }
+    ratings() { return this.desk.rating.criteria().map((row) => Number(row.querySelector("input:checked")?.value || 0)); }
     complete() { return this.ratings().every(Boolean); }
 
     choose(name, value) {

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from models_app.models import HumanPreference
-from reviews.models import Preference, QueueItem, ReviewQueue
+from reviews.models import Preference, QueueItem, ReviewQueue, Skip
 from reviews.pairing import pair_releases, pairwise_queue
 from tests import make
 from tests.browser.conftest import Enter, no_violation
@@ -95,6 +95,118 @@ def test_the_last_pair_can_be_taken_back_too(enter: Enter, queue: ReviewQueue) -
     expect(page.locator("[data-undo-button]")).to_be_visible()
     page.keyboard.press("u")
     expect(page.locator("form[data-ready] [name=choice][value=tie]")).to_be_checked()
+
+
+def test_a_skip_is_undone_and_the_reason_comes_back_with_it(enter: Enter, queue: ReviewQueue) -> None:
+    page = at_pair(enter("rita"), queue)
+    expect(page.locator("form[data-ahead]")).to_be_visible()
+    first = page.locator("h1").inner_text()
+    page.keyboard.press("c")
+    page.keyboard.type("Half a thought")
+    page.keyboard.press("Alt+l")
+    expect(page.locator("h1")).not_to_have_text(first)
+    expect(page.locator("[data-undo-offer]")).to_contain_text("Put off")
+    no_violation(page)
+    page.locator("#reason").fill("Begun already.")
+    page.keyboard.press("Alt+u")  # what was begun on the next one is saved first
+    expect(page.locator("h1")).to_have_text(first)
+    expect(page.locator("#reason")).to_have_value("Half a thought")
+    assert not Skip.objects.exists()
+    assert Preference.objects.get(reason="Begun already.").state == "draft"
+    # also where a whole page is loaded, and where the pair was flagged
+    expect(page.locator("form[data-ready]")).to_be_visible()
+    QueueItem.objects.exclude(summary__document__title=first).update(state="set aside")
+    page.keyboard.press("Escape")
+    page.keyboard.press("f")
+    page.locator("#flag-reason").fill("A table.")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("[data-undo-button]")).to_be_visible()
+    assert Skip.objects.get().reason == "A table."
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("h1")).to_have_text(first)
+    assert not Skip.objects.exists()
+
+
+def test_a_reason_survives_a_crash_a_lost_connection_and_another_tab(
+    enter: Enter, queue: ReviewQueue
+) -> None:
+    page = at_pair(enter("rita"), queue)
+    chip = "[data-saved]"
+    page.context.set_offline(True)
+    page.keyboard.press("2")
+    page.locator("#reason").fill("Three piles were swapped.")
+    expect(page.locator(chip)).to_have_text("Not saved · kept in this browser")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#notices")).to_contain_text("not handed in yet")
+    other = page.context.new_page()
+    page.close(run_before_unload=False)  # gone without a word
+    assert not Preference.objects.filter(revision__gt=0).exists()
+    other.context.set_offline(False)
+    at_pair(other, queue)
+    expect(other.locator("#reason")).to_have_value("Three piles were swapped.")
+    expect(other.locator("[name=choice][value='left 2']")).to_be_checked()
+    expect(other.locator("#notices")).to_contain_text("is back")
+    expect(other.locator(chip)).to_have_text("Saved")
+    assert Preference.objects.get(revision__gt=0).reason == "Three piles were swapped."
+    assert other.evaluate("Object.keys(localStorage).filter((key) => key.startsWith('galley-desk:'))") == []
+    # a stale tab is told, and either goes on
+    stale = at_pair(other.context.new_page(), queue)
+    other.locator("#reason").fill("From the first tab.")
+    expect(other.locator(chip)).to_have_text("Saved")
+    stale.evaluate("localStorage.clear()")
+    sent: list[str] = []
+    stale.on("request", lambda request: sent.append(request.url) if request.url.endswith("/draft/") else None)
+    stale.locator("#reason").fill("From the second tab.")
+    dialog = stale.locator("#stale")
+    expect(dialog).to_contain_text("left clearly")
+    expect(dialog).to_contain_text("From the first tab.")
+    expect(dialog).to_contain_text("From the second tab.")
+    no_violation(stale)
+    stale.wait_for_timeout(1000)
+    assert len(sent) == 1, "a save while somebody chooses would ask again after they have chosen"
+    dialog.get_by_role("button", name="Keep what is typed here").click()
+    expect(stale.locator(chip)).to_have_text("Saved")
+    assert Preference.objects.get(revision__gt=0).reason == "From the second tab."
+    # who was signed out is told and loses nothing
+    stale.context.clear_cookies()
+    stale.locator("#reason").fill("Typed after the session ended.")
+    expect(stale.locator(chip)).to_have_text("Not saved · signed out")
+    expect(stale.get_by_role("link", name="Sign in")).to_be_visible()
+    kept = stale.evaluate(
+        "JSON.parse(Object.entries(localStorage).find(([key]) => key.startsWith('galley-desk:'))[1])"
+    )
+    assert kept["answers"] == {"choice": "left 2", "reason": "Typed after the session ended."}
+
+
+def test_somebody_s_own_keys_choose_here_too(enter: Enter, queue: ReviewQueue) -> None:
+    page = at_pair(enter("rita"), queue)
+    page.keyboard.press("?")
+    no_violation(page)
+    page.get_by_role("link", name="Choose other keys").click()
+    for label, key in (("left: much better", "x"), ("later", "i"), ("both are bad", "x")):
+        page.get_by_label(label, exact=True).focus()
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Use these keys").click()
+    expect(page.get_by_text("The same key as “left: much better”.")).to_be_visible()
+    no_violation(page)
+    page.get_by_label("both are bad", exact=True).focus()
+    page.keyboard.press("h")
+    page.get_by_role("button", name="Use these keys").click()
+    expect(page.locator("form[data-ready]")).to_be_visible()
+    page.keyboard.press("x")
+    expect(page.locator("[name=choice][value='left 3']")).to_be_checked()
+    page.keyboard.press("1")  # nobody's key any more
+    page.keyboard.press("b")
+    expect(page.locator("[name=choice][value='left 3']")).to_be_checked()
+    page.keyboard.press("h")
+    expect(page.locator("[name=choice][value='both bad']")).to_be_checked()
+    expect(page.locator(".both-bad kbd")).to_have_text("H")
+    first = page.locator("h1").inner_text()
+    page.keyboard.press("l")
+    expect(page.locator("h1")).to_have_text(first)
+    page.keyboard.press("i")
+    expect(page.locator("h1")).not_to_have_text(first)
+    assert Skip.objects.get().meaning == "later"
 
 
 def test_on_a_phone_one_stands_under_the_other(enter: Enter, queue: ReviewQueue) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models_app.foundation.errors import InvalidInput, NotAllowed
-from reviews.desk_keys import ACTIONS, keys_of, shown, written, wrong_keys
+from reviews.desk_keys import ACTIONS, Desk, groups_of, keys_at, keys_of, shown, written, wrong_keys
 from reviews.desk_preferences import choose_keys, keys_for, use_single_keys
 from reviews.models import DeskPreferences
 from tests import make
@@ -52,6 +52,15 @@ def test_keys_are_shown_as_on_a_key_cap() -> None:
         ({"edit": "é!"}, {"edit"}, "Not a key"),
         ({"edit": "€"}, {"edit"}, "every keyboard"),
         ({"dance": "x"}, {"dance"}, "no such action"),
+        ({"tie": "b"}, {"tie", "both_bad"}, "same key"),
+        ({"tie": "l"}, {"tie", "later"}, "same key"),  # both desks have it
+        ({"later": "alt+6"}, {"later", "right_much"}, "same key"),
+        (
+            {"flag": "4"},
+            {"flag", "right_slightly"},
+            "",
+        ),  # the review desk's digit, the pairwise desk's choice
+        ({"tie": "?"}, {"tie"}, "Taken"),
     ],
 )
 def test_a_key_that_cannot_be_is_refused_with_the_reason(
@@ -60,6 +69,27 @@ def test_a_key_that_cannot_be_is_refused_with_the_reason(
     wrong = wrong_keys(keys)
     assert set(wrong) == named
     assert all(why in reason for reason in wrong.values())
+
+
+def test_each_desk_has_its_own_room_for_keys() -> None:
+    assert wrong_keys({"tie": "e", "both_bad": "t", "left_much": "6", "right_much": "1", "edit": "6"}) == {}
+    assert (
+        keys_at(Desk.PAIRWISE, keys_of({}))["tie"]
+        == keys_at(Desk.RATE_AND_EDIT, keys_of({}))["retrain"]
+        == "t"
+    )
+    assert "tie" not in keys_at(Desk.RATE_AND_EDIT, keys_of({}))
+    (pairwise,) = [group for group in groups_of(Desk.PAIRWISE) if group.name == "Pairwise"]
+    assert len(pairwise.actions) == 9
+    assert [group.name for group in groups_of(Desk.RATE_AND_EDIT)] == ["Hand in", "Go", "Check", "Say"]
+
+
+def test_a_key_chosen_before_an_action_came_stays_with_whom_it_was_given_to() -> None:
+    keys = keys_of({"later": "d", "dismiss_label": "i", "flag": "alt+b", "refine": "h"})
+    assert (keys["later"], keys["differences"]) == ("d", "")
+    assert (keys["flag"], keys["both_bad"]) == ("alt+b", "")
+    assert shown("") == ""
+    assert set(wrong_keys({"later": "d", "dismiss_label": "i"})) == {"later", "differences"}
 
 
 def test_two_may_swap_their_keys() -> None:

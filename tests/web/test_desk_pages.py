@@ -35,7 +35,8 @@ from reviews.models import (
 )
 from reviews.returning import return_review
 from reviews.reviewing import Answers, save_draft, submit_review
-from reviews.web import desk
+from reviews.web.desk.answers import answers_json
+from reviews.web.desk.prompt_trial import TRIAL_SALT
 from tests import make
 from tests.reviews.test_queueing import claimed, expire
 
@@ -443,9 +444,7 @@ def test_trying_a_prompt_asks_the_live_model_with_it(
 def test_what_the_model_wrote_cannot_be_made_up(rita: Client, item: QueueItem, live: PromptVersion) -> None:
     rita.get("/desk/new-drafts/")
     forged = signing.dumps([item.pk, "In brief: {text}", "", "Made up."], salt="another")
-    other_prompt = signing.dumps(
-        [item.pk, "Other: {text}", "", "Other."], salt=desk.TRIAL_SALT, compress=True
-    )
+    other_prompt = signing.dumps([item.pk, "Other: {text}", "", "Other."], salt=TRIAL_SALT, compress=True)
     for trial in (forged, other_prompt, "nonsense"):
         PromptSuggestion.objects.all().delete()
         values = {"based_on": live.pk, "template": "In brief: {text}", "trial": trial}
@@ -693,7 +692,7 @@ def test_the_saved_answers_are_json_that_the_script_can_put_beside_the_typed(
 ) -> None:
     claimed(queue, cast.reviewer)
     review = save_draft(item=item, answers=ANSWERS, reviewer=cast.reviewer, base_revision=0)
-    assert json.loads(json.dumps(desk.answers_json(review)))["ratings"] == dict(ANSWERS.ratings)
+    assert json.loads(json.dumps(answers_json(review)))["ratings"] == dict(ANSWERS.ratings)
 
 
 # ---------------------------------------------------------------- undo, earlier reviews, own keys

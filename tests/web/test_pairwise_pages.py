@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from models_app.models import HumanPreference, Release
-from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot
+from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from reviews.pairing import pair_releases, pairwise_queue
 from reviews.pairwise import Judgement, choose
 from reviews.queueing import claim_next
@@ -96,7 +98,7 @@ def test_a_choice_without_script_and_the_way_on(
     assert "Which one is better?" in refused.content.decode()
     assert "Kept?" in refused.content.decode()
     answer = rita.post(f"/pairwise/item/{item.pk}/submit/", form_of(page) | {"choice": "left 3"})
-    assert (answer.status_code, answer["Location"]) == (302, f"/pairwise/{queue.slug}/")
+    assert (answer.status_code, answer["Location"]) == (302, f"/pairwise/{queue.slug}/?undo={item.pk}")
     mine = Preference.objects.get(item=item)
     assert (mine.state, mine.strength) == ("submitted", 3)
     index = rita.get("/pairwise/").content.decode()
@@ -115,6 +117,8 @@ def test_what_the_script_is_told(rita: Client, queue: ReviewQueue, pairs: list[Q
     assert saved.json() == {"revision": 1, "held": True}
     stale = rita.post(f"{url}/draft/", form | {"choice": "tie"}, **JSON)
     assert (stale.status_code, stale.json()["error"]["code"]) == (409, "stale_draft")
+    current = stale.json()["error"]["current"]
+    assert current == {"revision": 1, "choice": "right 1", "reason": ""}, "neither sides nor releases"
     assert rita.post(f"{url}/keep/", form, **JSON).json() == {"held": True}
     wrong = rita.post(f"{url}/submit/", form | {"choice": "left 9"}, **JSON)
     assert (wrong.status_code, list(wrong.json()["error"]["fields"])) == (422, ["strength"])
@@ -136,6 +140,68 @@ def test_passing_by_keeps_the_draft(rita: Client, queue: ReviewQueue, pairs: lis
     assert answer.status_code == 302
     assert Preference.objects.get(item=pairs[0]).reason == "Half a thought"
     assert ReviewSlot.objects.get(item=pairs[0]).state == "free"
+
+
+@pytest.mark.parametrize("meaning", ["later", "not for me", "bad item"])
+def test_a_pair_that_was_passed_by_can_be_taken_back_for_ten_seconds(
+    rita: Client, cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], meaning: str
+) -> None:
+    for other in pairs[1:]:
+        QueueItem.objects.filter(pk=other.pk).update(state="done")
+    first = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    url = f"/pairwise/item/{pairs[0].pk}"
+    passed = {"meaning": meaning, "why": "A table.", "reason": "Half a thought"}
+    page = rita.post(f"{url}/pass/", form_of(first) | passed, follow=True).content.decode()
+    assert "Nothing waits here" in page
+    assert f'action="{url}/take-back/"' in page
+    stranger = signed_in(cast.another_reviewer)
+    assert "data-undo-offer" not in stranger.get(f"/pairwise/?undo={pairs[0].pk}").content.decode()
+    assert stranger.post(f"{url}/take-back/", **JSON).status_code == 409
+    page = rita.post(f"{url}/take-back/", follow=True).content.decode()
+    assert "Taken back: the item is yours again." in page
+    assert "Half a thought" in page
+    assert [shown(page, side) for side in ("left", "right")] == [
+        shown(first, side) for side in ("left", "right")
+    ], "the sides stay as they were drawn"
+    assert not Skip.objects.exists()
+    assert QueueItem.objects.get(pk=pairs[0].pk).state == "open"
+    rita.post(f"{url}/pass/", form_of(page) | passed)
+    Skip.objects.update(at=timezone.now() - timedelta(seconds=11))
+    assert "data-undo-offer" not in rita.get(f"/pairwise/{queue.slug}/?undo={pairs[0].pk}").content.decode()
+    Skip.objects.update(at=timezone.now() - timedelta(seconds=60))
+    late = rita.post(f"{url}/take-back/", **JSON)
+    assert (late.status_code, late.json()["error"]["code"]) == (409, "stale")
+    assert "Too late to take it back." in rita.post(f"{url}/take-back/", follow=True).content.decode()
+    assert Skip.objects.count() == 1
+
+
+def test_a_submit_that_cannot_be_taken_back_any_more_is_said_and_stays(
+    rita: Client, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    page = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    url = f"/pairwise/item/{pairs[0].pk}"
+    page = rita.post(f"{url}/submit/", form_of(page) | {"choice": "tie"}, follow=True).content.decode()
+    assert f'action="{url}/take-back/"' in page
+    Preference.objects.filter(state="submitted").update(submitted_at=timezone.now() - timedelta(minutes=1))
+    page = rita.post(f"{url}/take-back/", follow=True).content.decode()
+    assert "after that it can be corrected" in page
+    assert Preference.objects.get(item=pairs[0]).state == "submitted"
+
+
+def test_own_keys_hold_at_this_desk_too(rita: Client, queue: ReviewQueue, pairs: list[QueueItem]) -> None:
+    page = rita.get("/desk/my/keys/").content.decode()
+    assert 'name="key-tie" value="t"' in page
+    refused = rita.post("/desk/my/keys/", {"key-tie": "l", "single_keys": "1"})
+    assert refused.status_code == 422
+    assert "The same key as “later”." in refused.content.decode()
+    assert "The same key as “no difference”." in refused.content.decode()
+    back = rita.post("/desk/my/keys/", {"key-tie": "0", "key-later": "i", "back": str(pairs[0].pk)})
+    assert rita.get(back["Location"])["Location"] == f"/pairwise/item/{pairs[0].pk}/"
+    page = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    assert '<kbd>0</kbd><span class="point-words">no difference' in page
+    assert "Later <kbd>I</kbd>" in page
+    assert "&quot;tie&quot;: &quot;0&quot;" in page
+    assert "&quot;retrain&quot;" not in page, "the other desk's keys would be in the way"
 
 
 def test_the_review_desk_shows_a_pair_at_its_own_place(

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_GET
 
 from models_app.web.pages import is_fragment
 from reviews import queries
-from reviews.web.desk import back_to, desk_view, integer, reviewer_of
+from reviews.web.desk.form_values import integer
+from reviews.web.desk.requests import back_to, desk_view, reviewer_of
 
 
 @desk_view(require_GET)

@@ -1,4 +1,4 @@
-"""The page where somebody chooses the desk's keys, and the switch of the desk's `?` sheet."""
+"""The page where somebody chooses the keys of both desks, and the switch of their `?` sheet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from models_app.foundation.errors import InvalidInput
 from reviews.desk_keys import GROUPS, shown
 from reviews.desk_preferences import choose_keys, keys_for, use_single_keys
-from reviews.web.desk import back_to, desk_view, reviewer_of
+from reviews.web.desk.requests import back_to, desk_view, reviewer_of
 
 ACTION = "key-"
 
@@ -45,7 +45,7 @@ def _page(
     errors = error.fields if error else {}
     groups = [
         (
-            group.name,
+            group,
             [
                 {
                     "action": action,

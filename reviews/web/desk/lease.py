@@ -1,0 +1,55 @@
+"""The seat at an item, as pages and forms carry it: claimed, shown by its token, kept alive. For both desks."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+
+from django.http import HttpRequest, JsonResponse
+
+from models_app.foundation.errors import StaleState
+from reviews import queueing
+from reviews.models import QueueItem, ReviewQueue, ReviewSlot
+from reviews.queueing import Lease
+from reviews.web.desk.form_values import integer
+from reviews.web.desk.requests import reviewer_of
+
+#: How long the item that is fetched ahead stays mine without a sign of life.
+AHEAD = timedelta(minutes=3)
+
+
+def claimed(request: HttpRequest, queue: ReviewQueue, kind: ReviewQueue.Kind) -> Lease | None:
+    """The item that I hold in this queue, else the next one. `?ahead=ID`: the one after that, fetched by the script."""
+    reviewer, ahead = reviewer_of(request), request.GET.get("ahead", "")
+    if ahead.isdecimal() and len(ahead) < 19:
+        return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind, but_not=int(ahead), lease=AHEAD)
+    return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind)
+
+
+def seat_of(values: Mapping[str, str], item: QueueItem) -> tuple[ReviewSlot, uuid.UUID]:
+    """The seat that the form was given. Raises StaleState where it carries none."""
+    errors: dict[str, str] = {}
+    number = integer(values, "slot", errors)
+    try:
+        token = uuid.UUID(values.get("token", ""))
+    except ValueError as error:
+        raise StaleState("This page holds no seat at the item. Open it again.") from error
+    slot = ReviewSlot.objects.select_related("queue", "item").filter(pk=number or 0, item=item).first()
+    if slot is None:
+        raise StaleState("This page holds no seat at the item. Open it again.")
+    return slot, token
+
+
+def renewed(request: HttpRequest, item: QueueItem, lease: timedelta | None = None) -> bool:
+    try:
+        slot, token = seat_of(request.POST, item)
+        queueing.renew_lease(slot=slot, token=token, reviewer=reviewer_of(request), lease=lease)
+    except StaleState:
+        return False
+    return True
+
+
+def sign_of_life(request: HttpRequest, item: QueueItem) -> JsonResponse:
+    """The seat stays mine; the one fetched ahead only for a little while."""
+    return JsonResponse({"held": renewed(request, item, AHEAD if request.POST.get("ahead") else None)})

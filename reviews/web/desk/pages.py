@@ -1,0 +1,213 @@
+"""The review desk: choosing a queue, and the desk itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path
+from django.views.decorators.http import require_GET, require_POST
+
+from models_app.foundation.errors import GalleyError
+from models_app.ml.prompting import VARIABLES
+from models_app.models import PromptVersion, Route
+from models_app.serving.routing import ENVIRONMENT
+from reviews import conversations, queries, queueing
+from reviews.desk_keys import Desk
+from reviews.marks import ERROR_TYPES, SEVERITIES
+from reviews.models import Grounding, QueueItem, Review, ReviewQueue, ReviewReturn
+from reviews.queueing import Lease
+from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft
+from reviews.rubrics import criteria_of
+from reviews.spans import sentences
+from reviews.web.desk.answers import VERDICTS, saved_answers
+from reviews.web.desk.form_values import RATING
+from reviews.web.desk.key_sheet import key_sheet
+from reviews.web.desk.lease import claimed
+from reviews.web.desk.onwards import RATE_AND_EDIT, undo_offered
+from reviews.web.desk.placed_text import placed_paragraphs
+from reviews.web.desk.requests import back_to, desk_view, reviewer_of
+
+HANDED_IN = (Review.State.SUBMITTED, Review.State.RETURNED)
+
+
+def item_of(pk: int) -> QueueItem:
+    return get_object_or_404(QueueItem.objects.select_related("queue__rubric", "summary__document"), pk=pk)
+
+
+@desk_view(require_GET)
+def index(request: HttpRequest) -> HttpResponse:
+    reviewer = reviewer_of(request)
+    context = {
+        "rows": queries.queues_for(reviewer),
+        "drafts": queries.drafts_of(reviewer),
+        "returned": queries.returned_to(reviewer),
+        "assigned": queries.assigned_to(reviewer),
+    }
+    if reviewer.has_perm("models_app.manage_queues"):
+        context["flagged"] = queries.set_aside()
+    return render(request, "reviews/desk_index.html", context)
+
+
+@desk_view(require_GET)
+def next_item(request: HttpRequest, slug: str) -> HttpResponse:
+    queue = get_object_or_404(ReviewQueue, slug=slug)
+    if queue.kind == ReviewQueue.Kind.PAIRWISE:
+        return redirect("pairwise_next", queue.slug)
+    lease = claimed(request, queue, ReviewQueue.Kind.RATE_AND_EDIT)
+    if lease is None:
+        return _nothing_left(request, queue)
+    return desk(request, lease.slot.item, lease)
+
+
+def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
+    reviewer = reviewer_of(request)
+    rows = queries.queues_for(reviewer)
+    done = next((row.done_today for row in rows if row.queue.pk == queue.pk), 0)
+    others = [row for row in rows if row.waiting and row.queue.pk != queue.pk]
+    context = {
+        "queue": queue,
+        "others": others,
+        "done": done,
+        "drafts": queries.drafts_of(reviewer, 5),
+        "undo": undo_offered(request, RATE_AND_EDIT),
+        **key_sheet(reviewer, Desk.RATE_AND_EDIT),
+    }
+    return render(request, "reviews/desk_empty.html", context)
+
+
+@desk_view(require_GET)
+def item_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """This very item: mine to review, mine to correct, mine to hand in late, or somebody else's."""
+    item = item_of(pk)
+    if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
+        return redirect("pairwise_item", item.pk)
+    lease = queueing.hold(item=item, reviewer=reviewer_of(request))
+    review = Review.objects.filter(item=item, reviewer=reviewer_of(request)).first()
+    if lease is None and review is None:
+        return render(request, "reviews/desk_taken.html", {"item": item, "queue": item.queue}, status=409)
+    return desk(request, item, lease)
+
+
+def desk(
+    request: HttpRequest,
+    item: QueueItem,
+    lease: Lease | None,
+    *,
+    typed: Answers | None = None,
+    error: GalleyError | None = None,
+) -> HttpResponse:
+    """The desk; with `typed` as the browser sent it and why it was refused, for browsers without script."""
+    reviewer = reviewer_of(request)
+    review = Review.objects.filter(item=item, reviewer=reviewer).first()
+    begun = review if review is not None and review.revision else None
+    saved = saved_answers(begun, item)
+    shown = typed or saved
+    rubric = begun.rubric_id if begun else item.queue.rubric_id
+    errors = error.fields if error else {}
+    done = queries.done_today(reviewer).get(item.queue_id, 0)
+    waiting = queueing.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
+    context = {
+        "item": item,
+        "queue": item.queue,
+        "document": item.summary.document,
+        "summary": item.summary,
+        "paragraphs": placed_paragraphs(item.summary.document.text),
+        "proof": placed_paragraphs(item.summary.text),
+        "lease": lease,
+        "review": begun,
+        "submitted": begun is not None and begun.state in HANDED_IN,
+        "returned": _return_of(begun),
+        "answers": shown,
+        "revision": begun.revision if begun else 0,
+        "rubric": rubric,
+        "scales": [
+            {
+                "name": RATING + criterion.key,
+                "label": criterion.name,
+                "question": criterion.question,
+                "points": list(enumerate(criterion.anchors, start=1)),
+                "value": shown.ratings.get(criterion.key),
+                "error": errors.get(criterion.key),
+            }
+            for criterion in criteria_of(rubric)
+        ],
+        "marks_json": json.dumps([mark.to_dict() for mark in shown.marks]),
+        "support_json": json.dumps([[one.start, one.end, one.supported] for one in shown.support]),
+        "grounding_json": json.dumps(_grounding(item)),
+        "error_types": list(enumerate(ERROR_TYPES, start=1)),
+        "severities": list(enumerate(SEVERITIES, start=1)),
+        "verdicts": VERDICTS,
+        "errors": errors,
+        "error": error,
+        "conflict": isinstance(error, StaleDraft | AlreadySubmitted),
+        "already": isinstance(error, AlreadySubmitted),
+        "done": done,
+        "whole": done + waiting,
+        "waiting": waiting,
+        "more": waiting >= queueing.COUNTED,
+        "prompt": live_prompt(),
+        "variables": VARIABLES,
+        "kept_share": _kept_share(item),
+        "talk": conversations.drawer(item=item, user=reviewer),
+        "undo": undo_offered(request, RATE_AND_EDIT),
+        "back": back_to(request),
+        **key_sheet(reviewer, Desk.RATE_AND_EDIT),
+    }
+    return render(request, "reviews/desk.html", context, status=error.status if error else 200)
+
+
+def _return_of(review: Review | None) -> ReviewReturn | None:
+    """Why it was sent back, while that waits for a correction."""
+    if review is None or review.state != Review.State.RETURNED:
+        return None
+    return review.returns.filter(answered_at=None).select_related("returned_by").first()
+
+
+def _kept_share(item: QueueItem) -> float | None:
+    """Which part of the article the model read, where it was cut."""
+    summary = item.summary
+    if not summary.truncated or not summary.total_tokens or summary.kept_tokens is None:
+        return None
+    return summary.kept_tokens / summary.total_tokens
+
+
+def _grounding(item: QueueItem) -> dict[str, Any]:
+    """The proof's sentences, with what supports them once that has been computed; it never is here."""
+    grounding = Grounding.objects.filter(summary=item.summary_id).first()
+    if grounding is not None:
+        return {"linked": True, "sentences": grounding.data["sentences"]}
+    spans = sentences(item.summary.text)
+    return {
+        "linked": False,
+        "sentences": [{"start": start, "end": end, "links": [], "unsupported": []} for start, end in spans],
+    }
+
+
+def live_prompt() -> PromptVersion | None:
+    """The prompt of the release that is live; None where nothing is."""
+    route = (
+        Route.objects.filter(environment__name=ENVIRONMENT, release__isnull=False)
+        .select_related("release__prompt_version__prompt")
+        .first()
+    )
+    return route.release.prompt_version if route is not None and route.release is not None else None
+
+
+@desk_view(require_POST)
+def put_back(request: HttpRequest, pk: int) -> HttpResponse:
+    item = item_of(pk)
+    queueing.put_back(item=item, actor=request.user)
+    messages.success(request, "Put back: others are asked for it again.")
+    return redirect("desk")
+
+
+urlpatterns = [
+    path("", index, name="desk"),
+    path("item/<int:pk>/", item_page, name="desk_item"),
+    path("item/<int:pk>/put-back/", put_back, name="desk_put_back"),
+    path("<slug:slug>/", next_item, name="desk_next"),
+]

@@ -1,0 +1,126 @@
+"""Trying another prompt on the article at the desk, and suggesting it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import path
+from django.views.decorators.http import require_POST
+
+from models_app.evaluation.differences import word_difference
+from models_app.foundation.errors import InvalidInput, Unavailable
+from models_app.ml.prompting import VARIABLES, PromptSpec
+from models_app.models import PromptVersion
+from models_app.prompts.versions import check_template
+from models_app.serving import client
+from models_app.web.pages import is_fragment
+from reviews.models import QueueItem, Review
+from reviews.suggestions import suggest_prompt
+from reviews.web.desk.form_values import integer
+from reviews.web.desk.pages import item_of
+from reviews.web.desk.requests import desk_view, reviewer_of
+
+TRIAL_SALT = "reviews.desk.trial"
+
+
+def _wanted_prompt(request: HttpRequest) -> tuple[PromptVersion, str, str]:
+    based_on = get_object_or_404(
+        PromptVersion.objects.select_related("prompt"), pk=integer(request.POST, "based_on", {}) or 0
+    )
+    template = request.POST.get("template", "").replace("\r\n", "\n").strip("\n")
+    system = request.POST.get("system", "").replace("\r\n", "\n").strip()
+    return based_on, template, system
+
+
+def _trial(request: HttpRequest, item: QueueItem, context: dict[str, Any], status: int = 200) -> HttpResponse:
+    page = "reviews/_trial.html" if is_fragment(request) else "reviews/trial.html"
+    common = {
+        "item": item,
+        "summary": item.summary,
+        "document": item.summary.document,
+        "queue": item.queue,
+        "variables": VARIABLES,
+    }
+    return render(request, page, {**common, **context}, status=status)
+
+
+@desk_view(require_POST)
+def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let the live model write this article's summary with another prompt, now."""
+    item = item_of(pk)
+    prompt, template, system = _wanted_prompt(request)
+    changed = (template, system) != (prompt.template, prompt.system)
+    context: dict[str, Any] = {"prompt": prompt, "template": template, "system": system, "changed": changed}
+    document = item.summary.document
+    try:
+        check_template(kind=prompt.prompt.kind, system=system, template=template)
+        spec = PromptSpec(prompt.prompt.kind, system, template)  # type: ignore[arg-type]
+        served = client.generate(
+            text=document.text, title=document.title, domain=document.domain, prompt=spec
+        )
+    except (InvalidInput, Unavailable) as error:
+        answer = _trial(
+            request, item, {**context, "error": error, "errors": error.fields}, status=error.status
+        )
+        if isinstance(error, Unavailable):
+            answer["Retry-After"] = str(error.retry_after)
+        return answer
+    context |= {
+        "output": served.text,
+        "seconds": served.latency_ms / 1000,
+        "words": len(served.text.split()),
+        "cut": served.kept_text_tokens / served.total_text_tokens if served.truncated else None,
+        "same": word_difference(item.summary.text, served.text)
+        and served.text.strip() == item.summary.text.strip(),
+        # what the model wrote comes back with the suggestion; signed, so that it is what the model wrote
+        "trial": signing.dumps([item.pk, template, system, served.text], salt=TRIAL_SALT, compress=True),
+    }
+    return _trial(request, item, context)
+
+
+@desk_view(require_POST)
+def suggest(request: HttpRequest, pk: int) -> HttpResponse:
+    item = item_of(pk)
+    prompt, template, system = _wanted_prompt(request)
+    trial = request.POST.get("trial", "")
+    output = _output_of(trial, item, template, system)
+    note = request.POST.get("note", "")
+    context: dict[str, Any] = {
+        "prompt": prompt, "template": template, "system": system, "output": output, "trial": trial, "note": note,
+        "words": len(output.split()), "changed": True,
+    }  # fmt: skip
+    try:
+        suggest_prompt(
+            document=item.summary.document,
+            based_on=prompt,
+            template=template,
+            system=system,
+            output=output,
+            note=note,
+            review=Review.objects.filter(item=item, reviewer=reviewer_of(request)).first(),
+            actor=reviewer_of(request),
+        )
+    except InvalidInput as error:
+        return _trial(request, item, {**context, "error": error, "errors": error.fields}, status=error.status)
+    return _trial(request, item, {**context, "kept": True})
+
+
+def _output_of(trial: str, item: QueueItem, template: str, system: str) -> str:
+    """What the model wrote with exactly this prompt for this item, else nothing."""
+    if not trial:
+        return ""
+    try:
+        tried = signing.loads(trial, salt=TRIAL_SALT, max_age=timedelta(days=1))
+    except signing.BadSignature:
+        return ""
+    return tried[3] if tried[:3] == [item.pk, template, system] else ""
+
+
+urlpatterns = [
+    path("item/<int:pk>/try/", try_prompt, name="desk_try"),
+    path("item/<int:pk>/suggest/", suggest, name="desk_suggest"),
+]

@@ -1,0 +1,81 @@
+"""How both desks are asked: by a browser's form or by their script, and only by reviewers.
+
+The buttons work without script: plain posts and redirects. A script asks for JSON (`Accept: application/json`) and
+then gets every answer, refusals too, as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.views.decorators.cache import never_cache
+
+from models_app.foundation.errors import GalleyError
+from models_app.web.pages import View, capability
+from reviews.pairwise import StaleChoice
+from reviews.reviewing import AlreadySubmitted, StaleDraft
+from reviews.web.desk.answers import answers_json
+from reviews.web.desk.form_values import integer
+from reviews.web.pairwise.judgements import judgement_json
+
+
+def wants_json(request: HttpRequest) -> bool:
+    return "application/json" in request.headers.get("Accept", "")
+
+
+def error_json(error: GalleyError) -> JsonResponse:
+    body: dict[str, Any] = {"code": error.code, "message": error.message, "fields": error.fields}
+    if isinstance(error, StaleDraft | AlreadySubmitted):
+        body["current"] = answers_json(error.review)
+    if isinstance(error, StaleChoice):
+        body["current"] = judgement_json(error.preference)
+    return JsonResponse({"error": body}, status=error.status)
+
+
+def json_errors(view: View) -> View:
+    @wraps(view)
+    def answering(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except GalleyError as error:
+            if wants_json(request):
+                return error_json(error)
+            raise
+
+    return answering
+
+
+def desk_view(*methods: Callable[[View], View]) -> Callable[[View], View]:
+    """For reviewers; never kept by browsers, since each look may show another item."""
+
+    def decorate(view: View) -> View:
+        guarded = json_errors(capability("review")(view))
+        for method in methods:
+            guarded = method(guarded)
+        return never_cache(guarded)
+
+    return decorate
+
+
+def reviewer_of(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
+    return request.user
+
+
+def back_to(request: HttpRequest) -> int | None:
+    """The item that somebody left to look at an earlier review, and comes back to."""
+    values = request.POST if request.method == "POST" else request.GET
+    return integer(values, "back", {})
+
+
+def go_to(request: HttpRequest, url: str, message: str, **more: Any) -> HttpResponse:
+    """Done, said in words, and where to go on: told to a script, followed by a browser."""
+    if wants_json(request):
+        return JsonResponse({"next": url, "message": message, **more})
+    messages.success(request, message)
+    return HttpResponseRedirect(url)
