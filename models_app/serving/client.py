@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from models_app.foundation import turns
 from models_app.foundation.errors import InvalidInput, Unavailable
 from models_app.ml.prompting import PromptSpec
 from models_app.models import PromptVersion, Slot
@@ -109,7 +110,8 @@ def _ask(address: str, body: dict[str, Any], deadline: float) -> Any:
         if connection is None:
             connection = wire.Connection(address, timeout=min(CONNECT_SECONDS, remaining))
         # the slot answers at the deadline at the latest; a little more, so that its words arrive
-        answered = connection.ask(message, timeout=remaining + 0.5)
+        with turns.requests.aside():
+            answered = connection.ask(message, timeout=remaining + 0.5)
     except TimeoutError as late:
         _close(connection)
         raise _too_late() from late

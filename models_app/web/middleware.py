@@ -9,6 +9,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from models_app.foundation import turns
 from models_app.foundation.errors import GalleyError
 from models_app.web import error_pages
 
@@ -47,6 +48,17 @@ class HealthMiddleware:
             # Probes come every second while a model loads: a state, not an error worth a line each.
             answer._has_been_logged = True  # type: ignore[attr-defined]
         return answer
+
+
+class TurnsMiddleware:
+    """Requests of a process come in turns (foundation/turns.py); health probes do not wait for one."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with turns.requests.turn():
+            return self.get_response(request)
 
 
 class LoginRequiredMiddleware(DjangoLoginRequired):

@@ -7,9 +7,9 @@
     constructor(desk) {
       this.desk = desk;
       this.active = Number(desk.form.elements.active_seconds.value);
-      this.lastSign = Date.now();
+      this.lastSign = performance.now();
       for (const type of ["keydown", "pointerdown", "pointermove", "wheel", "scroll", "touchmove"]) {
-        desk.on(document, type, () => { this.lastSign = Date.now(); }, { passive: true, capture: true });
+        desk.on(document, type, () => { this.lastSign = performance.now(); }, { passive: true, capture: true });
       }
       desk.every(1000, () => this.tick());
     }
@@ -17,7 +17,7 @@
     get seconds() { return Math.round(this.active); }
 
     tick() {
-      const away = Date.now() - this.lastSign > AWAY_AFTER_MS;
+      const away = performance.now() - this.lastSign > AWAY_AFTER_MS;
       if (!document.hidden && !away && !this.desk.gone) this.active += 1;
       this.desk.form.elements.active_seconds.value = Math.round(this.active);
       const node = this.desk.find("[data-active]");
