@@ -6,6 +6,7 @@ byte of each, so that a few dozen such connections would make everybody else wai
 
 from __future__ import annotations
 
+import gc
 import selectors
 import time
 from functools import partial
@@ -14,6 +15,11 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 
 class PatientWorker(ThreadWorker):
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        # Looking for garbage stops every thread. A request makes some ten thousand objects, few of them in circles.
+        gc.set_threshold(20_000, 20, 50)
+
     def enqueue_req(self, conn: TConn) -> None:
         if conn.initialized or conn.data_ready:
             super().enqueue_req(conn)

@@ -50,7 +50,7 @@
     settled(sent) { this.confirmed = sent; store.drop(this.key); }
 
     saveSoon() {
-      const now = Date.now();
+      const now = performance.now();  // a clock that is set back must not put it off
       if (!this.firstChange) this.firstChange = now;
       this.desk.cancel(this.saveTimer);
       const left = Math.max(0, this.firstChange + SAVE_AT_LATEST_MS - now);
