@@ -14,8 +14,8 @@ from tests.browser.conftest import Enter, no_violation
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
-def queue(cast: make.Cast) -> ReviewQueue:
+def paired(cast: make.Cast) -> ReviewQueue:
+    """A queue of three pairs, of which one text each has the right number."""
     before, after = make.release(), make.release()
     queue = pairwise_queue(actor=cast.ml_engineer)
     for _ in range(3):
@@ -24,6 +24,11 @@ def queue(cast: make.Cast) -> ReviewQueue:
         make.summary(document, "The old pier closes for nine months. 140 piles are rotten.", release=after)
     pair_releases(before=before, after=after, queue=queue, limit=9, actor=cast.ml_engineer)
     return queue
+
+
+@pytest.fixture
+def queue(cast: make.Cast) -> ReviewQueue:
+    return paired(cast)
 
 
 def at_pair(page: Page, queue: ReviewQueue) -> Page:
