@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from llmops_site.env import read_environment
 from llmops_site.supervisor.galley import programs
@@ -165,7 +165,13 @@ def test_a_review_that_the_server_died_over_is_handed_in_once(
     second = page.locator("h1").inner_text()
     for digit in "4444":
         page.keyboard.press(digit)
-    page.route("**/submit/", lambda route: (route.fetch(), web.kill(), route.abort()), times=1)
+
+    def answer_lost(route: Route) -> None:
+        route.fetch()
+        web.kill()
+        route.abort()
+
+    page.route("**/submit/", answer_lost, times=1)
     page.keyboard.press("Control+Enter")
     expect(page.locator("#notices")).to_contain_text("not handed in yet")
     web.start()
