@@ -14,7 +14,9 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from reviews.models import QueueItem, ReviewQueue
 from tests import make
+from tests.browser.desk import DRAFT
 
 Enter = Callable[..., Page]
 # A busy machine is no failure; what has to come sooner is waited for with a timeout of its own.
@@ -28,6 +30,16 @@ SETTLED = """Promise.allSettled(document.getAnimations()
 @pytest.fixture
 def cast(transactional_db: None) -> make.Cast:
     return make.cast()
+
+
+@pytest.fixture
+def queue(cast: make.Cast) -> ReviewQueue:
+    return make.queue()
+
+
+@pytest.fixture
+def items(queue: ReviewQueue) -> list[QueueItem]:
+    return [make.queue_item(of=make.summary(make.document(), DRAFT), in_queue=queue) for _ in range(3)]
 
 
 @pytest.fixture

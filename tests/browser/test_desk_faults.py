@@ -14,7 +14,7 @@ from reviews.managing import Question, create_rubric_version
 from reviews.models import QueueItem, Review, ReviewSlot
 from tests import make
 from tests.browser.conftest import Enter
-from tests.browser.test_desk import BETTER, DRAFT, at_desk, saved
+from tests.browser.desk import BETTER, DRAFT, at_desk, saved
 from tests.reviews.test_managing import POINTS, changed
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]

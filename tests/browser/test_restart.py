@@ -21,9 +21,7 @@ from llmops_site.supervisor.galley import programs
 from reviews.models import Preference, QueueItem, Review, ReviewSlot
 from tests import make
 from tests.browser.conftest import Enter
-from tests.browser.test_desk import BETTER, at_desk, eventually
-from tests.browser.test_desk import items as items
-from tests.browser.test_desk import queue as queue
+from tests.browser.desk import BETTER, at_desk, eventually
 from tests.browser.test_pairwise import paired
 from tests.process.programs import free_port, wait_for
 
