@@ -12,23 +12,20 @@ import math
 import os
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from models_app.ml.artefacts import WEIGHTS, Manifest, read_manifest
 from models_app.ml.errors import MLError, UnsupportedModel
 from models_app.ml.families import detect_family, load_model, load_tokenizer, position_limit, read_config
 from models_app.ml.prompting import EncodedSource, PromptSpec, encode_source
 from models_app.ml.recipe import Decoding
-from models_app.ml.sentences import ends_sentence, sentence_spans
-
-if TYPE_CHECKING:
-    from ctranslate2 import GenerationStepResult
+from models_app.ml.sentences import sentence_spans
+from models_app.ml.stopping import Finish, Stops, finished, stop_callback
 
 Backend = Literal["auto", "transformers", "ctranslate2"]
-Finish = Literal["stop", "length"]
 
 #: Where a conversion keeps the tokenizer that serves it.
 TOKENIZER = "tokenizer"
@@ -116,29 +113,10 @@ class LeadEngine:
         pass
 
 
-def finished(text: str, *, ended: bool, max_words: int | None) -> tuple[str, Finish]:
-    """A generated text as it is shown: whole sentences where there is at least one, and at most `max_words` words.
-
-    `ended` says that the model ended it itself; else an unfinished last sentence is dropped.
-    """
-    text = text.strip()
-    spans = sentence_spans(text)
-    if not ended and len(spans) > 1 and not ends_sentence(text):
-        text = text[: spans[-2][1]]
-    if max_words is not None and len(text.split()) > max_words:
-        return _within(text, max_words), "length"
-    return text, "stop" if ended else "length"
-
-
-def _within(text: str, max_words: int) -> str:
-    kept = 0
-    for _, end in sentence_spans(text):
-        if len(text[:end].split()) > max_words:
-            break
-        kept = end
-    if kept:
-        return text[:kept]
-    return " ".join(text.split()[:max_words]).rstrip(" ,;:–—-") + "…"
+@dataclass(frozen=True)
+class _Source:
+    ids: list[int]  #: of the whole prompt
+    most_words: int | None = None  #: that what is written from it may have
 
 
 @dataclass(frozen=True)
@@ -156,17 +134,6 @@ class Written:
     log_probability: float | None = field(
         default=None, compare=False
     )  #: mean per token, the end token among them
-
-
-def _enough(tokenizer: Any, ids: Sequence[int], most_words: int | None) -> bool:
-    """Whether `finished` makes the same of every text that begins with these tokens.
-
-    That is so once the word after the first one too many has begun: where the sentences before it end is then known.
-    A token is never more than a word, so that few tokens need not be read.
-    """
-    if most_words is None or len(ids) < most_words + 2:
-        return False
-    return len(tokenizer.decode(ids, skip_special_tokens=True).split()) > most_words + 1
 
 
 @dataclass(frozen=True)
@@ -202,16 +169,18 @@ class _ModelEngine(ABC):
         limits = self._limits(decoding)
         sources = [self._encode(request, prompt, decoding, limits) for request in requests]
         written = self._write(
-            [source.input_ids for source in sources],
+            [
+                _Source(source.input_ids, request.max_words)
+                for source, request in zip(sources, requests, strict=True)
+            ],
             decoding,
             limits,
-            [request.max_words for request in requests],
         )
         return [self._generation(*parts) for parts in zip(requests, sources, written, strict=True)]
 
     def write(self, sources: Sequence[list[int]], decoding: Decoding) -> Sequence[Written]:
         """From token ids to token ids, without prompt or text."""
-        return self._write(sources, decoding, self._limits(decoding), [None] * len(sources))
+        return self._write([_Source(ids) for ids in sources], decoding, self._limits(decoding))
 
     def close(self) -> None:
         self._closed = True
@@ -222,11 +191,7 @@ class _ModelEngine(ABC):
 
     @abstractmethod
     def _write(
-        self,
-        sources: Sequence[list[int]],
-        decoding: Decoding,
-        limits: _Limits,
-        most_words: Sequence[int | None],
+        self, sources: Sequence[_Source], decoding: Decoding, limits: _Limits
     ) -> Sequence[Written]: ...
 
     def _limits(self, decoding: Decoding) -> _Limits:
@@ -309,46 +274,29 @@ class TransformersEngine(_ModelEngine):
         with self._lock:
             del self.model
 
-    def _write(
-        self,
-        sources: Sequence[list[int]],
-        decoding: Decoding,
-        limits: _Limits,
-        most_words: Sequence[int | None],
-    ) -> Sequence[Written]:
+    def _write(self, sources: Sequence[_Source], decoding: Decoding, limits: _Limits) -> Sequence[Written]:
         written: dict[int, Written] = {}
-        for batch in _batches([len(source) for source in sources], self._batch_tokens, 64, spread=None):
+        for batch in _batches(sources, self._batch_tokens, 64, spread=None):
             with self._lock:
-                texts = self._write_batch(
-                    [sources[number] for number in batch],
-                    decoding,
-                    limits,
-                    [most_words[number] for number in batch],
-                )
+                texts = self._write_batch([sources[number] for number in batch], decoding, limits)
             written.update(zip(batch, texts, strict=True))
         return [written[number] for number in range(len(sources))]
 
-    def _write_batch(
-        self,
-        sources: Sequence[list[int]],
-        decoding: Decoding,
-        limits: _Limits,
-        most_words: Sequence[int | None],
-    ) -> list[Written]:
+    def _write_batch(self, sources: Sequence[_Source], decoding: Decoding, limits: _Limits) -> list[Written]:
         import torch
 
-        width = max(map(len, sources))
+        width = max(len(source.ids) for source in sources)
         pad = self.tokenizer.pad_token_id
         # (batch, width), padded on the left for decoder-only models, whose answers grow to the right
         ids = torch.full((len(sources), width), pad)
         mask = torch.zeros((len(sources), width), dtype=torch.long)
         for row, source in enumerate(sources):
-            columns = slice(width - len(source), width) if self.decoder_only else slice(0, len(source))
-            ids[row, columns] = torch.tensor(source)
+            length = len(source.ids)
+            columns = slice(width - length, width) if self.decoder_only else slice(0, length)
+            ids[row, columns] = torch.tensor(source.ids)
             mask[row, columns] = 1
         before = width if self.decoder_only else 1
-        # While beams are compared none of them is the text yet.
-        stops = _Stops(self.tokenizer, before, most_words if decoding.beams == 1 else [None] * len(sources))
+        stops = Stops(self.tokenizer, before, _most_words(sources, decoding))
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=ids.to(self._device),
@@ -383,29 +331,6 @@ class TransformersEngine(_ModelEngine):
             )
         self.model.generation_config = GenerationConfig()
         return GenerationConfig(**settings)
-
-
-class _Stops:
-    """Ends each text of a batch, which begins at token `before`, once it has all the words that it may have."""
-
-    def __init__(self, tokenizer: Any, before: int, most_words: Sequence[int | None]) -> None:
-        self._tokenizer = tokenizer
-        self._before = before
-        self._most_words = most_words
-        self.lengths: list[int | None] = [None] * len(most_words)  #: where a text ended that is padded then
-
-    def criteria(self) -> Any:
-        from transformers import StoppingCriteriaList
-
-        return StoppingCriteriaList([self] if any(most is not None for most in self._most_words) else [])
-
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
-
-        for number, row in enumerate(input_ids[:, self._before :].tolist()):
-            if self.lengths[number] is None and _enough(self._tokenizer, row, self._most_words[number]):
-                self.lengths[number] = self._before + len(row)
-        return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
 
 
 def _penalties(decoding: Decoding, before: int) -> Any:
@@ -479,20 +404,12 @@ class CTranslate2Engine(_ModelEngine):
         super().close()
         self.runner.unload_model()
 
-    def _write(
-        self,
-        sources: Sequence[list[int]],
-        decoding: Decoding,
-        limits: _Limits,
-        most_words: Sequence[int | None],
-    ) -> Sequence[Written]:
-        lengths = [len(source) for source in sources]
+    def _write(self, sources: Sequence[_Source], decoding: Decoding, limits: _Limits) -> Sequence[Written]:
         examples = _CPU_BATCH_EXAMPLES if self._on_cpu else 64
         pending: list[tuple[int, Any]] = []
-        for batch in _batches(lengths, self._batch_tokens, examples, spread=self._spread(decoding)):
-            tokens = [self.names(sources[number]) for number in batch]
-            stop = self._stop(decoding, [most_words[number] for number in batch])
-            pending += zip(batch, self._submit(tokens, decoding, limits, stop), strict=True)
+        for batch in _batches(sources, self._batch_tokens, examples, spread=self._spread(decoding)):
+            results = self._submit([sources[number] for number in batch], decoding, limits)
+            pending += zip(batch, results, strict=True)
         written = {number: self._written(result.result(), decoding) for number, result in pending}
         return [written[number] for number in range(len(sources))]
 
@@ -508,31 +425,8 @@ class CTranslate2Engine(_ModelEngine):
         plain = decoding.beams == 1 and decoding.repetition_penalty == 1
         return _SPREAD if plain and not decoding.no_repeat_ngram and not decoding.min_new_tokens else 0
 
-    def _stop(
-        self, decoding: Decoding, most_words: Sequence[int | None]
-    ) -> Callable[[GenerationStepResult], bool] | None:
-        """Ends each text of a batch once it has all the words that its request may have.
-
-        It must not hold the engine: CTranslate2 lets go of it on a thread of its own, which cannot end itself.
-        """
-        if decoding.beams > 1 or all(most is None for most in most_words):
-            return None
-        tokenizer = self.tokenizer
-        texts: list[list[int]] = [[] for _ in most_words]
-
-        def stop(step: GenerationStepResult) -> bool:
-            texts[step.batch_id].append(step.token_id)
-            return _enough(tokenizer, texts[step.batch_id], most_words[step.batch_id])
-
-        return stop
-
-    def _submit(
-        self,
-        tokens: list[list[str]],
-        decoding: Decoding,
-        limits: _Limits,
-        stop: Callable[[GenerationStepResult], bool] | None,
-    ) -> Any:
+    def _submit(self, sources: Sequence[_Source], decoding: Decoding, limits: _Limits) -> Any:
+        tokens = [self.names(source.ids) for source in sources]
         options: dict[str, Any] = {
             "asynchronous": True,
             "beam_size": decoding.beams,
@@ -542,7 +436,7 @@ class CTranslate2Engine(_ModelEngine):
             "end_token": list(self.special.ends),
             "return_end_token": True,
             "return_scores": True,
-            "callback": stop,
+            "callback": stop_callback(self.tokenizer, _most_words(sources, decoding)),
         }
         shortest = min(decoding.min_new_tokens, limits.target)
         if self.decoder_only:
@@ -598,10 +492,16 @@ def _until_end(ids: Sequence[int], ends: Sequence[int]) -> Written:
     return Written(list(ids), False)
 
 
+def _most_words(sources: Sequence[_Source], decoding: Decoding) -> list[int | None]:
+    """While beams are compared none of them is the text yet, so that none can be stopped."""
+    return [source.most_words if decoding.beams == 1 else None for source in sources]
+
+
 def _batches(
-    lengths: Sequence[int], budget: int, examples: int, *, spread: int | None
+    sources: Sequence[_Source], budget: int, examples: int, *, spread: int | None
 ) -> Iterator[list[int]]:
     """Positions, longest first, in groups of at most `examples` whose padded size is within the budget."""
+    lengths = [len(source.ids) for source in sources]
     batch: list[int] = []
     for number in sorted(range(len(lengths)), key=lambda number: -lengths[number]):
         longest = lengths[batch[0]] if batch else 0

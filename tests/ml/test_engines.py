@@ -23,12 +23,12 @@ from models_app.ml.engines import (
     GenerationRequest,
     LeadEngine,
     TransformersEngine,
-    finished,
     load_engine,
 )
 from models_app.ml.errors import MLError, PromptTooLong, UnsupportedModel
 from models_app.ml.prompting import DEFAULT_CHAT, PromptSpec, default_prompt
 from models_app.ml.recipe import Decoding
+from models_app.ml.stopping import finished
 from tests.ml.conftest import Artefacts
 from tests.tiny_models import MAKERS, WORDS
 
