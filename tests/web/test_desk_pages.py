@@ -481,18 +481,24 @@ def test_a_model_that_cannot_answer_says_why_and_the_prompt_stays(
     assert ("Retry-After" in answer) == (status == 503)
 
 
+@pytest.mark.parametrize("what", ["try", "suggest"])
 def test_a_broken_template_is_refused_at_its_field_and_the_model_is_not_asked(
-    rita: Client, item: QueueItem, live: PromptVersion, monkeypatch: pytest.MonkeyPatch
+    rita: Client, item: QueueItem, live: PromptVersion, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr(serving, "generate", lambda **_: pytest.fail("asked"))
+    tried = signing.dumps([item.pk, "In brief: {text}", "", "Its words."], salt=TRIAL_SALT, compress=True)
     for template, says in (("{nothing} {text}", "Unknown variable"), ("No article.", "exactly once")):
         answer = rita.post(
-            f"/desk/item/{item.pk}/try/",
-            {"based_on": live.pk, "template": template},
+            f"/desk/item/{item.pk}/{what}/",
+            {"based_on": live.pk, "template": template, "trial": tried, "note": "So far."},
             headers={"HX-Request": "true"},
         )
+        page = answer.content.decode()
         assert answer.status_code == 422
-        assert re.search(rf'id="try-errors"><li>[^<]*{says}', answer.content.decode())
+        assert re.search(rf'id="try-errors"><li>[^<]*{says}', page)
+        assert "wrote nothing" not in page
+        assert (">So far.</textarea>" in page) == (what == "suggest"), "kept, to go on from"
+    assert not PromptSuggestion.objects.exists()
 
 
 def test_without_script_trying_is_a_page(

@@ -54,7 +54,10 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
     item = item_of(pk)
     prompt, template, system = _wanted_prompt(request)
     changed = (template, system) != (prompt.template, prompt.system)
-    context: dict[str, Any] = {"prompt": prompt, "template": template, "system": system, "changed": changed}
+    context: dict[str, Any] = {
+        "prompt": prompt, "template": template, "system": system, "note": request.POST.get("note", ""),
+        "may_keep": changed,
+    }  # fmt: skip
     document = item.summary.document
     try:
         check_template(kind=prompt.prompt.kind, system=system, template=template)
@@ -63,9 +66,8 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
             text=document.text, title=document.title, domain=document.domain, prompt=spec
         )
     except (InvalidInput, Unavailable) as error:
-        answer = _trial(
-            request, item, {**context, "error": error, "errors": error.fields}, status=error.status
-        )
+        context |= {"error": error, "errors": error.fields, "may_keep": changed and not error.fields}
+        answer = _trial(request, item, context, status=error.status)
         if isinstance(error, Unavailable):
             answer["Retry-After"] = str(error.retry_after)
         return answer
@@ -84,6 +86,7 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
 
 @desk_view(require_POST)
 def suggest(request: HttpRequest, pk: int) -> HttpResponse:
+    """What stands in the boxes, with what the model wrote where it was tried just as it stands."""
     item = item_of(pk)
     prompt, template, system = _wanted_prompt(request)
     trial = request.POST.get("trial", "")
@@ -91,7 +94,7 @@ def suggest(request: HttpRequest, pk: int) -> HttpResponse:
     note = request.POST.get("note", "")
     context: dict[str, Any] = {
         "prompt": prompt, "template": template, "system": system, "output": output, "trial": trial, "note": note,
-        "words": len(output.split()), "changed": True,
+        "words": len(output.split()), "may_keep": True,
     }  # fmt: skip
     try:
         suggest_prompt(
