@@ -21,6 +21,8 @@ from scipy.special import betaincinv
 from models_app.evaluation.statistics import ALPHA
 from models_app.models import HumanPreference, Release
 
+#: Fewer documents can't tell: even if all went to one side, its interval would hold 50 %.
+LEAST = 6
 METHOD = "documents by majority, ties as half; exact intervals, 50 % inside where the sign test finds nothing"
 
 Preferred = Literal["candidate", "baseline", "tie", "both bad"]
@@ -137,6 +139,8 @@ def in_words(row: HumanPreference) -> People:
         "worse": f"before preferred: after wins {interval}",
         "inconclusive": f"no preference is established: after wins {interval}",
     }[verdict]
+    if row.documents < LEAST:
+        said = f"too few to say: after wins {interval}; {LEAST} are the least that can tell"
     decided = row.candidate_better + row.baseline_better
     low, high = exact_interval(row.left_preferred, decided)
     lopsided = not low <= 0.5 <= high

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binomtest
 
 from models_app.evaluation.people import (
+    LEAST,
     METHOD,
     Choice,
     Preferred,
@@ -121,8 +122,15 @@ def test_the_words_say_how_many_documents_how_sure_and_no_more() -> None:
     unsure = in_words(row(win_rate=0.55, low=0.4, high=0.7))
     assert unsure.verdict == "inconclusive"
     assert "no preference is established" in unsure.sentence
-    worse = in_words(row(documents=1, win_rate=0.2, low=0.1, high=0.3))
-    assert worse.sentence == "People, blind: 1 document, before preferred: after wins 20 % [10, 30]."
+    worse = in_words(row(win_rate=0.2, low=0.1, high=0.3))
+    assert worse.sentence == "People, blind: 41 documents, before preferred: after wins 20 % [10, 30]."
+    few = in_words(row(documents=1, win_rate=1, low=0.0, high=1.0))
+    assert (few.verdict, few.sentence) == (
+        "inconclusive",
+        "People, blind: 1 document, too few to say: after wins 100 % [0, 100]; 6 are the least that can tell.",
+    )
+    for documents, tells in ((LEAST - 1, False), (LEAST, True)):
+        assert (win_rate_by_document(choices(after=documents)).low > 0.5) == tells
 
 
 def test_a_side_that_is_chosen_too_often_is_said() -> None:

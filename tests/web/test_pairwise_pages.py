@@ -256,7 +256,10 @@ def test_pairs_from_a_comparison_by_its_button(
         choose(item=lease.slot.item, judgement=Judgement("both bad"), reviewer=cast.reviewer)
     for path in (f"/comparisons/{comparison.pk}/", f"/releases/{releases[1].pk}/"):
         page = mila.get(path).content.decode()
-        assert "People, blind: 2 documents, no preference is established: after wins 50 % [8, 92]." in page
+        assert (
+            "People, blind: 2 documents, too few to say: after wins 50 % [8, 92]; 6 are the least that can tell."
+            in page
+        )
     (people,) = mila.get(f"/comparisons/{comparison.pk}/evidence.json").json()["people"]
     assert (people["documents"], people["verdict"]) == (2, "inconclusive")
     assert HumanPreference.objects.get().both_bad == 2
