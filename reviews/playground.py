@@ -82,18 +82,7 @@ def choose_articles(*, words: str, queue: ReviewQueue | None, count: int, actor:
     Reviewers who write no prompts try theirs on articles that they have handed in: what the live model writes of an
     article that they are still to judge would unblind them."""
     count = max(1, min(count, MOST_ARTICLES))
-    words = words.strip()
-    number = int(words) if words.isdecimal() and len(words) < 19 else None
-    if number is not None and SourceDocument.objects.filter(pk=number, split=Split.TEST).exists():
-        message = (
-            f"Document {number} belongs to the test split. It judges releases, so no prompt is tuned on it."
-        )
-        raise InvalidInput(message, fields={"article": message})
-    rows = usable_documents()
-    if number is not None:
-        rows = rows.filter(Q(pk=number) | Q(title__icontains=words))
-    elif words:
-        rows = rows.filter(title__icontains=words)
+    rows = _usable_named(words)
     if queue is not None or not allowed(actor, "edit_prompts"):
         chosen = _in_order(
             rows, _of_reviewer(actor, queue) if not allowed(actor, "edit_prompts") else _of(queue)
@@ -109,6 +98,21 @@ def choose_articles(*, words: str, queue: ReviewQueue | None, count: int, actor:
         Chosen(document, document.reference, PromptTrialResult.Target.REFERENCE if document.reference else "")
         for document in chosen[:count]
     ]
+
+
+def _usable_named(words: str) -> QuerySet[SourceDocument]:
+    """Those with this number, or with these words in the title; all of them where there are no words."""
+    words = words.strip()
+    number = int(words) if words.isdecimal() and len(words) < 19 else None
+    if number is not None and SourceDocument.objects.filter(pk=number, split=Split.TEST).exists():
+        message = (
+            f"Document {number} belongs to the test split. It judges releases, so no prompt is tuned on it."
+        )
+        raise InvalidInput(message, fields={"article": message})
+    rows = usable_documents()
+    if number is not None:
+        return rows.filter(Q(pk=number) | Q(title__icontains=words))
+    return rows.filter(title__icontains=words) if words else rows
 
 
 def _of(queue: ReviewQueue | None) -> list[int]:
@@ -128,10 +132,11 @@ def _in_order(rows: QuerySet[SourceDocument], keys: Sequence[int]) -> list[Sourc
     return [found[key] for key in dict.fromkeys(keys) if key in found]
 
 
-def failing_articles(*, queue: ReviewQueue | None, count: int, actor: User) -> list[Chosen]:
-    """Articles whose summaries reviewers found poor, gave few stars, or want a better prompt for, the latest first,
-    each with its authoritative correction where somebody corrected it. Only of items that are done: while others
-    still answer, nobody sees their texts. Raises InvalidInput where there is none."""
+def failing_articles(*, words: str = "", queue: ReviewQueue | None, count: int, actor: User) -> list[Chosen]:
+    """Articles, all or by number or words of the title, whose summaries reviewers found poor, gave few stars, or want
+    a better prompt for, the latest first, each with its authoritative correction where somebody corrected it. Only of
+    items that are done: while others still answer, nobody sees their texts. Raises InvalidInput where there is none.
+    """
     require(actor, "edit_prompts")
     count = max(1, min(count, MOST_MENDED))
     failing = Review.objects.filter(
@@ -140,6 +145,8 @@ def failing_articles(*, queue: ReviewQueue | None, count: int, actor: User) -> l
         item__state=QueueItem.State.DONE,
         item__other=None,
     ).exclude(summary__document__split=Split.TEST)
+    if words.strip():
+        failing = failing.filter(summary__document__in=_usable_named(words))
     if queue is not None:
         failing = failing.filter(item__queue=queue)
     latest: dict[int, Review] = {}
@@ -148,13 +155,23 @@ def failing_articles(*, queue: ReviewQueue | None, count: int, actor: User) -> l
     reviews = list(latest.values())[:count]
     if not reviews:
         message = "No finished review calls a summary poor, gives few stars or wants a better prompt."
-        raise InvalidInput(message, fields={"which": message})
+        if words.strip():
+            message = "No article of that name was found failing by a finished review."
+        raise InvalidInput(message, fields={"article" if words.strip() else "which": message})
     settled = dict(
         Adjudication.objects.filter(item__in=[review.item_id for review in reviews]).values_list(
             "item", "edited_text"
         )
     )
     return [_failed(review, settled.get(review.item_id, review.edited_text)) for review in reviews]
+
+
+def same_articles(trial: PromptTrial) -> list[Chosen]:
+    """The articles of an earlier trial, held against what they were held against there."""
+    return [
+        Chosen(result.document, result.target, result.target_kind, result.review)
+        for result in trial.results.select_related("document", "review__summary").order_by("position")
+    ]
 
 
 def _failed(review: Review, wanted: str) -> Chosen:

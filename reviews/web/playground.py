@@ -39,7 +39,7 @@ class PlaygroundForm(PromptForm):
     which = forms.ChoiceField(
         label="Try it on",
         choices=[
-            (NEWEST, "the newest articles, or those named below"),
+            (NEWEST, "the newest articles"),
             (FAILING, "what reviewers found failing: would a prompt do it?"),
         ],
         widget=forms.RadioSelect,
@@ -49,7 +49,7 @@ class PlaygroundForm(PromptForm):
         label="Articles",
         required=False,
         max_length=200,
-        help_text="A number or words of the title; empty: the newest.",
+        help_text="Only those with this number, or these words in the title.",
     )
     queue = forms.ModelChoiceField(
         ReviewQueue.objects.filter(active=True), label="From", required=False, empty_label="all documents"
@@ -215,19 +215,25 @@ def _leave(request: HttpRequest, url: str) -> HttpResponse:
 def _run(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
     system, template = form.words()
     values, actor = form.cleaned_data, _user(request)
-    mending = values.get("which") == FAILING
+    mending, queue = values.get("which") == FAILING, values["queue"]
     articles: list[Chosen]
-    if mending:
-        articles = playground.failing_articles(queue=values["queue"], count=values["count"], actor=actor)
+    if "again" in request.POST and values["trial"] is not None:
+        earlier = visible_trial(pk=values["trial"].pk, user=actor)
+        mending, queue = earlier.purpose == PromptTrial.Purpose.MENDING, earlier.queue
+        articles = playground.same_articles(earlier)
+    elif mending:
+        articles = playground.failing_articles(
+            words=values["article"], queue=queue, count=values["count"], actor=actor
+        )
     else:
         articles = playground.choose_articles(
-            words=values["article"], queue=values["queue"], count=values["count"], actor=actor
+            words=values["article"], queue=queue, count=values["count"], actor=actor
         )
     trial = playground.start_trial(
         based_on=values["parent"],
         articles=articles,
         purpose=PromptTrial.Purpose.MENDING if mending else PromptTrial.Purpose.PLAYGROUND,
-        queue=values["queue"],
+        queue=queue,
         suggestion=values["suggestion"] if allowed(actor, "edit_prompts") else None,
         system=system,
         template=template,

@@ -260,6 +260,11 @@ def test_failing_articles_come_with_their_corrections_and_no_test_document(
     with pytest.raises(InvalidInput) as refused:
         failing_articles(queue=make.queue(slug="weak-outputs"), count=5, actor=cast.ml_engineer)
     assert list(refused.value.fields) == ["which"]
+    named = failing_articles(words=str(poor.summary.document_id), queue=None, count=5, actor=cast.ml_engineer)
+    assert [row.review for row in named] == [poor]
+    with pytest.raises(InvalidInput) as refused:
+        failing_articles(words="nothing like it", queue=None, count=5, actor=cast.ml_engineer)
+    assert list(refused.value.fields) == ["article"]
 
 
 def test_mending_is_measured_against_corrections_with_an_interval_and_read_honestly(
@@ -291,6 +296,27 @@ def test_mending_is_measured_against_corrections_with_an_interval_and_read_hones
     assert "95\N{NO-BREAK SPACE}% between" in shown
     assert "compare a release with it on the test documents before you train" in shown
     assert "rita" not in shown, "whose correction it is does not matter here"
+
+
+def test_another_prompt_is_tried_on_the_same_articles(cast: make.Cast, live: Release) -> None:
+    poor = failing(make.document(), cast.reviewer, release=live)
+    first = trial_on(
+        failing_articles(queue=None, count=5, actor=cast.ml_engineer), cast.ml_engineer, purpose="mending"
+    )
+    carried_out(first)
+    failing(make.document(), cast.reviewer)
+    client = signed_in(cast.ml_engineer)
+    assert "Run on the same articles" in client.get(f"/prompts/playground/?trial={first.pk}").content.decode()
+    asked = {
+        "parent": version().pk, "system": "", "template": "Numbers: {text}", "which": "newest", "article": "",
+        "queue": "", "count": "3", "note": "", "trial": first.pk, "again": "1",
+    }  # fmt: skip
+    client.post("/prompts/playground/", asked)
+    second = PromptTrial.objects.latest("pk")
+    assert (second.purpose, second.template) == ("mending", "Numbers: {text}")
+    (result,) = second.results.all()
+    assert (result.document, result.review, result.target) == (poor.summary.document, poor, WANTED)
+    assert signed_in(cast.reviewer).post("/prompts/playground/", asked).status_code == 404, "another's trial"
 
 
 # ---------------------------------------------------------------- who
