@@ -10,7 +10,6 @@ from drf_spectacular.utils import (
     OpenApiParameter,
     OpenApiResponse,
     extend_schema,
-    inline_serializer,
 )
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -18,8 +17,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from models_app import queries
-from models_app.api import idempotency, views
-from models_app.api.pagination import Pages
+from models_app.api import idempotency, pagination, views
 from models_app.foundation.errors import InvalidInput, NotFound
 from models_app.models import Comparison, Release
 from models_app.releases.composing import LONGEST_REASON, submit_release
@@ -138,19 +136,10 @@ class ReleasesView(views.ApiView):
             OpenApiParameter(
                 "state", OpenApiTypes.STR, enum=Release.State.values, description="only of this state"
             ),
-            OpenApiParameter("page", OpenApiTypes.INT),
-            OpenApiParameter("page_size", OpenApiTypes.INT, description="at most 200"),
+            *pagination.PARAMETERS,
         ],
         responses={
-            200: inline_serializer(
-                "Releases",
-                {
-                    "count": serializers.IntegerField(),
-                    "next": serializers.URLField(allow_null=True),
-                    "previous": serializers.URLField(allow_null=True),
-                    "results": ReleaseSerializer(many=True),
-                },
-            ),
+            200: pagination.page_of("Releases", ReleaseSerializer, EXAMPLE),
             404: views.NOT_FOUND,
             422: views.failure(
                 "There is no such state.", "invalid", "There is no state 'done'.", {"state": "…"}
@@ -166,7 +155,7 @@ class ReleasesView(views.ApiView):
                 message = f"There is no state {state[:30]!r}; there are {', '.join(Release.State.values)}."
                 raise InvalidInput(message, fields={"state": message})
             rows = rows.filter(state=state)
-        pages = Pages()
+        pages = pagination.Pages()
         page: Any = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(ReleaseSerializer(page, many=True).data)
 

@@ -14,18 +14,16 @@ from drf_spectacular.utils import (
     OpenApiResponse,
     PolymorphicProxySerializer,
     extend_schema,
-    inline_serializer,
 )
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from models_app.api import views
+from models_app.api import pagination, views
 from models_app.api.authentication import token_of
 from models_app.api.errors import flatten
 from models_app.api.fields import LONGEST_TEXT, Text
 from models_app.api.idempotency import PARAMETER, idempotent
-from models_app.api.pagination import Pages
 from models_app.foundation.errors import InvalidInput, NotFound
 from reviews import finding
 from reviews.finding import DocumentFilter
@@ -196,7 +194,7 @@ _READ_ERRORS = {
 
 
 def _filter(name: str, description: str, **more: Any) -> OpenApiParameter:
-    return OpenApiParameter(name, more.pop("type", OpenApiTypes.STR), description=description, **more)
+    return OpenApiParameter(name, OpenApiTypes.STR, description=description, **more)
 
 
 class DocumentsView(views.ApiView):
@@ -212,26 +210,10 @@ class DocumentsView(views.ApiView):
             _filter("domain", "only of this domain"),
             _filter("origin", "only of this origin"),
             _filter("reference", "with a reference summary, or without", enum=["yes", "no"]),
-            _filter("page", "from 1", type=OpenApiTypes.INT),
-            _filter("page_size", "50 unless given, at most 200", type=OpenApiTypes.INT),
+            *pagination.PARAMETERS,
         ],
         responses={
-            200: OpenApiResponse(
-                inline_serializer(
-                    "Documents",
-                    {
-                        "count": serializers.IntegerField(),
-                        "next": serializers.URLField(allow_null=True),
-                        "previous": serializers.URLField(allow_null=True),
-                        "results": DocumentListedSerializer(many=True),
-                    },
-                ),
-                examples=[
-                    OpenApiExample(
-                        "documents", value={"count": 1, "next": None, "previous": None, "results": [_LISTED]}
-                    )
-                ],
-            ),
+            200: pagination.page_of("Documents", DocumentListedSerializer, _LISTED),
             422: views.failure(
                 "A filter has a value that there is not.",
                 "invalid",
@@ -248,7 +230,7 @@ class DocumentsView(views.ApiView):
                 message = f"There is no {name} {values[name][:40]!r}; there are {', '.join(known)}."
                 raise InvalidInput(message, fields={name: message})
         found = finding.find_documents(DocumentFilter.of(values))
-        pages = Pages()
+        pages = pagination.Pages()
         rows: Any = found.rows
         page: Any = pages.paginate_queryset(rows, request, view=self)
         return pages.get_paginated_response(DocumentListedSerializer(page, many=True).data)

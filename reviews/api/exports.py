@@ -14,11 +14,9 @@ from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
-    OpenApiParameter,
     OpenApiResponse,
     extend_schema,
     extend_schema_field,
-    inline_serializer,
 )
 from rest_framework import serializers
 from rest_framework.negotiation import DefaultContentNegotiation
@@ -26,10 +24,9 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from models_app.api import views
+from models_app.api import pagination, views
 from models_app.api.authentication import token_of
 from models_app.api.idempotency import PARAMETER, idempotent
-from models_app.api.pagination import Pages
 from reviews import exporting
 from reviews.export_download import download_of
 from reviews.export_rows import FORMATS, KINDS, TRAINING, may_export_all
@@ -195,10 +192,6 @@ _NOT_YOURS = views.failure(
 )
 
 
-def _page_parameter(name: str, description: str) -> OpenApiParameter:
-    return OpenApiParameter(name, OpenApiTypes.INT, description=description)
-
-
 class ExportsView(views.ApiView):
     scope = "exports:write"
 
@@ -206,32 +199,14 @@ class ExportsView(views.ApiView):
         operation_id="exports_list",
         summary="Your exports, the newest first",
         tags=["exports"],
-        parameters=[
-            _page_parameter("page", "from 1"),
-            _page_parameter("page_size", "50 unless given, at most 200"),
-        ],
+        parameters=pagination.PARAMETERS,
         responses={
-            200: OpenApiResponse(
-                inline_serializer(
-                    "Exports",
-                    {
-                        "count": serializers.IntegerField(),
-                        "next": serializers.URLField(allow_null=True),
-                        "previous": serializers.URLField(allow_null=True),
-                        "results": ExportSerializer(many=True),
-                    },
-                ),
-                examples=[
-                    OpenApiExample(
-                        "exports", value={"count": 1, "next": None, "previous": None, "results": [_READY]}
-                    )
-                ],
-            ),
+            200: pagination.page_of("Exports", ExportSerializer, _READY),
             **_ERRORS,
         },
     )
     def get(self, request: Request) -> Response:
-        pages = Pages()
+        pages = pagination.Pages()
         rows = pages.paginate_queryset(exporting.exports_of(token_of(request).user), request, view=self)
         return pages.get_paginated_response(ExportSerializer(rows, many=True).data)
 
