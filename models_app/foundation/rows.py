@@ -52,10 +52,14 @@ def _read(field: Field[Any, Any], value: Any) -> Any:
 
 class Insertion(Generic[M]):
     """Inserts instances of one model, whose ids they then have. Neither signals nor the model's own save() are called;
-    what the database refuses raises IntegrityError as always."""
+    what the database refuses raises IntegrityError as always.
 
-    def __init__(self, model: type[M]) -> None:
-        self._fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    `first`: a statement that goes in the same message and, where no transaction is open, in the same transaction.
+    """
+
+    def __init__(self, model: type[M], *, first: str = "") -> None:
+        self._first = first
+        self._fields = [field for field in model._meta.concrete_fields if not field.db_returning]
         columns = ", ".join(f'"{field.column}"' for field in self._fields)
         self._start = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES '  # nosec B608 (a table of ours)
         self._row = f"({', '.join(['%s'] * len(self._fields))})"
@@ -63,7 +67,7 @@ class Insertion(Generic[M]):
     def add(self, *instances: M) -> None:
         if not instances:
             return
-        statement = f"{self._start}{', '.join([self._row] * len(instances))} RETURNING id"
+        statement = f"{self._first}{self._start}{', '.join([self._row] * len(instances))} RETURNING id"
         values = [
             field.get_db_prep_save(getattr(instance, field.attname), connection)
             for instance in instances
@@ -71,6 +75,8 @@ class Insertion(Generic[M]):
         ]
         with connection.cursor() as cursor:
             cursor.execute(statement, values)
+            if self._first:
+                cursor.nextset()
             # one statement gives them back in the order of its values
             for instance, (pk,) in zip(instances, cursor.fetchall(), strict=True):
                 instance.pk = pk

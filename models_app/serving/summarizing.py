@@ -6,10 +6,10 @@ import hashlib
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 
 from models_app.evaluation.measures import unsupported_numbers
 from models_app.foundation.errors import GalleyError, InvalidInput, Unavailable
+from models_app.foundation.rows import Insertion
 from models_app.foundation.texts import normalise, one_line
 from models_app.models import InferenceRequest
 from models_app.monitoring import metrics
@@ -87,7 +87,7 @@ def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> Inf
     row.queue_ms = served.queue_ms
     row.outcome = InferenceRequest.Outcome.OK
     row.flags = _flags(text, served)
-    _write(row)
+    _REQUESTS.add(row)
     metrics.summary_served(row)
     return row
 
@@ -111,26 +111,10 @@ def _log_failure(row: InferenceRequest, target: Target, error: Exception) -> Non
     row.error = (error.message if isinstance(error, GalleyError) else f"{type(error).__name__}: {error}")[
         :300
     ]
-    _write(row)
+    _REQUESTS.add(row)
     metrics.summary_failed(row)
 
 
-_FIELDS = InferenceRequest._meta.concrete_fields
-_INSERT = (
-    "SET LOCAL synchronous_commit TO off; "
-    f"INSERT INTO {InferenceRequest._meta.db_table} ({', '.join(str(field.column) for field in _FIELDS)}) "  # nosec B608
-    f"VALUES ({', '.join(['%s'] * len(_FIELDS))})"
-)
-
-
-def _write(row: InferenceRequest) -> None:
-    """In one message to the database, and without waiting for its disk: both would take longer than all else we do.
-
-    Two statements in one message are one transaction. Where the database's machine loses power, the log may lack its
-    last half second; readers see the row at once.
-    """
-    values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in _FIELDS]
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, values)
-    row._state.adding = False
-    row._state.db = connection.alias
+# In one message to the database, and without waiting for its disk: both would take longer than all else we do. Where
+# the database's machine loses power, the log may lack its last half second; readers see the row at once.
+_REQUESTS = Insertion(InferenceRequest, first="SET LOCAL synchronous_commit TO off; ")
