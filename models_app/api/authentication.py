@@ -10,7 +10,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
-from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated
+from rest_framework.exceptions import AuthenticationFailed, MethodNotAllowed, NotAuthenticated
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
@@ -76,6 +76,8 @@ class HasScope(BasePermission):
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         needed = getattr(view, "scopes", {}).get(request.method) or getattr(view, "scope", None)
+        if needed is None and not hasattr(view, str(request.method).lower()):
+            raise MethodNotAllowed(str(request.method))
         if needed is None or not isinstance(request.auth, ApiToken):
             return False
         if needed not in request.auth.scopes:

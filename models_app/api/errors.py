@@ -27,10 +27,15 @@ def flatten(detail: Any, prefix: str = "") -> dict[str, str]:
 
 
 def body(code: str, message: str, fields: dict[str, str] | None = None) -> dict[str, Any]:
-    error: dict[str, Any] = {"code": code, "message": message}
+    error: dict[str, Any] = {"code": code, "message": _encodable(message)}
     if fields:
-        error["fields"] = fields
+        error["fields"] = {_encodable(name): _encodable(said) for name, said in fields.items()}
     return {"error": error}
+
+
+def _encodable(text: str) -> str:
+    """What a request said is quoted in its error, and JSON can say halves of characters, which no encoding has."""
+    return text.encode("utf-8", errors="replace").decode()
 
 
 def handle(exception: Exception, context: dict[str, Any]) -> Response | None:

@@ -146,6 +146,7 @@ def test_a_list_costs_the_same_whatever_its_length(engineer: Api, django_assert_
 
 def test_what_is_not_there_is_not_found(engineer: Api) -> None:
     assert error(engineer.get("documents/987654321/")) == (404, "not_found")
+    assert error(engineer.delete("documents/")) == (405, "method_not_allowed")
 
 
 def test_scopes_decide(cast: make.Cast) -> None:

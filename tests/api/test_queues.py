@@ -75,6 +75,7 @@ def test_what_must_not_be_handed_in_is_refused_with_its_field(rita: Api, ruben: 
         ({"ratings": {**COMPLETE["ratings"], "fluency": 99}}, "fluency"),
         ({"ratings": {"consistency": 4}}, "fluency"),
         ({"ratings": {**COMPLETE["ratings"], "beauty": 3}}, "beauty"),
+        ({"ratings": {**COMPLETE["ratings"], "half a character \ud83d": 3}}, "half a character ?"),
         ({"stars": 6}, "stars"),
         ({"stars": "many"}, "stars"),
         ({"verdict": "perfect"}, "verdict"),
