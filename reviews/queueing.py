@@ -24,6 +24,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.rows import JoinedRows
+from models_app.foundation.texts import normalise
 from reviews import gold, seating
 from reviews.linking import start_linking
 from reviews.models import (
@@ -434,7 +435,7 @@ def _has_answered(item: QueueItem, reviewer: User) -> bool:
 def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", reviewer: User) -> None:
     """Pass an item by: later (it comes back to me), not for me (others get it), bad item (it is set aside)."""
     require(reviewer, "review")
-    reason = reason.strip()
+    reason = normalise(reason)
     if meaning not in Skip.Meaning.values:
         raise InvalidInput("Say why you pass it by.", fields={"meaning": "later, not for me or bad item"})
     if meaning == Skip.Meaning.BAD_ITEM and not reason:

@@ -210,8 +210,9 @@ def test_passing_by_needs_the_seat_and_for_bad_items_a_reason(rita: Api, ruben: 
     item = make.queue_item()
     seat = {name: value for name, value in claim(rita)["seat"].items() if name != "until"}
     assert error(ruben.post(f"items/{item.pk}/skip/", {**seat, "meaning": "later"})) == (409, "stale")
-    answer = rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "bad item"})
-    assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, ["reason"])
+    for nothing in ({}, {"reason": "\u0000\u200b \ud83d"}):
+        answer = rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "bad item", **nothing})
+        assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, ["reason"])
     assert rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "done"}).status_code == 422
     other = make.queue_item()
     assert error(rita.post(f"items/{other.pk}/skip/", {**seat, "meaning": "later"})) == (409, "stale")
