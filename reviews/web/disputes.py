@@ -19,7 +19,7 @@ from reviews.adjudicating import Ruling, objection, set_dispute_points, settle
 from reviews.disputes import Dispute
 from reviews.models import Adjudication, QueueItem, ReviewQueue
 from reviews.web.desk.answers import VERDICTS
-from reviews.web.desk.form_values import RATING, integer
+from reviews.web.desk.form_values import integer, ratings_of, scales
 from reviews.web.desk.placed_text import paragraphs
 
 PER_PAGE = 20
@@ -93,11 +93,7 @@ def _ruling(request: HttpRequest) -> Ruling:
     ruling = Ruling(
         stars=integer(request.POST, "stars", errors),
         verdict=request.POST.get("verdict", "").strip(),
-        ratings={
-            name.removeprefix(RATING): value
-            for name in request.POST
-            if name.startswith(RATING) and (value := integer(request.POST, name, errors)) is not None
-        },
+        ratings=ratings_of(request.POST, errors),
         edited_text=request.POST.get("edited_text", ""),
         explanation=request.POST.get("explanation", ""),
     )
@@ -107,12 +103,11 @@ def _ruling(request: HttpRequest) -> Ruling:
 
 
 def _seen(request: HttpRequest) -> dict[int, int]:
-    errors: dict[str, str] = {}
     found = {}
     for name in request.POST:
         review = name.removeprefix(SEEN)
         if name.startswith(SEEN) and review.isdecimal() and len(review) < 19:
-            found[int(review)] = integer(request.POST, name, errors) or 0
+            found[int(review)] = integer(request.POST, name) or 0
     return found
 
 
@@ -157,17 +152,7 @@ def _screen(
     context = _context(item, found) | {
         "ruling": ruling,
         "verdicts": VERDICTS,
-        "scales": [
-            {
-                "name": RATING + criterion.key,
-                "label": criterion.name,
-                "question": criterion.question,
-                "points": list(enumerate(criterion.anchors, start=1)),
-                "value": ruling.ratings.get(criterion.key),
-                "error": errors.get(criterion.key),
-            }
-            for criterion in found.criteria
-        ],
+        "scales": scales(found.criteria, ruling.ratings, errors),
         "errors": errors,
         "error": error,
         "objection": objection(item=item, actor=_actor(request)),
@@ -179,8 +164,7 @@ def _screen(
 @capability("manage_queues")
 def points(request: HttpRequest, pk: int) -> HttpResponse:
     queue = get_object_or_404(ReviewQueue, pk=pk)
-    errors: dict[str, str] = {}
-    wanted = integer(request.POST, "points", errors)
+    wanted = integer(request.POST, "points")
     if wanted is None:
         raise InvalidInput("Say how many points apart are a dispute.", fields={"points": "From 0 to 4."})
     set_dispute_points(queue=queue, points=wanted, actor=request.user)

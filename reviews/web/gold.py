@@ -28,7 +28,7 @@ from reviews.models import (
     Summary,
 )
 from reviews.web.desk.answers import VERDICTS
-from reviews.web.desk.form_values import RATING, integer
+from reviews.web.desk.form_values import integer, ratings_of, scales
 from reviews.web.desk.placed_text import paragraphs
 
 PER_PAGE = 20
@@ -93,7 +93,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _number(request: HttpRequest, name: str) -> int:
     values = request.POST if request.method == "POST" else request.GET
-    return integer(values, name, {}) or 0
+    return integer(values, name) or 0
 
 
 def _rubric(summary: Summary) -> RubricVersion:
@@ -115,11 +115,7 @@ def _known(request: HttpRequest) -> Known:
     known = Known(
         stars=integer(request.POST, "stars", errors),
         verdict=request.POST.get("verdict", "").strip(),
-        ratings={
-            name.removeprefix(RATING): value
-            for name in request.POST
-            if name.startswith(RATING) and (value := integer(request.POST, name, errors)) is not None
-        },
+        ratings=ratings_of(request.POST, errors),
         tolerance=integer(request.POST, "tolerance", errors) or 0,
         explanation=request.POST.get("explanation", ""),
     )
@@ -166,17 +162,7 @@ def _form(
         "known": known,
         "verdicts": VERDICTS,
         "tolerances": TOLERANCES,
-        "scales": [
-            {
-                "name": RATING + criterion.key,
-                "label": criterion.name,
-                "question": criterion.question,
-                "points": list(enumerate(criterion.anchors, start=1)),
-                "value": known.ratings.get(criterion.key),
-                "error": errors.get(criterion.key),
-            }
-            for criterion in Criterion.objects.filter(rubric=rubric)
-        ],
+        "scales": scales(Criterion.objects.filter(rubric=rubric), known.ratings, errors),
         "errors": errors,
         "error": error,
     }
@@ -199,7 +185,7 @@ def retire(request: HttpRequest, pk: int) -> HttpResponse:
 @capability("manage_queues")
 def percent(request: HttpRequest, pk: int) -> HttpResponse:
     queue = get_object_or_404(ReviewQueue, pk=pk)
-    wanted = integer(request.POST, "percent", {})
+    wanted = integer(request.POST, "percent")
     if wanted is None:
         raise InvalidInput(
             "Say what share is to be gold.", fields={"percent": f"From 0 to {gold.MOST_PERCENT} per cent."}

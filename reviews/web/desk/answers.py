@@ -10,7 +10,7 @@ from models_app.foundation.errors import InvalidInput
 from reviews.marks import UnreadableMarks, read_marks, read_support
 from reviews.models import QueueItem, Review
 from reviews.reviewing import Answers
-from reviews.web.desk.form_values import RATING, integer
+from reviews.web.desk.form_values import integer, ratings_of
 
 VERDICTS = (("poor", "Poor", "bad"), ("fair", "Fair", "maybe"), ("good", "Good", "ok"))
 Read = TypeVar("Read")
@@ -34,15 +34,10 @@ def _json_of(
 def answers_of(values: Mapping[str, str]) -> Answers:
     """Shape only; the use cases know the rules."""
     errors: dict[str, str] = {}
-    ratings = {
-        name.removeprefix(RATING): value
-        for name in values
-        if name.startswith(RATING) and (value := integer(values, name, errors)) is not None
-    }
     answers = Answers(
         stars=integer(values, "stars", errors),
         verdict=values.get("verdict", "").strip(),
-        ratings=ratings,
+        ratings=ratings_of(values, errors),
         overall_from_ratings=bool(values.get("overall_from_ratings")),
         edited_text=values.get("edited_text", ""),
         comment=values.get("comment", ""),

@@ -13,11 +13,10 @@ from reviews.corrections import suggest as suggest_labels
 from reviews.models import Review, ReviewSlot
 from reviews.reviewing import save_draft
 from reviews.web.desk.answers import answers_of
-from reviews.web.desk.form_values import integer
 from reviews.web.desk.lease import sign_of_life
 from reviews.web.desk.onwards import draft_saved
 from reviews.web.desk.pages import item_of
-from reviews.web.desk.requests import desk_view, reviewer_of
+from reviews.web.desk.requests import base_revision, desk_view, reviewer_of
 
 #: Reading a longer article for the labels would keep others waiting.
 MOST_WORDS_LABELLED = 12_000
@@ -26,12 +25,11 @@ MOST_WORDS_LABELLED = 12_000
 @desk_view(require_POST)
 def save(request: HttpRequest, pk: int) -> HttpResponse:
     item = item_of(pk)
-    errors: dict[str, str] = {}
     review = save_draft(
         item=item,
         answers=answers_of(request.POST),
         reviewer=reviewer_of(request),
-        base_revision=integer(request.POST, "base_revision", errors) or 0,
+        base_revision=base_revision(request) or 0,
         overwrite=bool(request.POST.get("overwrite")),
     )
     return draft_saved(request, item, review.revision)

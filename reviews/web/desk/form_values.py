@@ -1,20 +1,49 @@
-"""Whole numbers out of the desks' forms."""
+"""Numbers in the forms of desk, disputes and gold: whole numbers, and the scales of the questions."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reviews.models import Criterion
 
 #: Before a criterion's key, in the name of its field.
 RATING = "rating-"
 _INTEGER = re.compile(r"-?\d{1,9}")
 
 
-def integer(values: Mapping[str, str], name: str, errors: dict[str, str]) -> int | None:
+def integer(values: Mapping[str, str], name: str, errors: dict[str, str] | None = None) -> int | None:
+    """None where there is none; where that is another text, `errors` says so."""
     raw = values.get(name, "").strip()
-    if not raw:
-        return None
-    if not _INTEGER.fullmatch(raw):
+    if _INTEGER.fullmatch(raw):
+        return int(raw)
+    if raw and errors is not None:
         errors[name.removeprefix(RATING)] = "Not a whole number."
-        return None
-    return int(raw)
+    return None
+
+
+def ratings_of(values: Mapping[str, str], errors: dict[str, str]) -> dict[str, int]:
+    """By the criterion's key."""
+    return {
+        name.removeprefix(RATING): value
+        for name in values
+        if name.startswith(RATING) and (value := integer(values, name, errors)) is not None
+    }
+
+
+def scales(
+    criteria: Iterable[Criterion], ratings: Mapping[str, int], errors: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """As `partials/_scale.html` shows them."""
+    return [
+        {
+            "name": RATING + criterion.key,
+            "label": criterion.name,
+            "question": criterion.question,
+            "points": list(enumerate(criterion.anchors, start=1)),
+            "value": ratings.get(criterion.key),
+            "error": errors.get(criterion.key),
+        }
+        for criterion in criteria
+    ]

@@ -12,31 +12,28 @@ from django.views.decorators.http import require_POST
 from models_app.foundation.errors import InvalidInput
 from reviews import queueing
 from reviews.models import Review
-from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft, revise_review, save_draft, submit_review
+from reviews.reviewing import AlreadySubmitted, StaleDraft, revise_review, save_draft, submit_review
 from reviews.taking_back import take_back
 from reviews.web.desk.answers import answers_of, touched
-from reviews.web.desk.form_values import integer
 from reviews.web.desk.lease import seat_of
 from reviews.web.desk.onwards import onwards, pass_by, undo
 from reviews.web.desk.pages import desk, item_of
-from reviews.web.desk.requests import back_to, desk_view, go_to, reviewer_of, wants_json
+from reviews.web.desk.requests import back_to, base_revision, desk_view, go_to, reviewer_of, wants_json
 
 
 @desk_view(require_POST)
 def submit(request: HttpRequest, pk: int) -> HttpResponse:
     item = item_of(pk)
-    errors: dict[str, str] = {}
-    typed: Answers | None = None
+    typed = answers_of(request.POST)
     try:
-        typed = answers_of(request.POST)
         review = submit_review(
             item=item,
             answers=typed,
             reviewer=reviewer_of(request),
-            base_revision=integer(request.POST, "base_revision", errors),
+            base_revision=base_revision(request),
         )
     except (InvalidInput, StaleDraft, AlreadySubmitted) as error:
-        if wants_json(request) or typed is None:
+        if wants_json(request):
             raise
         lease = queueing.hold(item=item, reviewer=reviewer_of(request))
         return desk(request, item, lease, typed=typed, error=error)
@@ -53,21 +50,19 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
 def correct(request: HttpRequest, pk: int) -> HttpResponse:
     """Change what I handed in."""
     item = item_of(pk)
-    errors: dict[str, str] = {}
     review = get_object_or_404(
         Review.objects.select_related("item__queue", "item__summary"), item=item, reviewer=request.user
     )
-    typed: Answers | None = None
+    typed = answers_of(request.POST)
     try:
-        typed = answers_of(request.POST)
         revise_review(
             review=review,
             answers=typed,
             reviewer=reviewer_of(request),
-            base_revision=integer(request.POST, "base_revision", errors),
+            base_revision=base_revision(request),
         )
     except (InvalidInput, StaleDraft) as error:
-        if wants_json(request) or typed is None:
+        if wants_json(request):
             raise
         return desk(request, item, None, typed=typed, error=error)
     message = "Corrected. What you had handed in before is kept as an earlier revision."
@@ -84,12 +79,11 @@ def pass_item_by(request: HttpRequest, pk: int) -> HttpResponse:
     if "edited_text" in request.POST:
         answers = answers_of(request.POST)
         if touched(answers, item):
-            errors: dict[str, str] = {}
             save_draft(
                 item=item,
                 answers=answers,
                 reviewer=reviewer_of(request),
-                base_revision=integer(request.POST, "base_revision", errors) or 0,
+                base_revision=base_revision(request) or 0,
             )
     return pass_by(request, item, seat, request.POST.get("reason", ""))
 

@@ -29,8 +29,7 @@ def claimed(request: HttpRequest, queue: ReviewQueue, kind: ReviewQueue.Kind) ->
 
 def seat_of(values: Mapping[str, str], item: QueueItem) -> tuple[ReviewSlot, uuid.UUID]:
     """The seat that the form was given. Raises StaleState where it carries none."""
-    errors: dict[str, str] = {}
-    number = integer(values, "slot", errors)
+    number = integer(values, "slot")
     try:
         token = uuid.UUID(values.get("token", ""))
     except ValueError as error:

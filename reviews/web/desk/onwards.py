@@ -77,7 +77,7 @@ def pass_by(
 
 def undo_offered(request: HttpRequest, desk: Routes) -> dict[str, Any] | None:
     """What was handed in or passed by on the page before, while it can be taken back."""
-    item = integer(request.GET, "undo", {})
+    item = integer(request.GET, "undo")
     if item is None:
         return None
     reviewer, since = reviewer_of(request), timezone.now() - OFFERED

@@ -24,7 +24,7 @@ from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft
 from reviews.rubrics import criteria_of
 from reviews.spans import sentences
 from reviews.web.desk.answers import VERDICTS, saved_answers
-from reviews.web.desk.form_values import RATING
+from reviews.web.desk.form_values import scales
 from reviews.web.desk.key_sheet import key_sheet
 from reviews.web.desk.lease import claimed
 from reviews.web.desk.onwards import RATE_AND_EDIT, undo_offered
@@ -124,17 +124,7 @@ def desk(
         "answers": shown,
         "revision": begun.revision if begun else 0,
         "rubric": rubric,
-        "scales": [
-            {
-                "name": RATING + criterion.key,
-                "label": criterion.name,
-                "question": criterion.question,
-                "points": list(enumerate(criterion.anchors, start=1)),
-                "value": shown.ratings.get(criterion.key),
-                "error": errors.get(criterion.key),
-            }
-            for criterion in criteria_of(rubric)
-        ],
+        "scales": scales(criteria_of(rubric), shown.ratings, errors),
         "marks_json": json.dumps([mark.to_dict() for mark in shown.marks]),
         "support_json": json.dumps([[one.start, one.end, one.supported] for one in shown.support]),
         "grounding_json": json.dumps(_grounding(item)),

@@ -29,7 +29,7 @@ TRIAL_SALT = "reviews.desk.trial"
 
 def _wanted_prompt(request: HttpRequest) -> tuple[PromptVersion, str, str]:
     based_on = get_object_or_404(
-        PromptVersion.objects.select_related("prompt"), pk=integer(request.POST, "based_on", {}) or 0
+        PromptVersion.objects.select_related("prompt"), pk=integer(request.POST, "based_on") or 0
     )
     template = request.POST.get("template", "").replace("\r\n", "\n").strip("\n")
     system = request.POST.get("system", "").replace("\r\n", "\n").strip()

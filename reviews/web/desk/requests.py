@@ -70,7 +70,12 @@ def reviewer_of(request: HttpRequest) -> User:
 def back_to(request: HttpRequest) -> int | None:
     """The item that somebody left to look at an earlier review, and comes back to."""
     values = request.POST if request.method == "POST" else request.GET
-    return integer(values, "back", {})
+    return integer(values, "back")
+
+
+def base_revision(request: HttpRequest) -> int | None:
+    """The revision that the page was given: nothing saved since then is to be lost."""
+    return integer(request.POST, "base_revision")
 
 
 def go_to(request: HttpRequest, url: str, message: str, **more: Any) -> HttpResponse:

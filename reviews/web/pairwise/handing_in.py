@@ -11,11 +11,10 @@ from django.views.decorators.http import require_POST
 from models_app.foundation.errors import InvalidInput
 from reviews import queueing
 from reviews.models import Preference
-from reviews.pairwise import Judgement, StaleChoice, choose, revise_choice, save_choice, take_back
-from reviews.web.desk.form_values import integer
+from reviews.pairwise import StaleChoice, choose, revise_choice, save_choice, take_back
 from reviews.web.desk.lease import seat_of, sign_of_life
 from reviews.web.desk.onwards import draft_saved, onwards, pass_by, undo
-from reviews.web.desk.requests import desk_view, go_to, reviewer_of, wants_json
+from reviews.web.desk.requests import base_revision, desk_view, go_to, reviewer_of, wants_json
 from reviews.web.pairwise.judgements import in_words, judgement_of
 from reviews.web.pairwise.pages import page, pair_of
 
@@ -27,7 +26,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
         item=item,
         judgement=judgement_of(request.POST),
         reviewer=reviewer_of(request),
-        base_revision=integer(request.POST, "base_revision", {}) or 0,
+        base_revision=base_revision(request) or 0,
         overwrite=bool(request.POST.get("overwrite")),
     )
     return draft_saved(request, item, kept.revision)
@@ -41,17 +40,16 @@ def keep(request: HttpRequest, pk: int) -> HttpResponse:
 @desk_view(require_POST)
 def submit(request: HttpRequest, pk: int) -> HttpResponse:
     item = pair_of(pk)
-    typed: Judgement | None = None
+    typed = judgement_of(request.POST)
     try:
-        typed = judgement_of(request.POST)
         kept = choose(
             item=item,
             judgement=typed,
             reviewer=reviewer_of(request),
-            base_revision=integer(request.POST, "base_revision", {}),
+            base_revision=base_revision(request),
         )
     except (InvalidInput, StaleChoice) as error:
-        if wants_json(request) or typed is None:
+        if wants_json(request):
             raise
         lease = queueing.hold(item=item, reviewer=reviewer_of(request))
         return page(request, item, lease, typed=typed, error=error)
@@ -65,17 +63,16 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
 def correct(request: HttpRequest, pk: int) -> HttpResponse:
     """Change what I handed in."""
     item = pair_of(pk)
-    typed: Judgement | None = None
+    typed = judgement_of(request.POST)
     try:
-        typed = judgement_of(request.POST)
         revise_choice(
             item=item,
             judgement=typed,
             reviewer=reviewer_of(request),
-            base_revision=integer(request.POST, "base_revision", {}),
+            base_revision=base_revision(request),
         )
     except (InvalidInput, StaleChoice) as error:
-        if wants_json(request) or typed is None:
+        if wants_json(request):
             raise
         return page(request, item, None, typed=typed, error=error)
     return go_to(request, reverse("pairwise"), f"Corrected: {in_words(typed)}.")
@@ -98,7 +95,7 @@ def pass_pair_by(request: HttpRequest, pk: int) -> HttpResponse:
             item=item,
             judgement=judgement_of(request.POST),
             reviewer=reviewer_of(request),
-            base_revision=integer(request.POST, "base_revision", {}) or 0,
+            base_revision=base_revision(request) or 0,
         )
     return pass_by(request, item, seat, request.POST.get("why", ""))
 

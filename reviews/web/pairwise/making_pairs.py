@@ -87,7 +87,7 @@ def new_pairs(request: HttpRequest) -> HttpResponse:
 
 
 def _comparison(request: HttpRequest) -> Comparison | None:
-    number = integer(request.GET, "comparison", {})
+    number = integer(request.GET, "comparison")
     if number is None:
         return None
     return get_object_or_404(
