@@ -80,9 +80,9 @@ def settled() -> QuerySet[Adjudication]:
 
 def dispute_queues() -> QuerySet[ReviewQueue]:
     """Queues where several people review one item."""
-    return ReviewQueue.objects.filter(
-        active=True, calibration=False, kind=ReviewQueue.Kind.RATE_AND_EDIT
-    ).order_by("name")
+    return ReviewQueue.objects.filter(active=True, calibration=False, kind__in=ReviewQueue.AT_DESK).order_by(
+        "name"
+    )
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,9 @@ def set_rule(
     """The queue's rule of this kind, made or changed. A new one looks at what comes from now on."""
     require(actor, "manage_queues")
     checked = rules.to_json(params_of(kind, params))
-    if queue.kind != ReviewQueue.Kind.RATE_AND_EDIT:
+    if queue.kind not in ReviewQueue.AT_DESK:
         raise InvalidInput(
-            "Only queues to rate and edit are filled by rules.",
+            "Only queues of the review desk are filled by rules.",
             fields={"kind": f"This queue is: {queue.kind}."},
         )
     with transaction.atomic():
@@ -128,7 +128,7 @@ def fill(*, rule: QueueRule) -> int:
 
 def _active_rules() -> Iterable[QueueRule]:
     return QueueRule.objects.filter(
-        active=True, queue__active=True, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT
+        active=True, queue__active=True, queue__kind__in=ReviewQueue.AT_DESK
     ).select_related("queue")
 
 

@@ -149,7 +149,7 @@ def change_queue_or_later(*, queue: ReviewQueue, settings: QueueSettings, actor:
 
 def _look_for_disputes_later(queue: ReviewQueue, closed: Sequence[int]) -> None:
     """Items that are done by the change alone: their last reviewer did not bring up that they differ."""
-    if closed and queue.kind == ReviewQueue.Kind.RATE_AND_EDIT:
+    if closed and queue.kind in ReviewQueue.AT_DESK:
         jobs.enqueue(
             kind="look_for_disputes",
             actor=None,

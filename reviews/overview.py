@@ -43,11 +43,11 @@ _SEATS = f"""(SELECT count(*) FROM (
                  AND (slot.reviewer_id = %(user)s
                       OR slot.lease_until < now() AND coalesce(slot.assigned_to_id, %(user)s) = %(user)s)
                  AND {_OPEN_TO_ME} LIMIT %(enough)s)) seat
-           WHERE queue.active AND queue.kind = '{{kind}}'
+           WHERE queue.active AND queue.kind IN ({{kinds}})
            LIMIT %(enough)s) x)"""  # nosec B608
 _WAITING = f"""
-SELECT {_SEATS.format(kind="rate and edit", answers="reviews_review")},
-       {_SEATS.format(kind="pairwise", answers="reviews_preference")},
+SELECT {_SEATS.format(kinds="'rate and edit', 'prompt trial'", answers="reviews_review")},
+       {_SEATS.format(kinds="'pairwise'", answers="reviews_preference")},
        (SELECT count(*) FROM (SELECT 1 FROM reviews_feedbackexample WHERE state = 'proposed' LIMIT %(enough)s) x),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_promptsuggestion WHERE state = 'open' LIMIT %(enough)s) x),
        (SELECT count(*) FROM models_app_trainingrun WHERE state IN ('queued', 'running')),

@@ -40,12 +40,10 @@ def start_of_today() -> datetime:
 
 
 def queues_for(reviewer: User) -> list[QueueRow]:
-    """Active queues to rate and edit, those where something waits first. 3 queries."""
+    """Active queues of the review desk, those where something waits first. 3 queries."""
     waiting = queueing.waiting(reviewer=reviewer)
     done = done_today(reviewer)
-    queues = ReviewQueue.objects.filter(active=True, kind=ReviewQueue.Kind.RATE_AND_EDIT).select_related(
-        "rubric"
-    )
+    queues = ReviewQueue.objects.filter(active=True, kind__in=ReviewQueue.AT_DESK).select_related("rubric")
     rows = [QueueRow(queue, waiting.get(queue.pk, 0), done.get(queue.pk, 0)) for queue in queues]
     return sorted(rows, key=lambda row: (row.waiting == 0, row.queue.name))
 
@@ -110,7 +108,7 @@ def assigned_to(reviewer: User, limit: int = 20) -> list[AssignedRow]:
     rows = (
         ReviewSlot.objects.filter(
             assigned_to=reviewer, state__in=[ReviewSlot.State.FREE, ReviewSlot.State.HELD],
-            item__state=QueueItem.State.OPEN, queue__active=True, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT,
+            item__state=QueueItem.State.OPEN, queue__active=True, queue__kind__in=ReviewQueue.AT_DESK,
         )
         .order_by("queue__name", "rank", "item")
         .values_list("item", "item__summary__document__title", "queue__name")[:limit]
@@ -141,7 +139,7 @@ def recent_of(reviewer: User) -> list[RecentRow]:
         Review.objects.filter(
             reviewer=reviewer,
             state__in=[Review.State.SUBMITTED, Review.State.RETURNED],
-            item__queue__kind=ReviewQueue.Kind.RATE_AND_EDIT,
+            item__queue__kind__in=ReviewQueue.AT_DESK,
         )
         .annotate(
             edited=ExpressionWrapper(~Q(edited_text=F("summary__text")), BooleanField()),

@@ -271,10 +271,10 @@ def claim_next(
     """The seat I hold in this queue, else the next free one, else None.
 
     `but_not` is an item to pass over, and `lease` a shorter one than the queue's: for fetching the next item ahead.
-    `kind` is what the caller can show; a queue of another kind gives it nothing.
+    `kind` is what the caller can show; a queue of the other desk gives it nothing.
     """
     require(reviewer, "review")
-    if not queue.active or queue.kind != kind:
+    if not queue.active or (queue.kind in ReviewQueue.AT_DESK) != (kind in ReviewQueue.AT_DESK):
         return None
     values: dict[str, Any] = {
         "reviewer": reviewer.pk,

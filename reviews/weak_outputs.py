@@ -118,7 +118,7 @@ def _wanted(
     """Which queues want the summary, why, and how urgently."""
     rows = QueueRule.objects.filter(
         active=True, kind__in=[kind.kind for kind in (FewStars, Complaint, Wants)],
-        queue__active=True, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT,
+        queue__active=True, queue__kind__in=ReviewQueue.AT_DESK,
     )  # fmt: skip
     if queues is not None:
         rows = rows.filter(queue__in=queues)

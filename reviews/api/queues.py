@@ -37,6 +37,9 @@ class QueueSerializer(serializers.Serializer):
     slug = serializers.CharField()
     name = serializers.CharField()
     description = serializers.CharField(allow_blank=True)
+    kind = serializers.CharField(
+        help_text="rate and edit; or prompt trial: reviewers also try another prompt, at the desk"
+    )
     waiting = serializers.IntegerField(help_text="items that you could take or hold; counted up to 1,000")
     done_today = serializers.IntegerField(help_text="by you")
     lease_minutes = serializers.IntegerField(help_text="how long an item stays yours without a sign of life")
@@ -201,7 +204,7 @@ _WRONG = views.failure(
 _QUEUE = JoinedRows(
     """
 SELECT {columns} FROM reviews_reviewqueue queue JOIN reviews_rubricversion rubric ON rubric.id = queue.rubric_id
- WHERE queue.slug = %(slug)s AND queue.kind = %(kind)s
+ WHERE queue.slug = %(slug)s AND queue.kind = ANY(%(kinds)s)
 """,
     queue=ReviewQueue,
     rubric=RubricVersion,
@@ -221,7 +224,7 @@ class QueuesView(views.ApiView):
 
     @extend_schema(
         operation_id="queues_list",
-        summary="Open queues to rate and edit, with what waits for you",
+        summary="Open queues of the review desk, with what waits for you",
         tags=["reviews"],
         responses={
             200: OpenApiResponse(
@@ -233,7 +236,8 @@ class QueuesView(views.ApiView):
                         value={
                             "results": [
                                 {
-                                    "slug": "new-drafts", "name": "New drafts", "description": "", "waiting": 12,
+                                    "slug": "new-drafts", "name": "New drafts", "description": "",
+                                    "kind": "rate and edit", "waiting": 12,
                                     "done_today": 3, "lease_minutes": 30,
                                 }
                             ]
@@ -252,6 +256,7 @@ class QueuesView(views.ApiView):
                 "slug": row.queue.slug,
                 "name": row.queue.name,
                 "description": row.queue.description,
+                "kind": row.queue.kind,
                 "waiting": row.waiting,
                 "done_today": row.done_today,
                 "lease_minutes": row.queue.lease_minutes,
@@ -276,7 +281,7 @@ class NextView(views.ApiView):
         },
     )
     def post(self, request: Request, slug: str) -> Response:
-        found = _QUEUE.first({"slug": slug, "kind": ReviewQueue.Kind.RATE_AND_EDIT})
+        found = _QUEUE.first({"slug": slug, "kinds": [*ReviewQueue.AT_DESK]})
         if found is None:
             raise NotFound("There is nothing here.")
         queue: ReviewQueue = found["queue"]
@@ -403,7 +408,7 @@ class SkipView(views.ApiView):
 
 
 def _item(pk: int) -> QueueItem:
-    found = QueueItem.objects.filter(pk=pk, queue__kind=ReviewQueue.Kind.RATE_AND_EDIT).only("pk")
+    found = QueueItem.objects.filter(pk=pk, queue__kind__in=ReviewQueue.AT_DESK).only("pk")
     item = found.first() if pk < 2**63 else None
     if item is None:
         raise NotFound("There is nothing here.")

@@ -41,6 +41,9 @@ class ReviewQueue(models.Model):
         PAIRWISE = "pairwise"
         PROMPT_TRIAL = "prompt trial"
 
+    #: At the review desk: one summary each, to rate and correct, in a prompt trial once another prompt was tried on it.
+    AT_DESK = (Kind.RATE_AND_EDIT, Kind.PROMPT_TRIAL)
+
     class Order(models.TextChoices):
         OLDEST = "oldest"
         PRIORITY = "priority"

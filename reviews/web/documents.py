@@ -79,7 +79,7 @@ def documents(request: HttpRequest) -> HttpResponse:
 
 
 def _queues() -> list[ReviewQueue]:
-    return list(ReviewQueue.objects.filter(active=True, kind=ReviewQueue.Kind.RATE_AND_EDIT))
+    return list(ReviewQueue.objects.filter(active=True, kind__in=ReviewQueue.AT_DESK))
 
 
 def _live_or_none() -> Any | None:

@@ -81,7 +81,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "rounds": gold.round_rows(),
         "reviewers": _reviewers(),
         "queues": ReviewQueue.objects.filter(
-            active=True, calibration=False, kind=ReviewQueue.Kind.RATE_AND_EDIT
+            active=True, calibration=False, kind__in=ReviewQueue.AT_DESK
         ).order_by("name"),
         "most": gold.MOST_PERCENT,
     }

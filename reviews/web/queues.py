@@ -62,7 +62,10 @@ class SettingsForm(forms.Form):
         choices=[
             (ReviewQueue.Kind.RATE_AND_EDIT, "Rate and edit"),
             (ReviewQueue.Kind.PAIRWISE, "Pairwise: which of two is better"),
-            (ReviewQueue.Kind.PROMPT_TRIAL, "Prompt trial"),
+            (
+                ReviewQueue.Kind.PROMPT_TRIAL,
+                "Prompt trial: another prompt is tried first, then rate and edit",
+            ),
         ],
         help_text="Stays as it is once the queue has items.",
     )

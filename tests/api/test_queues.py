@@ -43,8 +43,8 @@ def claim(api: Api) -> dict[str, Any]:
 def test_an_item_is_claimed_kept_and_handed_in(rita: Api, ruben: Api) -> None:
     item = make.queue_item()
     assert rita.get("queues/").json()["results"][0] == {
-        "slug": "new-drafts", "name": "New drafts", "description": item.queue.description, "waiting": 1,
-        "done_today": 0, "lease_minutes": 30,
+        "slug": "new-drafts", "name": "New drafts", "description": item.queue.description,
+        "kind": "rate and edit", "waiting": 1, "done_today": 0, "lease_minutes": 30,
     }  # fmt: skip
     claimed = claim(rita)
     assert claimed["item"] == item.pk

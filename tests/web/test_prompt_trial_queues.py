@@ -1,0 +1,33 @@
+"""Queues of the kind “prompt trial”: reviewed at the desk, where another prompt is asked for first."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+
+from models_app.models import Route
+from reviews.filling import set_rule
+from reviews.queueing import claim_next
+from tests import make
+from tests.api.conftest import Api
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_prompt_trial_is_reviewed_at_the_desk_and_asks_for_another_prompt(client: Client) -> None:
+    cast = make.cast()
+    queue = make.queue(kind="prompt trial")
+    item = make.queue_item(in_queue=queue)
+    assert claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise") is None
+    set_rule(queue=queue, kind="few stars", params={"at_most": 2}, actor=cast.ml_engineer)
+    client.force_login(cast.reviewer)
+    assert ">prompt trial</span>" in client.get("/desk/").content.decode()
+    page = client.get("/desk/new-drafts/")
+    assert page.context["nav_waiting"] == 1
+    assert "no prompt can be tried now" in page.content.decode()
+    Route.objects.update(release=make.release(state="live"))
+    assert "then try another prompt" in client.get(f"/desk/item/{item.pk}/").content.decode()
+    api = Api(cast.reviewer, "reviews:write")
+    listed = api.get("queues/").json()["results"]
+    assert [row["kind"] for row in listed if row["waiting"]] == ["prompt trial"]
+    assert api.post("queues/new-drafts/next/", {}).json()["item"] == item.pk
