@@ -20,7 +20,7 @@ class _Line:
 
     def __init__(self, places: int) -> None:
         self._free = places
-        self._waiting: deque[threading.Event] = deque()
+        self.waiting: deque[threading.Event] = deque()
         self._lock = threading.Lock()
 
     def acquire(self, timeout: float) -> bool:
@@ -29,19 +29,19 @@ class _Line:
                 self._free -= 1
                 return True
             called = threading.Event()
-            self._waiting.append(called)
+            self.waiting.append(called)
         if called.wait(timeout):
             return True
         with self._lock:
             if called.is_set():  # in this very moment
                 return True
-            self._waiting.remove(called)
+            self.waiting.remove(called)
             return False
 
     def release(self) -> None:
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
+            if self.waiting:
+                self.waiting.popleft().set()
             else:
                 self._free += 1
 
@@ -51,13 +51,18 @@ class Turns:
         """`patience`: seconds after which a request goes on without a turn, so that those that hang (on a lock of the
         database, on a client that sends slowly) keep nobody waiting for long."""
         self._line = _Line(most)
-        self._patience = patience
+        self.patience = patience
         self._mine = threading.local()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait in line just now."""
+        return len(self._line.waiting)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """The work of one request, by one thread."""
-        self._mine.held = self._line.acquire(self._patience)
+        self._mine.held = self._line.acquire(self.patience)
         try:
             yield
         finally:
@@ -71,7 +76,7 @@ class Turns:
             yield
         finally:
             if held:
-                self._mine.held = self._line.acquire(self._patience)
+                self._mine.held = self._line.acquire(self.patience)
 
     def _give_up(self) -> bool:
         held: bool = getattr(self._mine, "held", False)

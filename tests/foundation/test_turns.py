@@ -7,6 +7,28 @@ from models_app.foundation.turns import Turns
 LONG = 60.0
 
 
+def one_at_a_time(turns: Turns) -> bool:
+    """Whether there is one place, neither lost nor doubled. Waits for it at most LONG."""
+    turns.patience = LONG
+    came = [threading.Event(), threading.Event()]
+    leave = threading.Event()
+
+    def work(number: int) -> None:
+        with turns.turn():
+            came[number].set()
+            leave.wait(LONG)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    threads[0].start()
+    first = came[0].wait(LONG / 2)
+    threads[1].start()
+    second = came[1].wait(0.02)
+    leave.set()
+    for thread in threads:
+        thread.join(LONG)
+    return first and not second
+
+
 def test_no_more_than_so_many_work_at_a_time() -> None:
     turns, counting = Turns(most=2, patience=LONG), threading.Lock()
     working, most = 0, 0
@@ -63,8 +85,8 @@ def test_one_that_hangs_keeps_nobody_waiting_for_ever_and_takes_no_place_along()
         thread.start()
         thread.join(LONG)
     assert passed.is_set()
-    assert turns._line._free == 1
-    assert not turns._line._waiting
+    assert turns.waiting == 0
+    assert one_at_a_time(turns)
 
 
 def test_whoever_came_first_goes_first() -> None:
@@ -78,7 +100,7 @@ def test_whoever_came_first_goes_first() -> None:
     with turns.turn():
         for number, thread in enumerate(threads):
             thread.start()
-            while len(turns._line._waiting) <= number:
+            while turns.waiting <= number:
                 threading.Event().wait(0.001)
     for thread in threads:
         thread.join(LONG)
@@ -89,6 +111,4 @@ def test_stepping_aside_without_a_turn_changes_nothing() -> None:
     turns = Turns(most=1, patience=LONG)
     with turns.aside():
         pass
-    with turns.turn():
-        pass
-    assert turns._line._free == 1
+    assert one_at_a_time(turns)
