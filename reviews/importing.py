@@ -7,32 +7,29 @@ A batch is looked at first (columns, first rows), then imported with the mapping
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import BigIntegerField, QuerySet
-from django.db.models.fields.json import KT
-from django.db.models.functions import Cast
+from django.db.models import QuerySet
 from django.utils import timezone
 
-from models_app.foundation import audit, jobs
+from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, Refused, TooLarge
 from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
 from models_app.ml import hub_data
 from models_app.models import Job
-from reviews import reading, uploads
+from reviews import batches, reading, uploads
 from reviews.intake import ImportReport, check, import_rows
-from reviews.models import ImportBatch, SourceDocument
+from reviews.models import ImportBatch
 
 ROWS_SHOWN = 5
 LONGEST_SHOWN = 50_000
 PLACE = "uploads"
-DEADLINE_SECONDS = 6 * 3600
+_DISCARD = "import.discard"
 
 Status = Literal["looking", "ready", "importing", "imported", "failed", "cancelled"]
 
@@ -154,38 +151,26 @@ def start_import(*, batch: ImportBatch, options: ImportOptions, actor: Any | Non
     columns = batch.report.get("sample", {}).get("columns")
     if columns:
         reading.choose_columns(columns, options.mapping)
-    with transaction.atomic():
-        locked = ImportBatch.objects.select_for_update().get(pk=batch.pk)
-        if is_imported(locked):
-            raise Refused(f"{locked.name} has been imported already.")
+
+    def readable(locked: ImportBatch) -> None:
         if locked.upload:
             uploads.path_of(locked)
         elif not options.hub:
             raise Refused(f"{locked.name} was not handed in as a file or data set that could be read again.")
-        job = jobs.enqueue(
-            kind="import_documents",
-            actor=actor,
-            subject=f"importbatch:{locked.pk}",
-            payload={"batch": locked.pk},
-            unique_key=f"import:{locked.pk}",
-            deadline_seconds=DEADLINE_SECONDS,
-        )
-        if job.pk != locked.job_id:
-            locked.job, locked.options, locked.finished_at = job, asdict(options), None
-            locked.save(update_fields=["job", "options", "finished_at"])
-            audit.record(actor=actor, action="import.start", subject=locked, data={"name": locked.name})
-    batch.refresh_from_db()
-    return job
 
-
-def is_imported(batch: ImportBatch) -> bool:
-    return "read" in batch.report
+    return batches.start(
+        batch=batch,
+        options=options,
+        actor=actor,
+        kind="import_documents",
+        action="import.start",
+        check=readable,
+    )
 
 
 def status_of(batch: ImportBatch) -> Status:
-    """Where it stands; of a row of `batches()` or a whole one."""
-    facts = batch.__dict__
-    if facts["rows_read"] is not None if "rows_read" in facts else is_imported(batch):
+    """Where it stands; of a row of `newest_first()` or a whole one."""
+    if batches.is_imported(batch):
         return "imported"
     job = batch.job
     if job is None or (job.state == Job.State.SUCCEEDED and job.payload.get("look")):
@@ -195,20 +180,8 @@ def status_of(batch: ImportBatch) -> Status:
     return "cancelled" if job.state == Job.State.CANCELLED else "failed"
 
 
-def batches() -> QuerySet[ImportBatch]:
-    """Newest first, with the report's figures instead of the report, which may be long."""
-    figures = {
-        "rows_read": "read",
-        "rows_imported": "imported",
-        "rows_repeated": "duplicates",
-        "rows_refused": "refused_count",
-    }
-    return (
-        ImportBatch.objects.select_related("job", "imported_by")
-        .defer("report")
-        .annotate(**{name: Cast(KT(f"report__{key}"), BigIntegerField()) for name, key in figures.items()})
-        .order_by("-pk")
-    )
+def newest_first() -> QuerySet[ImportBatch]:
+    return batches.newest_first(ImportBatch, repeated="duplicates")
 
 
 def look_at(*, batch: ImportBatch) -> dict[str, Any]:
@@ -220,13 +193,7 @@ def look_at(*, batch: ImportBatch) -> dict[str, Any]:
 
 def carry_out(*, batch: ImportBatch, progress: reading.Progress | None = None) -> ImportReport | None:
     """Import it in one transaction, its report included; None where that was done before (a job that came twice)."""
-    with transaction.atomic():
-        locked = ImportBatch.objects.select_for_update().get(pk=batch.pk)
-        if is_imported(locked):
-            return None
-        report = _import(locked, _open(locked), progress)
-    batch.refresh_from_db()
-    return report
+    return batches.carry_out(batch, lambda locked: _import(locked, _open(locked), progress))
 
 
 def import_at_once(
@@ -276,42 +243,15 @@ def _import(batch: ImportBatch, source: reading.Source, progress: reading.Progre
     return report
 
 
-def ended(*, job: Job) -> None:
-    """A batch's job has ended: the file of one that is in is not needed any more. May be called more than once."""
-    batch = ImportBatch.objects.filter(pk=job.payload.get("batch")).first()
-    if batch is None or job.payload.get("look"):
-        return
-    if not is_imported(batch):
-        ImportBatch.objects.filter(pk=batch.pk).update(finished_at=timezone.now())
-    elif batch.upload:
-        transaction.on_commit(lambda: uploads.drop_of(batch))
-
-
 # ---------------------------------------------------------------- tidying up
 
 
 def discard(*, batch: ImportBatch, actor: Any | None) -> None:
     """Forget a batch that nothing came of, and its file. Raises Refused where documents came of it or are coming."""
     require(actor, "import_documents")
-    with transaction.atomic():
-        locked = ImportBatch.objects.select_for_update(of=("self",)).select_related("job").get(pk=batch.pk)
-        if is_imported(locked) or SourceDocument.objects.filter(batch=locked).exists():
-            raise Refused(f"{locked.name} has been imported; what came of it stays.")
-        if locked.job is not None and locked.job.is_active:
-            raise Refused(f"{locked.name} is being imported. Cancel that first.")
-        audit.record(actor=actor, action="import.discard", subject=locked, data={"name": locked.name})
-        locked.delete()
-        if locked.upload:
-            transaction.on_commit(lambda: uploads.drop_of(locked))
+    batches.discard(batch=batch, actor=actor, action=_DISCARD)
 
 
 def drop_left_behind() -> int:
-    """Forget what was handed in and never imported, and files that no batch waits for. The queue does so every hour,
-    and whoever hands in a file. Returns how many batches."""
-    count = 0
-    for batch in uploads.left_behind(ImportBatch):
-        with suppress(Refused, ImportBatch.DoesNotExist):  # just started by somebody, or forgotten
-            discard(batch=batch, actor=None)
-            count += 1
-    uploads.drop_strays(ImportBatch, place=PLACE)
-    return count
+    """The queue does so every hour, and whoever hands in a file. Returns how many batches."""
+    return batches.drop_left_behind(ImportBatch, place=PLACE, action=_DISCARD)

@@ -15,6 +15,7 @@ from models_app.foundation.jobs import JobContext
 from models_app.models import ClientFeedback, Job, Release
 from reviews import (
     agreement_report,
+    batches,
     drafting,
     exporting,
     filling,
@@ -84,7 +85,8 @@ def import_documents(context: JobContext) -> dict[str, Any]:
 
 
 def import_ended(job: Job) -> None:
-    importing.ended(job=job)
+    if not job.payload.get("look"):
+        batches.ended(ImportBatch, job)
 
 
 def export(context: JobContext) -> dict[str, Any]:
@@ -116,7 +118,7 @@ def import_ratings(context: JobContext) -> dict[str, Any]:
 
 
 def ratings_ended(job: Job) -> None:
-    rating_import.ended(job=job)
+    batches.ended(RatingImport, job)
 
 
 def review_requests(context: JobContext) -> dict[str, Any]:

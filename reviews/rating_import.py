@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -19,20 +18,18 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import BigIntegerField, QuerySet
-from django.db.models.fields.json import KT
-from django.db.models.functions import Cast
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.text import slugify
 
-from models_app.foundation import audit, jobs
-from models_app.foundation.errors import InvalidInput, Refused
+from models_app.foundation import audit
+from models_app.foundation.errors import InvalidInput
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise, one_line
 from models_app.models import Job
 from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
-from reviews import rating_rows, reading, uploads
+from reviews import batches, rating_rows, reading, uploads
 from reviews.feedback import propose_from_review
 from reviews.intake import DocumentRow, ImportReport, import_rows
 from reviews.models import (
@@ -55,8 +52,8 @@ CHUNK = 500
 REFUSALS_KEPT = 1000
 SAMPLE_ROWS = 3
 LONGEST_SHOWN = 2000
-DEADLINE_SECONDS = 6 * 3600
 PLACE = "rating-uploads"
+_DISCARD = "ratings.import.discard"
 _LOCK = 0x5A7E
 _NAME = re.compile(r"[\w.@+-]{1,150}")
 _NOT_IN_NAMES = re.compile(r"[^\w.@+-]+")
@@ -221,55 +218,28 @@ def _check(options: Options, columns: Sequence[str]) -> None:
 def start(*, batch: RatingImport, options: Options, actor: Any | None) -> Job:
     """Let the queue import it. Asked twice, it is imported once. Raises Refused where it is in, InvalidInput."""
     _may(actor)
-    with transaction.atomic():
-        locked = RatingImport.objects.select_for_update().get(pk=batch.pk)
-        if is_imported(locked):
-            raise Refused(f"{locked.name} has been imported already.")
-        _check(options, locked.report["sample"]["columns"])
-        job = jobs.enqueue(
-            kind="import_ratings",
-            actor=actor,
-            subject=f"ratingimport:{locked.pk}",
-            payload={"batch": locked.pk},
-            unique_key=f"import-ratings:{locked.pk}",
-            deadline_seconds=DEADLINE_SECONDS,
-        )
-        if job.pk != locked.job_id:
-            locked.job, locked.options, locked.finished_at = job, asdict(options), None
-            locked.save(update_fields=["job", "options", "finished_at"])
-            audit.record(
-                actor=actor, action="ratings.import.start", subject=locked, data={"name": locked.name}
-            )
-    batch.refresh_from_db()
-    return job
+    return batches.start(
+        batch=batch,
+        options=options,
+        actor=actor,
+        kind="import_ratings",
+        action="ratings.import.start",
+        check=lambda locked: _check(options, locked.report["sample"]["columns"]),
+    )
 
 
-def is_imported(batch: RatingImport) -> bool:
-    """Of a row of `batches()` or a whole one."""
-    facts = batch.__dict__
-    return facts["rows_read"] is not None if "rows_read" in facts else "read" in batch.report
-
-
-def batches() -> QuerySet[RatingImport]:
-    """Newest first, with the report's figures instead of the report, which may be long."""
-    figures = {"read": "read", "imported": "imported", "repeated": "repeated", "refused": "refused_count"}
-    counts = {f"rows_{name}": Cast(KT(f"report__{key}"), BigIntegerField()) for name, key in figures.items()}
-    found = RatingImport.objects.select_related("job", "imported_by").defer("report")
-    return found.annotate(**counts).order_by("-pk")
+def newest_first() -> QuerySet[RatingImport]:
+    return batches.newest_first(RatingImport, repeated="repeated")
 
 
 def carry_out(*, batch: RatingImport, progress: reading.Progress | None = None) -> Report | None:
     """In one transaction, its report included; None where that was done before."""
-    with transaction.atomic():
-        locked = RatingImport.objects.select_for_update().get(pk=batch.pk)
-        if is_imported(locked):
-            return None
-        path = uploads.path_of(locked)
-        source = reading.open_file(path, format=Options.of(locked).format or None)
-        report = _import(locked, source, progress)
-        transaction.on_commit(lambda: uploads.drop_of(locked))
-    batch.refresh_from_db()
-    return report
+
+    def work(locked: RatingImport) -> Report:
+        source = reading.open_file(uploads.path_of(locked), format=Options.of(locked).format or None)
+        return _import(locked, source, progress)
+
+    return batches.carry_out(batch, work)
 
 
 def import_at_once(
@@ -285,37 +255,15 @@ def import_at_once(
     return batch, report
 
 
-def ended(*, job: Job) -> None:
-    batch = RatingImport.objects.filter(pk=job.payload.get("batch")).first()
-    if batch is not None and not is_imported(batch):
-        RatingImport.objects.filter(pk=batch.pk).update(finished_at=timezone.now())
-
-
 def discard(*, batch: RatingImport, actor: Any | None) -> None:
     """Forget a file that nothing came of."""
     _may(actor)
-    with transaction.atomic():
-        locked = RatingImport.objects.select_for_update(of=("self",)).select_related("job").get(pk=batch.pk)
-        if is_imported(locked):
-            raise Refused(f"{locked.name} has been imported; what came of it stays.")
-        if locked.job is not None and locked.job.is_active:
-            raise Refused(f"{locked.name} is being imported. Cancel that first.")
-        audit.record(actor=actor, action="ratings.import.discard", subject=locked, data={"name": locked.name})
-        locked.delete()
-        if locked.upload:
-            transaction.on_commit(lambda: uploads.drop_of(locked))
+    batches.discard(batch=batch, actor=actor, action=_DISCARD)
 
 
 def drop_left_behind() -> int:
-    """Forget files that were handed in and never imported. The queue does so every hour, and whoever hands in a file.
-    Returns how many."""
-    count = 0
-    for batch in uploads.left_behind(RatingImport):
-        with suppress(Refused, RatingImport.DoesNotExist):  # just started by somebody, or forgotten
-            discard(batch=batch, actor=None)
-            count += 1
-    uploads.drop_strays(RatingImport, place=PLACE)
-    return count
+    """The queue does so every hour, and whoever hands in a file. Returns how many."""
+    return batches.drop_left_behind(RatingImport, place=PLACE, action=_DISCARD)
 
 
 # ---------------------------------------------------------------- the import itself

@@ -23,7 +23,7 @@ from models_app.web.pages import capability, is_fragment, page_or_fragment, pagi
 from reviews import importing, reading, uploads
 from reviews.importing import ImportOptions
 from reviews.models import ImportBatch
-from reviews.web.uploading import too_large_upload
+from reviews.web.uploading import came_whole
 
 FIELDS = (
     ("text", "Article", "what is summarised"),
@@ -121,7 +121,7 @@ def imports(request: HttpRequest) -> HttpResponse:
             return redirect("import_batch", batch.pk)
         forms_shown["hub_form" if by_hub else "file_form"] = form
         status = 422
-    page = paginate(request, importing.batches(), 20)
+    page = paginate(request, importing.newest_first(), 20)
     context = {
         **forms_shown,
         "page": page,
@@ -139,12 +139,7 @@ def imports(request: HttpRequest) -> HttpResponse:
 
 def _hand_in(request: HttpRequest, form: FileForm | HubForm) -> ImportBatch | None:
     """None where the form says what is wrong."""
-    cut_off = too_large_upload(request)
-    if cut_off:
-        form.full_clean()
-        form.errors["file"] = form.error_class([uploads.too_large(cut_off).message])
-        return None
-    if not form.is_valid():
+    if not came_whole(request, form):
         return None
     try:
         if isinstance(form, HubForm):

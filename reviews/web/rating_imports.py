@@ -19,10 +19,10 @@ from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.foundation.roles import require
 from models_app.models import Job
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import rating_import, rating_rows, uploads
+from reviews import batches, rating_import, rating_rows, uploads
 from reviews.models import Criterion, RatingImport
 from reviews.rating_import import Options
-from reviews.web.uploading import too_large_upload
+from reviews.web.uploading import came_whole
 
 PER_PAGE = 20
 REFUSALS_SHOWN = 100
@@ -132,7 +132,7 @@ def _batch(request: HttpRequest, pk: int) -> RatingImport:
 
 
 def _status(batch: RatingImport) -> str:
-    if rating_import.is_imported(batch):
+    if batches.is_imported(batch):
         return "imported"
     if batch.job is None:
         return "ready"
@@ -155,7 +155,7 @@ def index(request: HttpRequest) -> HttpResponse:
         if batch is not None:
             return redirect("rating_import", batch.pk)
         status = 422
-    page = paginate(request, rating_import.batches(), PER_PAGE)
+    page = paginate(request, rating_import.newest_first(), PER_PAGE)
     context = {
         "form": form,
         "page": page,
@@ -167,12 +167,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 def _hand_in(request: HttpRequest, form: FileForm) -> RatingImport | None:
     """None where the form says what is wrong."""
-    cut_off = too_large_upload(request)
-    if cut_off:
-        form.full_clean()
-        form.errors["file"] = form.error_class([uploads.too_large(cut_off).message])
-        return None
-    if not form.is_valid():
+    if not came_whole(request, form):
         return None
     upload: UploadedFile = form.cleaned_data["file"]
     try:
@@ -260,7 +255,7 @@ def preview(request: HttpRequest, pk: int) -> HttpResponse:
 @capability("manage_queues")
 def start(request: HttpRequest, pk: int) -> HttpResponse:
     batch = _batch(request, pk)
-    if rating_import.is_imported(batch):
+    if batches.is_imported(batch):
         messages.info(request, f"{batch.name} has been imported already.")
         return redirect("rating_import", pk)
     form = _form(batch, request.POST)

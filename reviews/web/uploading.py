@@ -6,7 +6,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.files.uploadhandler import FileUploadHandler, StopUpload
+from django.forms import Form
 from django.http import HttpRequest
+
+from reviews.uploads import too_large
 
 _MARK = "galley.upload_too_large"
 
@@ -30,7 +33,10 @@ class UploadLimit(FileUploadHandler):
         """The handlers after this one make the file."""
 
 
-def too_large_upload(request: HttpRequest) -> str:
-    """The name of the file that was cut off in this request, or nothing."""
-    name: str = request.META.get(_MARK, "")
-    return name
+def came_whole(request: HttpRequest, form: Form) -> bool:
+    """Whether the form is valid and its file was not cut off; else it says what is wrong."""
+    cut_off: str = request.META.get(_MARK, "")
+    if cut_off:
+        form.full_clean()
+        form.errors["file"] = form.error_class([too_large(cut_off).message])
+    return not cut_off and form.is_valid()

@@ -22,7 +22,7 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, TooLarge, Unavailable
 from models_app.foundation.jobs import JobCancelled, JobContext
 from models_app.models import AuditEvent, Job
-from reviews import importing, uploads
+from reviews import batches, importing, uploads
 from reviews.importing import ImportOptions
 from reviews.models import ImportBatch, SourceDocument
 from tests import make
@@ -234,7 +234,7 @@ def test_a_failed_import_leaves_nothing_and_can_be_tried_again(
     assert "iconv" in job.reason
     assert not SourceDocument.objects.exists()
     batch.refresh_from_db()
-    assert not importing.is_imported(batch)
+    assert not batches.is_imported(batch)
     again = importing.start_import(
         batch=batch, options=ImportOptions(limit=1200), actor=cast.ml_engineer
     )  # the file is still there
