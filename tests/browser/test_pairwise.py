@@ -10,6 +10,7 @@ from reviews.models import Preference, QueueItem, ReviewQueue, Skip
 from reviews.pairing import pair_releases, pairwise_queue
 from tests import make
 from tests.browser.conftest import Enter, no_violation
+from tests.reviews.test_pairwise import compared
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -70,6 +71,49 @@ def test_two_keys_a_judgement_and_the_next_pair_stands_there(enter: Enter, queue
     expect(page.locator("h1")).not_to_have_text(first)
     kept.refresh_from_db()
     assert (kept.choice, kept.reason) == ("tie", "b: both say the same")
+
+
+def judge(page: Page, key: str, times: int) -> None:
+    """Choose the newer text with `key` as if it stood on the left, or press a key that means neither side."""
+    for _ in range(times):
+        expect(page.locator("form[data-ready][data-held=yes]")).to_be_visible()
+        here = page.locator("h1").inner_text()
+        newer_is_right = "New" in page.locator("[data-side=right]").inner_text()
+        page.keyboard.press(str(7 - int(key)) if key.isdecimal() and newer_is_right else key)
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("h1")).not_to_have_text(here)
+
+
+def test_what_people_choose_stands_beside_the_metrics(enter: Enter, cast: make.Cast) -> None:
+    before, after = make.release(), make.release()
+    outputs = [(f"Old words, number {number}.", f"New words, number {number}.") for number in range(8)]
+    comparison = compared(cast, before, after, outputs)
+    mila, rita = enter("mila"), enter("rita")
+    mila.goto(f"/comparisons/{comparison.pk}/")
+    mila.get_by_role("link", name="Let people choose").click()
+    expect(mila.get_by_text("8 of 8 documents")).to_be_visible()
+    mila.get_by_role("button", name="Put them in").click()
+    expect(mila.get_by_text("8 pairs put in.")).to_be_visible()
+    rita.goto("/pairwise/")
+    rita.get_by_role("link", name="Start").click()
+    judge(rita, "1", times=2)
+    mila.goto(f"/comparisons/{comparison.pk}/")
+    people = mila.get_by_role("region", name="What people prefer")
+    expect(people).to_contain_text("2 choices: 2 after better")
+    expect(people).to_contain_text(
+        "2 documents, too few to say: after wins 100 % [16, 100]; 6 are the least that can tell."
+    )
+    expect(people.locator(".chip")).to_have_text("inconclusive")
+    judge(rita, "3", times=5)
+    judge(rita, "t", times=1)
+    ada = enter("ada", width=390, theme="dark")
+    for page, path in ((mila, f"/comparisons/{comparison.pk}/"), (ada, f"/releases/{after.pk}/")):
+        page.goto(path)
+        people = page.get_by_role("region", name="What people prefer")
+        expect(people).to_contain_text("8 choices: 7 after better, 1 no difference")
+        expect(people).to_contain_text("People, blind: 8 documents, after preferred: 94 % [54, 100].")
+        expect(people.locator(".chip")).to_have_text("improved")
+        no_violation(page)
 
 
 def test_what_is_missing_is_said_and_a_draft_saves_itself(enter: Enter, queue: ReviewQueue) -> None:
