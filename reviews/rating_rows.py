@@ -296,6 +296,11 @@ def pair_row(number: int, values: Mapping[str, Any], rules: Rules) -> PairRow:
     )  # fmt: skip
 
 
+def row_of(number: int, values: Mapping[str, Any], rules: Rules) -> RatedRow | PairRow:
+    """Raises Unreadable."""
+    return (rated_row if rules.kind == "reviews" else pair_row)(number, values, rules)
+
+
 def verdict_of(stars: int) -> str:
     return "good" if stars >= 4 else "fair" if stars == 3 else "poor"
 

@@ -32,6 +32,7 @@ from reviews.models import (
     Summary,
 )
 from reviews.rating_import import Options
+from reviews.rating_intake import Report
 from reviews.rating_rows import Rules, Unreadable
 from tests import make
 
@@ -71,7 +72,7 @@ MAPPING = {
 }  # fmt: skip
 
 
-def imported(path: Path, actor: Any = None, **options: Any) -> rating_import.Report:
+def imported(path: Path, actor: Any = None, **options: Any) -> Report:
     chosen = Options(**{"mapping": MAPPING, **options})
     return rating_import.import_at_once(source=reading.open_file(path), options=chosen, actor=actor)[1]
 
