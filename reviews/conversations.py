@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from django.contrib.auth.models import Permission, User
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
+from django.db.models.lookups import IsNull
 from django.urls import reverse
 from django.utils import timezone
 
@@ -272,15 +273,31 @@ def drawer(*, item: QueueItem, user: User) -> Drawer:
 
 def panel(*, about: QueueItem | PromptVersion, user: User) -> Panel:
     """At most 7 queries, however long the conversations are. Raises NotFound where somebody has no part in it."""
+    place, rows = readable(user=user, about=about)
+    about_prompt = isinstance(about, PromptVersion)
+    url = reverse("talk_prompt" if about_prompt else "talk_item", args=[about.pk])
+    return Panel(
+        url=url,
+        people_url=f"{url}people/",
+        threads=shown_threads(threads=list(rows), user=user, standing=place),
+        may_open=may_open(user=user, about=about, standing=place),
+        standing=place,
+        item=None if isinstance(about, PromptVersion) else about,
+        version=about if isinstance(about, PromptVersion) else None,
+    )
+
+
+def readable(*, user: User, about: QueueItem | PromptVersion) -> tuple[Standing, QuerySet[Thread]]:
+    """The open ones first, in the order they were begun. Raises NotFound where somebody has no part in it."""
     place = standing(user=user, about=about)
     if place is Standing.NONE:
         raise NotFound("There is no conversation here for you.")
-    threads = list(
-        threads_of(user=user, about=about, standing=place)
-        .select_related("opened_by", "resolved_by")
-        .order_by("resolved_at", "pk")
-    )
-    threads.sort(key=lambda thread: (thread.resolved_at is not None, thread.pk))
+    rows = threads_of(user=user, about=about, standing=place).select_related("opened_by", "resolved_by")
+    return place, rows.order_by(IsNull(F("resolved_at"), True).desc(), "pk")
+
+
+def shown_threads(*, threads: Sequence[Thread], user: User, standing: Standing) -> list[ThreadShown]:
+    """3 queries, however many and however long they are."""
     comments: dict[int, list[Comment]] = {}
     for comment in (
         Comment.objects.filter(thread__in=threads)
@@ -289,17 +306,13 @@ def panel(*, about: QueueItem | PromptVersion, user: User) -> Panel:
         .order_by("pk")
     ):
         comments.setdefault(comment.thread_id, []).append(comment)
-    about_prompt = isinstance(about, PromptVersion)
-    url = reverse("talk_prompt" if about_prompt else "talk_item", args=[about.pk])
-    return Panel(
-        url=url,
-        people_url=f"{url}people/",
-        threads=[_thread(thread, comments.get(thread.pk, []), user, place) for thread in threads],
-        may_open=may_open(user=user, about=about, standing=place),
-        standing=place,
-        item=None if isinstance(about, PromptVersion) else about,
-        version=about if isinstance(about, PromptVersion) else None,
-    )
+    return [_thread(thread, comments.get(thread.pk, []), user, standing) for thread in threads]
+
+
+def shown_thread(*, pk: int, user: User) -> ThreadShown:
+    """Raises NotFound also where there is one that this person may not see."""
+    thread, place = visible_thread(pk=pk, user=user)
+    return shown_threads(threads=[thread], user=user, standing=place)[0]
 
 
 def _thread(thread: Thread, comments: Sequence[Comment], user: User, place: Standing) -> ThreadShown:

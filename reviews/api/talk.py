@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema, inline_serializer
+from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,11 +17,12 @@ from models_app.api import views
 from models_app.api.authentication import token_of
 from models_app.api.fields import Text
 from models_app.api.idempotency import PARAMETER, idempotent
+from models_app.api.pagination import PARAMETERS, Pages, page_of
 from models_app.foundation.errors import NotFound
 from models_app.models import PromptVersion
 from reviews import conversations, talking
 from reviews.api.marks import Offset
-from reviews.conversations import CommentShown, ThreadShown
+from reviews.conversations import CommentShown
 from reviews.models import QueueItem, Thread
 
 # ---------------------------------------------------------------- what goes in and comes out
@@ -63,6 +64,7 @@ class CommentSerializer(serializers.Serializer):
     text = serializers.SerializerMethodField(help_text="names that are kept from you are `@somebody`")
     at = serializers.DateTimeField()
     edited = serializers.BooleanField()
+    editable = serializers.BooleanField(help_text="yours, and young enough to be changed")
 
     def get_text(self, comment: CommentShown) -> str:
         return "".join(piece.text for piece in comment.pieces)
@@ -75,6 +77,11 @@ class ThreadSerializer(serializers.Serializer):
     start = serializers.IntegerField(allow_null=True, help_text="of the quote, in code points, end exclusive")
     end = serializers.IntegerField(allow_null=True)
     resolved = serializers.BooleanField()
+    resolved_by = serializers.CharField(
+        allow_blank=True, help_text="as `who` of a comment; empty while it is open"
+    )
+    resolved_at = serializers.DateTimeField(allow_null=True)
+    may_resolve = serializers.BooleanField(help_text="and reopen")
     may_reply = serializers.BooleanField()
     comments = CommentSerializer(many=True)
 
@@ -85,6 +92,7 @@ _COMMENT = {
     "text": "Is 410 right? The source says 140.",
     "at": "2026-11-24T09:30:00Z",
     "edited": False,
+    "editable": True,
 }
 _THREAD = {
     "id": 12,
@@ -93,9 +101,13 @@ _THREAD = {
     "start": 41,
     "end": 44,
     "resolved": False,
+    "resolved_by": "",
+    "resolved_at": None,
+    "may_resolve": True,
     "may_reply": True,
     "comments": [_COMMENT],
 }
+_RESOLVED = {**_THREAD, "resolved": True, "resolved_by": "mila", "resolved_at": "2026-11-24T10:00:00Z"}
 
 # ---------------------------------------------------------------- the views
 
@@ -107,13 +119,11 @@ _WRONG = views.failure(
     {"quote": "These words do not stand in the summary."},
 )
 _LIST = extend_schema(
+    description="Those that you may see, the open ones first, as they were begun.",
     tags=["comments"],
+    parameters=PARAMETERS,
     responses={
-        200: OpenApiResponse(
-            inline_serializer("Threads", {"results": ThreadSerializer(many=True)}),
-            "Those that you may see, the open ones first.",
-            [OpenApiExample("threads", value={"results": [_THREAD]})],
-        ),
+        200: page_of("Threads", ThreadSerializer, _THREAD),
         **_ERRORS,
     },
 )
@@ -156,22 +166,21 @@ def _version(pk: int) -> PromptVersion:
     return found
 
 
-def _shown(request: Request, about: QueueItem | PromptVersion) -> list[ThreadShown]:
-    return conversations.panel(about=about, user=token_of(request).user).threads
-
-
-def _listed(request: Request, about: QueueItem | PromptVersion) -> Response:
-    return Response({"results": ThreadSerializer(_shown(request, about), many=True).data})
+def _listed(view: views.ApiView, request: Request, about: QueueItem | PromptVersion) -> Response:
+    user = token_of(request).user
+    standing, rows = conversations.readable(user=user, about=about)
+    pages = Pages()
+    page: Any = pages.paginate_queryset(rows, request, view=view)
+    shown = conversations.shown_threads(threads=page, user=user, standing=standing)
+    return pages.get_paginated_response(ThreadSerializer(shown, many=True).data)
 
 
 def _opened(request: Request, about: QueueItem | PromptVersion) -> Response:
     asked = NewThreadSerializer(data=request.data)
     asked.is_valid(raise_exception=True)
-    made = talking.open_thread(
-        about=about, text=asked.validated_data["text"], span=asked.span(), actor=token_of(request).user
-    )
-    shown = next(thread for thread in _shown(request, about) if thread.pk == made.pk)
-    return Response(ThreadSerializer(shown).data, status=201)
+    user = token_of(request).user
+    made = talking.open_thread(about=about, text=asked.validated_data["text"], span=asked.span(), actor=user)
+    return Response(ThreadSerializer(conversations.shown_thread(pk=made.pk, user=user)).data, status=201)
 
 
 class ItemThreadsView(views.ApiView):
@@ -180,7 +189,7 @@ class ItemThreadsView(views.ApiView):
     @extend_schema(operation_id="items_threads_list", summary="Conversations on an item")
     @_LIST
     def get(self, request: Request, pk: int) -> Response:
-        return _listed(request, _item(pk))
+        return _listed(self, request, _item(pk))
 
     @extend_schema(operation_id="items_threads_create", summary="Begin a conversation on an item")
     @_OPEN
@@ -195,7 +204,7 @@ class PromptThreadsView(views.ApiView):
     @extend_schema(operation_id="prompt_versions_threads_list", summary="Conversations on a prompt version")
     @_LIST
     def get(self, request: Request, pk: int) -> Response:
-        return _listed(request, _version(pk))
+        return _listed(self, request, _version(pk))
 
     @extend_schema(
         operation_id="prompt_versions_threads_create", summary="Begin a conversation on a prompt version"
@@ -238,3 +247,77 @@ class CommentsView(views.ApiView):
         return Response(
             CommentSerializer(conversations.shown_comment(comment=comment, user=user)).data, status=201
         )
+
+
+class CommentView(views.ApiView):
+    scope = "comments:write"
+
+    @extend_schema(
+        operation_id="comments_update",
+        summary="Change a comment of yours while it is young",
+        description=f"Within {conversations.EDITABLE.seconds // 60} minutes, as on the page. Those who are newly named "
+        "are told. A comment cannot be taken away: others may have read it.",
+        tags=["comments"],
+        request=NewCommentSerializer,
+        examples=[OpenApiExample("comment", request_only=True, value={"text": _COMMENT["text"]})],
+        responses={
+            200: OpenApiResponse(
+                CommentSerializer,
+                "It is changed.",
+                [OpenApiExample("comment", value={**_COMMENT, "edited": True})],
+            ),
+            409: views.failure(
+                "It is too old to be changed.",
+                "refused",
+                "A comment can be changed for 15 minutes. Write another one.",
+            ),
+            422: _WRONG,
+            **_ERRORS,
+        },
+    )
+    def put(self, request: Request, pk: int) -> Response:
+        asked = NewCommentSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        user = token_of(request).user
+        comment = talking.edit_comment(comment=pk, text=asked.validated_data["text"], actor=user)
+        return Response(CommentSerializer(conversations.shown_comment(comment=comment, user=user)).data)
+
+
+def _settling(operation: str, summary: str, thread: Any, stale: str) -> Any:
+    return extend_schema(
+        operation_id=f"threads_{operation}",
+        summary=summary,
+        description="For whoever began it, and for managers: `may_resolve`.",
+        tags=["comments"],
+        parameters=[PARAMETER],
+        request=None,
+        responses={
+            200: OpenApiResponse(ThreadSerializer, "As it is now.", [OpenApiExample("thread", value=thread)]),
+            409: views.failure(
+                "It is so already, or the first request with this Idempotency-Key still runs.", "stale", stale
+            ),
+            **_ERRORS,
+        },
+    )
+
+
+class ResolveView(views.ApiView):
+    scope = "comments:write"
+
+    @_settling("resolve", "Resolve a conversation", _RESOLVED, "This conversation was resolved meanwhile.")
+    @idempotent
+    def post(self, request: Request, pk: int) -> Response:
+        user = token_of(request).user
+        talking.resolve(thread=pk, actor=user)
+        return Response(ThreadSerializer(conversations.shown_thread(pk=pk, user=user)).data)
+
+
+class ReopenView(views.ApiView):
+    scope = "comments:write"
+
+    @_settling("reopen", "Reopen a conversation", _THREAD, "This conversation was reopened meanwhile.")
+    @idempotent
+    def post(self, request: Request, pk: int) -> Response:
+        user = token_of(request).user
+        talking.reopen(thread=pk, actor=user)
+        return Response(ThreadSerializer(conversations.shown_thread(pk=pk, user=user)).data)

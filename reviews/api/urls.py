@@ -5,7 +5,14 @@ from django.urls import path
 from reviews.api.documents import DocumentsView, DocumentView
 from reviews.api.exports import ExportFileView, ExportsView, ExportView
 from reviews.api.queues import NextView, QueuesView, RenewView, SkipView, SubmitView
-from reviews.api.talk import CommentsView, ItemThreadsView, PromptThreadsView
+from reviews.api.talk import (
+    CommentsView,
+    CommentView,
+    ItemThreadsView,
+    PromptThreadsView,
+    ReopenView,
+    ResolveView,
+)
 
 urlpatterns = [
     path("documents/", DocumentsView.as_view(), name="api_documents"),
@@ -18,6 +25,9 @@ urlpatterns = [
     path("items/<int:pk>/threads/", ItemThreadsView.as_view(), name="api_item_threads"),
     path("prompt-versions/<int:pk>/threads/", PromptThreadsView.as_view(), name="api_prompt_threads"),
     path("threads/<int:pk>/comments/", CommentsView.as_view(), name="api_thread_comments"),
+    path("threads/<int:pk>/resolve/", ResolveView.as_view(), name="api_thread_resolve"),
+    path("threads/<int:pk>/reopen/", ReopenView.as_view(), name="api_thread_reopen"),
+    path("comments/<int:pk>/", CommentView.as_view(), name="api_comment"),
     path("exports/", ExportsView.as_view(), name="api_exports"),
     path("exports/<int:pk>/", ExportView.as_view(), name="api_export"),
     path("exports/<int:pk>/file/", ExportFileView.as_view(), name="api_export_file"),

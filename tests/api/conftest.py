@@ -41,6 +41,9 @@ class Api:
             f"/api/v1/{path}", body, content_type="application/json", headers={**self._headers(), **headers}
         )
 
+    def put(self, path: str, body: Any) -> Any:
+        return Client().put(f"/api/v1/{path}", body, content_type="application/json", headers=self._headers())
+
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Token {self.token}"}
 

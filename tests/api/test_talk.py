@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.tokens import create_token
 from models_app.models import PromptVersion
-from reviews import talking
+from reviews import conversations, talking
 from reviews.models import Comment, Notification, QueueItem, Thread
 from tests import make
 from tests.api.conftest import Api, error
@@ -81,9 +82,57 @@ def test_a_conversation_is_begun_answered_and_read(rita: Api, mila: Api, item: Q
     for more in ({}, {"start": 3}):
         found = rita.post(path, {"text": "And here?", "side": "summary", "quote": "410", **more}).json()
         assert found["start"] == item.summary.text.index("410")
-    talking.resolve(thread=thread["id"], actor=rita.user)
-    assert error(rita.post(f"threads/{thread['id']}/comments/", {"text": "No."})) == (409, "stale")
-    assert rita.get(path).json()["results"][-1]["resolved"] is True
+
+
+def test_who_may_resolves_and_reopens(rita: Api, ruben: Api, mila: Api, item: QueueItem) -> None:
+    path = f"items/{item.pk}/threads/"
+    first, second = (rita.post(path, {"text": text}).json()["id"] for text in ("One?", "Two?"))
+    assert error(ruben.post(f"threads/{first}/resolve/", {})) == (404, "not_found"), "he does not see it"
+    answer = mila.post(f"threads/{first}/resolve/", {}, **{"Idempotency-Key": "r"})
+    assert (answer.status_code, answer.json()["resolved"], answer.json()["resolved_by"]) == (200, True, "you")
+    assert mila.post(f"threads/{first}/resolve/", {}, **{"Idempotency-Key": "r"}).json() == answer.json()
+    assert error(rita.post(f"threads/{first}/resolve/", {})) == (409, "stale")
+    assert error(rita.post(f"threads/{first}/comments/", {"text": "No."})) == (409, "stale")
+    listed = rita.get(f"{path}?page_size=1")
+    assert (listed.json()["count"], listed.json()["results"][0]["id"]) == (2, second), "the open ones first"
+    last = rita.get(listed.json()["next"].split("/api/v1/")[1]).json()
+    assert (last["next"], last["results"][0]["id"], last["results"][0]["resolved_by"]) == (
+        None,
+        first,
+        "mila",
+    )
+    assert rita.post(f"threads/{first}/reopen/", {}).json()["resolved_at"] is None
+    assert error(rita.post(f"threads/{first}/reopen/", {})) == (409, "stale")
+
+
+def test_at_a_prompt_only_its_opener_and_writers_of_prompts_resolve(rita: Api, ruben: Api) -> None:
+    version = PromptVersion.objects.first()
+    assert version is not None
+    thread = rita.post(f"prompt-versions/{version.pk}/threads/", {"text": "Shorter?"}).json()["id"]
+    seen_by_ruben = ruben.get(f"prompt-versions/{version.pk}/threads/").json()["results"][0]
+    assert seen_by_ruben["may_resolve"] is False
+    assert error(ruben.post(f"threads/{thread}/resolve/", {})) == (403, "forbidden")
+
+
+def test_my_comment_is_changed_while_it_is_young(rita: Api, ruben: Api, mila: Api, item: QueueItem) -> None:
+    path = f"items/{item.pk}/threads/"
+    comment = rita.post(path, {"text": "410?"}).json()["comments"][0]
+    assert comment["editable"] is True
+    changed = rita.put(f"comments/{comment['id']}/", {"text": "140, @mila?"})
+    assert (changed.status_code, changed.json()["text"], changed.json()["edited"]) == (
+        200,
+        "140, @mila?",
+        True,
+    )
+    assert Notification.objects.filter(user=mila.user, kind="mention").count() == 1
+    for other in (ruben, mila):
+        assert error(other.put(f"comments/{comment['id']}/", {"text": "Mine"})) == (404, "not_found")
+    empty = rita.put(f"comments/{comment['id']}/", {"text": " "})
+    assert (empty.status_code, list(empty.json()["error"]["fields"])) == (422, ["text"])
+    Comment.objects.update(at=timezone.now() - conversations.EDITABLE)
+    assert rita.get(path).json()["results"][0]["comments"][0]["editable"] is False
+    assert error(rita.put(f"comments/{comment['id']}/", {"text": "Late"})) == (409, "refused")
+    assert Comment.objects.get().text == "140, @mila?"
 
 
 def test_while_blind_peers_learn_nothing_of_each_other(
@@ -93,7 +142,7 @@ def test_while_blind_peers_learn_nothing_of_each_other(
     thread = rita.post(path, {"text": "I would give two stars."}).json()["id"]
     mila.post(f"threads/{thread}/comments/", {"text": "So would @ruben?"})
     answer = ruben.get(path)
-    assert (answer.status_code, answer.json()) == (200, {"results": []})
+    assert (answer.status_code, answer.json()["count"], answer.json()["results"]) == (200, 0, [])
     assert error(ruben.post(f"threads/{thread}/comments/", {"text": "Yes"})) == (404, "not_found")
     hand_in(item, cast.reviewer, cast.another_reviewer)
     assert seen(ruben, path) == [], "handed in, but the item is not done"
@@ -168,11 +217,15 @@ def test_only_tokens_with_the_scope_of_people_who_review(cast: make.Cast, item: 
         assert without.get(path).status_code == 403
         assert without.post(path, {"text": "Hello"}).status_code == 403
         assert Client().get(f"/api/v1/{path}").status_code == 401
-    assert without.post("threads/1/comments/", {"text": "Hello"}).status_code == 403
+    for path in ("threads/1/comments/", "threads/1/resolve/", "threads/1/reopen/"):
+        assert without.post(path, {"text": "Hello"}).status_code == 403
+    assert without.put("comments/1/", {"text": "Hello"}).status_code == 403
     with pytest.raises(InvalidInput):
         create_token(user=cast.approver, name="x", scopes=["comments:write"], days=1, actor=None)
     assert rita.get(f"items/{2**70}/threads/").status_code == 404
-    assert rita.post(f"threads/{2**70}/comments/", {"text": "Hello"}).status_code == 404
+    for path in ("comments", "resolve", "reopen"):
+        assert rita.post(f"threads/{2**70}/{path}/", {"text": "Hello"}).status_code == 404
+    assert rita.put(f"comments/{2**70}/", {"text": "Hello"}).status_code == 404
     assert not Comment.objects.exists()
 
 
