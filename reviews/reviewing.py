@@ -404,11 +404,11 @@ def _marked(item: QueueItem, answers: Answers) -> tuple[list[Mark], list[Support
             source = item.summary.document.text
             marks = checked_marks(answers.marks, summary=item.summary.text, source=source)
     except UnreadableMarks as error:
-        wrong["marks"] = str(error)
+        wrong[error.at("marks")] = str(error)
     try:
         support = checked_support(answers.support, summary=item.summary.text)
     except UnreadableMarks as error:
-        wrong["support"] = str(error)
+        wrong[error.at("support")] = str(error)
     return marks, support, wrong
 
 

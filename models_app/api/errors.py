@@ -13,17 +13,24 @@ from rest_framework.views import exception_handler
 
 from models_app.foundation.errors import GalleyError, TooLarge, Unavailable
 
+_WHOLE = "non_field_errors"  # DRF's word
+
 
 def flatten(detail: Any, prefix: str = "") -> dict[str, str]:
     """DRF's nested error details as {"field.0.name": "message"}."""
     if isinstance(detail, dict):
-        items = [(f"{prefix}.{key}" if prefix else str(key), value) for key, value in detail.items()]
+        items = [(_place(prefix, str(key)), value) for key, value in detail.items()]
     elif isinstance(detail, list) and any(isinstance(value, dict | list) for value in detail):
         items = [(f"{prefix}.{i}" if prefix else str(i), value) for i, value in enumerate(detail) if value]
     else:
         text = " ".join(str(value) for value in detail) if isinstance(detail, list) else str(detail)
-        return {prefix or "non_field_errors": text}
+        return {prefix or _WHOLE: text}
     return {name: text for key, value in items for name, text in flatten(value, key).items()}
+
+
+def _place(prefix: str, key: str) -> str:
+    """What is wrong with a list as a whole is wrong with its field."""
+    return f"{prefix}.{key}" if prefix and key != _WHOLE else prefix or key
 
 
 def body(code: str, message: str, fields: dict[str, str] | None = None) -> dict[str, Any]:

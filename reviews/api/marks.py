@@ -42,6 +42,11 @@ class YesOrNo(serializers.BooleanField):
         return data
 
 
+def _refused(error: UnreadableMarks) -> serializers.ValidationError:
+    place = error.at("")
+    return serializers.ValidationError({place: str(error)} if place else str(error))
+
+
 class SentenceSerializer(serializers.Serializer):
     start = serializers.IntegerField()
     end = serializers.IntegerField()
@@ -83,10 +88,10 @@ class MarkedSerializer(serializers.Serializer):
         try:
             return read_marks(marks)
         except UnreadableMarks as error:
-            raise serializers.ValidationError(str(error)) from error
+            raise _refused(error) from error
 
     def validate_support(self, judged: list[dict[str, Any]]) -> tuple[Support, ...]:
         try:
             return read_support([[one["start"], one["end"], one["supported"]] for one in judged])
         except UnreadableMarks as error:
-            raise serializers.ValidationError(str(error)) from error
+            raise _refused(error) from error

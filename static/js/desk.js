@@ -108,7 +108,7 @@
 
     place(name) {
       if (name === "edited_text") return this.form.querySelector("[data-field=edited_text]");
-      if (name === "marks" || name === "support") return this.form.querySelector("[data-field=marks]");
+      if (/^(marks|support)\b/.test(name)) return this.form.querySelector("[data-field=marks]");
       if (name === "verdict" || name === "stars") return this.form.querySelector(".overall");
       return this.rating.rows.find((row) => row.dataset.scale === `rating-${name}`) || null;
     }

@@ -177,5 +177,5 @@ def test_a_mark_on_another_text_gets_into_neither_draft_nor_review(cast: make.Ca
     ):
         with pytest.raises(InvalidInput) as refused:
             act()
-        assert set(refused.value.fields) == {"marks", "support"}
+        assert set(refused.value.fields) == {"marks.0.quote", "support.0"}
     assert not Review.objects.filter(revision__gt=0).exists()

@@ -840,6 +840,12 @@ def test_marks_and_judged_sentences_travel_by_the_form(rita: Client, item: Queue
         refused = rita.post(f"/desk/item/{item.pk}/draft/", {**values, field: nonsense}, headers=JSON)
         assert refused.status_code == 422
         assert field in refused.json()["error"]["fields"]
+    moved = {**values, "marks": json.dumps([mark, {**mark, "start": 0, "end": 3}])}
+    without_script = rita.post(f"/desk/item/{item.pk}/submit/", moved)
+    assert (without_script.status_code, "“410” does not stand at" in without_script.content.decode()) == (
+        422,
+        True,
+    )
     assert rita.post(f"/desk/item/{item.pk}/draft/", values, headers=JSON).status_code == 200
     shown = rita.get("/desk/new-drafts/").content.decode()
     assert "&quot;quote&quot;: &quot;410&quot;" in shown

@@ -107,7 +107,7 @@ def desk(
     saved = saved_answers(begun, item)
     shown = typed or saved
     rubric = begun.rubric_id if begun else item.queue.rubric_id
-    errors = error.fields if error else {}
+    errors = {name.partition(".")[0]: text for name, text in error.fields.items()} if error else {}
     done = queries.done_today(reviewer).get(item.queue_id, 0)
     waiting = queueing.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
     context = {
