@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
-from models_app.models import PromptVersion
+from models_app.models import DatasetSnapshot, PromptVersion
 from models_app.web.pages import capability, page_or_fragment, paginate
 from reviews import exporting
 from reviews.export_download import download_of
@@ -58,6 +58,11 @@ class ExportForm(forms.Form):
     compressed = forms.BooleanField(
         required=False, label="Packed with gzip", help_text="JSON Lines and CSV; a folder is packed anyway."
     )
+    snapshot = forms.ChoiceField(
+        required=False,
+        label="Examples",
+        help_text="A snapshot is taken as it was frozen: leave queue and days empty.",
+    )
     split = forms.ChoiceField(
         choices=[("train", "train"), ("validation", "validation")],
         required=False,
@@ -82,7 +87,7 @@ class ExportForm(forms.Form):
         people = [(kind, LABELS[kind]) for kind in KINDS if kind not in TRAINING]
         groups: list[Any] = [("What people said", people)]
         if self.learn:
-            groups.append(("Training data, of what is approved", [(kind, LABELS[kind]) for kind in TRAINING]))
+            groups.append(("Training data", [(kind, LABELS[kind]) for kind in TRAINING]))
         self._choices("kind", groups if self.learn else people)
         self._choices(
             "queue", [("", "all"), *ReviewQueue.objects.order_by("name").values_list("slug", "name")]
@@ -94,6 +99,14 @@ class ExportForm(forms.Form):
         else:
             for name in ("split", "prompt", "max_words"):
                 del self.fields[name]
+        if self.learn and allowed(user, "view_models"):
+            frozen = [
+                (row.pk, f"{row} · {row.name} ({row.train_rows:,} training rows)")
+                for row in DatasetSnapshot.objects.all()
+            ]
+            self._choices("snapshot", [("", "what is approved now"), *frozen])
+        else:
+            del self.fields["snapshot"]
         if not self.all:
             del self.fields["whose"]
 
@@ -109,7 +122,11 @@ class ExportForm(forms.Form):
 
     @property
     def training_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in ("split", "prompt", "max_words") if name in self.fields]
+        return [self[name] for name in ("snapshot", "split", "prompt", "max_words") if name in self.fields]
+
+    @property
+    def training_is_wrong(self) -> bool:
+        return any(field.errors for field in self.training_fields)
 
     def request(self) -> Request:
         values = self.cleaned_data
@@ -124,6 +141,7 @@ class ExportForm(forms.Form):
             mine=whose == "mine",
             reviewers="names" if whose == "names" else "pseudonyms",
             texts=values["texts"],
+            snapshot=int(values["snapshot"]) if values.get("snapshot") else None,
             split=values.get("split") or "train",
             prompt=int(values["prompt"]) if values.get("prompt") else None,
             max_words=values.get("max_words") or 60,
@@ -172,6 +190,7 @@ def _described(export: Export) -> list[str]:
     words += [f"from {asked.since:%d %b %Y}"] if asked.since else []
     words += [f"to {asked.until:%d %b %Y}"] if asked.until else []
     if asked.is_training:
+        words += [f"snapshot {asked.snapshot}"] if asked.snapshot else []
         return words + ([] if export.format == "datasets" else [asked.split])
     words += ["my own"] if asked.mine else [f"reviewers by {asked.reviewers.removesuffix('s')}"]
     return words if asked.texts else [*words, "without articles"]

@@ -29,7 +29,7 @@ from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Ref
 from models_app.models import AuditEvent, Job, PromptVersion
 from reviews import export_files, export_rows, exporting
 from reviews.export_rows import Request
-from reviews.feedback import approve_example
+from reviews.feedback import approve_example, freeze_snapshot
 from reviews.models import (
     Adjudication,
     Export,
@@ -696,6 +696,36 @@ def test_the_page_asks_watches_and_gives_the_file(cast: make.Cast, django_assert
     wrong = client.post("/exports/", {**form, "kind": "chat", "format": "csv"})
     assert wrong.status_code == 422
     assert "Messages are a list" in wrong.content.decode()
+
+
+def test_training_data_of_a_snapshot_are_asked_for_on_the_page(cast: make.Cast) -> None:
+    example = FeedbackExample.objects.create(
+        document=make.document(), kind="demonstration", origin="reference", target=BETTER
+    )
+    approve_example(example=example, actor=cast.ml_engineer)
+    snapshot = freeze_snapshot(name="November", actor=None)
+    client = signed_in(cast.ml_engineer)
+    offered = f"snapshot {snapshot.pk} · November (1 training rows)"
+    assert offered in client.get("/exports/").content.decode()
+    form = {"kind": "sft", "format": "jsonl", "snapshot": str(snapshot.pk), "split": "train"}
+    for more, words in (
+        ({"kind": "reviews"}, "Snapshots are training data"),
+        ({"since": "2026-11-01"}, "A snapshot is taken as it was frozen."),
+        ({"snapshot": "999"}, "Select a valid choice"),
+    ):
+        wrong = client.post("/exports/", {**form, **more})
+        assert (wrong.status_code, words in wrong.content.decode()) == (422, True), more
+    assert client.post("/exports/", form).status_code == 302
+    export = Export.objects.get()
+    assert export.options["snapshot"] == snapshot.pk
+    assert f"snapshot {snapshot.pk} · train" in client.get("/exports/").content.decode()
+    assert export.job is not None
+    make.carried_out(export.job)
+    export.refresh_from_db()
+    assert read(export) == read(exported(cast.ml_engineer, kind="sft", snapshot=snapshot.pk))
+    assert 'name="snapshot"' not in signed_in(cast.reviewer).get("/exports/").content.decode()
+    assert signed_in(cast.reviewer).post("/exports/", {**form, "kind": "reviews"}).status_code == 302
+    assert Export.objects.get(requested_by=cast.reviewer).options["snapshot"] is None
 
 
 def test_a_reviewer_is_offered_their_own_and_cannot_widen_it(cast: make.Cast) -> None:
