@@ -1,8 +1,9 @@
 """Gold items: summaries whose right answer is known, to see how well somebody rates and to learn rating from.
 
 They come unannounced, as a share of each reviewer's work in a queue, or all together in a calibration round, where each
-answer is explained right after it was given. What counts is the answer that was handed in first, before anybody had
-seen the explanation. Nothing is learnt from reviews of gold items, and they count in no agreement of reviewers.
+answer is explained right after it was given. What counts is the answer that was handed in first: the explanation can be
+read from then on, so neither an undo nor a correction changes it. Nothing is learnt from reviews of gold items, and
+they count in no agreement of reviewers.
 """
 
 from __future__ import annotations
@@ -244,7 +245,8 @@ def start_round(
     with transaction.atomic():
         queue = ReviewQueue.objects.create(
             name=name, slug=slug, calibration=True, rubric_id=golds[0].rubric_id, order=ReviewQueue.Order.OLDEST,
-            description="A calibration round: each answer is explained as soon as you have given yours.",
+            description="A calibration round: each answer is explained as soon as you have given yours. "
+            "Your first answer counts.",
         )  # fmt: skip
         for gold in golds:
             QueueItem.objects.create(queue=queue, summary_id=gold.summary_id, reason=QueueItem.Reason.GOLD)
@@ -307,11 +309,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Explained:
-    """My answer to a gold item beside the right one."""
+    """My answer to a gold item, as I handed it in first, beside the right one."""
 
     review: Review
     gold: GoldAnswer
     questions: list[Judged]
+    handed_in_again: bool
 
     @property
     def right(self) -> int:
@@ -352,9 +355,9 @@ def explained(*, review_id: int, reviewer: User) -> Explained:
 
 
 def _explained(review: Review) -> Explained:
-    first = min(review.revisions.all(), key=lambda revision: revision.number)
+    first, *later = sorted(review.revisions.all(), key=lambda revision: revision.number)
     gold = review.summary.gold
-    return Explained(review, gold, judge(gold, first.data))
+    return Explained(review, gold, judge(gold, first.data), bool(later))
 
 
 def my_answers(reviewer: User, limit: int = 50) -> list[Explained]:

@@ -378,6 +378,16 @@ def test_in_a_round_each_answer_is_explained_at_once_and_to_nobody_else(
     for other in (cast.another_reviewer, cast.ml_engineer, cast.administrator):
         assert entered(other).get(explained).status_code == 404
     assert reverse("gold_answer", args=[review.pk]) in rita.get(reverse("how_i_rate")).content.decode()
+    # what was learnt from the explanation does not count, and the page says so
+    assert "handed it in again" not in told
+    assert rita.post(reverse("desk_undo", args=[lease.slot.item_id])).status_code == 302
+    assert rita.get(explained).status_code == 404
+    right = {**form, **{f"rating-{key}": str(value) for key, value in KNOWN.ratings.items()}}
+    again = {**right, "stars": str(KNOWN.stars), "verdict": KNOWN.verdict}
+    assert rita.post(reverse("desk_submit", args=[lease.slot.item_id]), again)["Location"] == explained
+    told = rita.get(explained).content.decode()
+    assert "3 of 6" in told
+    assert "You have handed it in again since; compared is your first answer." in told
 
 
 def test_nothing_at_the_desk_tells_a_gold_item_from_another(
