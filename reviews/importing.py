@@ -23,8 +23,12 @@ from models_app.foundation.texts import one_line
 from models_app.ml import hub_data
 from models_app.models import Job
 from reviews import batches, reading, uploads
+from reviews.columns import choose_columns
 from reviews.intake import ImportReport, check, import_rows
 from reviews.models import ImportBatch
+from reviews.sources.files import open_file
+from reviews.sources.hub import open_hub
+from reviews.sources.source import Progress, Source
 
 ROWS_SHOWN = 5
 LONGEST_SHOWN = 50_000
@@ -74,7 +78,7 @@ def hand_in_file(*, path: Path, options: ImportOptions, actor: Any | None) -> Im
     require(actor, "import_documents")
     drop_left_behind()
     try:
-        sample = _look(reading.open_file(path, format=options.format or None))
+        sample = _look(open_file(path, format=options.format or None))
     except (InvalidInput, TooLarge):
         uploads.drop(path, waits=ImportBatch)
         raise
@@ -105,7 +109,7 @@ def hand_in_hub(*, options: ImportOptions, actor: Any | None) -> ImportBatch:
     return batch
 
 
-def _look(source: reading.Source) -> dict[str, Any]:
+def _look(source: Source) -> dict[str, Any]:
     """Columns and first rows, to be shown and mapped later without opening the source again."""
     rows = []
     for number, values in reading.first(source, ROWS_SHOWN):
@@ -123,7 +127,7 @@ def sample_rows(
 ) -> tuple[dict[str, str], list[SampleRow]]:
     """(field → column, the first rows read that way). Raises InvalidInput where the mapping does not fit."""
     sample = batch.report.get("sample", {})
-    columns = reading.choose_columns(sample.get("columns", ()), mapping)
+    columns = choose_columns(sample.get("columns", ()), mapping)
     rows = [_sample_row(number, values, columns) for number, values in sample.get("rows", ())]
     return columns, rows
 
@@ -150,7 +154,7 @@ def start_import(*, batch: ImportBatch, options: ImportOptions, actor: Any | Non
     require(actor, "import_documents")
     columns = batch.report.get("sample", {}).get("columns")
     if columns:
-        reading.choose_columns(columns, options.mapping)
+        choose_columns(columns, options.mapping)
 
     def readable(locked: ImportBatch) -> None:
         if locked.upload:
@@ -191,17 +195,17 @@ def look_at(*, batch: ImportBatch) -> dict[str, Any]:
     return {"columns": sample["columns"]}
 
 
-def carry_out(*, batch: ImportBatch, progress: reading.Progress | None = None) -> ImportReport | None:
+def carry_out(*, batch: ImportBatch, progress: Progress | None = None) -> ImportReport | None:
     """Import it in one transaction, its report included; None where that was done before (a job that came twice)."""
     return batches.carry_out(batch, lambda locked: _import(locked, _open(locked), progress))
 
 
 def import_at_once(
     *,
-    source: reading.Source,
+    source: Source,
     options: ImportOptions,
     actor: Any | None,
-    progress: reading.Progress | None = None,
+    progress: Progress | None = None,
 ) -> tuple[ImportBatch, ImportReport]:
     """For a command that waits: the batch and its documents in one transaction."""
     require(actor, "import_documents")
@@ -211,14 +215,14 @@ def import_at_once(
     return batch, report
 
 
-def _open(batch: ImportBatch) -> reading.Source:
+def _open(batch: ImportBatch) -> Source:
     options = ImportOptions.of(batch)
     if options.hub:
-        return reading.open_hub(options.hub, config=options.config, split=options.split)
-    return reading.open_file(uploads.path_of(batch), format=options.format or None)
+        return open_hub(options.hub, config=options.config, split=options.split)
+    return open_file(uploads.path_of(batch), format=options.format or None)
 
 
-def _import(batch: ImportBatch, source: reading.Source, progress: reading.Progress | None) -> ImportReport:
+def _import(batch: ImportBatch, source: Source, progress: Progress | None) -> ImportReport:
     options = ImportOptions.of(batch)
     report = ImportReport()
     rows = reading.read(
@@ -237,7 +241,7 @@ def _import(batch: ImportBatch, source: reading.Source, progress: reading.Progre
         raise InvalidInput(f"{source.name} has no rows.", fields={"file": "It has no rows."})
     if progress is not None:
         progress(*source.position())
-    batch.report = {**report.to_dict(), "mapping": reading.choose_columns(source.columns, options.mapping)}
+    batch.report = {**report.to_dict(), "mapping": choose_columns(source.columns, options.mapping)}
     batch.finished_at = timezone.now()
     batch.save(update_fields=["report", "finished_at"])
     return report

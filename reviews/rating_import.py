@@ -26,6 +26,8 @@ from reviews.models import (
 )
 from reviews.rating_intake import Report, take_in
 from reviews.rating_rows import PairRow, RatedRow, Rules, Unreadable
+from reviews.sources.files import open_file
+from reviews.sources.source import Progress, Source
 
 SAMPLE_ROWS = 3
 LONGEST_SHOWN = 2000
@@ -75,7 +77,7 @@ def hand_in(*, path: Path, options: Options, actor: Any | None) -> RatingImport:
     _may(actor)
     drop_left_behind()
     try:
-        sample = look(reading.open_file(path, format=options.format or None))
+        sample = look(open_file(path, format=options.format or None))
     except Exception:
         uploads.drop(path, waits=RatingImport)
         raise
@@ -88,7 +90,7 @@ def hand_in(*, path: Path, options: Options, actor: Any | None) -> RatingImport:
     )
 
 
-def look(source: reading.Source) -> dict[str, Any]:
+def look(source: Source) -> dict[str, Any]:
     """Columns, the paths that a mapping could name, and the first records, shortened."""
     records = [values for _, values in reading.first(source, SAMPLE_ROWS) if not isinstance(values, str)]
     shown = [_shortened(record) for record in records]
@@ -177,18 +179,18 @@ def newest_first() -> QuerySet[RatingImport]:
     return batches.newest_first(RatingImport, repeated="repeated")
 
 
-def carry_out(*, batch: RatingImport, progress: reading.Progress | None = None) -> Report | None:
+def carry_out(*, batch: RatingImport, progress: Progress | None = None) -> Report | None:
     """In one transaction, its report included; None where that was done before."""
 
     def work(locked: RatingImport) -> Report:
-        source = reading.open_file(uploads.path_of(locked), format=Options.of(locked).format or None)
+        source = open_file(uploads.path_of(locked), format=Options.of(locked).format or None)
         return _import(locked, source, progress)
 
     return batches.carry_out(batch, work)
 
 
 def import_at_once(
-    *, source: reading.Source, options: Options, actor: Any | None, progress: reading.Progress | None = None
+    *, source: Source, options: Options, actor: Any | None, progress: Progress | None = None
 ) -> tuple[RatingImport, Report]:
     """For a command that waits."""
     _may(actor)
@@ -211,7 +213,7 @@ def drop_left_behind() -> int:
     return batches.drop_left_behind(RatingImport, place=PLACE, action=_DISCARD)
 
 
-def _import(batch: RatingImport, source: reading.Source, progress: reading.Progress | None) -> Report:
+def _import(batch: RatingImport, source: Source, progress: Progress | None) -> Report:
     options = Options.of(batch)
     _check(options, source.columns)
     report = take_in(

@@ -24,7 +24,7 @@ from models_app.foundation.errors import InvalidInput
 from models_app.foundation.texts import normalise, one_line
 from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
-from reviews import rating_rows, reading
+from reviews import rating_rows
 from reviews.feedback import propose_from_review
 from reviews.intake import DocumentRow, ImportReport, import_rows
 from reviews.models import (
@@ -42,6 +42,7 @@ from reviews.models import (
     Summary,
 )
 from reviews.rating_rows import PairRow, RatedRow, Unreadable
+from reviews.sources.source import Progress, Source
 
 if TYPE_CHECKING:
     from reviews.rating_import import Options
@@ -80,10 +81,10 @@ class Report:
 def take_in(
     *,
     batch: RatingImport,
-    source: reading.Source,
+    source: Source,
     options: Options,
     rubric: RubricVersion,
-    progress: reading.Progress | None,
+    progress: Progress | None,
 ) -> Report:
     """In the caller's transaction. Raises InvalidInput where the file has no rows, or its queue cannot take them."""
     with connection.cursor() as cursor:  # two at once would give an item two reviews of one rater
@@ -102,7 +103,7 @@ def take_in(
 
 
 def _documents(
-    batch: RatingImport, source: reading.Source, options: Options, report: Report
+    batch: RatingImport, source: Source, options: Options, report: Report
 ) -> dict[int, int | tuple[str, str]]:
     """By record: the article, new or there already, or (field, reason) why there is none."""
     found: dict[int, int | tuple[str, str]] = {}
@@ -134,11 +135,11 @@ def _documents(
 
 
 def _rows(
-    source: reading.Source,
+    source: Source,
     options: Options,
     documents: Mapping[int, int | tuple[str, str]],
     report: Report,
-    progress: reading.Progress | None,
+    progress: Progress | None,
 ) -> Iterator[tuple[int, RatedRow | PairRow]]:
     for number, record in source.records(None):
         if progress is not None and number % 50 == 0:

@@ -55,7 +55,7 @@ from models_app.serving.client import ServedSummary
 from models_app.serving.client_feedback import give_feedback
 from models_app.serving.routing import keyed_hash, read_target
 from models_app.training.starting import start_training
-from reviews import exporting, playground, rating_import, rating_rows, reading, uploads
+from reviews import exporting, playground, rating_import, rating_rows, uploads
 from reviews.adjudicating import Ruling, settle
 from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
 from reviews.corrections import suggest
@@ -87,6 +87,7 @@ from reviews.playground import failing_articles, start_trial
 from reviews.queueing import claim_next, put_in_queue
 from reviews.rating_import import Options as RatingOptions
 from reviews.reviewing import Answers, save_draft, submit_review
+from reviews.sources.files import open_file
 from reviews.spans import sentences
 from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
 from reviews.talking import Span, open_thread, reply, resolve
@@ -259,9 +260,7 @@ class Demo:
             "{",
         ]
         path.write_text("\n".join([*lines[:40], *broken, *lines[40:]]))
-        import_at_once(
-            source=reading.open_file(path), options=ImportOptions(licence="CC0-1.0"), actor=self.mila
-        )
+        import_at_once(source=open_file(path), options=ImportOptions(licence="CC0-1.0"), actor=self.mila)
 
     def model(self, name: str, **fields: Any) -> ModelVersion:
         values: dict[str, Any] = {

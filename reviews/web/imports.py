@@ -20,9 +20,11 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import importing, reading, uploads
+from reviews import importing, uploads
+from reviews.columns import guess_columns
 from reviews.importing import ImportOptions
 from reviews.models import ImportBatch
+from reviews.sources.files import FORMATS
 from reviews.web.uploading import came_whole
 
 FIELDS = (
@@ -39,7 +41,7 @@ ROWS_SHOWN = 100
 
 class FileForm(forms.Form):
     format = forms.ChoiceField(
-        required=False, choices=[("", "by its name and content"), *reading.FORMATS.items()], label="Format"
+        required=False, choices=[("", "by its name and content"), *FORMATS.items()], label="Format"
     )
     file = forms.FileField(label="File", help_text="JSON Lines, a JSON list, CSV, TSV or Parquet")
 
@@ -194,7 +196,7 @@ def _options_form(batch: ImportBatch, data: Mapping[str, Any] | None = None) -> 
     columns = batch.report["sample"]["columns"]
     options = ImportOptions.of(batch)
     # without the text where none can be told; the preview says so then
-    mapping = reading.guess_columns(tuple(columns), options.mapping)
+    mapping = guess_columns(tuple(columns), options.mapping)
     initial = {**asdict(options), **{f"map_{name}": mapping.get(name, "") for name, _, _ in FIELDS}}
     return OptionsForm(data, initial=initial, columns=columns)
 

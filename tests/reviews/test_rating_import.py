@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.models import AuditEvent
-from reviews import progress, rating_import, rating_rows, reading, uploads
+from reviews import progress, rating_import, rating_rows, uploads
 from reviews.models import (
     FeedbackExample,
     Preference,
@@ -34,6 +34,7 @@ from reviews.models import (
 from reviews.rating_import import Options
 from reviews.rating_intake import Report
 from reviews.rating_rows import Rules, Unreadable
+from reviews.sources.files import open_file
 from tests import make
 
 SUMMEVAL = Path(__file__).resolve().parents[3] / "shared/data/summeval/summeval.jsonl"
@@ -74,7 +75,7 @@ MAPPING = {
 
 def imported(path: Path, actor: Any = None, **options: Any) -> Report:
     chosen = Options(**{"mapping": MAPPING, **options})
-    return rating_import.import_at_once(source=reading.open_file(path), options=chosen, actor=actor)[1]
+    return rating_import.import_at_once(source=open_file(path), options=chosen, actor=actor)[1]
 
 
 # ---------------------------------------------------------------- pure

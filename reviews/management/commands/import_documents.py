@@ -9,12 +9,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
-from reviews import importing, reading
+from reviews import importing
 from reviews.importing import ImportOptions
 from reviews.intake import ImportReport
 from reviews.management import arguments
 from reviews.management.progress import Progress
 from reviews.models import ImportBatch
+from reviews.sources.files import FORMATS, open_file
+from reviews.sources.hub import open_hub
+from reviews.sources.source import Source
 
 REFUSALS_PRINTED = 20
 
@@ -36,7 +39,7 @@ class Command(BaseCommand):
             "--config", default="", help="the data set's configuration (abisee/cnn_dailymail: 3.0.0)"
         )
         parser.add_argument("--part", default="", help="the data set's part, train unless given")
-        parser.add_argument("--format", choices=sorted(reading.FORMATS), help="else by name and content")
+        parser.add_argument("--format", choices=sorted(FORMATS), help="else by name and content")
         parser.add_argument(
             "--map", action="append", default=[], metavar="FIELD=COLUMN",
             help="text, title, reference, id, domain, group or licence = a column; may be repeated",
@@ -80,13 +83,13 @@ class Command(BaseCommand):
         if failed:
             sys.exit(1)
 
-    def _sources(self, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], reading.Source]]]:
+    def _sources(self, options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], Source]]]:
         for path in options["files"]:
-            yield str(path), lambda path=path: reading.open_file(path, format=options["format"])  # type: ignore[misc]
+            yield str(path), lambda path=path: open_file(path, format=options["format"])  # type: ignore[misc]
         if options["hub"]:
             yield (
                 options["hub"],
-                lambda: reading.open_hub(options["hub"], config=options["config"], split=options["part"]),
+                lambda: open_hub(options["hub"], config=options["config"], split=options["part"]),
             )
 
     def _tell(self, batch: ImportBatch, report: ImportReport, as_json: bool) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
-from reviews import rating_import, rating_rows, reading
+from reviews import rating_import, rating_rows
 from reviews.management import arguments
 from reviews.management.progress import Progress
 from reviews.rating_import import Options
+from reviews.sources.files import FORMATS, open_file
 
 REFUSALS_PRINTED = 20
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
             "files", nargs="+", type=Path, metavar="FILE", help="JSONL, JSON, CSV, TSV or Parquet"
         )
         parser.add_argument("--kind", choices=list(rating_rows.KINDS), default="reviews")
-        parser.add_argument("--format", choices=sorted(reading.FORMATS), help="else by name and content")
+        parser.add_argument("--format", choices=sorted(FORMATS), help="else by name and content")
         parser.add_argument(
             "--map", action="append", default=[], metavar="FIELD=PATH",
             help="column, column.key, column.*.key for each key, * for that key, =words for the same everywhere; "
@@ -91,7 +92,7 @@ class Command(BaseCommand):
     def _one(
         self, path: Path, wanted: Options, named: dict[str, str], actor: Any | None, options: dict[str, Any]
     ) -> None:
-        source = reading.open_file(path, format=options["format"])
+        source = open_file(path, format=options["format"])
         sample = rating_import.look(source)
         guessed = rating_rows.guess(sample["paths"], rating_import.criteria_of(wanted), wanted.kind)
         chosen = Options(**{**wanted.__dict__, "mapping": {**guessed, **named}})
