@@ -31,3 +31,20 @@ def test_a_prompt_trial_is_reviewed_at_the_desk_and_asks_for_another_prompt(clie
     listed = api.get("queues/").json()["results"]
     assert [row["kind"] for row in listed if row["waiting"]] == ["prompt trial"]
     assert api.post("queues/new-drafts/next/", {}).json()["item"] == item.pk
+
+
+def test_without_script_another_prompt_is_tried_and_kept_on_a_page(client: Client) -> None:
+    cast = make.cast()
+    item = make.queue_item()
+    client.force_login(cast.reviewer)
+    url = f"/desk/item/{item.pk}/try/"
+    assert client.get(url).status_code == 409, "nothing is live"
+    live = make.release(state="live")
+    Route.objects.update(release=live)
+    assert f'href="{url}"' in client.get("/desk/new-drafts/").content.decode()
+    assert f"{live.prompt_version.template}</textarea>" in client.get(url).content.decode()
+    asked = {"based_on": live.prompt_version_id, "template": "Briefly: {text}", "note": "Shorter."}
+    page = client.post(url, asked).content.decode()
+    assert "Nothing is live" not in page
+    assert f'formaction="/desk/item/{item.pk}/suggest/"' in page
+    assert ">Shorter.</textarea>" in page

@@ -9,10 +9,10 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import path
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods, require_POST
 
 from models_app.evaluation.differences import word_difference
-from models_app.foundation.errors import InvalidInput, Unavailable
+from models_app.foundation.errors import InvalidInput, Refused, Unavailable
 from models_app.ml.prompting import VARIABLES, PromptSpec
 from models_app.models import PromptVersion
 from models_app.prompts.versions import check_template
@@ -21,7 +21,7 @@ from models_app.web.pages import is_fragment
 from reviews.models import QueueItem, Review
 from reviews.suggestions import suggest_prompt
 from reviews.web.desk.form_values import integer
-from reviews.web.desk.pages import item_of
+from reviews.web.desk.pages import item_of, live_prompt
 from reviews.web.desk.requests import desk_view, reviewer_of
 
 TRIAL_SALT = "reviews.desk.trial"
@@ -48,10 +48,16 @@ def _trial(request: HttpRequest, item: QueueItem, context: dict[str, Any], statu
     return render(request, page, {**common, **context}, status=status)
 
 
-@desk_view(require_POST)
+@desk_view(require_http_methods(["GET", "HEAD", "POST"]))
 def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
-    """Let the live model write this article's summary with another prompt, now."""
+    """Let the live model write this article's summary with another prompt, now. Asked for without one, a page that
+    begins with the live prompt: what the desk's dialog is where there is no script."""
     item = item_of(pk)
+    if request.method != "POST":
+        live = live_prompt()
+        if live is None:
+            raise Refused("Nothing is live, so there is no model to try a prompt with.")
+        return _trial(request, item, {"prompt": live, "template": live.template, "system": live.system})
     prompt, template, system = _wanted_prompt(request)
     changed = (template, system) != (prompt.template, prompt.system)
     context: dict[str, Any] = {
