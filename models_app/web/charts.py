@@ -8,7 +8,6 @@ A figure is always accompanied by the numbers: put the table beside it.
 from __future__ import annotations
 
 import math
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,11 +15,11 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
-from django.utils.html import conditional_escape
-from django.utils.safestring import SafeString, mark_safe
+from django.utils.safestring import SafeString
+
+from models_app.web.svg import line, svg, tag, text
 
 Tone = Literal["ok", "bad", "maybe", "info", "quiet"]
-StageState = Literal["hot", "active", "quiet"]
 Point = tuple[float, float]
 
 SERIES = "abcd"
@@ -33,8 +32,6 @@ TONES: dict[str, Tone] = {
 }
 MOST_POINTS = 300
 DOTTED_UP_TO = 40
-
-_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
@@ -58,17 +55,6 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A stage of the loop: what it holds and what waits there. `hot` needs people, `active` is at work."""
-
-    label: str
-    value: str
-    note: str
-    url: str
-    state: StageState = "quiet"
-
-
-@dataclass(frozen=True)
 class Share:
     label: str
     n: int
@@ -80,63 +66,19 @@ class Share:
 
 def plain_number(value: float, places: int | None = None) -> str:
     """12, 2.45, 1,204 or −0.1 with a real minus sign; as many places as it takes, or as told."""
-    text = f"{value:,.{places}f}" if places is not None else f"{value:,.10g}"
-    return text.replace("-", "−")
+    written = f"{value:,.{places}f}" if places is not None else f"{value:,.10g}"
+    return written.replace("-", "−")
 
 
 def signed_number(value: float, places: int) -> str:
-    text = plain_number(abs(value), places)
-    if not any(digit in text for digit in "123456789"):
-        return text
-    return f"+{text}" if value > 0 else f"−{text}"
-
-
-def _written(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.2f}".rstrip("0").rstrip(".")
-    return str(conditional_escape(_NOT_XML.sub("", str(value))))
-
-
-def _tag(name: str, *content: str, **attributes: object) -> SafeString:
-    """An element. Plain strings are escaped; `class_` and `text_anchor` become class and text-anchor."""
-    pairs = (
-        f' {key.rstrip("_").replace("_", "-")}="{_written(value)}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
-    inner = "".join(
-        piece if isinstance(piece, SafeString) else conditional_escape(_NOT_XML.sub("", piece))
-        for piece in content
-    )
-    # Everything in it went through conditional_escape.
-    return mark_safe(f"<{name}{''.join(pairs)}>{inner}</{name}>")  # nosec B308 B703
-
-
-def _join(pieces: Iterable[SafeString]) -> SafeString:
-    return mark_safe("".join(pieces))  # nosec B308 B703
-
-
-def _svg(kind: str, title: str, width: float, height: float, *content: SafeString) -> SafeString:
-    return _tag(
-        "svg",
-        _tag("title", title),
-        *content,
-        class_=f"chart {kind}",
-        viewBox=f"0 0 {width:g} {height:g}",
-        role="img",
-    )
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> SafeString:
-    return _tag("line", x1=float(x1), y1=float(y1), x2=float(x2), y2=float(y2), class_=class_)
-
-
-def _text(x: float, y: float, words: str, class_: str | None = None, anchor: str | None = None) -> SafeString:
-    return _tag("text", words, x=float(x), y=float(y), class_=class_, text_anchor=anchor)
+    written = plain_number(abs(value), places)
+    if not any(digit in written for digit in "123456789"):
+        return written
+    return f"+{written}" if value > 0 else f"−{written}"
 
 
 def _nothing_yet(kind: str, title: str, words: str) -> SafeString:
-    return _svg(f"{kind} empty", title, 560, 120, _text(280, 64, words, anchor="middle"))
+    return svg(f"{kind} empty", title, 560, 120, text(280, 64, words, anchor="middle"))
 
 
 # ---------------------------------------------------------------- scales
@@ -201,25 +143,25 @@ def _runs(points: Sequence[Point]) -> Iterator[list[Point]]:
 
 
 def _legend(entries: Iterable[tuple[SafeString, str]]) -> SafeString:
-    return _tag("ul", *(_tag("li", mark, " ", words) for mark, words in entries), class_="legend")
+    return tag("ul", *(tag("li", mark, " ", words) for mark, words in entries), class_="legend")
 
 
 def _line_mark(tone: str) -> SafeString:
-    return _tag("svg", _line(0, 5, 22, 5, f"line {tone}"), viewBox="0 0 22 10", aria_hidden="true")
+    return tag("svg", line(0, 5, 22, 5, f"line {tone}"), viewBox="0 0 22 10", aria_hidden="true")
 
 
 def _drawn_series(runs: list[list[Point]], tone: str, x: _Scale, y: _Scale) -> list[SafeString]:
     drawn = [
-        _tag("polyline", points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in run), class_=f"line {tone}")
+        tag("polyline", points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in run), class_=f"line {tone}")
         for run in runs
         if len(run) > 1
     ]
     count = sum(map(len, runs))
     dotted = runs if count <= DOTTED_UP_TO else [run for run in runs if len(run) == 1]
     drawn += [
-        _tag(
+        tag(
             "circle",
-            _tag("title", f"{plain_number(a)}: {plain_number(round(b, 4))}"),
+            tag("title", f"{plain_number(a)}: {plain_number(round(b, 4))}"),
             cx=x(a),
             cy=y(b),
             r=3.5,
@@ -233,12 +175,12 @@ def _drawn_series(runs: list[list[Point]], tone: str, x: _Scale, y: _Scale) -> l
 
 def _y_axis(y: _Scale, left: float, right: float, name: str) -> list[SafeString]:
     ticks = nice_ticks(y.low, y.high, 5)
-    rules = [_line(left, y(tick), right, y(tick), "rule") for tick in ticks]
+    rules = [line(left, y(tick), right, y(tick), "rule") for tick in ticks]
     marks = [
-        _text(left - 8, y(tick) + 4, plain_number(tick), "tick" if at % 2 == 0 else "tick minor", "end")
+        text(left - 8, y(tick) + 4, plain_number(tick), "tick" if at % 2 == 0 else "tick minor", "end")
         for at, tick in enumerate(ticks)
     ]
-    return [*rules, *marks, _text(left, 12, name, "axis-name")] if name else [*rules, *marks]
+    return [*rules, *marks, text(left, 12, name, "axis-name")] if name else [*rules, *marks]
 
 
 def _x_axis(x: _Scale, top: float, name: str) -> list[SafeString]:
@@ -246,11 +188,11 @@ def _x_axis(x: _Scale, top: float, name: str) -> list[SafeString]:
     # The axis' name stands at the right end, where a last tick would lie under it.
     room = 8.5 * len(name) + 24 if name else 0
     marks = [
-        _text(x(tick), top + 18, plain_number(tick), "tick" if at % 2 == 0 else "tick minor", "middle")
+        text(x(tick), top + 18, plain_number(tick), "tick" if at % 2 == 0 else "tick minor", "middle")
         for at, tick in enumerate(ticks)
         if x(tick) <= x.end - room
     ]
-    return [_line(x.start, top, x.end, top, "axis"), *marks, _text(x.end, top + 18, name, "axis-name", "end")]
+    return [line(x.start, top, x.end, top, "axis"), *marks, text(x.end, top + 18, name, "axis-name", "end")]
 
 
 def line_chart(
@@ -283,11 +225,11 @@ def line_chart(
         at_end = x(best[0]) > right - 110
         words = f"kept: {plain_number(best[1], 3)}"
         pieces += [
-            _tag("circle", cx=x(best[0]), cy=y(best[1]), r=7.5, class_="best"),
-            _text(x(best[0]) + 4, y(best[1]) - 15, words, "strong halo", "end" if at_end else "start"),
+            tag("circle", cx=x(best[0]), cy=y(best[1]), r=7.5, class_="best"),
+            text(x(best[0]) + 4, y(best[1]) - 15, words, "strong halo", "end" if at_end else "start"),
         ]
     legend = _legend((_line_mark(tone), name) for tone, (name, _) in zip(SERIES, drawn, strict=False))
-    return _tag("figure", legend, _svg("lines", title, width, height, *pieces), class_="figure")
+    return tag("figure", legend, svg("lines", title, width, height, *pieces), class_="figure")
 
 
 def sparkline(values: Sequence[float], *, title: str) -> SafeString:
@@ -299,10 +241,10 @@ def sparkline(values: Sequence[float], *, title: str) -> SafeString:
     flat = [b for run in runs for _, b in run]
     x, y = _scale(0, len(points) - 1, 2, 178), _scale(min(flat), max(flat), 27, 3)
     lines = [
-        _tag("polyline", points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in run), class_="line a thin")
+        tag("polyline", points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in run), class_="line a thin")
         for run in runs
     ]
-    return _tag("svg", _tag("title", title), *lines, class_="spark", viewBox="0 0 180 30", role="img")
+    return tag("svg", tag("title", title), *lines, class_="spark", viewBox="0 0 180 30", role="img")
 
 
 def daily_bars(days: Sequence[tuple[date, int]], *, title: str) -> SafeString:
@@ -317,9 +259,9 @@ def daily_bars(days: Sequence[tuple[date, int]], *, title: str) -> SafeString:
     step = 100 / len(days)
     whole = [tick for tick in nice_ticks(0, most, 3) if tick > 0 and tick == int(tick)]
     bars = [
-        _tag(
+        tag(
             "rect",
-            _tag("title", f"{day:%A %d %B}: {count:,}"),
+            tag("title", f"{day:%A %d %B}: {count:,}"),
             x=_share(step * (at + 0.07)),
             y=_share(y(count)),
             width=_share(step * 0.86),
@@ -331,18 +273,18 @@ def daily_bars(days: Sequence[tuple[date, int]], *, title: str) -> SafeString:
         if count
     ]
     mondays = [(at, day) for at, (day, _) in enumerate(days) if day.weekday() == 0]
-    return _tag(
+    return tag(
         "svg",
-        _tag("title", title),
+        tag("title", title),
         *(_level(y(tick), "rule") for tick in whole),
         *(
-            _tag("text", plain_number(tick), x=0, y=_share(y(tick)), class_="tick beside", text_anchor="end")
+            tag("text", plain_number(tick), x=0, y=_share(y(tick)), class_="tick beside", text_anchor="end")
             for tick in whole
         ),
         *bars,
         _level(100, "axis"),
         *(
-            _tag(
+            tag(
                 "text",
                 f"{day.day} {day:%b}",
                 x=_share(step * (at + 0.5)),
@@ -362,7 +304,7 @@ def _share(value: float) -> str:
 
 
 def _level(y: float, class_: str) -> SafeString:
-    return _tag("line", x1=0, y1=_share(y), x2="100%", y2=_share(y), class_=class_)
+    return tag("line", x1=0, y1=_share(y), x2="100%", y2=_share(y), class_=class_)
 
 
 # ---------------------------------------------------------------- intervals
@@ -370,12 +312,12 @@ def _level(y: float, class_: str) -> SafeString:
 
 def _point_mark(cx: float, cy: float, tone: str) -> SafeString:
     if tone == "bad":
-        return _tag("rect", x=cx - 5, y=cy - 5, width=10, height=10, class_="point-mark bad")
+        return tag("rect", x=cx - 5, y=cy - 5, width=10, height=10, class_="point-mark bad")
     if tone == "maybe":
-        return _tag(
+        return tag(
             "path", d=f"M{cx:.1f} {cy - 6.5:.1f}l6.5 6.5l-6.5 6.5l-6.5 -6.5z", class_="point-mark maybe"
         )
-    return _tag("circle", cx=cx, cy=cy, r=5.5, class_=f"point-mark {tone}")
+    return tag("circle", cx=cx, cy=cy, r=5.5, class_=f"point-mark {tone}")
 
 
 def _forest_row(row: Interval, cy: float, x: _Scale, places: int, width: float) -> SafeString:
@@ -384,14 +326,14 @@ def _forest_row(row: Interval, cy: float, x: _Scale, places: int, width: float) 
     said = f"{row.label}, n = {row.n:,}: {signed_number(row.mid, places)} ({low} … {high})"
     if row.verdict in TONES:
         said += f", {row.verdict.replace('_', ' ')}"
-    return _tag(
+    return tag(
         "g",
-        _tag("title", said),
-        _tag("rect", x=0, y=cy - 16, width=width, height=32, rx=6, class_="hover"),
-        _text(0, cy + 4.5, textwrap.shorten(row.label, 22, placeholder="…"), "strong"),
-        _text(x.start - 18, cy + 4.5, f"{row.n:,}", "tick", "end"),
-        _line(x(row.low), cy, x(row.high), cy, f"interval {tone}"),
-        *(_line(x(end), cy - 5, x(end), cy + 5, f"interval {tone}") for end in (row.low, row.high)),
+        tag("title", said),
+        tag("rect", x=0, y=cy - 16, width=width, height=32, rx=6, class_="hover"),
+        text(0, cy + 4.5, textwrap.shorten(row.label, 22, placeholder="…"), "strong"),
+        text(x.start - 18, cy + 4.5, f"{row.n:,}", "tick", "end"),
+        line(x(row.low), cy, x(row.high), cy, f"interval {tone}"),
+        *(line(x(end), cy - 5, x(end), cy + 5, f"interval {tone}") for end in (row.low, row.high)),
         _point_mark(x(row.mid), cy, tone),
         class_="forest-row",
     )
@@ -418,14 +360,14 @@ def forest_plot(
     bottom = top + row_height * len(rows)
     ticks = nice_ticks(x.low, x.high, 5)
     pieces = [
-        _text(left - 18, 12, "n", "axis-name", "end"),
-        _text(x(0), 12, zero_name, "axis-name", "middle"),
-        _line(x(0), 18, x(0), bottom, "zero"),
+        text(left - 18, 12, "n", "axis-name", "end"),
+        text(x(0), 12, zero_name, "axis-name", "middle"),
+        line(x(0), 18, x(0), bottom, "zero"),
         *(_forest_row(row, top + row_height * (at + 0.5), x, places, width) for at, row in enumerate(rows)),
-        _line(left, bottom, right, bottom, "axis"),
-        *(_line(x(tick), bottom, x(tick), bottom + 4, "axis") for tick in ticks),
+        line(left, bottom, right, bottom, "axis"),
+        *(line(x(tick), bottom, x(tick), bottom + 4, "axis") for tick in ticks),
         *(
-            _text(
+            text(
                 x(tick),
                 bottom + 19,
                 signed_number(tick, _places_of(ticks)),
@@ -435,7 +377,7 @@ def forest_plot(
             for at, tick in enumerate(ticks)
         ),
     ]
-    return _svg("forest", title, width, bottom + 26, *pieces)
+    return svg("forest", title, width, bottom + 26, *pieces)
 
 
 def _places_of(ticks: Sequence[float]) -> int:
@@ -448,9 +390,9 @@ def _places_of(ticks: Sequence[float]) -> int:
 def _bin(k: int, count: int, step: float, x: _Scale, y: _Scale, tone: str) -> SafeString:
     said = f"about {signed_number(k * step, _places_of([step]))}: {count:,} documents"
     left, right = x(k - 0.5) + 1.5, x(k + 0.5) - 1.5
-    return _tag(
+    return tag(
         "rect",
-        _tag("title", said),
+        tag("title", said),
         x=left,
         y=y(count),
         width=max(right - left, 1.0),
@@ -485,21 +427,21 @@ def histogram(
     tones = {k: above if k > 0 else below if k < 0 else "zero" for k in counts}
     whole = [tick for tick in nice_ticks(0, most, 3) if tick > 0 and tick == int(tick)]
     words = {"bad": "worse", "ok": "better"}
-    return _svg(
+    return svg(
         "histogram",
         title,
         width,
         height,
-        *(_line(left, y(tick), right, y(tick), "rule") for tick in whole),
-        *(_text(left - 7, y(tick) + 4, plain_number(tick), "tick", "end") for tick in whole),
+        *(line(left, y(tick), right, y(tick), "rule") for tick in whole),
+        *(text(left - 7, y(tick) + 4, plain_number(tick), "tick", "end") for tick in whole),
         *(_bin(k, counts[k], step, x, y, tones[k]) for k in sorted(counts)),
-        _line(left, bottom, right, bottom, "axis"),
+        line(left, bottom, right, bottom, "axis"),
         *(
-            _text(x(k), bottom + 17, signed_number(k * step, _places_of([step])), "tick", "middle")
+            text(x(k), bottom + 17, signed_number(k * step, _places_of([step])), "tick", "middle")
             for k in (first, 0, last)
         ),
-        _text(left, bottom + 38, f"← {words[below]}", f"{below}-side"),
-        _text(right, bottom + 38, f"{words[above]} →", f"{above}-side", "end"),
+        text(left, bottom + 38, f"← {words[below]}", f"{below}-side"),
+        text(right, bottom + 38, f"{words[above]} →", f"{above}-side", "end"),
     )
 
 
@@ -507,16 +449,16 @@ def stacked_shares(shares: Sequence[Share], *, title: str) -> SafeString:
     """One bar cut into parts, with a legend that gives each part's count and percentage in that order."""
     total = sum(share.n for share in shares)
     if not total:
-        return _tag("p", "None yet", class_="soft small")
+        return tag("p", "None yet", class_="soft small")
     bars, at = [], 0.0
     for share in shares:
         part = share.n / total * 600
         if part:
             said = f"{share.label}: {share.n:,} ({share.n / total:.0%})"
             bars.append(
-                _tag(
+                tag(
                     "rect",
-                    _tag("title", said),
+                    tag("title", said),
                     x=at,
                     y=0,
                     width=max(part - 2, 0.5),
@@ -525,9 +467,9 @@ def stacked_shares(shares: Sequence[Share], *, title: str) -> SafeString:
                 )
             )
         at += part
-    picture = _tag(
+    picture = tag(
         "svg",
-        _tag("title", title),
+        tag("title", title),
         *bars,
         class_="shares",
         viewBox="0 0 600 14",
@@ -536,9 +478,9 @@ def stacked_shares(shares: Sequence[Share], *, title: str) -> SafeString:
     )
     legend = _legend(
         (
-            _tag(
+            tag(
                 "svg",
-                _tag("rect", width=10, height=10, rx=2, class_=f"share {share.tone}"),
+                tag("rect", width=10, height=10, rx=2, class_=f"share {share.tone}"),
                 viewBox="0 0 10 10",
                 aria_hidden="true",
             ),
@@ -546,105 +488,4 @@ def stacked_shares(shares: Sequence[Share], *, title: str) -> SafeString:
         )
         for share in shares
     )
-    return _tag("figure", picture, legend, class_="figure shares-figure")
-
-
-# ---------------------------------------------------------------- the loop
-
-_WIDE, _HIGH = 1000, 452
-_BOX_WIDE, _BOX_HIGH = 152, 76
-_RADIUS_X, _RADIUS_Y = 412.0, 172.0
-
-
-def _on_loop(turn: float) -> Point:
-    """The place at `turn` (0 to 1, clockwise from the top)."""
-    angle = 2 * math.pi * turn - math.pi / 2
-    return _WIDE / 2 + _RADIUS_X * math.cos(angle), _HIGH / 2 + _RADIUS_Y * math.sin(angle)
-
-
-def _arrow(turn: float) -> SafeString:
-    x, y = _on_loop(turn)
-    ahead_x, ahead_y = _on_loop(turn + 0.001)
-    heading = math.degrees(math.atan2(ahead_y - y, ahead_x - x))
-    return _tag(
-        "path",
-        d="M-4 -5L3 0L-4 5",
-        transform=f"translate({x:.1f} {y:.1f}) rotate({heading:.0f})",
-        class_="loop-arrow",
-    )
-
-
-def _stage(stage: Stage, turn: float) -> SafeString:
-    x, y = _on_loop(turn)
-    long = " long" if len(stage.value) > 11 else ""
-    return _tag(
-        "a",
-        _tag("rect", x=-_BOX_WIDE / 2, y=-_BOX_HIGH / 2, width=_BOX_WIDE, height=_BOX_HIGH, rx=12),
-        _text(0, -17, stage.label, "loop-label"),
-        _text(0, 7, stage.value, f"loop-value{long}"),
-        _text(0, 26, textwrap.shorten(stage.note, 24, placeholder="…") if stage.note else "", "loop-note"),
-        href=stage.url,
-        class_=f"loop-stage {stage.state}",
-        aria_label=f"{stage.label}: {stage.value} {stage.note}".strip(),
-        transform=f"translate({x:.1f} {y:.1f})",
-    )
-
-
-def _balanced(sentence: str, most: int) -> list[str]:
-    """Lines of about the same length, none beyond `most` characters unless a word is."""
-    lines = len(textwrap.wrap(sentence, most))
-    for width in range(math.ceil(len(sentence) / max(lines, 1)), most):
-        wrapped = textwrap.wrap(sentence, width)
-        if len(wrapped) <= lines:
-            return wrapped
-    return textwrap.wrap(sentence, most)
-
-
-def loop_picture(stages: Sequence[Stage], *, heading: str, sentence: str) -> SafeString:
-    """The stages clockwise on an ellipse, each a link, around a sentence that says where the loop stands.
-
-    For narrow screens `loop_list` says the same; `loop` gives both.
-    """
-    around = len(stages)
-    words = _balanced(sentence, 74)[:3]
-    first = _HIGH / 2 - 10 - 11 * (len(words) - 1)
-    middle = [
-        _text(_WIDE / 2, first, heading, "loop-heading"),
-        *(_text(_WIDE / 2, first + 32 + 22 * at, line, "loop-sentence") for at, line in enumerate(words)),
-    ]
-    ring = _tag("ellipse", cx=_WIDE / 2, cy=_HIGH / 2, rx=_RADIUS_X, ry=_RADIUS_Y, class_="loop-path")
-    return _tag(
-        "svg",
-        _tag("title", f"{heading}. {sentence}"),
-        ring,
-        *(_arrow((at + 0.5) / around) for at in range(around)),
-        *middle,
-        *(_stage(stage, at / around) for at, stage in enumerate(stages)),
-        class_="chart loop",
-        viewBox=f"0 0 {_WIDE} {_HIGH}",
-        role="group",
-        aria_label=f"{heading}. {sentence}",
-    )
-
-
-def loop_list(stages: Sequence[Stage], *, heading: str, sentence: str) -> SafeString:
-    items = [
-        _tag(
-            "li",
-            _tag(
-                "a",
-                _tag("span", _tag("b", stage.label), _tag("span", stage.note, class_="note")),
-                _tag("span", stage.value, class_="value"),
-                href=stage.url,
-            ),
-            class_=stage.state,
-        )
-        for stage in stages
-    ]
-    said = _tag("p", heading, class_="loop-said"), _tag("p", sentence)
-    return _tag("div", *said, _tag("ol", *items, class_="loop-list"), class_="loop-phone")
-
-
-def loop(stages: Sequence[Stage], *, heading: str, sentence: str) -> SafeString:
-    """The picture for wide screens and the list for narrow ones; the style sheet shows one of them."""
-    return _join(each(stages, heading=heading, sentence=sentence) for each in (loop_picture, loop_list))
+    return tag("figure", picture, legend, class_="figure shares-figure")

@@ -11,11 +11,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from models_app.foundation.roles import allowed
-from models_app.web import charts
+from models_app.web import loop_picture
 from reviews.overview import Overview, overview, shown
 
 
-def stages(found: Overview) -> list[charts.Stage]:
+def stages(found: Overview) -> list[loop_picture.Stage]:
     waiting, live, running = found.waiting, found.live, found.running
     snapshot, comparison = found.newest_snapshot, found.newest_comparison
     if running is not None and running.total_steps:
@@ -85,7 +85,8 @@ def stages(found: Overview) -> list[charts.Stage]:
         ),
     ]
     return [
-        charts.Stage(label, value, note, reverse(url), state) for label, value, note, url, state in places
+        loop_picture.Stage(label, value, note, reverse(url), state)
+        for label, value, note, url, state in places
     ]
 
 
@@ -120,7 +121,7 @@ def home(request: HttpRequest) -> HttpResponse:
     heading, sentence = where_it_stands(found)
     context = {
         "overview": found,
-        "loop": charts.loop(stages(found), heading=heading, sentence=sentence),
+        "loop": loop_picture.loop(stages(found), heading=heading, sentence=sentence),
         "today": timezone.localtime(),
         "may_review": allowed(request.user, "review"),
         "may_import": allowed(request.user, "import_documents"),

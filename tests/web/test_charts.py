@@ -15,20 +15,17 @@ from models_app.web.charts import (
     Interval,
     Series,
     Share,
-    Stage,
     daily_bars,
     forest_plot,
     histogram,
     line_chart,
-    loop,
-    loop_list,
-    loop_picture,
     nice_ticks,
     plain_number,
     signed_number,
     sparkline,
     stacked_shares,
 )
+from models_app.web.loop_picture import Stage, loop, loop_list, loop_picture
 
 NASTY = "<script>alert('1')</script> & \"quotes\" \x00\x1b"
 STAGES = [
