@@ -197,6 +197,9 @@ def _page(request: HttpRequest, form: PlaygroundForm, live: Release | None, stat
     template = "reviews/_playground.html" if is_fragment(request) else "reviews/playground.html"
     trial = form.cleaned_data.get("trial")
     shown = visible_trial(pk=trial.pk, user=_user(request)) if trial is not None else None
+    wrong = next((name for name in form.errors if name in form.fields), None)
+    if wrong is not None:  # the form is a new one in the page: the keyboard goes on where something is wrong
+        form.fields[wrong].widget.attrs["autofocus"] = True
     return render(request, template, _context(request, form, live, shown), status=status)
 
 

@@ -90,6 +90,7 @@ def test_a_suggestion_is_held_against_what_failed_and_kept(
     page.get_by_label("Prompt", exact=True).fill("For {reader}: {text}")
     page.get_by_role("button", name="Save as a version").click()
     expect(page.locator(".field.wrong .errorlist")).to_contain_text("Unknown variable")
+    expect(page.get_by_label("Prompt", exact=True)).to_be_focused()
     expect(trial.get_by_role("heading", name="Would this prompt do it?")).to_be_visible()
     assert PromptVersion.objects.filter(prompt__name="news summary").count() == 1
     page.get_by_label("Prompt", exact=True).fill(BETTER)
