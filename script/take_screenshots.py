@@ -175,7 +175,7 @@ def places() -> dict[str, int]:
 
 def signed_in(browser: Browser, url: str, name: str) -> str:
     """The session of somebody who signed in by the page."""
-    from script.demo_data import PASSWORD
+    from script.demo.newsroom import PASSWORD
 
     context = browser.new_context(base_url=url)
     page = context.new_page()

@@ -1,0 +1,171 @@
+"""The newsroom: its people, articles, first model and drafts, and what every chapter of its history needs."""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from pathlib import Path
+from typing import Any
+
+import django.utils.timezone
+from django.contrib.auth.models import User
+
+from models_app.foundation import audit, jobs
+from models_app.foundation.tokens import create_token
+from models_app.models import (
+    ApiToken,
+    EvaluationSet,
+    Job,
+    ModelVersion,
+    PromptVersion,
+    Release,
+    Slot,
+)
+from models_app.releases.composing import compose_release
+from models_app.releases.deploying import go_live, install_first_release
+from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
+from reviews.importing import ImportOptions, import_at_once
+from reviews.models import (
+    SourceDocument,
+    Summary,
+)
+from reviews.queueing import put_in_queue
+from reviews.sources.files import open_file
+from script.demo.clock import later
+from script.demo.texts import draft_of
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "reviews" / "sample"
+PASSWORD = "a made-up password for pictures"
+PEOPLE = ("reviewer", "reviewer2", "engineer", "approver", "operator")
+NAMES = {"reviewer": "rita", "reviewer2": "ruben", "engineer": "mila", "approver": "ada", "operator": "otto"}
+
+
+class Newsroom:
+    """`places` says afterwards which rows the pictures show."""
+
+    token: ApiToken
+    refined: PromptVersion
+    test_set: EvaluationSet
+
+    def __init__(self) -> None:
+        self.rng = random.Random(11)
+        self.comments = [json.loads(line) for line in (SAMPLE / "comments.jsonl").read_text().splitlines()]
+        self.places: dict[str, int] = {}
+
+    def accounts(self) -> None:
+        create_administrator(username="admin", password=PASSWORD)
+        create_sample_accounts()
+        for user in User.objects.filter(username__in=PEOPLE):
+            user.username = NAMES[user.username]
+            user.set_password(PASSWORD)
+            user.save()
+        self.rita, self.ruben, self.mila, self.ada, self.otto = (
+            User.objects.get(username=NAMES[name]) for name in PEOPLE
+        )
+
+    def documents(self) -> None:
+        later(10)
+        path = Path(django.conf.settings.GALLEY_HOME) / "newsroom-articles.jsonl"
+        lines = (SAMPLE / "articles.jsonl").read_text().splitlines()
+        broken = [
+            json.dumps({"id": "news-empty", "title": "Nothing in it", "text": "Too short."}),
+            lines[3],
+            "{",
+        ]
+        path.write_text("\n".join([*lines[:40], *broken, *lines[40:]]))
+        import_at_once(source=open_file(path), options=ImportOptions(licence="CC0-1.0"), actor=self.mila)
+
+    def model(self, name: str, **fields: Any) -> ModelVersion:
+        values: dict[str, Any] = {
+            "family": "llama", "architecture": "LlamaForCausalLM", "base": "starter",
+            "artefact": f"models/{name.lower()[:16]}", "digest": uuid.uuid5(uuid.NAMESPACE_OID, name).hex * 2,
+            "engine": "ctranslate2", "precision": "int8", "parameters": 134_515_008, "size_bytes": 538_100_000,
+            "manifest": {
+                "libraries": {"torch": "2.8.0", "transformers": "4.57.1", "ctranslate2": "4.6.0"},
+                "conversions": [
+                    {"engine": "ctranslate2", "precision": "int8", "parity": {"prompts": 8, "equal_first_tokens": 8}}
+                ],
+            },
+        }  # fmt: skip
+        version = ModelVersion.objects.create(name=name, **{**values, **fields})
+        audit.record(actor=fields.get("created_by"), action="model.registered", subject=version)
+        return version
+
+    def base_release(self) -> Release:
+        from django.db import transaction
+
+        later(5)
+        with transaction.atomic():
+            base = self.model("SmolLM2-135M-Instruct")
+        release = compose_release(
+            model_version=base, prompt_version=first_prompt(), decoding=STARTER_DECODING, origin="initial", actor=None,
+            note="The starter model as it comes.",
+        )  # fmt: skip
+        install_first_release(release=release)
+        self.live(release, seconds=9)
+        return release
+
+    def live(self, release: Release, seconds: float) -> None:
+        """Its slot answers, after so long."""
+        started = django.utils.timezone.now()
+        later(seconds / 60)
+        now = django.utils.timezone.now()
+        Slot.objects.update_or_create(
+            release=release,
+            defaults={
+                "state": "ready", "pid": 41_200 + release.pk * 17, "rss_bytes": (404 + release.pk) << 20,
+                "started_at": started, "ready_at": now, "heartbeat_at": now,
+            },
+        )  # fmt: skip
+        release.refresh_from_db()
+        if release.state == "warming":
+            go_live(release=release)
+
+    def drafts(self, release: Release) -> None:
+        later(20)
+        self.token, _ = create_token(
+            user=self.mila, name="web shop of the paper", scopes=["summaries:write", "feedback:write"], days=90,
+            actor=self.mila,
+        )  # fmt: skip
+        for document in SourceDocument.objects.order_by("content_hash"):
+            text = draft_of(document, self.rng)
+            summary = Summary.objects.create(
+                document=document, release=release, model_version=release.model_version,
+                prompt_version=release.prompt_version, text=text, words=len(text.split()),
+                latency_ms=self.rng.uniform(900, 2400),
+            )  # fmt: skip
+            if document.split != "test":
+                put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=None)
+        job = jobs.enqueue(
+            kind="generate_summaries", actor=self.mila, subject=f"release:{release.pk}", deliver=False
+        )
+        self.ended(job, minutes=2.4, result={"drafted": 66})
+
+    def ended(
+        self, job: Job, *, minutes: float, state: str = "succeeded", reason: str = "", **values: Any
+    ) -> None:
+        """A job whose work is made up: only its row."""
+        started = django.utils.timezone.now()
+        later(minutes)
+        Job.objects.filter(pk=job.pk).update(
+            state=state, reason=reason, attempts=1, started_at=started, finished_at=django.utils.timezone.now(),
+            log_file=f"jobs/{job.pk}.log", **values,
+        )  # fmt: skip
+        path = jobs.log_path(job)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(
+            f"{started:%Y-%m-%d %H:%M:%S} starting\n{started:%Y-%m-%d %H:%M:%S} {job.kind}\n{reason}\n"
+        )
+
+
+def first_prompt() -> PromptVersion:
+    return PromptVersion.objects.get(prompt__name="news summary", number=1)
+
+
+def in_this_process(job: Job | None) -> None:
+    assert job is not None
+    claimed = jobs.claim(job.pk)
+    assert claimed is not None
+    jobs.run(claimed.pk, str(claimed.lease_token))

@@ -1,0 +1,128 @@
+"""Releases: evaluated with made-up texts in the model's place, compared, decided on, live."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import mock
+
+from models_app.evaluation import running
+from models_app.evaluation.comparing import compare_releases
+from models_app.models import (
+    Comparison,
+    EvaluationRun,
+    EvaluationSet,
+    ModelVersion,
+    PromptVersion,
+    Release,
+)
+from models_app.models.releases import Environment
+from models_app.releases.approving import approve, reject
+from models_app.releases.composing import compose_release, lead_release, submit_release
+from models_app.releases.deploying import roll_back
+from reviews.bootstrap import STARTER_DECODING
+from script.demo.clock import at, later
+from script.demo.newsroom import PASSWORD, Newsroom, in_this_process
+from script.demo.texts import StoredOutputs, Writer, draft_of, lead_of, refined_of, short_of, tuned_of
+
+
+class Releasing(Newsroom):
+    def evaluated(self, release: Release, test_set: EvaluationSet, writer: Writer) -> EvaluationRun:
+        """The real job, with made-up texts in the model's place."""
+        run = running.start_evaluation(
+            release=release, evaluation_set=test_set, actor=self.mila, deliver=False
+        )
+        if run.state == "succeeded":
+            return run
+        assert run.job is not None
+        outputs = StoredOutputs(writer, release.pk)
+        with mock.patch.object(running, "open_engine", return_value=outputs):
+            in_this_process(run.job)
+        later(2)
+        run.refresh_from_db()
+        assert run.state == "succeeded", run.reason
+        EvaluationRun.objects.filter(pk=run.pk).update(seconds=self.rng.uniform(40, 75))
+        return EvaluationRun.objects.get(pk=run.pk)
+
+    def compared(
+        self, release: Release, writer: Writer, before: Release, before_writer: Writer
+    ) -> Comparison:
+        return compare_releases(
+            candidate=self.evaluated(release, self.test_set, writer),
+            baseline=self.evaluated(before, self.test_set, before_writer),
+            lead=self.evaluated(lead_release(), self.test_set, lead_of),
+            actor=self.mila,
+        )
+
+    def composed(
+        self, model: ModelVersion, prompt: PromptVersion, origin: str, note: str, **decoding: Any
+    ) -> Release:
+        return compose_release(
+            model_version=model, prompt_version=prompt, decoding={**STARTER_DECODING, **decoding}, origin=origin,
+            note=note, actor=self.mila,
+        )  # fmt: skip
+
+    def decided(self, decide: Any, release: Release, reason: str) -> None:
+        later(95)
+        release.refresh_from_db()
+        decide(
+            release=release,
+            actor=self.ada,
+            reason=reason,
+            evidence_digest=release.evidence_digest,
+            password=PASSWORD,
+        )
+
+    def releases(self, base: Release, tuned: ModelVersion) -> None:
+        at(6, 11)
+        short = self.composed(
+            base.model_version, base.prompt_version, "decoding", "Shorter summaries.", max_words=25
+        )
+        comparison = self.compared(short, short_of, base, draft_of)
+        submit_release(
+            release=short, comparison=comparison, note="Readers asked for less text.", actor=self.mila
+        )
+        self.decided(
+            reject, short, "Too much is lost: deadlines and sums are gone in half of the losses I read."
+        )
+        at(5, 10)
+        release = self.composed(
+            tuned, base.prompt_version, "retraining", "Fine-tuned on the first fortnight’s corrections."
+        )
+        comparison = self.compared(release, tuned_of, base, draft_of)
+        self.places["comparison"] = comparison.pk
+        submit_release(
+            release=release,
+            comparison=comparison,
+            note="Learnt from 26 reviews and the references.",
+            actor=self.mila,
+        )
+        self.decided(
+            approve,
+            release,
+            "The gain is clear of zero, and I read the ten worst losses: none invents anything.",
+        )
+        self.live(release, seconds=14)
+        at(3, 15)
+        beams = self.composed(tuned, base.prompt_version, "decoding", "Two beams.", beams=2)
+        comparison = self.compared(beams, tuned_of, release, tuned_of)
+        submit_release(
+            release=beams, comparison=comparison, note="Somewhat smoother sentences.", actor=self.mila
+        )
+        self.decided(approve, beams, "No worse, and it reads better.")
+        self.live(beams, seconds=12)
+        later(180)
+        roll_back(
+            environment=Environment.objects.get(name="production"), actor=self.otto,
+            reason="Latency doubled at noon; clients waited more than four seconds.",
+        )  # fmt: skip
+        at(1, 9)
+        waiting = self.composed(tuned, self.refined, "prompt", "Rita’s prompt on the tuned model.")
+        comparison = self.compared(waiting, refined_of, release, tuned_of)
+        submit_release(
+            release=waiting,
+            comparison=comparison,
+            note="Rita’s prompt keeps the numbers right more often.",
+            actor=self.mila,
+        )
+        self.places |= {"release": waiting.pk, "release_live": release.pk, "release_rejected": short.pk}
+        self.composed(tuned, self.refined, "prompt", "With less repetition.", repetition_penalty=1.15)
