@@ -3,7 +3,8 @@
 A queue that is blind to peers would be blind no more if a thread told one reviewer what another thinks. Therefore, in
 such a queue, a conversation on an item is between whoever opened it and the managers; once the item is done, its
 reviewers see it too, without each other's names. Whoever reviews an item counts as its reviewer until it is done,
-whatever else they may do. In other queues every reviewer sees all of it, with names.
+whatever else they may do; and a manager who has read others' conversations on it is not asked to review it any more.
+In other queues every reviewer sees all of it, with names.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from django.db.models.lookups import IsNull
 from django.urls import reverse
 from django.utils import timezone
 
-from models_app.foundation.errors import NotFound
+from models_app.foundation.errors import NotFound, Refused
 from models_app.foundation.roles import allowed
 from models_app.models import PromptVersion
+from reviews import queueing
 from reviews.mentions import Piece, pieces
 from reviews.models import Comment, Preference, QueueItem, Review, ReviewSlot, Thread
 
@@ -251,7 +253,8 @@ class Panel:
         if self.standing is Standing.MANAGER and self.item is not None and self.item.queue.blind_to_peers:
             return (
                 "This queue is blind: each conversation is between whoever began it and the managers, until the item "
-                "is done. Write nothing that tells one reviewer about another."
+                "is done. Write nothing that tells one reviewer about another. Whoever reads here what somebody else "
+                "began is not asked to review this item."
             )
         return "Every reviewer reads this."
 
@@ -272,8 +275,8 @@ def drawer(*, item: QueueItem, user: User) -> Drawer:
 
 
 def panel(*, about: QueueItem | PromptVersion, user: User) -> Panel:
-    """At most 7 queries, however long the conversations are. Raises NotFound where somebody has no part in it."""
-    place, rows = readable(user=user, about=about)
+    """At most 9 queries, however long the conversations are, but for the first time. As `read`, raises NotFound."""
+    place, rows = read(user=user, about=about)
     about_prompt = isinstance(about, PromptVersion)
     url = reverse("talk_prompt" if about_prompt else "talk_item", args=[about.pk])
     return Panel(
@@ -287,12 +290,18 @@ def panel(*, about: QueueItem | PromptVersion, user: User) -> Panel:
     )
 
 
-def readable(*, user: User, about: QueueItem | PromptVersion) -> tuple[Standing, QuerySet[Thread]]:
-    """The open ones first, in the order they were begun. Raises NotFound where somebody has no part in it."""
+def read(*, user: User, about: QueueItem | PromptVersion) -> tuple[Standing, QuerySet[Thread]]:
+    """The open ones first, in the order they were begun. A manager leaves a blind item to others by reading theirs.
+
+    Raises NotFound where somebody has no part in it."""
     place = standing(user=user, about=about)
     if place is Standing.NONE:
         raise NotFound("There is no conversation here for you.")
-    rows = threads_of(user=user, about=about, standing=place).select_related("opened_by", "resolved_by")
+    rows = threads_of(user=user, about=about, standing=place)
+    if isinstance(about, QueueItem) and rows.exclude(opened_by=user).exists():
+        place = _left_to_others(user, about, place)
+        rows = threads_of(user=user, about=about, standing=place)
+    rows = rows.select_related("opened_by", "resolved_by")
     return place, rows.order_by(IsNull(F("resolved_at"), True).desc(), "pk")
 
 
@@ -309,9 +318,25 @@ def shown_threads(*, threads: Sequence[Thread], user: User, standing: Standing) 
     return [_thread(thread, comments.get(thread.pk, []), user, standing) for thread in threads]
 
 
-def shown_thread(*, pk: int, user: User) -> ThreadShown:
-    """Raises NotFound also where there is one that this person may not see."""
+def _left_to_others(user: User, item: QueueItem, place: Standing) -> Standing:
+    """What may be read, once the item is left to others where that is its price."""
+    blind = item.queue.blind_to_peers and item.state != QueueItem.State.DONE
+    if not blind or place is not Standing.MANAGER or not allowed(user, "review"):
+        return place
+    try:
+        queueing.step_aside(item=item, reviewer=user)
+    except Refused:  # taken in this very moment
+        return Standing.OWN
+    return place
+
+
+def read_thread(*, pk: int, user: User) -> ThreadShown:
+    """As `read`. Raises NotFound also where there is one that this person may not see."""
     thread, place = visible_thread(pk=pk, user=user)
+    if thread.item is not None and thread.opened_by_id != user.pk:
+        place = _left_to_others(user, thread.item, place)
+        if place is Standing.OWN:
+            raise NotFound("There is no such conversation, or it is not yours to see.")
     return shown_threads(threads=[thread], user=user, standing=place)[0]
 
 

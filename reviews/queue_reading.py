@@ -231,7 +231,7 @@ def may_see_answers(item: QueueItem, viewer: User) -> bool:
     if ReviewSlot.objects.filter(item=item, reviewer=viewer, state="held").exists():
         return False
     answered = Review.objects.filter(item=item, reviewer=viewer, state="submitted")
-    return answered.exists() or item.skips.filter(reviewer=viewer, until=None).exists()
+    return answered.exists() or item.skips.filter(reviewer=viewer, saw_others=True).exists()
 
 
 def item_page(item: QueueItem, viewer: User) -> ItemPage:

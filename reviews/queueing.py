@@ -404,7 +404,9 @@ def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
         mine = _seats().filter(item=item, reviewer=reviewer).first()
         if mine is not None:
             return _extend(mine)
-        if not item.queue.active or item.state != QueueItem.State.OPEN or _has_answered(item, reviewer):
+        if not item.queue.active or item.state != QueueItem.State.OPEN:
+            return None
+        if _has_answered(item, reviewer) or saw_others(item=item, reviewer=reviewer):
             return None
         free_expired(ReviewSlot.objects.filter(item=item))
         free = (
@@ -471,17 +473,26 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
             )
 
 
+def saw_others(*, item: QueueItem, reviewer: User) -> bool:
+    return Skip.objects.filter(item=item, reviewer=reviewer, saw_others=True).exists()
+
+
 def step_aside(*, item: QueueItem, reviewer: User) -> None:
-    """Let others have this item for good, without having held it: for whoever wants to look at its answers."""
+    """Let others have this item for good, without having held it: before one looks at what they think of it."""
     require(reviewer, "review")
+    if saw_others(item=item, reviewer=reviewer):
+        return
     with transaction.atomic():
+        _wait_for_my_turn({"reviewer": reviewer.pk, "queue": item.queue_id, "but_not": None})
         QueueItem.objects.select_for_update(no_key=True).get(pk=item.pk)
         if ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").exists():
             raise Refused("You hold this item. Hand it in or pass it by at the desk first.")
+        Skip.objects.filter(item=item, reviewer=reviewer, meaning=Skip.Meaning.LATER).delete()
         Skip.objects.update_or_create(
             item=item,
             reviewer=reviewer,
-            defaults={"meaning": Skip.Meaning.NOT_FOR_ME, "reason": "", "until": None, "at": timezone.now()},
+            defaults={"saw_others": True, "at": timezone.now()},
+            create_defaults={"meaning": Skip.Meaning.NOT_FOR_ME, "saw_others": True},
         )
         ReviewSlot.objects.filter(item=item, assigned_to=reviewer, state="free").update(assigned_to=None)
         audit.record(actor=reviewer, action="item.step_aside", subject=item)

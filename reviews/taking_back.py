@@ -109,6 +109,8 @@ def take_back_skip(*, item: QueueItem, reviewer: User) -> Lease:
         passed = Skip.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
         if passed is None:
             raise StaleState("You have not passed this item by, so there is nothing to take back.")
+        if passed.saw_others:
+            raise StaleState("You have seen what others think of this item, so it is left to them.")
         if passed.at < timezone.now() - ACCEPTED:
             raise StaleState("Too late to take it back.")
         if passed.meaning == Skip.Meaning.BAD_ITEM:

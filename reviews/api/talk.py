@@ -168,7 +168,7 @@ def _version(pk: int) -> PromptVersion:
 
 def _listed(view: views.ApiView, request: Request, about: QueueItem | PromptVersion) -> Response:
     user = token_of(request).user
-    standing, rows = conversations.readable(user=user, about=about)
+    standing, rows = conversations.read(user=user, about=about)
     pages = Pages()
     page: Any = pages.paginate_queryset(rows, request, view=view)
     shown = conversations.shown_threads(threads=page, user=user, standing=standing)
@@ -180,7 +180,7 @@ def _opened(request: Request, about: QueueItem | PromptVersion) -> Response:
     asked.is_valid(raise_exception=True)
     user = token_of(request).user
     made = talking.open_thread(about=about, text=asked.validated_data["text"], span=asked.span(), actor=user)
-    return Response(ThreadSerializer(conversations.shown_thread(pk=made.pk, user=user)).data, status=201)
+    return Response(ThreadSerializer(conversations.read_thread(pk=made.pk, user=user)).data, status=201)
 
 
 class ItemThreadsView(views.ApiView):
@@ -309,7 +309,7 @@ class ResolveView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         user = token_of(request).user
         talking.resolve(thread=pk, actor=user)
-        return Response(ThreadSerializer(conversations.shown_thread(pk=pk, user=user)).data)
+        return Response(ThreadSerializer(conversations.read_thread(pk=pk, user=user)).data)
 
 
 class ReopenView(views.ApiView):
@@ -320,4 +320,4 @@ class ReopenView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         user = token_of(request).user
         talking.reopen(thread=pk, actor=user)
-        return Response(ThreadSerializer(conversations.shown_thread(pk=pk, user=user)).data)
+        return Response(ThreadSerializer(conversations.read_thread(pk=pk, user=user)).data)

@@ -277,10 +277,19 @@ class Skip(models.Model):
     meaning = models.CharField(max_length=12, choices=Meaning)
     reason = models.TextField(blank=True)
     until = models.DateTimeField(null=True, blank=True, help_text="for 'later': not before")
+    saw_others = models.BooleanField(
+        default=False,
+        help_text="has seen what others think of it, so that no seat at it can be theirs any more",
+    )
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["item", "reviewer"], name="skip_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["item", "reviewer"], name="skip_once"),
+            models.CheckConstraint(
+                condition=models.Q(saw_others=False) | models.Q(until=None), name="skip_saw_others_for_good"
+            ),
+        ]
 
 
 class QueueRule(models.Model):

@@ -13,7 +13,7 @@ from models_app.foundation.errors import InvalidInput
 from models_app.foundation.tokens import create_token
 from models_app.models import PromptVersion
 from reviews import conversations, talking
-from reviews.models import Comment, Notification, QueueItem, Thread
+from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
 from tests import make
 from tests.api.conftest import Api, error
 from tests.talk.test_talking import done, hand_in, sit
@@ -154,6 +154,21 @@ def test_while_blind_peers_learn_nothing_of_each_other(
     assert "rita" not in ruben.get(path).content.decode()
     assert ("a reviewer", "Three, @somebody.") in seen(rita, path)
     assert "ruben" not in rita.get(path).content.decode().replace("So would @ruben?", "")
+
+
+@pytest.mark.parametrize("way", ["list", "resolve"])
+def test_a_manager_who_read_by_program_is_not_given_the_item(
+    cast: make.Cast, rita: Api, item: QueueItem, way: str
+) -> None:
+    ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(
+        state="free", reviewer=None, lease_token=None, lease_until=None
+    )
+    mila = Api(cast.ml_engineer, "comments:write", "reviews:write")
+    path = f"items/{item.pk}/threads/"
+    thread = rita.post(path, {"text": "Two stars."}).json()["id"]
+    shown = mila.get(path) if way == "list" else mila.post(f"threads/{thread}/resolve/", {})
+    assert "Two stars." in shown.content.decode()
+    assert mila.post("queues/new-drafts/next/", {}).status_code == 204
 
 
 def test_who_does_not_work_on_a_blind_item_begins_nothing_there(cast: make.Cast, item: QueueItem) -> None:

@@ -7,7 +7,7 @@ from django.test import Client
 
 from models_app.models import PromptVersion
 from reviews import talking
-from reviews.models import Comment, Notification, QueueItem, Thread
+from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
 from reviews.notices import notify
 from tests import make
 from tests.talk.test_talking import done, hand_in, sit
@@ -99,6 +99,22 @@ def test_no_payload_of_a_blind_item_tells_of_peers(cast: make.Cast, item: QueueI
     assert secret in body
     assert "ruben" not in body
     assert "@somebody noted" in body.replace('<span class="mention">', "").replace("</span>", "")
+
+
+def test_a_manager_who_reads_is_told_and_leaves_the_item_to_others(cast: make.Cast, item: QueueItem) -> None:
+    ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(
+        state="free", reviewer=None, lease_token=None, lease_until=None
+    )
+    talking.open_thread(about=item, text="Two stars.", actor=cast.reviewer)
+    mila = signed_in(cast.ml_engineer)
+    panel = mila.get(f"/talk/item/{item.pk}/").content.decode()
+    assert "began is not asked to review this item" in panel
+    refused = mila.get(f"/desk/item/{item.pk}/")
+    assert (refused.status_code, "You have left this item to others" in refused.content.decode()) == (
+        409,
+        True,
+    )
+    assert not ReviewSlot.objects.filter(item=item, reviewer=cast.ml_engineer).exists()
 
 
 @pytest.mark.parametrize("who", ["approver", "operator", "stranger"])

@@ -12,9 +12,10 @@ from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Refused, StaleState
 from models_app.models import AuditEvent, PromptVersion
-from reviews import conversations, talking
+from reviews import conversations, queueing, talking
 from reviews.conversations import Standing, panel
 from reviews.models import Comment, Mention, Notification, QueueItem, Review, ReviewSlot, Thread
+from reviews.taking_back import take_back_skip
 from reviews.talking import Span
 from tests import make
 
@@ -138,6 +139,26 @@ def test_a_manager_who_reviews_the_item_is_blind_until_it_is_done(cast: make.Cas
     talking.resolve(thread=mine.pk, actor=cast.ml_engineer)
     shown = panel(about=item, user=cast.reviewer).threads[-1]
     assert (shown.resolved, shown.resolved_by) == (True, "a reviewer")
+
+
+def test_a_manager_who_read_what_a_reviewer_thinks_gets_no_seat_there(cast: make.Cast) -> None:
+    queue = make.queue(reviews_per_item=2, blind_to_peers=True)
+    item = make.queue_item(in_queue=queue)
+    sit(item, cast.reviewer)
+    item = QueueItem.objects.select_related("queue", "summary__document").get(pk=item.pk)
+    for manager in (cast.ml_engineer, cast.administrator):
+        assert seen(item, manager) == [], "there is nothing to be influenced by yet"
+    talking.open_thread(about=item, text="Two stars, I think.", actor=cast.reviewer)
+    assert seen(item, cast.ml_engineer)[1] == "Two stars, I think."
+    assert queueing.hold(item=item, reviewer=cast.ml_engineer) is None
+    assert queueing.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
+    with pytest.raises(StaleState):
+        take_back_skip(item=item, reviewer=cast.ml_engineer)
+    assert seen(item, cast.ml_engineer)[1] == "Two stars, I think.", "she goes on reading"
+    assert AuditEvent.objects.filter(action="item.step_aside", subject=f"queueitem:{item.pk}").count() == 1
+    # who takes it first reads nothing of the others
+    assert queueing.claim_next(queue=queue, reviewer=cast.administrator) is not None
+    assert seen(item, cast.administrator) == []
 
 
 def test_disputed_and_set_aside_items_stay_blind(cast: make.Cast, item: QueueItem) -> None:
@@ -360,6 +381,7 @@ def test_the_panel_asks_a_fixed_number_of_questions(
         for _ in range(5):
             talking.reply(thread=thread.pk, text="@rita: yes", actor=cast.ml_engineer)
     for user in (cast.reviewer, cast.ml_engineer):
+        panel(about=item, user=user)  # the first time it is noted who has read it
         fresh = User.objects.get(pk=user.pk)
         with django_assert_max_num_queries(10):  # three of them are Django's permissions
             assert len(panel(about=item, user=fresh).threads) == 6

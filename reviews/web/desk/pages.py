@@ -88,7 +88,9 @@ def item_page(request: HttpRequest, pk: int) -> HttpResponse:
     lease = queueing.hold(item=item, reviewer=reviewer_of(request))
     review = Review.objects.filter(item=item, reviewer=reviewer_of(request)).first()
     if lease is None and review is None:
-        return render(request, "reviews/desk_taken.html", {"item": item, "queue": item.queue}, status=409)
+        left = queueing.saw_others(item=item, reviewer=reviewer_of(request))
+        context = {"item": item, "queue": item.queue, "left": left}
+        return render(request, "reviews/desk_taken.html", context, status=409)
     return desk(request, item, lease)
 
 

@@ -75,7 +75,9 @@ def pair_page(request: HttpRequest, pk: int) -> HttpResponse:
     item = pair_of(pk)
     lease = queueing.hold(item=item, reviewer=reviewer_of(request))
     if lease is None and begin(item=item, reviewer=reviewer_of(request)) is None:
-        return render(request, "reviews/pairwise_taken.html", {"item": item, "queue": item.queue}, status=409)
+        left = queueing.saw_others(item=item, reviewer=reviewer_of(request))
+        context = {"item": item, "queue": item.queue, "left": left}
+        return render(request, "reviews/pairwise_taken.html", context, status=409)
     return page(request, item, lease)
 
 
