@@ -21,6 +21,7 @@ from models_app.training.registering import register_base
 from reviews.drafting import draft_summaries
 from reviews.intake import DocumentRow, import_rows
 from reviews.models import SourceDocument
+from reviews.progress import COUNTED_MINUTES
 
 SAMPLE = Path(__file__).parent / "sample" / "articles.jsonl"
 SAMPLE_ORIGIN = "Galley sample workspace"
@@ -95,6 +96,7 @@ def load_sample() -> int:
 REGULAR_WORK = {
     "reap": ("models_app.foundation.jobs.reap", 1),
     "release lost seats": ("reviews.assigning.release_lost", 1),
+    "count progress": ("reviews.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.fill_later", 5),
     "remove expired exports": ("reviews.exporting.remove_expired", 60),
     "forget files left behind": ("reviews.importing.drop_left_behind", 60),
@@ -104,8 +106,8 @@ REGULAR_WORK = {
 
 
 def schedule_regular_work() -> None:
-    """Ask the queue to look for abandoned jobs, for seats of people who left, for what rules want in queues, and for
-    files and notifications whose time is over."""
+    """Ask the queue to look for abandoned jobs, for seats of people who left, for what rules want in queues, for
+    figures that take long to count, and for files and notifications whose time is over."""
     for name, (function, minutes) in REGULAR_WORK.items():
         Schedule.objects.update_or_create(
             name=name,

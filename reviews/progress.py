@@ -1,28 +1,30 @@
 """How far the work is: mine, each queue's, the team's. Reads only; figures of others than oneself are for whoever
 manages queues.
 
-My own figures are counted each time. Those of queues and team look at every seat, so they are counted once a minute,
-or every five where there are very many, and say when. Nothing is estimated where there is too little to estimate it
-from.
+My own figures are counted each time. Those of queues and team look at every seat, so they are counted once a minute and
+say when. Where there are so many that somebody would wait for it, the queue counts them ahead every COUNTED_MINUTES
+minutes. Nothing is estimated where there is too little to estimate it from.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 from django.utils import timezone
 
 from models_app.foundation.roles import require
+from reviews.models import ProgressFigures
 
-Figures = TypeVar("Figures")
 PACE_DAYS = 14
 CHART_DAYS = 30
 LEAST_ANSWERS = 10
@@ -30,7 +32,8 @@ LEAST_ANSWERS = 10
 KEPT_SECONDS = 60
 KEPT_LONG_SECONDS = 300
 SLOW_SECONDS = 0.1
-"""What took longer to count, somebody has waited for: it is kept longer, so that few do."""
+"""What takes longer to count is counted ahead, and kept longer, so that nobody waits for it."""
+COUNTED_MINUTES = 3
 LONGEST_ESTIMATE_DAYS = 3650
 
 
@@ -160,23 +163,26 @@ def mine(*, reviewer: User) -> Mine:
             values,
         )
         *pace, done, today, week, active_today, assigned = cursor.fetchone()
+        own = _answers("AND reviewer_id = %(me)s AND submitted_at >= %(chart)s")
+        cursor.execute(_BY_DAY.format(answers=own), values)
+        days = cursor.fetchall()
     found = Pace(*pace)
     return Mine(
         done, today, week, active_today, assigned, found,
         estimate(left=assigned, answers=found.answers, today=timezone.localdate()),
-        _days(_answers("AND reviewer_id = %(me)s AND submitted_at >= %(chart)s"), values),
+        _filled(days),
     )  # fmt: skip
 
 
-def _days(answers: str, values: dict[str, Any]) -> list[Day]:
-    """The last CHART_DAYS days, those without work too. 1 query."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""SELECT (submitted_at AT TIME ZONE %(zone)s)::date, count(*), coalesce(sum(active_seconds), 0)
-                  FROM ({answers}) answer GROUP BY 1""",  # nosec B608
-            values,
-        )
-        found = {day: Day(day, count, seconds) for day, count, seconds in cursor.fetchall()}
+_BY_DAY = """SELECT (submitted_at AT TIME ZONE %(zone)s)::date::text, count(*), coalesce(sum(active_seconds), 0)
+  FROM ({answers}) answer GROUP BY 1"""
+
+
+def _filled(rows: Sequence[Sequence[Any]]) -> list[Day]:
+    """The last CHART_DAYS days, those without work too."""
+    found = {
+        date.fromisoformat(day): Day(date.fromisoformat(day), count, seconds) for day, count, seconds in rows
+    }
     today = timezone.localdate()
     days = [today - timedelta(days=ago) for ago in range(CHART_DAYS - 1, -1, -1)]
     return [found.get(day, Day(day, 0, 0)) for day in days]
@@ -242,31 +248,20 @@ SELECT queue.slug, queue.name, queue.kind, coalesce(seats.done, 0),
 
 
 def queues() -> Queues:
-    """All active queues. 1 query a minute."""
-    return _kept("progress:queues", _counted_queues)
-
-
-def _kept(name: str, count: Callable[[], Figures]) -> Figures:
-    kept: Figures | None = cache.get(name)
-    if kept is None:
-        began = time.monotonic()
-        kept = count()
-        slow = time.monotonic() - began > SLOW_SECONDS
-        cache.set(name, kept, KEPT_LONG_SECONDS if slow else KEPT_SECONDS)
-    return kept
-
-
-def _counted_queues() -> Queues:
+    """All active queues. At most 2 queries."""
+    figures = _figures("queues")
     today = timezone.localdate()
-    with connection.cursor() as cursor:
-        cursor.execute(_QUEUES, _window())
-        found = []
-        for slug, name, kind, done, left, aside, _, *pace in cursor.fetchall():
-            count, timed, seconds, median = pace
-            answers = Pace(count or 0, timed or 0, seconds or 0, median)
-            finish = estimate(left=left, answers=answers.answers, today=today)
-            found.append(QueueProgress(slug, name, kind, done, left, aside, answers, finish))
-    return Queues(timezone.now(), found)
+    found = []
+    for slug, name, kind, done, left, aside, _, *counted in figures.rows:
+        pace = _pace(counted)
+        finish = estimate(left=left, answers=pace.answers, today=today)
+        found.append(QueueProgress(slug, name, kind, done, left, aside, pace, finish))
+    return Queues(figures.at, found)
+
+
+def _pace(counted: Sequence[Any]) -> Pace:
+    answers, timed, seconds, median = counted
+    return Pace(answers or 0, timed or 0, seconds or 0, median)
 
 
 # ---------------------------------------------------------------- the team
@@ -301,21 +296,68 @@ SELECT person.username, done.count, done.last_at, pace.*
 
 
 def team(*, actor: Any | None) -> Team:
-    """Everybody's figures, for whoever manages queues. 2 queries a minute."""
+    """Everybody's figures, for whoever manages queues. At most 4 queries."""
     require(actor, "manage_queues")
-    return _kept("progress:team", _counted_team)
-
-
-def _counted_team() -> Team:
-    values = _window()
+    figures, days = _figures("team"), _figures("days")
     people, total, done = [], Pace(), 0
-    with connection.cursor() as cursor:
-        cursor.execute(_TEAM, values)
-        for name, count, last_at, _, answers, timed, seconds, median in cursor.fetchall():
-            pace = Pace(answers or 0, timed or 0, seconds or 0, median)
-            if name is None:
-                total, done = pace, count
-            else:
-                people.append(Person(name, count, last_at, pace))
+    for name, count, last_at, _, *counted in figures.rows:
+        if name is None:
+            total, done = _pace(counted), count
+        else:
+            people.append(Person(name, count, datetime.fromisoformat(last_at), _pace(counted)))
     people.sort(key=lambda person: (-person.pace.answers, -person.done, person.name))
-    return Team(timezone.now(), people, _days(_answers("AND submitted_at >= %(chart)s"), values), total, done)
+    return Team(figures.at, people, _filled(days.rows), total, done)
+
+
+# ---------------------------------------------------------------- counted ahead
+
+
+_STATEMENTS = {
+    "queues": _QUEUES,
+    "team": _TEAM,
+    "days": _BY_DAY.format(answers=_answers("AND submitted_at >= %(chart)s")),
+}
+
+
+def count_ahead() -> int:
+    """What takes long to count, kept for whoever looks next. Called by the queue; how many it keeps."""
+    kept = 0
+    for name in _STATEMENTS:
+        counted = _counted(name)
+        if counted.slow:
+            ProgressFigures.objects.update_or_create(
+                name=name, defaults={"rows": counted.rows, "at": counted.at}
+            )
+            kept += 1
+        else:
+            ProgressFigures.objects.filter(name=name).delete()
+    return kept
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """The rows of a statement, as JSON has them."""
+
+    rows: list[list[Any]]
+    at: datetime
+    slow: bool
+
+
+def _figures(name: str) -> _Figures:
+    kept: _Figures | None = cache.get(f"progress:{name}")
+    if kept is None:
+        fresh = timezone.now() - timedelta(seconds=KEPT_LONG_SECONDS)
+        ahead = ProgressFigures.objects.filter(name=name, at__gt=fresh).first()
+        if ahead is not None:
+            return _Figures(ahead.rows, ahead.at, True)
+        kept = _counted(name)
+        cache.set(f"progress:{name}", kept, KEPT_LONG_SECONDS if kept.slow else KEPT_SECONDS)
+    return kept
+
+
+def _counted(name: str) -> _Figures:
+    began = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute(_STATEMENTS[name], _window())
+        rows = json.loads(json.dumps(cursor.fetchall(), cls=DjangoJSONEncoder))
+    return _Figures(rows, timezone.now(), time.monotonic() - began > SLOW_SECONDS)

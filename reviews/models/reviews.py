@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -324,6 +325,14 @@ class AgreementReport(models.Model):
 
     class Meta:
         ordering = ["days"]
+
+
+class ProgressFigures(models.Model):
+    """Figures of the page Progress that take long to count, as the queue counted them last (reviews/progress.py)."""
+
+    name = models.CharField(max_length=20, unique=True)
+    rows = models.JSONField(encoder=DjangoJSONEncoder)
+    at = models.DateTimeField()
 
 
 class DeskPreferences(models.Model):

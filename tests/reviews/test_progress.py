@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from models_app.foundation.errors import NotAllowed
 from reviews import progress
-from reviews.models import Preference, QueueItem, Review, ReviewSlot
+from reviews.models import Preference, ProgressFigures, QueueItem, Review, ReviewSlot
 from reviews.progress import Pace, estimate
 from tests import make
 
@@ -129,14 +130,35 @@ def test_what_took_long_to_count_is_kept_longer(
 ) -> None:
     monkeypatch.setattr(progress, "KEPT_LONG_SECONDS", 0)
     monkeypatch.setattr(progress, "SLOW_SECONDS", 60)
-    for queries in (1, 0):
+    for queries in (2, 0):
         with django_assert_num_queries(queries):
             progress.queues()
     cache.clear()
     monkeypatch.setattr(progress, "SLOW_SECONDS", -1)
     for _ in range(2):
-        with django_assert_num_queries(1):
+        with django_assert_num_queries(2):
             progress.queues()
+
+
+def test_the_queue_counts_ahead_what_takes_long(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(3):
+        done(cast.reviewer, days_ago=number)
+    here = progress.queues(), progress.team(actor=cast.ml_engineer)
+    cache.clear()
+    assert progress.count_ahead() == 0, "what is counted at once, whoever looks counts"
+    monkeypatch.setattr(progress, "SLOW_SECONDS", -1)
+    assert progress.count_ahead() == 3
+    with django_assert_num_queries(3), monkeypatch.context() as patch:
+        patch.setattr(progress, "_counted", None)  # nobody waits for it
+        ahead = progress.queues(), progress.team(actor=cast.ml_engineer)
+    assert replace(ahead[0], at=here[0].at) == here[0]
+    assert replace(ahead[1], at=here[1].at) == here[1]
+    assert ahead[0].at > here[0].at
+    late = timezone.now() - timedelta(seconds=progress.KEPT_LONG_SECONDS)
+    ProgressFigures.objects.update(at=late)
+    assert progress.queues().at > ahead[0].at, "where the queue is behind, it is counted here"
 
 
 def test_a_queue_that_is_worked_on_has_an_estimate_with_its_basis(cast: make.Cast) -> None:
