@@ -359,6 +359,7 @@ def test_passing_by_keeps_what_was_typed(rita: Client, item: QueueItem) -> None:
     values = {**seat(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "later"}
     answer = rita.post(f"/desk/item/{item.pk}/pass/", values, follow=True)
     assert "Put off" in answer.content.decode()
+    assert "Put off" in rita.get(answer.redirect_chain[0][0]).content.decode(), "the way back says of what"
     assert Review.objects.get().edited_text == "Half"
     assert Skip.objects.get().meaning == "later"
 

@@ -86,10 +86,10 @@ def undo_offered(request: HttpRequest, desk: Routes) -> dict[str, Any] | None:
     )
     at, said = handed_in.values_list("submitted_at", flat=True).first(), "Handed in."
     if at is None:
-        passed = Skip.objects.filter(item=item, reviewer=reviewer, at__gt=since)
-        at, said = passed.values_list("at", flat=True).first(), "Passed by."
-    if at is None:
-        return None
+        passed = Skip.objects.filter(item=item, reviewer=reviewer, at__gt=since).first()
+        if passed is None:
+            return None
+        at, said = passed.at, PASSED[Skip.Meaning(passed.meaning)]
     left = (at - since).total_seconds()
     return {"url": reverse(desk.undo, args=[item]), "said": said, "seconds": max(1, round(left))}
 
