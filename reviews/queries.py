@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db.models import BooleanField, Count, ExpressionWrapper, F, Q
+from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils import timezone
 
 from reviews import queueing
@@ -62,9 +62,12 @@ def done_today(reviewer: User) -> dict[int, int]:
 
 
 def drafts_of(reviewer: User, limit: int = 20) -> list[DraftRow]:
-    """What I began and have not handed in, newest first. 1 query."""
+    """What I began and have neither handed in nor left to others for good since, newest first. 1 query."""
+    left = Skip.objects.filter(
+        item=OuterRef("item"), reviewer=reviewer, until=None, at__gte=OuterRef("updated_at")
+    )
     rows = (
-        Review.objects.filter(reviewer=reviewer, state=Review.State.DRAFT, revision__gt=0)
+        Review.objects.filter(~Exists(left), reviewer=reviewer, state=Review.State.DRAFT, revision__gt=0)
         .order_by("-updated_at")
         .values_list("pk", "item", "summary__document__title", "item__queue__name", "updated_at")[:limit]
     )

@@ -362,6 +362,20 @@ def test_passing_by_keeps_what_was_typed(rita: Client, item: QueueItem) -> None:
     assert "Put off" in rita.get(answer.redirect_chain[0][0]).content.decode(), "the way back says of what"
     assert Review.objects.get().edited_text == "Half"
     assert Skip.objects.get().meaning == "later"
+    assert "Begun and not handed in" in rita.get("/desk/").content.decode()
+
+
+def test_what_was_left_to_others_is_not_offered_again_until_somebody_goes_on_with_it(
+    rita: Client, item: QueueItem
+) -> None:
+    values = {**seat(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "not for me"}
+    rita.post(f"/desk/item/{item.pk}/pass/", values)
+    assert "Begun and not handed in" not in rita.get("/desk/").content.decode()
+    page = rita.get(f"/desk/item/{item.pk}/")
+    assert "Half" in page.content.decode(), "nothing typed is thrown away"
+    draft = {**seat(page), "edited_text": "Half of it", "base_revision": 1}
+    assert rita.post(f"/desk/item/{item.pk}/draft/", draft, headers=JSON).status_code == 200
+    assert "Begun and not handed in" in rita.get("/desk/").content.decode()
 
 
 def test_passing_by_untouched_leaves_no_draft(rita: Client, item: QueueItem) -> None:
