@@ -13,7 +13,8 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from llmops_site import embedded
-from tests import database
+from reviews.models import QueueItem, ReviewQueue
+from tests import database, make
 from tests import settings as test_settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -60,6 +61,21 @@ def django_db_setup(
     os.environ["DATABASE_URL"] = before
     connections.close_all()
     database.end_sessions(database_server, name)
+
+
+@pytest.fixture
+def cast(db: None) -> make.Cast:
+    return make.cast()
+
+
+@pytest.fixture
+def queue(cast: make.Cast) -> ReviewQueue:
+    return make.queue()
+
+
+@pytest.fixture
+def item(queue: ReviewQueue) -> QueueItem:
+    return make.queue_item(in_queue=queue)
 
 
 @pytest.fixture(scope="session")

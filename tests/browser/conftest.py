@@ -33,11 +33,6 @@ def cast(transactional_db: None) -> make.Cast:
 
 
 @pytest.fixture
-def queue(cast: make.Cast) -> ReviewQueue:
-    return make.queue()
-
-
-@pytest.fixture
 def items(queue: ReviewQueue) -> list[QueueItem]:
     return [make.queue_item(of=make.summary(make.document(), DRAFT), in_queue=queue) for _ in range(3)]
 

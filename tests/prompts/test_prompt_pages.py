@@ -19,11 +19,6 @@ BETTER = "Summarize in three sentences and keep every number.\n\n{text}"
 
 
 @pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def first(cast: make.Cast) -> PromptVersion:
     return PromptVersion.objects.select_related("prompt").get(prompt__name="news summary", number=1)
 

@@ -62,11 +62,6 @@ class ObedientEngine:
 
 
 @pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def engine() -> ObedientEngine:
     return ObedientEngine()
 

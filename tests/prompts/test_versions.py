@@ -14,11 +14,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def first(cast: make.Cast) -> PromptVersion:
     return PromptVersion.objects.get(prompt__name="news summary", number=1)
 

@@ -31,11 +31,6 @@ RULING = Ruling(
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def queue(cast: make.Cast) -> ReviewQueue:
     return make.queue(reviews_per_item=2)
 

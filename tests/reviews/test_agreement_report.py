@@ -18,16 +18,6 @@ from reviews.models import AgreementReport, Criterion, QueueItem, Review, Review
 from tests import make
 
 
-@pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
-def queue(cast: make.Cast) -> ReviewQueue:
-    return make.queue()
-
-
 def answered(
     item: QueueItem, reviewer: User, points: int, *, days_ago: float = 0, state: str = "submitted"
 ) -> None:

@@ -22,11 +22,6 @@ from tests import make
 BETTER = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."
 
 
-@pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
 def run(*arguments: Any, **options: Any) -> str:
     out = io.StringIO()
     call_command(*map(str, arguments), stdout=out, **options)

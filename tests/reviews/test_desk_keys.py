@@ -96,11 +96,6 @@ def test_two_may_swap_their_keys() -> None:
     assert wrong_keys({"edit": "c", "comment": "e", "submit": "f8", "save": "alt+shift+s"}) == {}
 
 
-@pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
 def test_one_s_own_keys_are_kept_and_are_nobody_else_s(cast: make.Cast) -> None:
     choose_keys(keys={"edit": "I", "save": "", "later": "l"}, single=False, user=cast.reviewer)
     assert DeskPreferences.objects.get().keys == {"edit": "i"}, "only what differs"

@@ -16,11 +16,6 @@ from tests import make
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def release(cast: make.Cast) -> Release:
     """The article's first three sentences: a real engine without a model."""
     return make.release(state="live")

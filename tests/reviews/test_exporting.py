@@ -49,11 +49,6 @@ WROTE = "The old pier 👷🏽 of Nordhaven will close. 410 piles are rotten."
 BETTER = "The old pier of Nordhaven will close. 140 piles are rotten."
 
 
-@pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
 @pytest.fixture(autouse=True)
 def empty_store() -> Iterator[None]:
     yield

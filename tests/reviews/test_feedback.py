@@ -30,11 +30,6 @@ from tests import make
 BETTER = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."
 
 
-@pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
 def review(of: SourceDocument, by: Any, edited: str = BETTER, verdict: str = "poor") -> Review:
     item = make.queue_item(make.summary(of))
     return Review.objects.create(

@@ -37,16 +37,6 @@ FIXED = "The old pier of Nordhaven will close for nine months. 140 piles are rot
 ANSWERS = Answers(stars=2, verdict="poor", ratings=RATINGS, edited_text=FIXED)
 
 
-@pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
-def queue(cast: make.Cast) -> ReviewQueue:
-    return make.queue()
-
-
 def golden(queue: ReviewQueue, actor: User, n: int = 1, **change: Any) -> list[GoldAnswer]:
     known = replace(KNOWN, **change)
     return [

@@ -42,11 +42,6 @@ def lines(count: int, start: str = "word", **more: Any) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-@pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
 @pytest.fixture(autouse=True)
 def empty_store() -> Iterator[None]:
     yield

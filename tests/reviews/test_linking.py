@@ -18,11 +18,6 @@ from reviews.queueing import put_in_queue
 from tests import make
 
 
-@pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
 def test_a_summary_put_into_a_queue_is_linked_by_the_queue(cast: make.Cast) -> None:
     summary = make.summary()
     put_in_queue(summary=summary, queue_slug="new-drafts", reason="put in by hand", actor=cast.ml_engineer)

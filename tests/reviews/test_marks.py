@@ -109,11 +109,6 @@ def test_only_sentences_of_the_summary_are_judged_and_each_once() -> None:
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def item(cast: make.Cast) -> QueueItem:
     item = make.queue_item(in_queue=make.queue())
     assert queueing.hold(item=item, reviewer=cast.reviewer) is not None

@@ -46,11 +46,6 @@ MINE = "The old pier closes for nine months. 140 piles are rotten."
 
 
 @pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def live(cast: make.Cast, tmp_path: Path) -> Iterator[Release]:
     release = make.release(state="warming")
     stop = serve(release, tmp_path / "live.sock", LeadEngine(3))

@@ -33,11 +33,6 @@ def test_no_ratings_have_no_mean() -> None:
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def item(cast: make.Cast) -> QueueItem:
     item = make.queue_item(in_queue=make.queue())
     assert queueing.hold(item=item, reviewer=cast.reviewer) is not None

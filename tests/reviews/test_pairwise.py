@@ -43,11 +43,6 @@ LEFT = Judgement("left", 2, "Says when.")
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def queue(cast: make.Cast) -> ReviewQueue:
     return pairwise_queue(actor=cast.ml_engineer)
 

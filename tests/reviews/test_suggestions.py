@@ -14,11 +14,6 @@ from tests import make
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def prompt(cast: make.Cast) -> PromptVersion:
     return PromptVersion.objects.get(prompt__name="news summary", number=1)
 

@@ -21,21 +21,6 @@ from tests.reviews.test_reviewing import RATINGS, WHOLE
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
-def queue(cast: make.Cast) -> ReviewQueue:
-    return make.queue()
-
-
-@pytest.fixture
-def item(queue: ReviewQueue) -> QueueItem:
-    return make.queue_item(in_queue=queue)
-
-
-@pytest.fixture
 def lease(cast: make.Cast, queue: ReviewQueue, item: QueueItem) -> Lease:
     return claimed(queue, cast.reviewer)
 

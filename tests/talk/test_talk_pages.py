@@ -17,11 +17,6 @@ HTMX = {"HX-Request": "true"}
 
 
 @pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def item(cast: make.Cast) -> QueueItem:
     queue = make.queue(reviews_per_item=2, blind_to_peers=True)
     item = make.queue_item(make.summary(make.document(title="Old pier")), queue)

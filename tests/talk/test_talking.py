@@ -23,11 +23,6 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def item(cast: make.Cast) -> QueueItem:
     """Two seats in a blind queue, held by rita and ruben."""
     queue = make.queue(reviews_per_item=2, blind_to_peers=True)

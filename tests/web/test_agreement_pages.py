@@ -32,11 +32,6 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def queue(cast: make.Cast) -> ReviewQueue:
     return make.queue(reviews_per_item=2)
 

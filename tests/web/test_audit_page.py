@@ -20,11 +20,6 @@ from tests import make
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
 def signed_in(user: Any) -> Client:
     client = Client()
     client.force_login(user)

@@ -29,11 +29,6 @@ BETTER = "The old pier of Nordhaven will close for nine months. 140 piles are ro
 
 
 @pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def live(cast: make.Cast) -> Release:
     release = make.release(state="live")
     Route.objects.update(release=release)

@@ -15,11 +15,6 @@ pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 
 
-@pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
 def signed_in(user: Any) -> Client:
     client = Client()
     client.force_login(user)

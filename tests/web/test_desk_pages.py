@@ -65,21 +65,6 @@ ANSWERS = Answers(
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
-def queue(cast: make.Cast) -> ReviewQueue:
-    return make.queue()
-
-
-@pytest.fixture
-def item(queue: ReviewQueue) -> QueueItem:
-    return make.queue_item(in_queue=queue)
-
-
-@pytest.fixture
 def rita(cast: make.Cast, client: Client) -> Client:
     client.force_login(cast.reviewer, "allauth.account.auth_backends.AuthenticationBackend")
     return client

@@ -14,11 +14,6 @@ from tests.releases import scene as scenes
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
 def signed_in(user: Any) -> Client:
     client = Client()
     client.force_login(user)

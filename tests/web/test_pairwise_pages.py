@@ -22,11 +22,6 @@ JSON: dict[str, Any] = {"HTTP_ACCEPT": "application/json"}
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def queue(cast: make.Cast) -> ReviewQueue:
     return pairwise_queue(actor=cast.ml_engineer)
 

@@ -22,11 +22,6 @@ HTML = "<script>alert(1)</script> & <b>bold</b>"
 
 
 @pytest.fixture
-def cast() -> make.Cast:
-    return make.cast()
-
-
-@pytest.fixture
 def mila(cast: make.Cast) -> Client:
     return signed_in(cast.ml_engineer)
 
