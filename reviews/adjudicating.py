@@ -8,6 +8,7 @@ its summary, and sees who said what only where the queue shows it to reviewers, 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,7 +44,7 @@ MOST_POINTS = 4
 
 @dataclass(frozen=True)
 class Ruling:
-    """The answer that holds, and why. `rubric` is the version that the form showed."""
+    """The answer that holds, and why."""
 
     stars: int | None
     verdict: str
@@ -67,6 +68,13 @@ def counting_reviews(item: QueueItem) -> list[Review]:
     handed_in = (Review.State.SUBMITTED, Review.State.RETURNED)
     reviews = Review.objects.filter(item=item, state__in=handed_in).select_related("reviewer")
     return sorted(reviews, key=_shuffled)
+
+
+def rubric_asked(item: QueueItem, reviews: Sequence[Review]) -> int:
+    """The questions that a dispute is settled by: the version that most of its reviews answered, of equals the newest.
+    The queue may ask others by now."""
+    answered = Counter(review.rubric_id for review in reviews)
+    return max(answered, key=lambda rubric: (answered[rubric], rubric), default=item.queue.rubric_id)
 
 
 def _shuffled(review: Review) -> str:
@@ -178,14 +186,15 @@ def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: U
             )
         if why := objection(item=item, actor=actor):
             raise Refused(why, code="own_work")
-        values = _checked(item, ruling)
         reviews = counting_reviews(item)
+        rubric = rubric_asked(item, reviews)
+        values = _checked(item, rubric, ruling)
         if {review.pk: review.revision for review in reviews} != dict(seen):
             raise StaleState(
                 "A reviewer corrected an answer since you opened this page. Look again before you decide."
             )
         adjudication = Adjudication.objects.create(
-            item=item, adjudicator=actor, rubric_id=item.queue.rubric_id,
+            item=item, adjudicator=actor, rubric_id=rubric,
             reviews=[{"review": review.pk, "revision": review.revision} for review in reviews], **values,
         )  # fmt: skip
         declined = list(
@@ -213,9 +222,9 @@ def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: U
     return adjudication
 
 
-def _checked(item: QueueItem, ruling: Ruling) -> dict[str, Any]:
+def _checked(item: QueueItem, rubric: int, ruling: Ruling) -> dict[str, Any]:
     wrong = {}
-    criteria = list(Criterion.objects.filter(rubric=item.queue.rubric_id))
+    criteria = list(Criterion.objects.filter(rubric=rubric))
     if ruling.stars is None or not 1 <= ruling.stars <= 5:
         wrong["stars"] = "Give one to five stars."
     if ruling.verdict not in Review.Verdict.values:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
-from reviews.adjudicating import counting_reviews, disputed
+from reviews.adjudicating import counting_reviews, disputed, rubric_asked
 from reviews.models import (
     Adjudication,
     Criterion,
@@ -120,8 +120,8 @@ class Dispute:
 _VERDICTS = {"poor": 0, "fair": 1, "good": 2}
 
 
-def dispute_of(item: QueueItem) -> Dispute:
-    """2 queries."""
+def dispute_of(item: QueueItem, settled_by: int | None = None) -> Dispute:
+    """By the questions that its reviews answered, or those of the rubric that it was settled by. 2 queries."""
     reviews = counting_reviews(item)
     draft = item.summary.text.strip()
     columns = [
@@ -133,7 +133,8 @@ def dispute_of(item: QueueItem) -> Dispute:
         )
         for letter, review in zip(LETTERS, reviews, strict=False)
     ]
-    criteria = list(Criterion.objects.filter(rubric=item.queue.rubric_id).select_related("rubric"))
+    rubric = settled_by or rubric_asked(item, reviews)
+    criteria = list(Criterion.objects.filter(rubric=rubric).select_related("rubric"))
     lines = [
         _line(criterion.key, criterion.name, [review.ratings.get(criterion.key, "–") for review in reviews])
         for criterion in criteria

@@ -71,7 +71,7 @@ def dispute(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("disputes")
     if request.method == "POST" and made is None and not request.POST.get("take"):
         return _settle(request, item)
-    found = disputes.dispute_of(item)
+    found = disputes.dispute_of(item, made.rubric_id if made else None)
     if made is not None:
         return render(request, "reviews/dispute_settled.html", _context(item, found) | {"made": made})
     return _screen(request, item, found, _taken(request, item, found))

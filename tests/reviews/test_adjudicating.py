@@ -12,7 +12,9 @@ from models_app.models import AuditEvent
 from reviews import queueing
 from reviews.adjudicating import SETTLED, Ruling, keep_in_step, objection, set_dispute_points, settle
 from reviews.differing import Given, differences, disagreement
+from reviews.disputes import dispute_of
 from reviews.feedback import approve_example, decline_example, propose_from_review
+from reviews.managing import Question, create_rubric_version
 from reviews.models import Adjudication, FeedbackExample, QueueItem, Review, ReviewQueue
 from reviews.reviewing import Answers, revise_review, submit_review
 from tests import make
@@ -180,6 +182,21 @@ def test_settling_replaces_what_the_reviews_would_teach(cast: make.Cast, item: Q
     approve_example(example=ours[0], actor=cast.administrator)
     event = AuditEvent.objects.get(action="item.settle")
     assert (event.actor, event.to_state, event.data["adjudication"]) == (cast.ml_engineer, "done", made.pk)
+
+
+def test_a_dispute_is_settled_by_the_questions_that_its_reviewers_answered(
+    cast: make.Cast, queue: ReviewQueue, item: QueueItem
+) -> None:
+    reviews = disputed(item, cast)
+    asked = queue.rubric
+    newer = create_rubric_version(
+        instructions="", questions=[Question("Tone", "Does it fit?", ("1", "2", "3", "4", "5"))], actor=None
+    )
+    ReviewQueue.objects.filter(pk=queue.pk).update(rubric=newer)
+    item = QueueItem.objects.get(pk=item.pk)
+    assert {line.key for line in dispute_of(item).lines} == {*RATINGS, "verdict", "stars"}
+    made = settle(item=item, ruling=RULING, seen=seen(*reviews), actor=cast.ml_engineer)
+    assert made.rubric == asked
 
 
 def test_a_review_corrected_after_the_ruling_teaches_nothing(cast: make.Cast, item: QueueItem) -> None:
