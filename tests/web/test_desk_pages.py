@@ -6,26 +6,18 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from django.core import signing
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from models_app.foundation.errors import InvalidInput, Unavailable
-from models_app.ml.prompting import PromptSpec
-from models_app.models import ModelVersion, PromptVersion, Release, Route, SnapshotExample, TrainingRun
-from models_app.serving import client as serving
-from models_app.serving.client import ServedSummary
-from reviews import queries, queueing
+from models_app.models import ModelVersion, PromptVersion
+from reviews import queueing
 from reviews.assigning import assign
 from reviews.grounding import as_data, ground
 from reviews.models import (
-    FeedbackExample,
     Grounding,
-    PromptSuggestion,
     QueueItem,
     Review,
     ReviewQueue,
@@ -36,55 +28,9 @@ from reviews.models import (
 from reviews.returning import return_review
 from reviews.reviewing import Answers, save_draft, submit_review
 from reviews.web.desk.answers import answers_json
-from reviews.web.desk.prompt_trial import TRIAL_SALT
 from tests import make
 from tests.reviews.test_queueing import claimed, expire
-
-JSON = {"Accept": "application/json"}
-TEXT = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."
-WHOLE = {
-    "stars": "2",
-    "verdict": "poor",
-    "rating-consistency": "2",
-    "rating-relevance": "4",
-    "rating-coherence": "5",
-    "rating-fluency": "5",
-    "edited_text": TEXT,
-    "comment": "A digit was swapped.",
-    "wants_retrain": "1",
-    "active_seconds": "42",
-}
-ANSWERS = Answers(
-    stars=2,
-    verdict="poor",
-    ratings={"consistency": 2, "relevance": 4, "coherence": 5, "fluency": 5},
-    edited_text=TEXT,
-    comment="A digit was swapped.",
-    wants_retrain=True,
-)
-
-
-@pytest.fixture
-def rita(cast: make.Cast, client: Client) -> Client:
-    client.force_login(cast.reviewer, "allauth.account.auth_backends.AuthenticationBackend")
-    return client
-
-
-@pytest.fixture
-def live(cast: make.Cast) -> PromptVersion:
-    """A release is live; its model's process is not running in these tests."""
-    prompt = PromptVersion.objects.get(prompt__name="news summary", number=1)
-    Route.objects.update(release=make.release(state="live", prompt_version=prompt))
-    return prompt
-
-
-def seat(page: Any) -> dict[str, str]:
-    html = page.content.decode()
-    return {
-        name: re.findall(rf'name="{name}" value="([^"]*)"', html)[0]
-        for name in ("slot", "token", "base_revision", "rubric")
-    }
-
+from tests.web.desk_forms import ANSWERS, JSON, TEXT, WHOLE, handed_in, seat
 
 # ---------------------------------------------------------------- who sees what
 
@@ -396,124 +342,6 @@ def test_a_seat_of_another_item_passes_nothing_by(rita: Client, queue: ReviewQue
     assert ReviewSlot.objects.get(item=first).state == "held"
 
 
-# ---------------------------------------------------------------- another prompt
-
-
-def served(text: str = "Nordhaven closes its pier.") -> ServedSummary:
-    return ServedSummary(
-        text=text, release_id=1, model_version_id=1, prompt_version_id=None, latency_ms=1234.0, queue_ms=0.0,
-        input_tokens=90, output_tokens=9, truncated=False, finish="stop", kept_text_tokens=80, total_text_tokens=80,
-    )  # fmt: skip
-
-
-def test_trying_a_prompt_asks_the_live_model_with_it(
-    rita: Client, item: QueueItem, live: PromptVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[dict[str, Any]] = []
-
-    def generate(**request: Any) -> ServedSummary:
-        asked.append(request)
-        return served()
-
-    monkeypatch.setattr(serving, "generate", generate)
-    rita.get("/desk/new-drafts/")
-    values = {"based_on": live.pk, "template": "In brief:\r\n{text}", "system": ""}
-    answer = rita.post(f"/desk/item/{item.pk}/try/", values, headers={"HX-Request": "true"})
-    page = answer.content.decode()
-    assert answer.status_code == 200
-    assert page.lstrip().startswith('<div class="trial" id="trial">')
-    assert "<ins>" in page
-    assert "Keep as a suggestion" in page
-    document = item.summary.document
-    assert asked == [
-        {
-            "text": document.text,
-            "title": document.title,
-            "domain": document.domain,
-            "prompt": PromptSpec("chat", "", "In brief:\n{text}"),
-        }
-    ]
-    trial = re.findall(r'name="trial" value="([^"]+)"', page)[0]
-    kept = rita.post(f"/desk/item/{item.pk}/suggest/", {**values, "trial": trial, "note": "Shorter."})
-    assert "Kept as your suggestion" in kept.content.decode()
-    suggestion = PromptSuggestion.objects.get()
-    assert (suggestion.template, suggestion.output, suggestion.note) == (
-        "In brief:\n{text}", "Nordhaven closes its pier.", "Shorter.",
-    )  # fmt: skip
-
-
-def test_what_the_model_wrote_cannot_be_made_up(rita: Client, item: QueueItem, live: PromptVersion) -> None:
-    rita.get("/desk/new-drafts/")
-    forged = signing.dumps([item.pk, "In brief: {text}", "", "Made up."], salt="another")
-    other_prompt = signing.dumps([item.pk, "Other: {text}", "", "Other."], salt=TRIAL_SALT, compress=True)
-    for trial in (forged, other_prompt, "nonsense"):
-        PromptSuggestion.objects.all().delete()
-        values = {"based_on": live.pk, "template": "In brief: {text}", "trial": trial}
-        rita.post(f"/desk/item/{item.pk}/suggest/", values)
-        assert PromptSuggestion.objects.get().output == ""
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "says"),
-    [
-        (Unavailable("The live model is being loaded.", retry_after=2), 503, "is being loaded"),
-        (Unavailable("Too many wait.", code="overloaded", retry_after=3), 503, "Too many wait."),
-        (InvalidInput("The prompt alone fills the input."), 422, "fills the input"),
-    ],
-)
-def test_a_model_that_cannot_answer_says_why_and_the_prompt_stays(
-    rita: Client,
-    item: QueueItem,
-    live: PromptVersion,
-    monkeypatch: pytest.MonkeyPatch,
-    error: Exception,
-    status: int,
-    says: str,
-) -> None:
-    def refuse(**_: Any) -> ServedSummary:
-        raise error
-
-    monkeypatch.setattr(serving, "generate", refuse)
-    values = {"based_on": live.pk, "template": "In brief: {text}"}
-    answer = rita.post(f"/desk/item/{item.pk}/try/", values, headers={"HX-Request": "true"})
-    assert answer.status_code == status
-    assert says in answer.content.decode()
-    assert "In brief: {text}</textarea>" in answer.content.decode()
-    assert ("Retry-After" in answer) == (status == 503)
-
-
-@pytest.mark.parametrize("what", ["try", "suggest"])
-def test_a_broken_template_is_refused_at_its_field_and_the_model_is_not_asked(
-    rita: Client, item: QueueItem, live: PromptVersion, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
-    monkeypatch.setattr(serving, "generate", lambda **_: pytest.fail("asked"))
-    tried = signing.dumps([item.pk, "In brief: {text}", "", "Its words."], salt=TRIAL_SALT, compress=True)
-    for template, says in (("{nothing} {text}", "Unknown variable"), ("No article.", "exactly once")):
-        answer = rita.post(
-            f"/desk/item/{item.pk}/{what}/",
-            {"based_on": live.pk, "template": template, "trial": tried, "note": "So far."},
-            headers={"HX-Request": "true"},
-        )
-        page = answer.content.decode()
-        assert answer.status_code == 422
-        assert re.search(rf'id="try-errors"><li>[^<]*{says}', page)
-        assert "wrote nothing" not in page
-        assert (">So far.</textarea>" in page) == (what == "suggest"), "kept, to go on from"
-    assert not PromptSuggestion.objects.exists()
-
-
-def test_without_script_trying_is_a_page(
-    rita: Client, item: QueueItem, live: PromptVersion, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(serving, "generate", lambda **_: served())
-    answer = rita.post(f"/desk/item/{item.pk}/try/", {"based_on": live.pk, "template": "In brief: {text}"})
-    assert "<title>Try another prompt" in answer.content.decode()
-
-
-def test_where_nothing_is_live_no_prompt_is_offered(rita: Client, item: QueueItem) -> None:
-    assert "Try another prompt" not in rita.get("/desk/new-drafts/").content.decode()
-
-
 # ---------------------------------------------------------------- texts as they are
 
 
@@ -565,123 +393,6 @@ def test_the_desk_takes_a_fixed_number_of_queries(
         rita.get("/desk/")
 
 
-# ---------------------------------------------------------------- my feedback
-
-
-def handed_in(cast: make.Cast, queue: ReviewQueue, **changes: Any) -> Review:
-    item = make.queue_item(in_queue=queue)
-    queueing.hold(item=item, reviewer=cast.reviewer)
-    return submit_review(item=item, answers=Answers(**{**vars(ANSWERS), **changes}), reviewer=cast.reviewer)
-
-
-def follow(review: Review, release_state: str = "live") -> Release:
-    """From the approved example to a release of the model that learnt from it."""
-    from models_app.models import DatasetSnapshot
-
-    example = FeedbackExample.objects.get(review=review, kind="demonstration")
-    FeedbackExample.objects.filter(pk=example.pk).update(state="approved")
-    snapshot = DatasetSnapshot.objects.create(
-        name="Spring", digest=f"{example.pk:064}", train_rows=1, validation_rows=0, directory="snapshots/1"
-    )
-    SnapshotExample.objects.create(
-        snapshot=snapshot, position=0, split="train", document_hash=example.document.content_hash,
-        origin=f"feedback:{example.pk}", source="s", target="t",
-    )  # fmt: skip
-    run = TrainingRun.objects.create(
-        name="first", snapshot=snapshot, base="starter", prompt_version=PromptVersion.objects.earliest("pk"),
-        recipe={}, recipe_digest=f"{example.pk}", state="succeeded",
-    )  # fmt: skip
-    model = ModelVersion.objects.create(
-        name="tuned", family="t5", architecture="T5", base="starter", digest=f"m{example.pk:063}",
-        engine="ctranslate2", training_run=run,
-    )  # fmt: skip
-    return make.release(model, state=release_state)
-
-
-def test_my_feedback_follows_a_review_to_the_release_that_learnt_from_it(
-    rita: Client, cast: make.Cast, queue: ReviewQueue
-) -> None:
-    review = handed_in(cast, queue)
-    page = rita.get("/my-feedback/").content.decode()
-    assert "for an engineer’s decision" in page
-    assert "<del>410</del><ins>140</ins>" in page
-    release = follow(review)
-    page = rita.get("/my-feedback/").content.decode()
-    for step in (
-        "Accepted",
-        "Snapshot",
-        "Spring",
-        "Training",
-        "succeeded",
-        "tuned",
-        f"Release {release.pk}",
-        "live",
-    ):
-        assert step in page
-    assert f'href="/models/{release.model_version_id}/"' not in page, "reviewers may not open models"
-
-
-def test_my_feedback_says_why_something_was_declined(
-    rita: Client, cast: make.Cast, queue: ReviewQueue
-) -> None:
-    review = handed_in(cast, queue)
-    FeedbackExample.objects.filter(review=review).update(
-        state="declined", reason="The <number> is still wrong."
-    )
-    assert "The &lt;number&gt; is still wrong." in rita.get("/my-feedback/").content.decode()
-
-
-def test_my_feedback_shows_nobody_else_s(rita: Client, cast: make.Cast, queue: ReviewQueue) -> None:
-    item = make.queue_item(in_queue=queue)
-    queueing.hold(item=item, reviewer=cast.another_reviewer)
-    submit_review(item=item, answers=ANSWERS, reviewer=cast.another_reviewer)
-    assert "You have not handed in a review yet" in rita.get("/my-feedback/").content.decode()
-
-
-def test_my_suggestions_show_their_fate(
-    rita: Client, cast: make.Cast, queue: ReviewQueue, live: PromptVersion
-) -> None:
-    document = make.document()
-    open_one = PromptSuggestion.objects.create(
-        suggested_by=cast.reviewer,
-        document=document,
-        based_on=live,
-        template="In brief: {text}",
-        note="Shorter.",
-    )
-    PromptSuggestion.objects.create(
-        suggested_by=cast.reviewer, document=document, based_on=live, template="Long: {text}", state="declined",
-        reason="We want short ones.",
-    )  # fmt: skip
-    version = PromptVersion.objects.create(
-        prompt=live.prompt, number=2, parent=live, template="In brief: {text}", digest="e" * 64
-    )
-    page = rita.get("/my-feedback/?list=suggestions").content.decode()
-    assert "Shorter." in page
-    assert "We want short ones." in page
-    PromptSuggestion.objects.filter(pk=open_one.pk).update(state="adopted", adopted_as=version)
-    release = make.release(prompt_version=version, state="awaiting approval")
-    page = rita.get("/my-feedback/?list=suggestions").content.decode()
-    assert "news summary v2" in page
-    assert f"Release {release.pk}" in page
-
-
-def test_my_feedback_takes_a_fixed_number_of_queries(
-    rita: Client, cast: make.Cast, queue: ReviewQueue, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    follow(handed_in(cast, queue))
-    with django_assert_num_queries(19):
-        rita.get("/my-feedback/")
-    for _ in range(25):
-        follow(handed_in(cast, queue), "superseded")
-    with django_assert_num_queries(19):
-        page = rita.get("/my-feedback/")
-    assert page.content.decode().count('<article class="card fate"') == 20
-    assert "page 1 of 2" in page.content.decode()
-    with django_assert_num_queries(19):
-        rita.get("/my-feedback/?page=2")
-
-
 def test_an_expired_seat_s_draft_is_offered_on_the_desk(
     rita: Client, cast: make.Cast, queue: ReviewQueue, item: QueueItem
 ) -> None:
@@ -700,112 +411,6 @@ def test_the_saved_answers_are_json_that_the_script_can_put_beside_the_typed(
     claimed(queue, cast.reviewer)
     review = save_draft(item=item, answers=ANSWERS, reviewer=cast.reviewer, base_revision=0)
     assert json.loads(json.dumps(answers_json(review)))["ratings"] == dict(ANSWERS.ratings)
-
-
-# ---------------------------------------------------------------- undo, earlier reviews, own keys
-
-
-def test_after_handing_in_without_script_the_next_page_offers_to_take_it_back(
-    rita: Client, cast: make.Cast, queue: ReviewQueue
-) -> None:
-    first = make.queue_item(in_queue=queue)
-    make.queue_item(in_queue=queue)
-    rita.get("/desk/new-drafts/")
-    page = rita.post(f"/desk/item/{first.pk}/submit/", WHOLE, follow=True)
-    assert page.redirect_chain == [(f"/desk/new-drafts/?undo={first.pk}", 302)]
-    assert f'action="/desk/item/{first.pk}/undo/"' in page.content.decode()
-    page = rita.post(f"/desk/item/{first.pk}/undo/", follow=True)
-    assert "Taken back: it is a draft again." in page.content.decode()
-    assert f'data-item="{first.pk}"' in page.content.decode()
-    assert Review.objects.get().state == "draft"
-    page = rita.post(f"/desk/item/{first.pk}/undo/", follow=True)
-    assert "nothing to take back" in page.content.decode()
-
-
-def test_what_was_passed_by_can_be_taken_back_on_the_page_that_says_nothing_is_left(
-    rita: Client, queue: ReviewQueue, item: QueueItem
-) -> None:
-    values = seat(rita.get("/desk/new-drafts/"))
-    page = rita.post(f"/desk/item/{item.pk}/pass/", {**values, "meaning": "not for me"}, follow=True)
-    assert "Nothing waits here" in page.content.decode()
-    assert f'action="/desk/item/{item.pk}/undo/"' in page.content.decode()
-    page = rita.post(f"/desk/item/{item.pk}/undo/", follow=True)
-    assert f'data-item="{item.pk}"' in page.content.decode()
-    assert not Skip.objects.exists()
-
-
-def test_undo_is_offered_to_nobody_else_and_not_for_long(
-    rita: Client, client: Client, cast: make.Cast, queue: ReviewQueue, item: QueueItem
-) -> None:
-    rita.get("/desk/new-drafts/")
-    answer = rita.post(f"/desk/item/{item.pk}/submit/", WHOLE, headers=JSON).json()
-    assert answer["undo"] == {"url": f"/desk/item/{item.pk}/undo/", "seconds": 10}
-    Review.objects.update(submitted_at=timezone.now() - timedelta(seconds=11))
-    assert "data-undo-offer" not in rita.get(f"/desk/new-drafts/?undo={item.pk}").content.decode()
-    Review.objects.update(submitted_at=timezone.now() - timedelta(seconds=60))
-    refused = rita.post(f"/desk/item/{item.pk}/undo/", headers=JSON)
-    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "stale")
-    client.force_login(cast.another_reviewer, "allauth.account.auth_backends.AuthenticationBackend")
-    assert "data-undo-offer" not in client.get(f"/desk/new-drafts/?undo={item.pk}").content.decode()
-    assert client.post(f"/desk/item/{item.pk}/undo/", headers=JSON).status_code == 409
-    client.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
-    assert client.post(f"/desk/item/{item.pk}/undo/", headers=JSON).status_code == 403
-    assert Review.objects.get().state == "submitted"
-
-
-def three_handed_in(cast: make.Cast, queue: ReviewQueue) -> list[QueueItem]:
-    """Oldest first."""
-    items = []
-    for minutes in (30, 20, 10):
-        review = handed_in(cast, queue)
-        Review.objects.filter(pk=review.pk).update(submitted_at=timezone.now() - timedelta(minutes=minutes))
-        items.append(review.item)
-    return items
-
-
-def test_back_through_what_i_handed_in_and_forward_to_where_i_was(
-    rita: Client, cast: make.Cast, queue: ReviewQueue
-) -> None:
-    oldest, middle, newest = three_handed_in(cast, queue)
-    here = make.queue_item(in_queue=queue)
-    rita.get("/desk/new-drafts/")
-
-    def went(way: str, than: QueueItem) -> str:
-        return str(rita.get(f"/desk/my/recent/{way}/?than={than.pk}&back={here.pk}")["Location"])
-
-    assert went("older", here) == f"/desk/item/{newest.pk}/?back={here.pk}"
-    assert went("older", newest) == f"/desk/item/{middle.pk}/?back={here.pk}"
-    assert went("older", oldest) == f"/desk/item/{oldest.pk}/?back={here.pk}"
-    assert went("newer", oldest) == f"/desk/item/{middle.pk}/?back={here.pk}"
-    assert went("newer", newest) == f"/desk/item/{here.pk}/"
-    page = rita.get(f"/desk/item/{middle.pk}/?back={here.pk}")
-    assert "Back to where you were" in page.content.decode()
-    values = {**WHOLE, **seat(page), "comment": "Seen again.", "back": str(here.pk)}
-    corrected = rita.post(f"/desk/item/{middle.pk}/correct/", values)
-    assert corrected["Location"] == f"/desk/item/{here.pk}/"
-    assert Review.objects.get(item=middle).revisions.count() == 2
-
-
-def test_my_last_twenty_are_mine_and_take_one_query(
-    rita: Client, cast: make.Cast, queue: ReviewQueue, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    mine = three_handed_in(cast, queue)
-    other = make.queue_item(in_queue=queue)
-    queueing.hold(item=other, reviewer=cast.another_reviewer)
-    submit_review(item=other, answers=ANSWERS, reviewer=cast.another_reviewer)
-    with django_assert_num_queries(1):
-        rows = queries.recent_of(cast.reviewer)
-    assert [row.item_id for row in rows] == [item.pk for item in reversed(mine)]
-    assert {(row.stars, row.verdict, row.edited, row.revisions) for row in rows} == {(2, "poor", True, 1)}
-    for _ in range(20):
-        handed_in(cast, queue)
-    with django_assert_num_queries(1):
-        assert len(queries.recent_of(cast.reviewer)) == 20
-    page = rita.get("/desk/my/recent/").content.decode()
-    assert page.count('<li><a href="/desk/item/') == 20
-    assert f"/desk/item/{other.pk}/" not in page
-    fragment = rita.get("/desk/my/recent/", headers={"HX-Request": "true"}).content.decode()
-    assert fragment.lstrip().startswith('<div class="recent" id="recent-list"')
 
 
 def test_own_keys_are_chosen_on_a_page_and_shown_on_the_desk(rita: Client, item: QueueItem) -> None:

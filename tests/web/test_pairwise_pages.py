@@ -41,12 +41,6 @@ def pairs(queue: ReviewQueue, releases: tuple[Release, Release], cast: make.Cast
     return list(QueueItem.objects.filter(queue=queue).order_by("pk"))
 
 
-@pytest.fixture
-def rita(client: Client, cast: make.Cast) -> Client:
-    client.force_login(cast.reviewer, "allauth.account.auth_backends.AuthenticationBackend")
-    return client
-
-
 def signed_in(person: Any) -> Client:
     client = Client()
     client.force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
