@@ -166,6 +166,7 @@ def _summary(request: InferenceRequest, document: SourceDocument) -> Summary:
             "decoding": {"max_words": request.max_words} if request.max_words else {},
             "source": Summary.Source.API,
             "latency_ms": request.latency_ms,
+            "confidence": request.confidence,
             "truncated": "truncated" in request.flags,
         },
     )

@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 from models_app.ml.artefacts import WEIGHTS, Manifest, read_manifest
 from models_app.ml.errors import MLError, UnsupportedModel
 from models_app.ml.families import detect_family, load_model, load_tokenizer, position_limit, read_config
+from models_app.ml.likelihoods import Likelihoods
 from models_app.ml.prompting import EncodedSource, PromptSpec, encode_source
 from models_app.ml.recipe import Decoding
 from models_app.ml.sentences import sentence_spans
@@ -58,7 +59,7 @@ class Generation:
     kept_text_tokens: int  #: of the article, that the model saw
     truncated: bool
     finish: Finish  #: "length": cut off by the token or the word limit
-    #: 0–1: e to the mean log-probability of the tokens, as the decoder saw them; None where the back end tells none
+    #: 0–1: e to the mean log-probability of the tokens, as the decoder saw them; None for leading sentences
     confidence: float | None = field(default=None, compare=False)
 
 
@@ -297,16 +298,21 @@ class TransformersEngine(_ModelEngine):
             mask[row, columns] = 1
         before = width if self.decoder_only else 1
         stops = Stops(self.tokenizer, before, _most_words(sources, decoding))
+        likelihoods = Likelihoods(before, sources=len(sources), beams=decoding.beams, ends=self.special.ends)
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),
                 generation_config=self._configuration(decoding, limits),
-                logits_processor=_penalties(decoding, before),
+                logits_processor=_processors(decoding, before, likelihoods),
                 stopping_criteria=stops.criteria(),
             )
         texts = [row[before:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
-        return [_until_end(text, self.special.ends) for text in texts]
+        written = [_until_end(text, self.special.ends) for text in texts]
+        return [
+            replace(one, log_probability=likelihoods.mean(number, text[: len(one.ids) + one.ended]))
+            for number, (one, text) in enumerate(zip(written, texts, strict=True))
+        ]
 
     def _configuration(self, decoding: Decoding, limits: _Limits) -> Any:
         """All of it from `decoding`: a base model's own generation settings must not leak into a release."""
@@ -333,8 +339,9 @@ class TransformersEngine(_ModelEngine):
         return GenerationConfig(**settings)
 
 
-def _penalties(decoding: Decoding, before: int) -> Any:
-    """Against repetition within the summary. Words of the article are what it should use, so they are not counted."""
+def _processors(decoding: Decoding, before: int, likelihoods: Likelihoods) -> Any:
+    """Against repetition within the summary (words of the article are what it should use, so they are not counted);
+    last, how likely is what is chosen then."""
     from transformers import LogitsProcessorList
     from transformers.generation.logits_process import (
         LogitsProcessor,
@@ -354,6 +361,7 @@ def _penalties(decoding: Decoding, before: int) -> Any:
         processors.append(OnWritten(RepetitionPenaltyLogitsProcessor(decoding.repetition_penalty)))
     if decoding.no_repeat_ngram:
         processors.append(OnWritten(NoRepeatNGramLogitsProcessor(decoding.no_repeat_ngram)))
+    processors.append(likelihoods)
     return processors
 
 

@@ -45,6 +45,9 @@ class InferenceRequest(models.Model):
     max_words = models.PositiveIntegerField(null=True)
     latency_ms = models.FloatField(null=True)
     queue_ms = models.FloatField(null=True)
+    confidence = models.FloatField(
+        null=True, help_text="0–1, the model's own: the mean probability of its tokens"
+    )
     outcome = models.CharField(max_length=12, choices=Outcome)
     error = models.CharField(max_length=300, blank=True)
     flags = models.JSONField(default=list, help_text="e.g. truncated, unsupported_number")

@@ -38,6 +38,7 @@ class ServedSummary:
     finish: str
     kept_text_tokens: int
     total_text_tokens: int
+    confidence: float | None
 
 
 class _SlotGone(Exception):
@@ -187,4 +188,5 @@ def _served(
         finish=value["finish"],
         kept_text_tokens=value["kept_text_tokens"],
         total_text_tokens=value["total_text_tokens"],
+        confidence=value["confidence"],
     )

@@ -85,6 +85,7 @@ def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> Inf
     row.summary_words = len(served.text.split())
     row.latency_ms = served.latency_ms
     row.queue_ms = served.queue_ms
+    row.confidence = served.confidence
     row.outcome = InferenceRequest.Outcome.OK
     row.flags = _flags(text, served)
     _REQUESTS.add(row)

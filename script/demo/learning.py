@@ -84,7 +84,7 @@ class Learning(Newsroom):
             return ServedSummary(
                 text=text, release_id=live.pk, model_version_id=live.model_version_id, prompt_version_id=None,
                 latency_ms=self.rng.uniform(900, 2400), queue_ms=1.0, input_tokens=380, output_tokens=60,
-                truncated=False, finish="stop", kept_text_tokens=360, total_text_tokens=360,
+                truncated=False, finish="stop", kept_text_tokens=360, total_text_tokens=360, confidence=0.7,
             )  # fmt: skip
 
         with mock.patch.object(playground, "_ask", ask):

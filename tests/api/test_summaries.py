@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.test import Client
 from models_app.api import authentication
 from models_app.api.summaries import SummarySerializer
 from models_app.foundation.errors import Unavailable
-from models_app.ml.engines import Capacity
+from models_app.ml.engines import Capacity, Generation, LeadEngine
 from models_app.models import IdempotencyKey, InferenceRequest, Release, Route, Slot
 from models_app.releases.deploying import go_live
 from models_app.serving.routing import router
@@ -65,6 +66,20 @@ def test_every_call_is_logged_with_people_only_as_keyed_hashes(api: Api, live: R
     assert row.user_hash != row.session_hash
     assert row.queue_ms is not None
     assert row.latency_ms is not None
+
+
+def test_how_sure_the_model_was_is_kept(api: Api, live: Release, tmp_path: Path) -> None:
+    class Sure(LeadEngine):
+        def generate(self, *args: Any, **kwargs: Any) -> list[Generation]:
+            return [replace(one, confidence=0.25) for one in super().generate(*args, **kwargs)]
+
+    ask(api)
+    stop = serve(live, tmp_path / "sure.sock", Sure(3))
+    router.reread()
+    ask(api)
+    stop()
+    kept = InferenceRequest.objects.order_by("created_at").values_list("confidence", flat=True)
+    assert list(kept) == [None, 0.25], "leading sentences are no model's"
 
 
 def test_another_installation_gives_the_same_person_another_hash(api: Api, live: Release) -> None:

@@ -400,6 +400,22 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 
 
 @pytest.mark.parametrize("family", ["t5", "bart", "llama"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_both_back_ends_are_as_sure_of_the_same_text(
+    tiny: Artefacts, opened: list[Engine], family: str, variant: str
+) -> None:
+    decoding = Decoding(max_new_tokens=12, **VARIANTS[variant])
+    given = []
+    for backend in ("ctranslate2", "transformers"):
+        engine = load_engine(tiny.converted(family, "float32"), backend=backend, device="cpu")
+        opened.append(engine)
+        given.append(engine.generate(requests(5), prompt=prompt(family), decoding=decoding))
+    for one, other in zip(*given, strict=True):
+        assert one.text == other.text
+        assert other.confidence == pytest.approx(one.confidence, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["t5", "bart", "llama"])
 @pytest.mark.parametrize("variant", ["greedy", "beam", "beam, long"])
 def test_confidence_is_the_mean_probability_of_the_written_tokens(
     tiny: Artefacts, opened: list[Engine], family: str, variant: str

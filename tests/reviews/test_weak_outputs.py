@@ -28,6 +28,7 @@ def request_of(text: str = TEXT, **fields: Any) -> InferenceRequest:
         "summary_words": 6,
         "input_words": len(text.split()),
         "latency_ms": 812.0,
+        "confidence": 0.25,
         "outcome": "ok",
         "text_hash": hashlib.sha256(text.encode()).hexdigest(),
     }
@@ -92,6 +93,7 @@ def test_few_stars_bring_the_summary_to_the_desk_with_the_clients_words() -> Non
         TEXT,
     )
     assert item.slots.count() == 1
+    assert (summary.confidence, item.confidence) == (0.25, 0.25), "so that the least sure can come first"
 
 
 @pytest.mark.django_db

@@ -25,6 +25,7 @@ def served(text: str = "Nordhaven closes its pier.") -> ServedSummary:
     return ServedSummary(
         text=text, release_id=1, model_version_id=1, prompt_version_id=None, latency_ms=1234.0, queue_ms=0.0,
         input_tokens=90, output_tokens=9, truncated=False, finish="stop", kept_text_tokens=80, total_text_tokens=80,
+        confidence=0.5,
     )  # fmt: skip
 
 
