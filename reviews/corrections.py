@@ -21,7 +21,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from rapidfuzz.distance import OSA
@@ -134,9 +134,33 @@ def take_back(edited: str, change: Change) -> str:
     return edited[: change.edited_start] + change.old + edited[change.edited_end :]
 
 
-def suggest(*, source: Source | str, draft: str, edited: str) -> list[Change]:
+class Article(Source):
+    """A source, and what the rules ask of the whole of it; each is found out when it is asked first."""
+
+    @cached_property
+    def words(self) -> set[str]:
+        return set(words(self.text))
+
+    @cached_property
+    def stems(self) -> set[str]:
+        return {stemmed(word) for word in self.words}
+
+    @cached_property
+    def numbers(self) -> set[object]:
+        return {value for number in find_numbers(self.text) for value in number.values}
+
+    @cached_property
+    def names(self) -> set[str]:
+        return {word for name in find_names(self.text) for word in words(name.text)}
+
+
+# While somebody types, the same article is asked for again and again.
+read_article = lru_cache(maxsize=8)(Article)
+
+
+def suggest(*, source: str, draft: str, edited: str) -> list[Change]:
     """The changes with a label where a rule says what was wrong."""
-    reading = _Reading(source if isinstance(source, Source) else Source(source), draft, edited)
+    reading = _Reading(read_article(source), draft, edited)
     if len(draft) > 100_000 or len(edited) > 100_000:
         return reading.changes
     return [replace(change, label=reading.label(change)) for change in reading.changes]
@@ -220,27 +244,11 @@ def _content(text: str) -> list[str]:
 class _Reading:
     """A draft and its correction, held against the source."""
 
-    def __init__(self, source: Source, draft: str, edited: str) -> None:
+    def __init__(self, source: Article, draft: str, edited: str) -> None:
         self.source, self.draft, self.edited = source, draft, edited
         self.changes = find_changes(draft, edited)
         self.draft_sentences = sentences(draft)
         self.edited_sentences = sentences(edited)
-
-    @cached_property
-    def source_stems(self) -> set[str]:
-        return {stemmed(word) for word in words(self.source.text)}
-
-    @cached_property
-    def source_words(self) -> set[str]:
-        return set(words(self.source.text))
-
-    @cached_property
-    def source_numbers(self) -> set[object]:
-        return {value for number in find_numbers(self.source.text) for value in number.values}
-
-    @cached_property
-    def source_names(self) -> set[str]:
-        return {word for name in find_names(self.source.text) for word in words(name.text)}
 
     def label(self, change: Change) -> Label | None:
         old, new = words(change.old), words(change.new)
@@ -300,19 +308,19 @@ class _Reading:
         return None
 
     def _in_source(self, number: Number) -> bool:
-        return not self.source_numbers.isdisjoint(number.values)
+        return not self.source.numbers.isdisjoint(number.values)
 
     def _wrong_name(self, change: Change) -> Label | None:
         """Words with capitals for others with capitals that the source has as a name; longer or shorter forms of one
         name are no errors."""
         old, new = self._names(change.old), self._names(change.new)
-        if not old or not new or not new <= self.source_names or not self._alike(change):
+        if not old or not new or not new <= self.source.names or not self._alike(change):
             return None
         if new & set(words(change.old)) or old & set(words(change.new)):
             return None
         if {stemmed(word) for word in old} & {stemmed(word) for word in new}:
             return None
-        slip = len(old) == len(new) == 1 and _is_slip(min(old), min(new)) and not old <= self.source_words
+        slip = len(old) == len(new) == 1 and _is_slip(min(old), min(new)) and not old <= self.source.words
         return self._mark(change, "wrong entity or number", "minor" if slip else "major")
 
     def _names(self, text: str) -> set[str]:
@@ -346,15 +354,15 @@ class _Reading:
 
     def _opposite(self, change: Change) -> Label | None:
         old, new = words(change.old), words(change.new)
-        if len(old) == len(new) == 1 and _OPPOSITES.get(old[0]) == new[0] and new[0] in self.source_words:
+        if len(old) == len(new) == 1 and _OPPOSITES.get(old[0]) == new[0] and new[0] in self.source.words:
             return self._mark(change, "unsupported fact", "major")
         return None
 
     def _invented(self, change: Change) -> Label | None:
         content = _content(change.old)
         numbers = [number for number in find_numbers(change.old) if not self._in_source(number)]
-        strange = [word for word in content if word not in self.source_stems]
-        names = self._names(change.old) - self.source_words
+        strange = [word for word in content if word not in self.source.stems]
+        names = self._names(change.old) - self.source.words
         if any(number.text.lower() != "one" for number in numbers) or (
             names and len(content) >= 2 and strange
         ):
@@ -394,8 +402,8 @@ class _Reading:
         if (
             len(old) == len(new) == 1
             and _is_slip(old[0], new[0])
-            and old[0] not in self.source_words
-            and new[0] in self.source_words
+            and old[0] not in self.source.words
+            and new[0] in self.source.words
         ):
             return self._mark(change, "grammar", "minor")
         return None
@@ -405,7 +413,7 @@ class _Reading:
         old, new = _content(change.old), _content(change.new)
         if not 2 <= len(old) <= 12 or not 2 <= len(new) <= 16:
             return None
-        strange = [word for word in old if word not in self.source_stems]
+        strange = [word for word in old if word not in self.source.stems]
         if len(strange) < 0.5 * len(old) or len(strange) < 2:
             return None
         place = sentence_at(self.edited_sentences, change.edited_start + _leading(change.new))

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 from models_app.evaluation.measures import find_numbers
 from reviews import corrections
 from reviews.corrections import find_changes, suggest, take_back
-from reviews.grounding import Source
 from reviews.models import SpanMark
 from tests.evaluation.shared_data import records
 
-SOURCE = Source(
+SOURCE = (
     "The harbour authority of Nordhaven said on Monday that it will close the old pier for nine months from March "
     "while 140 rotten piles are replaced. The work will cost 3.2 million euros, half of it paid by the region.\n"
     "Ferries to the two islands will leave from the northern quay instead, and fishermen will be given free berths "
@@ -128,7 +127,7 @@ def test_something_added_is_marked_in_the_source_that_says_it(added: str, severi
         "source",
         severity,
     )
-    assert SOURCE.text[change.label.start : change.label.end] == change.label.quote
+    assert SOURCE[change.label.start : change.label.end] == change.label.quote
     assert ("Ferries" in change.label.quote) == ("Ferries" in added)
 
 
@@ -169,7 +168,7 @@ def test_on_real_summaries_planted_errors_are_named_and_seldom_misnamed() -> Non
     named = {"number": [0, 0], "foreign": [0, 0], "twice": [0, 0]}
     misnamed = 0
     for place, row in enumerate(rows):
-        source, reference = Source(row["article"]), " ".join(row["reference"].split("\n"))
+        source, reference = row["article"], " ".join(row["reference"].split("\n"))
         planted = {
             "foreign": (reference + " " + rows[place - 7]["reference"].split("\n")[0], "unsupported fact"),
             "twice": (reference + " " + row["reference"].split("\n")[0], "redundancy"),

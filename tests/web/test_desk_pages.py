@@ -28,6 +28,7 @@ from reviews.models import (
 from reviews.returning import return_review
 from reviews.reviewing import Answers, save_draft, submit_review
 from reviews.web.desk.answers import answers_json
+from reviews.web.desk.autosave import MOST_ARTICLE_WORDS
 from tests import make
 from tests.reviews.test_queueing import claimed, expire
 from tests.web.desk_forms import ANSWERS, JSON, TEXT, WHOLE, handed_in, seat
@@ -477,6 +478,20 @@ def test_labels_are_suggested_to_whoever_works_on_the_item(
     assert (
         client.post(f"/desk/item/{item.pk}/labels/", {"edited_text": TEXT}, headers=JSON).status_code == 403
     )
+
+
+def test_labels_are_suggested_for_articles_as_long_as_are_taken(rita: Client) -> None:
+    article = (
+        "The old pier of Nordhaven will close for nine months. 140 piles are rotten. "
+        + "Rain fell. " * 24_990
+    )
+    long = make.queue_item(make.summary(make.document(article), "The old pier closes. 410 piles are rotten."))
+    assert 12_000 < long.summary.document.words <= MOST_ARTICLE_WORDS
+    rita.get(f"/desk/item/{long.pk}/")
+    path, edited = f"/desk/item/{long.pk}/labels/", "The old pier closes. 140 piles are rotten."
+    (label,) = rita.post(path, {"edited_text": edited}, headers=JSON).json()["labels"]
+    assert label["quote"] == "410"
+    assert rita.post(path, {"edited_text": edited * 2000}, headers=JSON).json() == {"labels": []}
 
 
 def test_what_supports_a_sentence_is_shown_once_it_was_computed_and_is_never_computed_here(

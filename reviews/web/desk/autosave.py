@@ -18,8 +18,8 @@ from reviews.web.desk.onwards import draft_saved
 from reviews.web.desk.pages import item_of
 from reviews.web.desk.requests import base_revision, desk_view, reviewer_of
 
-#: Reading a longer article for the labels would keep others waiting.
-MOST_WORDS_LABELLED = 12_000
+#: Of more, labels would keep others waiting: the article is read once, the correction each time.
+MOST_ARTICLE_WORDS, MOST_EDITED_CHARACTERS = 50_000, 48_000
 
 
 @desk_view(require_POST)
@@ -44,7 +44,7 @@ def labels(request: HttpRequest, pk: int) -> HttpResponse:
     ):
         raise StaleState("You do not hold this item.", code="not_yours")
     document, edited = item.summary.document, request.POST.get("edited_text", "").replace("\r\n", "\n")
-    if max(document.words, len(edited) // 4) > MOST_WORDS_LABELLED:
+    if document.words > MOST_ARTICLE_WORDS or len(edited) > MOST_EDITED_CHARACTERS:
         return JsonResponse({"labels": []})
     changes = suggest_labels(source=document.text, draft=item.summary.text, edited=edited)
     return JsonResponse({"labels": [asdict(change.label) for change in changes if change.label]})
