@@ -297,10 +297,9 @@ def read(*, user: User, about: QueueItem | PromptVersion) -> tuple[Standing, Que
     place = standing(user=user, about=about)
     if place is Standing.NONE:
         raise NotFound("There is no conversation here for you.")
-    rows = threads_of(user=user, about=about, standing=place)
-    if isinstance(about, QueueItem) and rows.exclude(opened_by=user).exists():
+    if isinstance(about, QueueItem):
         place = _left_to_others(user, about, place)
-        rows = threads_of(user=user, about=about, standing=place)
+    rows = threads_of(user=user, about=about, standing=place)
     rows = rows.select_related("opened_by", "resolved_by")
     return place, rows.order_by(IsNull(F("resolved_at"), True).desc(), "pk")
 
@@ -323,6 +322,8 @@ def _left_to_others(user: User, item: QueueItem, place: Standing) -> Standing:
     blind = item.queue.blind_to_peers and item.state != QueueItem.State.DONE
     if not blind or place is not Standing.MANAGER or not allowed(user, "review"):
         return place
+    if not Thread.objects.filter(item=item).exclude(opened_by=user).exists():
+        return place
     try:
         queueing.step_aside(item=item, reviewer=user)
     except Refused:  # taken in this very moment
@@ -333,7 +334,7 @@ def _left_to_others(user: User, item: QueueItem, place: Standing) -> Standing:
 def read_thread(*, pk: int, user: User) -> ThreadShown:
     """As `read`. Raises NotFound also where there is one that this person may not see."""
     thread, place = visible_thread(pk=pk, user=user)
-    if thread.item is not None and thread.opened_by_id != user.pk:
+    if thread.item is not None and thread.opened_by_id != user.pk:  # one's own tells nothing of others
         place = _left_to_others(user, thread.item, place)
         if place is Standing.OWN:
             raise NotFound("There is no such conversation, or it is not yours to see.")
