@@ -27,7 +27,7 @@ from reviews import export_files
 from reviews.models import Export
 from tests import make
 from tests.api.conftest import Api, error
-from tests.reviews.test_exporting import review
+from tests.reviews.exports import review
 
 
 @pytest.fixture(autouse=True)

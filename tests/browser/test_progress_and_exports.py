@@ -16,7 +16,7 @@ from models_app.models import Job
 from reviews.models import Export, FeedbackExample, Preference, QueueItem, Rater, Review, ReviewQueue
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.reviews.test_exporting import BETTER, review
+from tests.reviews.exports import BETTER, review
 from tests.reviews.test_progress import done
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
