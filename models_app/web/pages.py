@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.paginator import EmptyPage, Page, Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -28,6 +29,12 @@ def capability(name: str) -> Callable[[View], View]:
         return guarded
 
     return decorate
+
+
+def user_of(request: HttpRequest) -> User:
+    """Who is signed in; the middleware lets nobody else in."""
+    assert isinstance(request.user, User)  # nosec B101 (for the types)
+    return request.user
 
 
 def is_fragment(request: HttpRequest) -> bool:

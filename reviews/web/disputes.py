@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -13,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError, InvalidInput
-from models_app.web.pages import capability, paginate
+from models_app.web.pages import capability, paginate, user_of
 from reviews import disputes
 from reviews.adjudicating import Ruling, objection, set_dispute_points, settle
 from reviews.disputes import Dispute
@@ -33,16 +32,11 @@ POINTS = [
 ]
 
 
-def _actor(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    return request.user
-
-
 @never_cache
 @require_safe
 @capability("manage_queues")
 def index(request: HttpRequest) -> HttpResponse:
-    waiting = disputes.waiting_disputes(_actor(request))
+    waiting = disputes.waiting_disputes(user_of(request))
     context: dict[str, Any] = {"tab": "disputes", "points": POINTS, "queues": disputes.dispute_queues()}
     if request.GET.get("show") == "settled":
         page = paginate(request, disputes.settled(), PER_PAGE)
@@ -112,7 +106,7 @@ def _seen(request: HttpRequest) -> dict[int, int]:
 
 
 def _settle(request: HttpRequest, item: QueueItem) -> HttpResponse:
-    actor = _actor(request)
+    actor = user_of(request)
     ruling: Ruling | None = None
     try:
         ruling = _ruling(request)
@@ -155,7 +149,7 @@ def _screen(
         "scales": scales(found.criteria, ruling.ratings, errors),
         "errors": errors,
         "error": error,
-        "objection": objection(item=item, actor=_actor(request)),
+        "objection": objection(item=item, actor=user_of(request)),
     }
     return render(request, "reviews/dispute.html", context, status=error.status if error else 200)
 

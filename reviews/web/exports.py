@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
 from models_app.models import DatasetSnapshot, PromptVersion
-from models_app.web.pages import capability, page_or_fragment, paginate
+from models_app.web.pages import capability, page_or_fragment, paginate, user_of
 from reviews import exporting
 from reviews.export_download import download_of
 from reviews.export_rows import FORMATS, KINDS, TRAINING, Request, may_export_all
@@ -150,14 +150,13 @@ class ExportForm(forms.Form):
 
 @capability("review")
 def index(request: HttpRequest) -> HttpResponse:
-    assert isinstance(request.user, User)  # for the types: the middleware lets nobody else in
-    form = ExportForm(request.POST or None, user=request.user)
+    form = ExportForm(request.POST or None, user=user_of(request))
     status = 200
     if request.method == "POST":
-        if form.is_valid() and _asked(form, request.user):
+        if form.is_valid() and _asked(form, user_of(request)):
             return redirect("exports")
         status = 422
-    page = paginate(request, exporting.exports_of(request.user), PER_PAGE)
+    page = paginate(request, exporting.exports_of(user_of(request)), PER_PAGE)
     rows = [(row, exporting.status_of(row), LABELS[row.kind], _described(row)) for row in page]
     context = {
         "form": form,
@@ -199,15 +198,13 @@ def _described(export: Export) -> list[str]:
 @require_safe
 @capability("review")
 def download(request: HttpRequest, pk: int) -> Any:
-    assert isinstance(request.user, User)
-    return download_of(export=exporting.own_export(pk=pk, actor=request.user), actor=request.user)
+    return download_of(export=exporting.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
 
 
 @require_POST
 @capability("review")
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    assert isinstance(request.user, User)
-    exporting.cancel(export=exporting.own_export(pk=pk, actor=request.user), actor=request.user)
+    exporting.cancel(export=exporting.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
     messages.info(request, "The export will stop. Nothing of it is kept.")
     return redirect("exports")
 
@@ -215,8 +212,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @capability("review")
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
-    assert isinstance(request.user, User)
-    exporting.remove(export=exporting.own_export(pk=pk, actor=request.user), actor=request.user)
+    exporting.remove(export=exporting.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
     messages.success(request, "The file is removed.")
     return redirect("exports")
 

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError, InvalidInput
-from models_app.web.pages import capability, paginate
+from models_app.web.pages import capability, paginate, user_of
 from reviews import gold
 from reviews.agreement_report import question_names
 from reviews.gold import Known, Share
@@ -35,11 +35,6 @@ PER_PAGE = 20
 _BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several
 MOST_IN_A_ROUND = 50
 TOLERANCES = ((0, "only if it is exactly this"), (1, "up to 1 point off"), (2, "up to 2 points off"))
-
-
-def _actor(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    return request.user
 
 
 def _reviewers() -> list[User]:
@@ -135,7 +130,7 @@ def new(request: HttpRequest) -> HttpResponse:
         known = Known(None, "")
         try:
             known = _known(request)
-            gold.mark_gold(summary=summary, rubric=rubric, known=known, actor=_actor(request))
+            gold.mark_gold(summary=summary, rubric=rubric, known=known, actor=user_of(request))
         except InvalidInput as error:
             return _form(request, summary, rubric, known, error)
         messages.success(
@@ -175,7 +170,7 @@ def retire(request: HttpRequest, pk: int) -> HttpResponse:
     gold.retire_gold(
         gold=get_object_or_404(GoldAnswer, pk=pk),
         reason=request.POST.get("reason", ""),
-        actor=_actor(request),
+        actor=user_of(request),
     )
     messages.success(request, "Retired: nobody is asked it any more, and answers to it no longer count.")
     return redirect("gold")
@@ -211,7 +206,7 @@ def start(request: HttpRequest) -> HttpResponse:
                 name=request.POST.get("name", ""),
                 golds=[row for row in golds if str(row.pk) in chosen["golds"]],
                 reviewers=[person for person in people if str(person.pk) in chosen["reviewers"]],
-                actor=_actor(request),
+                actor=user_of(request),
             )
         except GalleyError as refusal:
             error = refusal
@@ -236,7 +231,7 @@ def start(request: HttpRequest) -> HttpResponse:
 def invite(request: HttpRequest, pk: int) -> HttpResponse:
     queue = get_object_or_404(ReviewQueue, pk=pk, calibration=True)
     person = get_object_or_404(User, pk=_number(request, "reviewer"), is_active=True)
-    seats = gold.invite(queue=queue, reviewer=person, actor=_actor(request))
+    seats = gold.invite(queue=queue, reviewer=person, actor=user_of(request))
     messages.success(
         request, f"{person.get_username()} has {seats} item{'' if seats == 1 else 's'} in {queue.name}."
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from models_app.web.pages import capability
+from models_app.web.pages import capability, user_of
 from reviews import agreement_report, gold
 from reviews.agreement import Offset
 from reviews.agreement_report import LEAST_OWN_ITEMS, STARS, question_names
@@ -39,15 +38,15 @@ def _mine(offsets: Mapping[str, Offset], shares: Mapping[str, Share]) -> list[Mi
 @require_safe
 @capability("review")
 def how_i_rate(request: HttpRequest) -> HttpResponse:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    shares = gold.results(reviewer=request.user).get(request.user.pk, {})
-    offsets = agreement_report.own_offsets(request.user)
+    me = user_of(request)
+    shares = gold.results(reviewer=me).get(me.pk, {})
+    offsets = agreement_report.own_offsets(me)
     context = {
         "rows": _mine(offsets, shares),
         "some": bool(offsets or shares),
         "offsets": offsets,
         "least": LEAST_OWN_ITEMS,
-        "answers": gold.my_answers(request.user),
+        "answers": gold.my_answers(me),
     }
     return render(request, "reviews/how_i_rate.html", context)
 
@@ -57,8 +56,7 @@ def how_i_rate(request: HttpRequest) -> HttpResponse:
 @capability("review")
 def gold_answer(request: HttpRequest, pk: int) -> HttpResponse:
     """My answer to a gold item beside the right one."""
-    assert isinstance(request.user, User)  # nosec B101 (as above)
-    found = gold.explained(review_id=pk, reviewer=request.user)
+    found = gold.explained(review_id=pk, reviewer=user_of(request))
     names = question_names([question.key for question in found.questions])
     context = {
         "found": found,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import path
@@ -13,22 +12,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from models_app.foundation.errors import Refused
-from models_app.web.pages import capability, is_fragment, paginate
+from models_app.web.pages import capability, is_fragment, paginate, user_of
 from reviews import outcomes
 
 PER_PAGE = 20
-
-
-def _reviewer(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    return request.user
 
 
 @never_cache
 @require_GET
 @capability("review")
 def index(request: HttpRequest) -> HttpResponse:
-    reviewer = _reviewer(request)
+    reviewer = user_of(request)
     state = request.GET.get("state", "")
     state = state if state in outcomes.STATES else ""
     all_of_mine, suggestions = outcomes.my_reviews(reviewer), outcomes.my_suggestions(reviewer)
@@ -57,7 +51,7 @@ def live(request: HttpRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {"asked": True}
     if request.method == "POST":
         try:
-            outcomes.ask_live(review=pk, reviewer=_reviewer(request))
+            outcomes.ask_live(review=pk, reviewer=user_of(request))
         except Refused as error:
             if not is_fragment(request):
                 messages.warning(request, error.message)
@@ -67,7 +61,7 @@ def live(request: HttpRequest, pk: int) -> HttpResponse:
                 messages.info(request, "The live model is asked. Look again in a moment.")
     if not is_fragment(request):
         return redirect("my_feedback")
-    context["row"] = outcomes.my_review(pk=pk, reviewer=_reviewer(request))
+    context["row"] = outcomes.my_review(pk=pk, reviewer=user_of(request))
     return render(request, "reviews/_my_live.html", context)
 
 

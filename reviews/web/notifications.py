@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -13,22 +12,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from models_app.foundation.errors import InvalidInput
-from models_app.web.pages import paginate
+from models_app.web.pages import paginate, user_of
 from reviews import notices
 from reviews.models import Notification
 
 PER_PAGE = 30
 
 
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    return request.user
-
-
 @never_cache
 @require_GET
 def index(request: HttpRequest) -> HttpResponse:
-    rows = Notification.objects.filter(user=_user(request))
+    rows = Notification.objects.filter(user=user_of(request))
     unread = request.GET.get("show") == "unread"
     if unread:
         rows = rows.filter(read_at=None)
@@ -37,7 +31,7 @@ def index(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page,
         "only_unread": unread,
-        "waiting": notices.unread_count(_user(request)),
+        "waiting": notices.unread_count(user_of(request)),
         # what this page has shown: nothing that comes while it is read
         "up_to": newest.isoformat() if newest is not None and page.number == 1 else "",
     }
@@ -48,7 +42,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_GET
 def bell(request: HttpRequest) -> HttpResponse:
     """Asked now and then by every open page: 1 query, and no answer where the count is still the one shown."""
-    count = notices.unread_count(_user(request))
+    count = notices.unread_count(user_of(request))
     if request.GET.get("shown") == str(count):
         return HttpResponse(status=204)
     return HttpResponse(render_to_string("partials/_bell.html", {"unread": count}))
@@ -58,7 +52,7 @@ def bell(request: HttpRequest) -> HttpResponse:
 @require_GET
 def follow(request: HttpRequest, pk: int) -> HttpResponse:
     """To what it is about; it counts as read from then on."""
-    return redirect(notices.open_notification(pk=pk, user=_user(request)))
+    return redirect(notices.open_notification(pk=pk, user=user_of(request)))
 
 
 @require_POST
@@ -69,7 +63,7 @@ def read_all(request: HttpRequest) -> HttpResponse:
         up_to = None
     if up_to is None or up_to.tzinfo is None:
         raise InvalidInput("Reload the page: it does not say what it has shown.", fields={"up_to": "A time."})
-    count = notices.mark_all_read(user=_user(request), up_to=up_to)
+    count = notices.mark_all_read(user=user_of(request), up_to=up_to)
     messages.success(request, f"{count} marked as read." if count else "Nothing was unread.")
     return redirect("notifications")
 

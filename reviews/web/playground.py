@@ -20,7 +20,7 @@ from models_app.ml.prompting import VARIABLES
 from models_app.models import PromptVersion, Release
 from models_app.prompts.versions import check_template, create_version, plain
 from models_app.releases.composing import compose_release, live_release
-from models_app.web.pages import is_fragment
+from models_app.web.pages import is_fragment, user_of
 from reviews import playground
 from reviews.models import PromptSuggestion, PromptTrial, PromptTrialResult, ReviewQueue
 from reviews.notices import mark_read_about
@@ -82,11 +82,6 @@ class PlaygroundForm(PromptForm):
         return system, template
 
 
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    return request.user
-
-
 def _number(request: HttpRequest, name: str) -> int | None:
     raw = request.GET.get(name, "")
     return int(raw) if raw.isdecimal() and len(raw) < 19 else None
@@ -102,13 +97,13 @@ def page(request: HttpRequest) -> HttpResponse:
     live = live_release()
     if request.method != "POST":
         pk = _number(request, "trial")
-        trial = visible_trial(pk=pk, user=_user(request)) if pk is not None else None
+        trial = visible_trial(pk=pk, user=user_of(request)) if pk is not None else None
         initial = _again(trial) if trial is not None else _start(request, live)
-        form = PlaygroundForm(initial=initial, actor=_user(request))
+        form = PlaygroundForm(initial=initial, actor=user_of(request))
         if is_fragment(request):
             return render(request, "reviews/_playground_prompt.html", _context(request, form, live))
         return render(request, "reviews/playground.html", _context(request, form, live, trial))
-    form = PlaygroundForm(request.POST, actor=_user(request))
+    form = PlaygroundForm(request.POST, actor=user_of(request))
     if not form.is_valid():
         return _page(request, form, live, status=422)
     try:
@@ -186,7 +181,7 @@ def _context(
         context |= _trial_context(request, trial)
     else:
         context["earlier"] = (
-            PromptTrial.objects.filter(requested_by=_user(request))
+            PromptTrial.objects.filter(requested_by=user_of(request))
             .select_related("based_on__prompt", "job")
             .order_by("-pk")[:EARLIER]
         )
@@ -196,7 +191,7 @@ def _context(
 def _page(request: HttpRequest, form: PlaygroundForm, live: Release | None, status: int) -> HttpResponse:
     template = "reviews/_playground.html" if is_fragment(request) else "reviews/playground.html"
     trial = form.cleaned_data.get("trial")
-    shown = visible_trial(pk=trial.pk, user=_user(request)) if trial is not None else None
+    shown = visible_trial(pk=trial.pk, user=user_of(request)) if trial is not None else None
     wrong = next((name for name in form.errors if name in form.fields), None)
     if wrong is not None:  # the form is a new one in the page: the keyboard goes on where something is wrong
         form.fields[wrong].widget.attrs["autofocus"] = True
@@ -217,7 +212,7 @@ def _leave(request: HttpRequest, url: str) -> HttpResponse:
 
 def _run(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
     system, template = form.words()
-    values, actor = form.cleaned_data, _user(request)
+    values, actor = form.cleaned_data, user_of(request)
     mending, queue = values.get("which") == FAILING, values["queue"]
     articles: list[Chosen]
     if "again" in request.POST and values["trial"] is not None:
@@ -247,7 +242,7 @@ def _run(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
 
 def _trial_context(request: HttpRequest, trial: PromptTrial) -> dict[str, Any]:
     """3 queries."""
-    mark_read_about(user=_user(request), subjects=[trial])
+    mark_read_about(user=user_of(request), subjects=[trial])
     results = list(trial.results.select_related("document").defer("document__text").order_by("position"))
     done = sum(result.finished_at is not None for result in results)
     job = trial.job
@@ -286,7 +281,7 @@ def _shown(result: PromptTrialResult) -> dict[str, Any]:
 @writers
 def trial(request: HttpRequest, pk: int) -> HttpResponse:
     """How far it is, for the page that waits; by itself it leads to the playground."""
-    row = visible_trial(pk=pk, user=_user(request))
+    row = visible_trial(pk=pk, user=user_of(request))
     if not is_fragment(request):
         return redirect(playground.trial_url(row))
     return render(request, "reviews/_playground_results.html", _trial_context(request, row))
@@ -295,7 +290,7 @@ def trial(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @writers
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    row = visible_trial(pk=pk, user=_user(request))
+    row = visible_trial(pk=pk, user=user_of(request))
     if row.job is None:
         raise Refused("This trial has no job to cancel.")
     jobs.cancel(job=row.job, actor=request.user)
@@ -326,7 +321,7 @@ def _suggest(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
         raise InvalidInput(message, fields={"template": message})
     suggest_prompt(
         document=tried.document, based_on=form.cleaned_data["parent"], output=tried.tried_text,
-        note=form.cleaned_data["note"], system=system, template=template, actor=_user(request),
+        note=form.cleaned_data["note"], system=system, template=template, actor=user_of(request),
     )  # fmt: skip
     messages.success(request, "Kept as your suggestion. You are told what becomes of it.")
     return _leave(request, f"{reverse('my_feedback')}?list=suggestions")

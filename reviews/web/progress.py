@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import path
@@ -13,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from models_app.foundation.roles import allowed
 from models_app.web import charts
-from models_app.web.pages import capability
+from models_app.web.pages import capability, user_of
 from reviews import progress
 from reviews.progress import Day
 
@@ -21,8 +20,7 @@ from reviews.progress import Day
 @require_safe
 @capability("review")
 def index(request: HttpRequest) -> HttpResponse:
-    assert isinstance(request.user, User)  # for the types: the middleware lets nobody else in
-    me = progress.mine(reviewer=request.user)
+    me = progress.mine(reviewer=user_of(request))
     context: dict[str, Any] = {
         "me": me,
         "my_chart": _chart(me.days, "My reviews by day"),

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.models import Job
 from models_app.monitoring.comment_classes import COMPLAINTS
-from models_app.web.pages import capability, paginate
+from models_app.web.pages import capability, paginate, user_of
 from reviews import assigning, filling, managing, queue_reading, queueing, returning, rules
 from reviews.managing import MOST_CRITERIA, POINTS, Question, QueueSettings
 from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewSlot, RubricVersion
@@ -33,11 +33,6 @@ def _put_errors(form: forms.Form, error: GalleyError) -> None:
 
 def _queue(slug: str) -> ReviewQueue:
     return get_object_or_404(ReviewQueue.objects.select_related("rubric"), slug=slug)
-
-
-def _manager(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    return request.user
 
 
 def _say(request: HttpRequest, error: GalleyError) -> None:
@@ -178,7 +173,7 @@ def settings_page(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             moved = managing.change_queue_or_later(
-                queue=queue, settings=QueueSettings(**form.cleaned_data), actor=_manager(request)
+                queue=queue, settings=QueueSettings(**form.cleaned_data), actor=user_of(request)
             )
         except InvalidInput as error:
             _put_errors(form, error)
@@ -430,7 +425,7 @@ def _item_page(
         "queue": item.queue,
         "item": item,
         "document": item.summary.document,
-        "found": queue_reading.item_page(item, _manager(request)),
+        "found": queue_reading.item_page(item, user_of(request)),
         "reviewers": queue_reading.reviewers(),
         "error": error,
         "error_of": of,
@@ -473,7 +468,7 @@ def put_back(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @manages
 def step_aside(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     try:
-        queueing.step_aside(item=_item(slug, pk), reviewer=_manager(request))
+        queueing.step_aside(item=_item(slug, pk), reviewer=user_of(request))
     except GalleyError as error:
         _say(request, error)
     return redirect("queue_item", slug, pk)

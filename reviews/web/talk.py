@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
@@ -14,18 +13,13 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from models_app.foundation.errors import InvalidInput
 from models_app.models import PromptVersion
-from models_app.web.pages import is_fragment
+from models_app.web.pages import is_fragment, user_of
 from reviews import conversations, talking
 from reviews.conversations import Standing, about_of, visible_thread
 from reviews.models import Comment, QueueItem, Thread
 from reviews.notices import mark_read_about
 
 MOST_PEOPLE = 8
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    return request.user
 
 
 def _item(pk: int) -> QueueItem:
@@ -43,7 +37,7 @@ def _panel(
     request: HttpRequest, about: QueueItem | PromptVersion, status: int = 200, **more: Any
 ) -> HttpResponse:
     """`more`: the text that was refused and why, at which form (`at`: new, or a thread's or comment's id)."""
-    user = _user(request)
+    user = user_of(request)
     panel = conversations.panel(about=about, user=user)
     if panel.threads:
         mark_read_about(user=user, subjects=[f"thread:{thread.pk}" for thread in panel.threads])
@@ -81,7 +75,7 @@ def _talk(request: HttpRequest, about: QueueItem | PromptVersion) -> HttpRespons
     text, side, quote = (request.POST.get(name, "") for name in ("text", "side", "quote"))
     span = talking.Span(side, quote) if quote.strip() else None
     try:
-        thread = talking.open_thread(about=about, text=text, span=span, actor=_user(request))
+        thread = talking.open_thread(about=about, text=text, span=span, actor=user_of(request))
     except InvalidInput as error:
         typed = {"typed": text, "quote": quote, "side": side}
         return _panel(request, about, 422, at="new", errors=error.fields, **typed)
@@ -91,7 +85,7 @@ def _talk(request: HttpRequest, about: QueueItem | PromptVersion) -> HttpRespons
 @require_GET
 def thread(request: HttpRequest, pk: int) -> HttpResponse:
     """To where the conversation is shown."""
-    row, _ = visible_thread(pk=pk, user=_user(request))
+    row, _ = visible_thread(pk=pk, user=user_of(request))
     return _to(row)
 
 
@@ -107,9 +101,9 @@ def _to(row: Thread) -> HttpResponse:
 
 @require_POST
 def reply(request: HttpRequest, pk: int) -> HttpResponse:
-    row, _ = visible_thread(pk=pk, user=_user(request))
+    row, _ = visible_thread(pk=pk, user=user_of(request))
     try:
-        talking.reply(thread=pk, text=request.POST.get("text", ""), actor=_user(request))
+        talking.reply(thread=pk, text=request.POST.get("text", ""), actor=user_of(request))
     except InvalidInput as error:
         typed = request.POST.get("text", "")
         return _panel(request, about_of(row), 422, at=f"reply-{pk}-text", errors=error.fields, typed=typed)
@@ -118,10 +112,10 @@ def reply(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
-    comment = get_object_or_404(Comment, pk=pk, author=_user(request))
-    row, _ = visible_thread(pk=comment.thread_id, user=_user(request))
+    comment = get_object_or_404(Comment, pk=pk, author=user_of(request))
+    row, _ = visible_thread(pk=comment.thread_id, user=user_of(request))
     try:
-        talking.edit_comment(comment=pk, text=request.POST.get("text", ""), actor=_user(request))
+        talking.edit_comment(comment=pk, text=request.POST.get("text", ""), actor=user_of(request))
     except InvalidInput as error:
         typed = request.POST.get("text", "")
         return _panel(request, about_of(row), 422, at=f"comment-{pk}-text", errors=error.fields, typed=typed)
@@ -130,13 +124,13 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def resolve(request: HttpRequest, pk: int) -> HttpResponse:
-    row = talking.resolve(thread=pk, actor=_user(request))
+    row = talking.resolve(thread=pk, actor=user_of(request))
     return _settled(request, row, "Resolved.")
 
 
 @require_POST
 def reopen(request: HttpRequest, pk: int) -> HttpResponse:
-    row = talking.reopen(thread=pk, actor=_user(request))
+    row = talking.reopen(thread=pk, actor=user_of(request))
     return _settled(request, row, "Open again.")
 
 
@@ -162,7 +156,7 @@ def prompt_people(request: HttpRequest, pk: int) -> JsonResponse:
 
 
 def _people(request: HttpRequest, about: QueueItem | PromptVersion) -> JsonResponse:
-    user = _user(request)
+    user = user_of(request)
     place = conversations.standing(user=user, about=about)
     if place in (Standing.NONE, Standing.READING):
         return JsonResponse({"people": []})

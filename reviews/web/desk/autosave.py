@@ -9,6 +9,7 @@ from django.urls import path
 from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import StaleState
+from models_app.web.pages import user_of
 from reviews.corrections import suggest as suggest_labels
 from reviews.models import Review, ReviewSlot
 from reviews.reviewing import save_draft
@@ -16,7 +17,7 @@ from reviews.web.desk.answers import answers_of
 from reviews.web.desk.lease import sign_of_life
 from reviews.web.desk.onwards import draft_saved
 from reviews.web.desk.pages import item_of
-from reviews.web.desk.requests import base_revision, desk_view, reviewer_of
+from reviews.web.desk.requests import base_revision, desk_view
 
 #: Of more, labels would keep others waiting: the article is read once, the correction each time.
 MOST_ARTICLE_WORDS, MOST_EDITED_CHARACTERS = 50_000, 48_000
@@ -28,7 +29,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
     review = save_draft(
         item=item,
         answers=answers_of(request.POST),
-        reviewer=reviewer_of(request),
+        reviewer=user_of(request),
         base_revision=base_revision(request) or 0,
         overwrite=bool(request.POST.get("overwrite")),
     )
@@ -39,8 +40,8 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
 def labels(request: HttpRequest, pk: int) -> HttpResponse:
     """Which errors the correction as it stands suggests. For whoever works on the item; nothing is kept."""
     item = item_of(pk)
-    if not Review.objects.filter(item=item, reviewer=reviewer_of(request)).exists() and not (
-        ReviewSlot.objects.filter(item=item, reviewer=reviewer_of(request)).exists()
+    if not Review.objects.filter(item=item, reviewer=user_of(request)).exists() and not (
+        ReviewSlot.objects.filter(item=item, reviewer=user_of(request)).exists()
     ):
         raise StaleState("You do not hold this item.", code="not_yours")
     document, edited = item.summary.document, request.POST.get("edited_text", "").replace("\r\n", "\n")

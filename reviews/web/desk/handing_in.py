@@ -10,6 +10,7 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import InvalidInput
+from models_app.web.pages import user_of
 from reviews import queueing
 from reviews.models import Review
 from reviews.reviewing import AlreadySubmitted, StaleDraft, revise_review, save_draft, submit_review
@@ -18,7 +19,7 @@ from reviews.web.desk.answers import answers_of, touched
 from reviews.web.desk.lease import seat_of
 from reviews.web.desk.onwards import onwards, pass_by, undo
 from reviews.web.desk.pages import desk, item_of
-from reviews.web.desk.requests import back_to, base_revision, desk_view, go_to, reviewer_of, wants_json
+from reviews.web.desk.requests import back_to, base_revision, desk_view, go_to, wants_json
 
 
 @desk_view(require_POST)
@@ -29,13 +30,13 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
         review = submit_review(
             item=item,
             answers=typed,
-            reviewer=reviewer_of(request),
+            reviewer=user_of(request),
             base_revision=base_revision(request),
         )
     except (InvalidInput, StaleDraft, AlreadySubmitted) as error:
         if wants_json(request):
             raise
-        lease = queueing.hold(item=item, reviewer=reviewer_of(request))
+        lease = queueing.hold(item=item, reviewer=user_of(request))
         return desk(request, item, lease, typed=typed, error=error)
     message = "Handed in."
     if review.late:
@@ -58,7 +59,7 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
         revise_review(
             review=review,
             answers=typed,
-            reviewer=reviewer_of(request),
+            reviewer=user_of(request),
             base_revision=base_revision(request),
         )
     except (InvalidInput, StaleDraft) as error:
@@ -82,7 +83,7 @@ def pass_item_by(request: HttpRequest, pk: int) -> HttpResponse:
             save_draft(
                 item=item,
                 answers=answers,
-                reviewer=reviewer_of(request),
+                reviewer=user_of(request),
                 base_revision=base_revision(request) or 0,
             )
     return pass_by(request, item, seat, request.POST.get("reason", ""))
@@ -90,7 +91,7 @@ def pass_item_by(request: HttpRequest, pk: int) -> HttpResponse:
 
 @desk_view(require_POST)
 def undo_item(request: HttpRequest, pk: int) -> HttpResponse:
-    item, reviewer = item_of(pk), reviewer_of(request)
+    item, reviewer = item_of(pk), user_of(request)
     review = Review.objects.filter(item=item, reviewer=reviewer, state=Review.State.SUBMITTED).first()
     return undo(request, item, partial(take_back, review=review, reviewer=reviewer) if review else None)
 

@@ -9,16 +9,17 @@ from django.urls import path
 from django.views.decorators.http import require_http_methods, require_POST
 
 from models_app.foundation.errors import InvalidInput
+from models_app.web.pages import user_of
 from reviews.desk_keys import GROUPS, shown
 from reviews.desk_preferences import choose_keys, keys_for, use_single_keys
-from reviews.web.desk.requests import back_to, desk_view, reviewer_of
+from reviews.web.desk.requests import back_to, desk_view
 
 ACTION = "key-"
 
 
 @desk_view(require_http_methods(["GET", "POST"]))
 def keys(request: HttpRequest) -> HttpResponse:
-    reviewer = reviewer_of(request)
+    reviewer = user_of(request)
     if request.method != "POST":
         own = keys_for(reviewer)
         return _page(request, own.by_action, own.single)
@@ -77,7 +78,7 @@ def _page(
 def single(request: HttpRequest) -> HttpResponse:
     """On and off, from the desk's sheet."""
     wanted = bool(request.POST.get("single_keys"))
-    use_single_keys(single=wanted, user=reviewer_of(request))
+    use_single_keys(single=wanted, user=user_of(request))
     return JsonResponse({"single_keys": wanted})
 
 

@@ -9,11 +9,11 @@ from datetime import timedelta
 from django.http import HttpRequest, JsonResponse
 
 from models_app.foundation.errors import StaleState
+from models_app.web.pages import user_of
 from reviews import queueing
 from reviews.models import QueueItem, ReviewQueue, ReviewSlot
 from reviews.queueing import Lease
 from reviews.web.desk.form_values import integer
-from reviews.web.desk.requests import reviewer_of
 
 #: How long the item that is fetched ahead stays mine without a sign of life.
 AHEAD = timedelta(minutes=3)
@@ -21,7 +21,7 @@ AHEAD = timedelta(minutes=3)
 
 def claimed(request: HttpRequest, queue: ReviewQueue, kind: ReviewQueue.Kind) -> Lease | None:
     """The item that I hold in this queue, else the next one. `?ahead=ID`: the one after that, fetched by the script."""
-    reviewer, ahead = reviewer_of(request), request.GET.get("ahead", "")
+    reviewer, ahead = user_of(request), request.GET.get("ahead", "")
     if ahead.isdecimal() and len(ahead) < 19:
         return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind, but_not=int(ahead), lease=AHEAD)
     return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind)
@@ -43,7 +43,7 @@ def seat_of(values: Mapping[str, str], item: QueueItem) -> tuple[ReviewSlot, uui
 def renewed(request: HttpRequest, item: QueueItem, lease: timedelta | None = None) -> bool:
     try:
         slot, token = seat_of(request.POST, item)
-        queueing.renew_lease(slot=slot, token=token, reviewer=reviewer_of(request), lease=lease)
+        queueing.renew_lease(slot=slot, token=token, reviewer=user_of(request), lease=lease)
     except StaleState:
         return False
     return True

@@ -14,12 +14,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from models_app.foundation.errors import StaleState
+from models_app.web.pages import user_of
 from reviews import queueing
 from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
 from reviews.taking_back import OFFERED, take_back_skip
 from reviews.web.desk.form_values import integer
 from reviews.web.desk.lease import renewed
-from reviews.web.desk.requests import go_to, reviewer_of, wants_json
+from reviews.web.desk.requests import go_to, wants_json
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def pass_by(
     """Later, not for me, or flagged."""
     slot, token = seat
     meaning = request.POST.get("meaning", "")
-    queueing.skip(slot=slot, token=token, meaning=meaning, reason=reason, reviewer=reviewer_of(request))
+    queueing.skip(slot=slot, token=token, meaning=meaning, reason=reason, reviewer=user_of(request))
     return onwards(request, item, PASSED[Skip.Meaning(meaning)])
 
 
@@ -80,7 +81,7 @@ def undo_offered(request: HttpRequest, desk: Routes) -> dict[str, Any] | None:
     item = integer(request.GET, "undo")
     if item is None:
         return None
-    reviewer, since = reviewer_of(request), timezone.now() - OFFERED
+    reviewer, since = user_of(request), timezone.now() - OFFERED
     handed_in = desk.handed_in.objects.filter(
         item=item, reviewer=reviewer, state="submitted", submitted_at__gt=since
     )
@@ -104,7 +105,7 @@ def undo(
             take_back_submit()
             said = "Taken back: it is a draft again."
         else:
-            take_back_skip(item=item, reviewer=reviewer_of(request))
+            take_back_skip(item=item, reviewer=user_of(request))
             said = "Taken back: the item is yours again."
     except StaleState as error:
         if wants_json(request):

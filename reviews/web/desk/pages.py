@@ -15,6 +15,7 @@ from models_app.foundation.errors import GalleyError
 from models_app.ml.prompting import VARIABLES
 from models_app.models import PromptVersion, Route
 from models_app.serving.routing import ENVIRONMENT
+from models_app.web.pages import user_of
 from reviews import conversations, queries, queueing
 from reviews.desk_keys import Desk
 from reviews.marks import ERROR_TYPES, SEVERITIES
@@ -29,7 +30,7 @@ from reviews.web.desk.key_sheet import key_sheet
 from reviews.web.desk.lease import claimed
 from reviews.web.desk.onwards import RATE_AND_EDIT, undo_offered
 from reviews.web.desk.placed_text import placed_paragraphs
-from reviews.web.desk.requests import back_to, desk_view, reviewer_of
+from reviews.web.desk.requests import back_to, desk_view
 
 HANDED_IN = (Review.State.SUBMITTED, Review.State.RETURNED)
 
@@ -40,7 +41,7 @@ def item_of(pk: int) -> QueueItem:
 
 @desk_view(require_GET)
 def index(request: HttpRequest) -> HttpResponse:
-    reviewer = reviewer_of(request)
+    reviewer = user_of(request)
     context = {
         "rows": queries.queues_for(reviewer),
         "drafts": queries.drafts_of(reviewer),
@@ -64,7 +65,7 @@ def next_item(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
-    reviewer = reviewer_of(request)
+    reviewer = user_of(request)
     rows = queries.queues_for(reviewer)
     done = next((row.done_today for row in rows if row.queue.pk == queue.pk), 0)
     others = [row for row in rows if row.waiting and row.queue.pk != queue.pk]
@@ -85,10 +86,10 @@ def item_page(request: HttpRequest, pk: int) -> HttpResponse:
     item = item_of(pk)
     if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
         return redirect("pairwise_item", item.pk)
-    lease = queueing.hold(item=item, reviewer=reviewer_of(request))
-    review = Review.objects.filter(item=item, reviewer=reviewer_of(request)).first()
+    lease = queueing.hold(item=item, reviewer=user_of(request))
+    review = Review.objects.filter(item=item, reviewer=user_of(request)).first()
     if lease is None and review is None:
-        left = queueing.saw_others(item=item, reviewer=reviewer_of(request))
+        left = queueing.saw_others(item=item, reviewer=user_of(request))
         context = {"item": item, "queue": item.queue, "left": left}
         return render(request, "reviews/desk_taken.html", context, status=409)
     return desk(request, item, lease)
@@ -103,7 +104,7 @@ def desk(
     error: GalleyError | None = None,
 ) -> HttpResponse:
     """The desk; with `typed` as the browser sent it and why it was refused, for browsers without script."""
-    reviewer = reviewer_of(request)
+    reviewer = user_of(request)
     review = Review.objects.filter(item=item, reviewer=reviewer).first()
     begun = review if review is not None and review.revision else None
     saved = saved_answers(begun, item)

@@ -17,12 +17,12 @@ from models_app.ml.prompting import VARIABLES, PromptSpec
 from models_app.models import PromptVersion
 from models_app.prompts.versions import check_template
 from models_app.serving import client
-from models_app.web.pages import is_fragment
+from models_app.web.pages import is_fragment, user_of
 from reviews.models import QueueItem, Review
 from reviews.suggestions import suggest_prompt
 from reviews.web.desk.form_values import integer
 from reviews.web.desk.pages import item_of, live_prompt
-from reviews.web.desk.requests import desk_view, reviewer_of
+from reviews.web.desk.requests import desk_view
 
 TRIAL_SALT = "reviews.desk.trial"
 
@@ -110,8 +110,8 @@ def suggest(request: HttpRequest, pk: int) -> HttpResponse:
             system=system,
             output=output,
             note=note,
-            review=Review.objects.filter(item=item, reviewer=reviewer_of(request)).first(),
-            actor=reviewer_of(request),
+            review=Review.objects.filter(item=item, reviewer=user_of(request)).first(),
+            actor=user_of(request),
         )
     except InvalidInput as error:
         return _trial(request, item, {**context, "error": error, "errors": error.fields}, status=error.status)

@@ -8,16 +8,16 @@ from django.shortcuts import redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_GET
 
-from models_app.web.pages import is_fragment
+from models_app.web.pages import is_fragment, user_of
 from reviews import queries
 from reviews.web.desk.form_values import integer
-from reviews.web.desk.requests import back_to, desk_view, reviewer_of
+from reviews.web.desk.requests import back_to, desk_view
 
 
 @desk_view(require_GET)
 def recent(request: HttpRequest) -> HttpResponse:
     context = {
-        "rows": queries.recent_of(reviewer_of(request)),
+        "rows": queries.recent_of(user_of(request)),
         "back": back_to(request),
         "here": integer(request.GET, "here"),
         "most": queries.RECENT,
@@ -35,7 +35,7 @@ def _to(item: int, back: int | None) -> HttpResponse:
 def older(request: HttpRequest) -> HttpResponse:
     """`than`: the item I look at. From one that is not handed in: the newest."""
     than, back = integer(request.GET, "than"), back_to(request)
-    items = [row.item_id for row in queries.recent_of(reviewer_of(request))]
+    items = [row.item_id for row in queries.recent_of(user_of(request))]
     if not items:
         messages.info(request, "You have not handed in a review yet.")
         return _to(than, back) if than is not None else redirect("desk")
@@ -54,7 +54,7 @@ def older(request: HttpRequest) -> HttpResponse:
 def newer(request: HttpRequest) -> HttpResponse:
     """`than`: the item I look at. From the newest: to where I was."""
     than, back = integer(request.GET, "than"), back_to(request)
-    items = [row.item_id for row in queries.recent_of(reviewer_of(request))]
+    items = [row.item_id for row in queries.recent_of(user_of(request))]
     at = items.index(than) if than in items else 0
     if at:
         return _to(items[at - 1], back)

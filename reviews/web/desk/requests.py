@@ -11,7 +11,6 @@ from functools import wraps
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.views.decorators.cache import never_cache
 
@@ -60,11 +59,6 @@ def desk_view(*methods: Callable[[View], View]) -> Callable[[View], View]:
         return never_cache(guarded)
 
     return decorate
-
-
-def reviewer_of(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)  # nosec B101 (for the types: the middleware lets nobody else in)
-    return request.user
 
 
 def back_to(request: HttpRequest) -> int | None:

@@ -9,12 +9,13 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import InvalidInput
+from models_app.web.pages import user_of
 from reviews import queueing
 from reviews.models import Preference
 from reviews.pairwise import StaleChoice, choose, revise_choice, save_choice, take_back
 from reviews.web.desk.lease import seat_of, sign_of_life
 from reviews.web.desk.onwards import draft_saved, onwards, pass_by, undo
-from reviews.web.desk.requests import base_revision, desk_view, go_to, reviewer_of, wants_json
+from reviews.web.desk.requests import base_revision, desk_view, go_to, wants_json
 from reviews.web.pairwise.judgements import in_words, judgement_of
 from reviews.web.pairwise.pages import page, pair_of
 
@@ -25,7 +26,7 @@ def save(request: HttpRequest, pk: int) -> HttpResponse:
     kept = save_choice(
         item=item,
         judgement=judgement_of(request.POST),
-        reviewer=reviewer_of(request),
+        reviewer=user_of(request),
         base_revision=base_revision(request) or 0,
         overwrite=bool(request.POST.get("overwrite")),
     )
@@ -45,13 +46,13 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
         kept = choose(
             item=item,
             judgement=typed,
-            reviewer=reviewer_of(request),
+            reviewer=user_of(request),
             base_revision=base_revision(request),
         )
     except (InvalidInput, StaleChoice) as error:
         if wants_json(request):
             raise
-        lease = queueing.hold(item=item, reviewer=reviewer_of(request))
+        lease = queueing.hold(item=item, reviewer=user_of(request))
         return page(request, item, lease, typed=typed, error=error)
     message = f"Handed in: {in_words(typed)}."
     if kept.late:
@@ -68,7 +69,7 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
         revise_choice(
             item=item,
             judgement=typed,
-            reviewer=reviewer_of(request),
+            reviewer=user_of(request),
             base_revision=base_revision(request),
         )
     except (InvalidInput, StaleChoice) as error:
@@ -80,7 +81,7 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
 
 @desk_view(require_POST)
 def undo_pair(request: HttpRequest, pk: int) -> HttpResponse:
-    item, reviewer = pair_of(pk), reviewer_of(request)
+    item, reviewer = pair_of(pk), user_of(request)
     mine = Preference.objects.filter(item=item, reviewer=reviewer, state=Preference.State.SUBMITTED)
     return undo(request, item, partial(take_back, item=item, reviewer=reviewer) if mine.exists() else None)
 
@@ -94,7 +95,7 @@ def pass_pair_by(request: HttpRequest, pk: int) -> HttpResponse:
         save_choice(
             item=item,
             judgement=judgement_of(request.POST),
-            reviewer=reviewer_of(request),
+            reviewer=user_of(request),
             base_revision=base_revision(request) or 0,
         )
     return pass_by(request, item, seat, request.POST.get("why", ""))

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET
 
 from models_app.evaluation.differences import Part, word_difference
 from models_app.foundation.errors import GalleyError, StaleState
+from models_app.web.pages import user_of
 from reviews import queueing
 from reviews.desk_keys import Desk
 from reviews.models import Preference, QueueItem, ReviewQueue
@@ -22,7 +23,7 @@ from reviews.web.desk.key_sheet import key_sheet
 from reviews.web.desk.lease import claimed
 from reviews.web.desk.onwards import PAIRWISE, undo_offered
 from reviews.web.desk.placed_text import paragraphs
-from reviews.web.desk.requests import desk_view, reviewer_of
+from reviews.web.desk.requests import desk_view
 from reviews.web.pairwise.judgements import choice_value, in_words
 
 #: Value of the form, action of its key, words, side.
@@ -39,7 +40,7 @@ POINTS = (
 
 @desk_view(require_GET)
 def index(request: HttpRequest) -> HttpResponse:
-    reviewer = reviewer_of(request)
+    reviewer = user_of(request)
     context = {
         "rows": pairs_for(reviewer),
         "choices": [(row, in_words(seen(row))) for row in choices_of(reviewer)],
@@ -58,7 +59,7 @@ def next_pair(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
-    reviewer = reviewer_of(request)
+    reviewer = user_of(request)
     context = {
         "queue": queue,
         "done": done_today(reviewer).get(queue.pk, 0),
@@ -73,9 +74,9 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
 def pair_page(request: HttpRequest, pk: int) -> HttpResponse:
     """This very pair: mine to choose, mine to correct, mine to hand in late, or somebody else's."""
     item = pair_of(pk)
-    lease = queueing.hold(item=item, reviewer=reviewer_of(request))
-    if lease is None and begin(item=item, reviewer=reviewer_of(request)) is None:
-        left = queueing.saw_others(item=item, reviewer=reviewer_of(request))
+    lease = queueing.hold(item=item, reviewer=user_of(request))
+    if lease is None and begin(item=item, reviewer=user_of(request)) is None:
+        left = queueing.saw_others(item=item, reviewer=user_of(request))
         context = {"item": item, "queue": item.queue, "left": left}
         return render(request, "reviews/pairwise_taken.html", context, status=409)
     return page(request, item, lease)
@@ -98,7 +99,7 @@ def page(
     error: GalleyError | None = None,
 ) -> HttpResponse:
     """With `typed` as the browser sent it and why it was refused, for browsers without script."""
-    reviewer = reviewer_of(request)
+    reviewer = user_of(request)
     mine = begin(item=item, reviewer=reviewer)
     if mine is None or item.other is None:
         raise StaleState("You do not hold this pair.", code="not_yours")
