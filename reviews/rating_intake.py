@@ -97,6 +97,7 @@ def take_in(
         run.take(chunk)
     if not report.read:
         raise InvalidInput(f"{source.name} has no rows.", fields={"file": "It has no rows."})
+    report.refused.sort()  # by row: some are found out later than others
     report.raters = sorted(run.raters)
     report.queue = run.queue.name
     return report
