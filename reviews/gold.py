@@ -20,7 +20,7 @@ from django.utils.text import slugify
 
 from models_app.evaluation.statistics import wilson_interval
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
+from models_app.foundation.errors import GalleyError, InvalidInput, NotFound, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.texts import normalise, one_line
 from reviews.differing import VERDICTS
@@ -68,17 +68,8 @@ def mark_gold(*, summary: Summary, rubric: RubricVersion, known: Known, actor: U
     values = _checked(rubric, known)
     with transaction.atomic():
         Summary.objects.select_for_update(no_key=True).get(pk=summary.pk)
-        gold = GoldAnswer.objects.filter(summary=summary).first()
-        if gold is not None and gold.active:
-            raise StaleState("This summary is gold already. Retire it first to give another answer.")
-        waits = QueueItem.objects.filter(summary=summary, state__in=["open", "disputed"]).exclude(
-            reason=QueueItem.Reason.GOLD
-        )
-        if waits.exists():
-            raise Refused(
-                "Reviews of this summary are still wanted. Mark it once they are in and settled.",
-                code="waits",
-            )
+        if why := objection(summary):
+            raise why
         gold, _ = GoldAnswer.objects.update_or_create(
             summary=summary,
             defaults={**values, "rubric": rubric, "created_by": actor, "active": True},
@@ -88,6 +79,20 @@ def mark_gold(*, summary: Summary, rubric: RubricVersion, known: Known, actor: U
                      data={"summary": summary.pk, **{key: values[key] for key in ("stars", "verdict", "ratings")}},
                      reason=values["explanation"][:300])  # fmt: skip
     return gold
+
+
+def objection(summary: Summary) -> GalleyError | None:
+    """Why this summary cannot be made gold now."""
+    if GoldAnswer.objects.filter(summary=summary, active=True).exists():
+        return StaleState("This summary is gold already. Retire it first to give another answer.")
+    waits = QueueItem.objects.filter(summary=summary, state__in=["open", "disputed"]).exclude(
+        reason=QueueItem.Reason.GOLD
+    )
+    if waits.exists():
+        return Refused(
+            "Reviews of this summary are still wanted. Mark it once they are in and settled.", code="waits"
+        )
+    return None
 
 
 def _checked(rubric: RubricVersion, known: Known) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from reviews.models import (
     GoldAnswer,
     QueueItem,
     ReviewQueue,
+    ReviewSlot,
     RubricVersion,
     Summary,
 )
@@ -137,6 +139,9 @@ def new(request: HttpRequest) -> HttpResponse:
             request, "It is gold now. Reviewers meet it once you give a queue a share, or start a round."
         )
         return redirect("gold")
+    if why := gold.objection(summary):  # before a whole form is filled in for nothing
+        messages.warning(request, why.message)
+        return redirect("document", summary.document_id)
     return _form(request, summary, rubric, _suggested(request, summary))
 
 
@@ -201,17 +206,18 @@ def start(request: HttpRequest) -> HttpResponse:
     chosen = {name: set(request.POST.getlist(name)) for name in ("golds", "reviewers")}
     error: GalleyError | None = None
     if request.method == "POST":
+        reviewers = [person for person in people if str(person.pk) in chosen["reviewers"]]
         try:
             queue = gold.start_round(
                 name=request.POST.get("name", ""),
                 golds=[row for row in golds if str(row.pk) in chosen["golds"]],
-                reviewers=[person for person in people if str(person.pk) in chosen["reviewers"]],
+                reviewers=reviewers,
                 actor=user_of(request),
             )
         except GalleyError as refusal:
             error = refusal
         else:
-            messages.success(request, f"{queue.name} has begun; each of these people finds it at the desk.")
+            _say_begun(request, queue, reviewers)
             return redirect("gold")
     context: dict[str, Any] = {
         "golds": golds,
@@ -224,6 +230,14 @@ def start(request: HttpRequest) -> HttpResponse:
         "everything": request.method != "POST",
     }
     return render(request, "reviews/gold_round.html", context, status=error.status if error else 200)
+
+
+def _say_begun(request: HttpRequest, queue: ReviewQueue, chosen: Sequence[User]) -> None:
+    seated = set(ReviewSlot.objects.filter(queue=queue).values_list("assigned_to", flat=True))
+    asked = [person.get_username() for person in chosen if person.pk in seated]
+    messages.success(request, f"{queue.name} has begun. It waits at the desk for {', '.join(asked)}.")
+    if left := [person.get_username() for person in chosen if person.pk not in seated]:
+        messages.warning(request, f"Left out, since they know all of these items already: {', '.join(left)}.")
 
 
 @require_POST

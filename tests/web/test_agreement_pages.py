@@ -72,10 +72,10 @@ def form_of(item: QueueItem) -> dict[str, Any]:
 # ---------------------------------------------------------------- who
 
 
-def places(item: QueueItem) -> Iterator[str]:
+def places(item: QueueItem, summary: Summary) -> Iterator[str]:
     yield from (reverse(name) for name in ("agreement", "disputes", "gold", "gold_round"))
     yield reverse("dispute", args=[item.pk])
-    yield f"{reverse('gold_new')}?summary={item.summary_id}"
+    yield f"{reverse('gold_new')}?summary={summary.pk}"
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,8 @@ def test_only_who_manages_queues_sees_agreement_disputes_and_gold(
 ) -> None:
     item = disputed_item(queue, cast)
     client = entered(getattr(cast, who))
-    assert {path: client.get(path).status_code for path in places(item)} == dict.fromkeys(
-        places(item), status
-    )
+    paths = list(places(item, make.summary()))
+    assert {path: client.get(path).status_code for path in paths} == dict.fromkeys(paths, status)
     posts = [
         reverse("agreement_compute"),
         reverse("dispute", args=[item.pk]),
@@ -301,6 +300,10 @@ def test_a_summary_is_made_gold_on_the_page(cast: make.Cast, queue: ReviewQueue,
     assert (known.summary, known.tolerance, known.created_by) == (summary, 0, cast.ml_engineer)
     assert "140, not 410." in mila.get(reverse("gold")).content.decode()
     assert mila.post(path, form).status_code == 409
+    again = mila.get(f"{path}?summary={summary.pk}", follow=True)
+    assert "This summary is gold already" in again.content.decode(), (
+        "before the form is filled in for nothing"
+    )
     assert mila.get(f"{path}?summary=0").status_code == 404
     assert mila.get(f"{path}?summary=x").status_code == 404
     assert mila.post(reverse("gold_retire", args=[known.pk]), {"reason": ""}).status_code == 422
@@ -330,7 +333,9 @@ def test_a_round_is_started_and_somebody_invited_on_the_page(
     }
     assert mila.post(path, {**form, "golds": []}).status_code == 422
     assert mila.post(path, {**form, "reviewers": [cast.approver.pk]}).status_code == 422
-    assert mila.post(path, form).status_code == 302
+    begun = mila.post(path, {**form, "reviewers": [cast.reviewer.pk, cast.ml_engineer.pk]}, follow=True)
+    assert "waits at the desk for rita." in begun.content.decode()
+    assert "know all of these items already: mila." in begun.content.decode(), "whoever made it gold"
     round_ = ReviewQueue.objects.get(calibration=True)
     answer = mila.post(
         reverse("gold_invite", args=[round_.pk]), {"reviewer": cast.another_reviewer.pk}, follow=True
