@@ -76,7 +76,7 @@ def test_errors_end_with_three() -> None:
     for words, said in (
         (["--candidate", "1"], "no test set"),
         (["--candidate", "1", "--test-set", "9"], "no test set 9"),
-        (["--candidate", "1", "--user", "nobody"], "no user"),
+        (["--candidate", "1", "--user", "nobody"], "no active user"),
     ):
         with pytest.raises(CommandError, match=said) as refused:
             call_command("evaluate", *words)

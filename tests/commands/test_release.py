@@ -81,7 +81,7 @@ def test_submitting_needs_a_comparison_with_what_is_live_and_a_user_who_may(the:
         said("submit", made.pk, "--user", "mila")
     with pytest.raises(CommandError, match="role does not allow"):
         said("submit", the.candidate.pk, "--user", "ada")
-    with pytest.raises(CommandError, match="no user"):
+    with pytest.raises(CommandError, match="no active user"):
         said("submit", the.candidate.pk, "--user", "nobody")
     with pytest.raises(CommandError, match="--user"):
         said("submit", the.candidate.pk)

@@ -18,6 +18,7 @@ from models_app.evaluation.reporting import FORMATS, Line, Report
 from models_app.evaluation.running import start_evaluation
 from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, Refused
+from models_app.management import arguments
 from models_app.models import (
     Comparison,
     ComparisonResult,
@@ -60,7 +61,7 @@ class Command(BaseCommand):
         parser.add_argument("--test-set", type=int, metavar="ID", help="number of the test set [the newest]")
         parser.add_argument("--no-lead", action="store_true", help="leave the first three sentences out")
         parser.add_argument("--seed", type=int, default=7, help="of the bootstrap [7]")
-        parser.add_argument("--user", help="on whose behalf; without it, the installation itself")
+        arguments.add_user(parser)
         parser.add_argument("--format", choices=sorted(FORMATS), default="text")
         parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it [standard output]")
 
@@ -93,7 +94,7 @@ class Command(BaseCommand):
             sys.exit(code)
 
     def _compare(self, options: dict[str, Any]) -> Comparison:
-        actor = self._actor(options["user"])
+        actor = arguments.actor(options["user"], returncode=ERROR)
         test_set = self._test_set(options["test_set"])
         baseline = self._baseline(options["baseline"])
         candidate = self._candidate(options["candidate"], actor)
@@ -111,14 +112,6 @@ class Command(BaseCommand):
             actor=actor,
             seed=options["seed"],
         )
-
-    def _actor(self, name: str | None) -> User | None:
-        if not name:
-            return None
-        user = User.objects.filter(username=name).first()
-        if user is None:
-            raise CommandError(f"There is no user {name!r}.", returncode=ERROR)
-        return user
 
     def _test_set(self, number: int | None) -> EvaluationSet:
         sets = EvaluationSet.objects.order_by("-pk")

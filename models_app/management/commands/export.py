@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.datasets import exporting
+from models_app.management.output import written
 from models_app.models import DatasetSnapshot, PromptVersion
 from models_app.serving.engines import prompt_spec
 
@@ -38,9 +35,9 @@ class Command(BaseCommand):
         prompting = exporting.Prompting(spec, options["max_words"])
         rows = exporting.rows_of(snapshot, options["split"])
         count = 0
-        with _written(options["output"]) as file:
+        with written(options["output"]) as file:
             for line in exporting.lines(rows, format=options["format"], prompting=prompting):
-                file.write(line)
+                file.write(line.encode())
                 count += 1
             count -= options["format"] == "csv"
             if not count:
@@ -67,25 +64,3 @@ class Command(BaseCommand):
         if found is None:
             raise CommandError("There is no such prompt version; see the Prompts page for their numbers.")
         return found
-
-
-@contextmanager
-def _written(path: Path | None) -> Iterator[IO[str]]:
-    """Standard output, or a file that appears whole or not at all."""
-    if path is None:
-        try:
-            yield sys.stdout
-            sys.stdout.flush()
-        except BrokenPipeError:  # whoever read it has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        beside.replace(path)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -11,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from models_app import queries
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import require
+from models_app.management import arguments
 from models_app.models import Comparison, ModelVersion, PromptVersion, Release
 from models_app.models.releases import Environment
 from models_app.releases.composing import (
@@ -165,7 +165,7 @@ class Command(BaseCommand):
             decoding={**usual_decoding(model, live), **options["decoding"]},
             origin=origin_beside(live, model_version=model, prompt_version=prompt),
             note=options["note"],
-            actor=self._actor(options["user"]),
+            actor=arguments.actor(options["user"]),
         )
         self.stdout.write(f"Release {release.pk} is {release.state}.")
 
@@ -175,7 +175,7 @@ class Command(BaseCommand):
             release=release,
             comparison=self._comparison(release, options["comparison"]),
             note=options["note"],
-            actor=self._actor(options["user"]),
+            actor=arguments.actor(options["user"]),
         )
         self.stdout.write(f"Release {release.pk} is {release.state}.")
 
@@ -197,12 +197,12 @@ class Command(BaseCommand):
 
     def _withdraw(self, options: dict[str, Any]) -> None:
         release = self._release(options["release"])
-        withdraw_release(release=release, reason=options["reason"], actor=self._actor(options["user"]))
+        withdraw_release(release=release, reason=options["reason"], actor=arguments.actor(options["user"]))
         self.stdout.write(f"Release {release.pk} is {release.state}.")
 
     def _start(self, options: dict[str, Any]) -> None:
         release = self._release(options["release"])
-        actor = self._actor(options["user"])
+        actor = arguments.actor(options["user"])
         if release.state == Release.State.DRAFT:
             require(actor, "deploy")
             install_first_release(release=release)
@@ -213,7 +213,7 @@ class Command(BaseCommand):
     def _rollback(self, options: dict[str, Any]) -> None:
         deployment = roll_back(
             environment=self._environment(options["environment"]),
-            actor=self._actor(options["user"]),
+            actor=arguments.actor(options["user"]),
             reason=options["reason"],
         )
         self.stdout.write(f"Release {deployment.release_id} is live again.")
@@ -242,14 +242,6 @@ class Command(BaseCommand):
         if environment is None:
             raise CommandError(f"There is no environment {name!r}.")
         return environment
-
-    def _actor(self, name: str | None) -> User | None:
-        if not name:
-            return None
-        user = User.objects.filter(username=name).first()
-        if user is None:
-            raise CommandError(f"There is no user {name!r}.")
-        return user
 
 
 def _values(release: Release) -> dict[str, Any]:

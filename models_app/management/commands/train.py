@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError
+from models_app.management import arguments
 from models_app.ml.recipe import PRESETS, Recipe, default_recipe
 from models_app.models import DatasetSnapshot, Job, ModelVersion, PromptVersion, TrainingRun
 from models_app.training.starting import start_training
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             "--prompt", type=int, help="number of a prompt version; else the newest that suits"
         )
         parser.add_argument("--name", default="")
-        parser.add_argument("--user", help="on whose behalf; without it, the installation itself")
+        arguments.add_user(parser)
         parser.add_argument(
             "--wait", action="store_true", help="carry it out in this process and print its progress"
         )
@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 base=options["base"],
                 prompt_version=self._prompt(options["prompt"], family),
                 recipe=self._recipe(options, family),
-                actor=self._actor(options["user"]),
+                actor=arguments.actor(options["user"]),
                 name=options["name"],
                 deliver=not options["wait"],
             )
@@ -82,14 +82,6 @@ class Command(BaseCommand):
             return recipe.but(base=options["base"], **options["recipe"])
         except (ValueError, TypeError) as error:
             raise CommandError(f"Recipe: {error}") from error
-
-    def _actor(self, username: str | None) -> User | None:
-        if username is None:
-            return None
-        user = User.objects.filter(username=username, is_active=True).first()
-        if user is None:
-            raise CommandError(f"There is no active user {username!r}.")
-        return user
 
     def _wait(self, run: TrainingRun) -> None:
         if run.job is None or run.job.state != Job.State.QUEUED:

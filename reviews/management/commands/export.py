@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError, NotAllowed
+from models_app.management import arguments
 from models_app.management.commands import export as snapshots
+from models_app.management.output import written
 from reviews import exporting
 from reviews.export_rows import FORMATS, KINDS, Request
-from reviews.management import arguments
 from reviews.management.progress import Progress
 
 SNAPSHOT = "snapshot"
@@ -90,31 +87,8 @@ class Command(snapshots.Command):
             if not count:
                 raise CommandError(exporting.nothing_to_export(request))
         else:
-            with _written(output) as file:
+            with written(output) as file:
                 count = exporting.write_now(request=request, file=file, actor=actor, progress=progress)
                 if not count:
                     raise CommandError(exporting.nothing_to_export(request))
         self.stderr.write(f"{count:,} rows ({request.kind}){f' to {output}' if output else ''}")
-
-
-@contextmanager
-def _written(path: Path | None) -> Iterator[IO[bytes]]:
-    """Standard output, or a file that appears whole or not at all."""
-    if path is None:
-        try:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:  # whoever read it has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            yield file
-        beside.replace(path)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()

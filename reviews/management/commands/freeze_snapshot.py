@@ -7,9 +7,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from models_app.foundation.errors import GalleyError
+from models_app.management import arguments
 from models_app.models import DatasetSnapshot, EvaluationSet
 from reviews.feedback import Selection, freeze_snapshot, freeze_test_set, preview_snapshot
-from reviews.management import arguments
 from reviews.models import FeedbackExample
 
 

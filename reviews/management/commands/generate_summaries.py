@@ -6,10 +6,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError
+from models_app.management import arguments
 from models_app.models import Job, Release
 from reviews.drafting import live_release, start_drafting
 from reviews.finding import DocumentFilter
-from reviews.management import arguments
 from reviews.models import Split
 
 

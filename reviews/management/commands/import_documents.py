@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
+from models_app.management import arguments
 from reviews import importing
 from reviews.importing import ImportOptions
 from reviews.intake import ImportReport
-from reviews.management import arguments
 from reviews.management.progress import Progress
 from reviews.models import ImportBatch
 from reviews.sources.files import FORMATS, open_file

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
+from models_app.management import arguments
 from reviews import rating_import, rating_rows
-from reviews.management import arguments
 from reviews.management.progress import Progress
 from reviews.rating_import import Options
 from reviews.sources.files import FORMATS, open_file

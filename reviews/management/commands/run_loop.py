@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
+from models_app.management import arguments
 from reviews.loop_report import write_report
 from reviews.looping import LoopOptions, run_loop
 
@@ -54,17 +54,13 @@ class Command(BaseCommand):
             type=int,
             help="documents that the base model drafts summaries for (all that may be learnt from)",
         )
-        parser.add_argument("--user", help="on whose behalf; without it, the installation itself")
+        arguments.add_user(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         for name in ("train", "validation", "test"):
             if options[name] < 1:
                 raise CommandError(f"--{name}: at least 1.")
-        actor = None
-        if options["user"]:
-            actor = User.objects.filter(username=options["user"], is_active=True).first()
-            if actor is None:
-                raise CommandError(f"There is no active user {options['user']!r}.")
+        actor = arguments.actor(options["user"])
         loop = LoopOptions(
             documents=options["documents"],
             train=options["train"],

@@ -12,12 +12,12 @@ def add_user(parser: CommandParser) -> None:
     parser.add_argument("--user", help="on whose behalf; without it, the installation itself")
 
 
-def actor(username: str | None) -> User | None:
+def actor(username: str | None, *, returncode: int = 1) -> User | None:
     if username is None:
         return None
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
-        raise CommandError(f"There is no active user {username!r}.")
+        raise CommandError(f"There is no active user {username!r}.", returncode=returncode)
     return user
 
 
