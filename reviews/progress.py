@@ -31,8 +31,8 @@ LEAST_ANSWERS = 10
 """From fewer, nothing is said about pace or finish."""
 KEPT_SECONDS = 60
 KEPT_LONG_SECONDS = 300
-SLOW_SECONDS = 0.1
-"""What takes longer to count is counted ahead, and kept longer, so that nobody waits for it."""
+SLOW_SECONDS = 0.03
+"""What takes longer to count is counted ahead, and kept longer: a page may have to wait for three such counts."""
 COUNTED_MINUTES = 3
 LONGEST_ESTIMATE_DAYS = 3650
 
