@@ -12,7 +12,6 @@ from django.core.cache import cache
 
 from script.demo_data import Demo, heartbeat
 from script.take_screenshots import EXPECTED, PAGES, places
-from tests import make
 from tests.browser.conftest import SETTLED, Enter
 
 pytestmark = [
@@ -29,7 +28,6 @@ def cast(transactional_db: None, settings: Any) -> None:
     settings.GALLEY_SPLIT_SHARES = (45, 8, 47)
     settings.GALLEY_MIN_TRAINING_EXAMPLES = 15
     cache.clear()
-    make.seeded()
     Demo().build()
     heartbeat()
 

@@ -103,7 +103,6 @@ def test_writers_at_the_same_time_make_one_chain() -> None:
 
 
 def test_prompt_versions_never_change() -> None:
-    make.seeded()
     with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
         PromptVersion.objects.update(number=F("number") + 1)
 

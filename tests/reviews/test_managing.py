@@ -187,7 +187,6 @@ def test_a_queue_that_changes_its_order_gives_items_out_in_the_new_one(
 
 @pytest.mark.django_db(transaction=True)
 def test_whoever_claims_while_a_queue_is_changed_waits_and_gets_a_seat_of_the_new_order() -> None:
-    make.seeded()
     queue = make.queue(order="oldest")
     engineer = make.user("mila", "ml engineer")
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(4)]
@@ -205,7 +204,6 @@ def test_whoever_claims_while_a_queue_is_changed_waits_and_gets_a_seat_of_the_ne
 
 @pytest.mark.django_db(transaction=True)
 def test_nobody_is_told_that_nothing_waits_while_a_change_is_under_way() -> None:
-    make.seeded()
     queue = make.queue()
     engineer, reviewer = make.user("mila", "ml engineer"), make.user("rita", "reviewer")
     make.queue_item(in_queue=queue)

@@ -446,7 +446,6 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.django_db(transaction=True)
 def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() -> None:
-    make.seeded()
     queue = make.queue(reviews_per_item=2)
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(12)]
     items = [make.queue_item(in_queue=queue) for _ in range(40)]
@@ -472,7 +471,6 @@ def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() 
 
 @pytest.mark.django_db(transaction=True)
 def test_one_item_for_ten_who_ask_at_the_same_instant_goes_to_one() -> None:
-    make.seeded()
     queue = make.queue()
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(10)]
     for _ in range(8):
@@ -492,7 +490,6 @@ def test_one_item_for_ten_who_ask_at_the_same_instant_goes_to_one() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_tabs_of_one_reviewer_get_one_seat() -> None:
-    make.seeded()
     queue = make.queue(reviews_per_item=3)
     reviewer = make.user("rita", "reviewer")
     for _ in range(4):
@@ -504,7 +501,6 @@ def test_two_tabs_of_one_reviewer_get_one_seat() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_expired_seat_that_many_want_goes_to_one_and_its_holder_keeps_his_text() -> None:
-    make.seeded()
     queue = make.queue()
     holder = make.user("holder", "reviewer")
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(8)]

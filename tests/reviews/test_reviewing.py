@@ -485,7 +485,6 @@ def test_only_its_author_corrects_a_review_and_only_once_it_is_handed_in(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_submit_sent_six_times_at_once_makes_one_review() -> None:
-    make.seeded()
     queue = make.queue()
     reviewer = make.user("rita", "reviewer")
     item = make.queue_item(in_queue=queue)
@@ -500,7 +499,6 @@ def test_a_submit_sent_six_times_at_once_makes_one_review() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_the_last_two_reviews_handed_in_at_once_finish_the_item() -> None:
-    make.seeded()
     queue = make.queue(reviews_per_item=4)
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(4)]
     for _ in range(5):
@@ -518,7 +516,6 @@ def test_the_last_two_reviews_handed_in_at_once_finish_the_item() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_tabs_that_save_at_once_end_with_one_draft_and_one_warning() -> None:
-    make.seeded()
     queue = make.queue()
     reviewer = make.user("rita", "reviewer")
     item = make.queue_item(in_queue=queue)
