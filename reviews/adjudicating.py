@@ -27,7 +27,6 @@ from reviews.differing import Given, differences, disagreement
 from reviews.feedback import propose_from_adjudication
 from reviews.models import (
     Adjudication,
-    Criterion,
     FeedbackExample,
     Notification,
     QueueItem,
@@ -35,9 +34,9 @@ from reviews.models import (
     ReviewQueue,
 )
 from reviews.notices import notify
+from reviews.rubrics import left_open
 
 SETTLED = "Its reviewers differed. What was settled for it is learnt instead."
-LONGEST_EXPLANATION_CHARACTERS = 4000
 LONGEST_TEXT_CHARACTERS = 400_000
 MOST_POINTS = 4
 
@@ -223,17 +222,11 @@ def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: U
 
 
 def _checked(item: QueueItem, rubric: int, ruling: Ruling) -> dict[str, Any]:
-    wrong = {}
-    criteria = list(Criterion.objects.filter(rubric=rubric))
-    if ruling.stars is None or not 1 <= ruling.stars <= 5:
-        wrong["stars"] = "Give one to five stars."
-    if ruling.verdict not in Review.Verdict.values:
-        wrong["verdict"] = "Good, fair or poor?"
-    known = {criterion.key for criterion in criteria}
-    wrong |= {key: "Not a question of this rubric." for key in ruling.ratings if key not in known}
-    for criterion in criteria:
-        if not 1 <= ruling.ratings.get(criterion.key, 0) <= 5:
-            wrong[criterion.key] = f"Rate {criterion.name.lower()}."
+    explanation = normalise(ruling.explanation)
+    wrong = left_open(
+        rubric, stars=ruling.stars, verdict=ruling.verdict, ratings=ruling.ratings, explanation=explanation,
+        why="Say why. The item's reviewers read it.",
+    )  # fmt: skip
     text, draft = normalise(ruling.edited_text), item.summary.text.strip()
     if text == normalise(draft):
         text = draft
@@ -241,11 +234,6 @@ def _checked(item: QueueItem, rubric: int, ruling: Ruling) -> dict[str, Any]:
         wrong["edited_text"] = "The settled summary is empty; leave it as it was where nothing is wrong."
     elif len(text) > LONGEST_TEXT_CHARACTERS:
         wrong["edited_text"] = f"Longer than {LONGEST_TEXT_CHARACTERS:,} characters."
-    explanation = normalise(ruling.explanation)
-    if not explanation:
-        wrong["explanation"] = "Say why. The item's reviewers read it."
-    elif len(explanation) > LONGEST_EXPLANATION_CHARACTERS:
-        wrong["explanation"] = f"Longer than {LONGEST_EXPLANATION_CHARACTERS:,} characters."
     if wrong:
         raise InvalidInput("Something is missing before this can be settled.", fields=wrong)
     return {

@@ -27,7 +27,6 @@ from reviews.differing import VERDICTS
 from reviews.linking import link
 from reviews.models import (
     Adjudication,
-    Criterion,
     GoldAnswer,
     QueueItem,
     Review,
@@ -37,10 +36,10 @@ from reviews.models import (
     Skip,
     Summary,
 )
+from reviews.rubrics import left_open
 
 MOST_PERCENT = 50
 MOST_TOLERANCE = 2
-LONGEST_EXPLANATION_CHARACTERS = 4000
 BLOCK = 100
 STARS, VERDICT = "stars", "verdict"
 
@@ -96,23 +95,13 @@ def objection(summary: Summary) -> GalleyError | None:
 
 
 def _checked(rubric: RubricVersion, known: Known) -> dict[str, Any]:
-    wrong = {}
-    if known.stars is None or not 1 <= known.stars <= 5:
-        wrong["stars"] = "Give one to five stars."
-    if known.verdict not in Review.Verdict.values:
-        wrong["verdict"] = "Good, fair or poor?"
-    criteria = {criterion.key: criterion.name for criterion in Criterion.objects.filter(rubric=rubric)}
-    wrong |= {key: "Not a question of this rubric." for key in known.ratings if key not in criteria}
-    for key, name in criteria.items():
-        if not 1 <= known.ratings.get(key, 0) <= 5:
-            wrong[key] = f"Rate {name.lower()}."
+    explanation = normalise(known.explanation)
+    wrong = left_open(
+        rubric.pk, stars=known.stars, verdict=known.verdict, ratings=known.ratings, explanation=explanation,
+        why="Say why. Whoever answers reads it afterwards.",
+    )  # fmt: skip
     if not 0 <= known.tolerance <= MOST_TOLERANCE:
         wrong["tolerance"] = f"From 0 to {MOST_TOLERANCE} points."
-    explanation = normalise(known.explanation)
-    if not explanation:
-        wrong["explanation"] = "Say why. Whoever answers reads it afterwards."
-    elif len(explanation) > LONGEST_EXPLANATION_CHARACTERS:
-        wrong["explanation"] = f"Longer than {LONGEST_EXPLANATION_CHARACTERS:,} characters."
     if wrong:
         raise InvalidInput("Something is missing before this can be gold.", fields=wrong)
     return {

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from reviews.models import Criterion
+from collections.abc import Mapping
 
+from reviews.models import Criterion, Review
+
+LONGEST_EXPLANATION_CHARACTERS = 4000
 _known: dict[int, tuple[Criterion, ...]] = {}
 
 
@@ -15,3 +18,24 @@ def criteria_of(rubric: int) -> tuple[Criterion, ...]:
         if found:  # a version may be made in this very moment
             _known[rubric] = found
     return found
+
+
+def left_open(
+    rubric: int, *, stars: int | None, verdict: str, ratings: Mapping[str, int], explanation: str, why: str
+) -> dict[str, str]:
+    """By field what is missing or wrong in an answer that others are measured by, so that nothing may be left open.
+    `why` asks for the explanation."""
+    criteria = {criterion.key: criterion.name for criterion in criteria_of(rubric)}
+    wrong = {key: "Not a question of this rubric." for key in ratings if key not in criteria}
+    if stars is None or not 1 <= stars <= 5:
+        wrong["stars"] = "Give one to five stars."
+    if verdict not in Review.Verdict.values:
+        wrong["verdict"] = "Good, fair or poor?"
+    for key, name in criteria.items():
+        if not 1 <= ratings.get(key, 0) <= 5:
+            wrong[key] = f"Rate {name.lower()}."
+    if not explanation:
+        wrong["explanation"] = why
+    elif len(explanation) > LONGEST_EXPLANATION_CHARACTERS:
+        wrong["explanation"] = f"Longer than {LONGEST_EXPLANATION_CHARACTERS:,} characters."
+    return wrong
