@@ -5,23 +5,14 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from models_app.models.jobs import RUN_MOVES, RunState
+
 
 class EvaluationRun(models.Model):
     """One release on one evaluation set, with the artefact, prompt and decoding that would be served."""
 
-    class State(models.TextChoices):
-        QUEUED = "queued"
-        RUNNING = "running"
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        CANCELLED = "cancelled"
-
-    MOVES = {
-        "queued": ("running", "cancelled", "failed"),
-        "running": ("running", "succeeded", "failed", "cancelled", "queued"),
-        "failed": ("queued",),
-        "cancelled": ("queued",),
-    }
+    State = RunState
+    MOVES = RUN_MOVES
 
     release = models.ForeignKey("models_app.Release", on_delete=models.PROTECT, related_name="evaluations")
     evaluation_set = models.ForeignKey(

@@ -6,16 +6,27 @@ from django.db.models import Q
 from django.utils import timezone
 
 
+class RunState(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+#: Of what a job works on, and goes on with where it was left.
+RUN_MOVES: dict[str, tuple[str, ...]] = {
+    "queued": ("running", "cancelled", "failed"),
+    "running": ("running", "succeeded", "failed", "cancelled", "queued"),
+    "failed": ("queued",),
+    "cancelled": ("queued",),
+}
+
+
 class Job(models.Model):
     """One long piece of work. The queue only carries its id; this row is the truth about it."""
 
-    class State(models.TextChoices):
-        QUEUED = "queued"
-        RUNNING = "running"
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        CANCELLED = "cancelled"
-
+    State = RunState
     ACTIVE = (State.QUEUED, State.RUNNING)
 
     kind = models.CharField(max_length=50, db_index=True)

@@ -5,23 +5,14 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from models_app.models.jobs import RUN_MOVES, RunState
+
 
 class TrainingRun(models.Model):
     """A fine-tuning. `phase` says where it is, `state` how it stands or ended, `reason` what to tell the user."""
 
-    class State(models.TextChoices):
-        QUEUED = "queued"
-        RUNNING = "running"
-        SUCCEEDED = "succeeded"
-        FAILED = "failed"
-        CANCELLED = "cancelled"
-
-    MOVES = {
-        "queued": ("running", "cancelled", "failed"),
-        "running": ("running", "succeeded", "failed", "cancelled", "queued"),
-        "failed": ("queued",),
-        "cancelled": ("queued",),
-    }
+    State = RunState
+    MOVES = RUN_MOVES
 
     name = models.CharField(max_length=120)
     snapshot = models.ForeignKey(

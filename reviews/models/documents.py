@@ -19,17 +19,11 @@ class Split(models.TextChoices):
     TEST = "test"
 
 
-class ImportBatch(models.Model):
-    """One file or data set handed in, with its report."""
+class HandedIn(models.Model):
+    """Something to be imported, once, by a job."""
 
     name = models.CharField(max_length=200)
     upload = models.CharField(max_length=300, blank=True, help_text="stored file, relative to GALLEY_HOME")
-    options = models.JSONField(
-        default=dict, help_text="format, field mapping, domain, origin, licence, limit"
-    )
-    report = models.JSONField(
-        default=dict, help_text="read, imported, duplicates, refused with row and reason"
-    )
     job = models.OneToOneField(
         "models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
@@ -40,7 +34,19 @@ class ImportBatch(models.Model):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        abstract = True
         ordering = ["-id"]
+
+
+class ImportBatch(HandedIn):
+    """One file or data set handed in, with its report."""
+
+    options = models.JSONField(
+        default=dict, help_text="format, field mapping, domain, origin, licence, limit"
+    )
+    report = models.JSONField(
+        default=dict, help_text="read, imported, duplicates, refused with row and reason"
+    )
 
 
 class SourceDocument(models.Model):
