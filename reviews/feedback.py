@@ -203,9 +203,10 @@ def approve_example(*, example: FeedbackExample, actor: Any | None, reason: str 
 def decline_example(*, example: FeedbackExample, actor: Any | None, reason: str) -> FeedbackExample:
     """Keep it out of future snapshots; the reason is shown to whoever wrote it."""
     require(actor, "decide_feedback")
-    if not reason.strip():
+    reason = one_line(reason)
+    if not reason:
         raise InvalidInput("Give a reason.", fields={"reason": "The reviewer is shown it."})
-    return _decide(example, "declined", actor, reason.strip())
+    return _decide(example, "declined", actor, reason)
 
 
 def _decide(example: FeedbackExample, state: str, actor: Any | None, reason: str) -> FeedbackExample:

@@ -113,7 +113,8 @@ def _checked(rubric: RubricVersion, known: Known) -> dict[str, Any]:
 def retire_gold(*, gold: GoldAnswer, reason: str, actor: User) -> None:
     """Give it to nobody any more; what was answered to it no longer counts. Seats that nobody has taken go."""
     require(actor, "manage_queues")
-    if not reason.strip():
+    reason = one_line(reason)
+    if not reason:
         raise InvalidInput("Say why it is retired.", fields={"reason": "It is kept in the audit trail."})
     with transaction.atomic():
         if not GoldAnswer.objects.filter(pk=gold.pk, active=True).update(active=False):

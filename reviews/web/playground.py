@@ -22,6 +22,7 @@ from models_app.prompts.versions import check_template, create_version, plain
 from models_app.releases.composing import compose_release, live_release
 from models_app.web.pages import is_fragment, user_of
 from reviews import playground
+from reviews.finding import number_of
 from reviews.models import PromptSuggestion, PromptTrial, PromptTrialResult, ReviewQueue
 from reviews.notices import mark_read_about
 from reviews.playground import MOST_ARTICLES, MOST_MENDED, Chosen, usable_documents, visible_trial
@@ -175,7 +176,8 @@ def _again(trial: PromptTrial) -> dict[str, Any]:
 def _context(
     request: HttpRequest, form: PlaygroundForm, live: Release | None, trial: PromptTrial | None = None
 ) -> dict[str, Any]:
-    parent = PromptVersion.objects.select_related("prompt").filter(pk=form["parent"].value() or 0).first()
+    chosen = number_of(str(form["parent"].value()))
+    parent = PromptVersion.objects.select_related("prompt").filter(pk=chosen).first()
     context: dict[str, Any] = {"form": form, "live": live, "parent": parent, "variables": VARIABLES}
     if trial is not None:
         context |= _trial_context(request, trial)

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError, InvalidInput
+from models_app.foundation.texts import one_line
 from models_app.models import Job
 from models_app.monitoring.comment_classes import COMPLAINTS
 from models_app.web.pages import capability, paginate, user_of
@@ -440,7 +441,7 @@ def _item_page(
 @manages
 def assign(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     item = _item(slug, pk)
-    person = User.objects.filter(username=request.POST.get("person", "")).first()
+    person = User.objects.filter(username=one_line(request.POST.get("person", ""))).first()
     try:
         if person is None:
             raise InvalidInput("Choose who is to review it.", fields={"person": "Choose a person."})

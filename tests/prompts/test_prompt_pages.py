@@ -280,6 +280,7 @@ def test_it_starts_from_the_live_prompt_a_version_or_a_suggestion(
     ).content.decode()
     assert "summarize: {text}" in fragment
     assert "<html" not in fragment
+    assert client.post("/prompts/playground/", {"parent": "\u0000", "run": "1"}).status_code == 422
 
 
 def test_the_page_works_where_nothing_is_live(cast: make.Cast, first: PromptVersion) -> None:

@@ -159,7 +159,7 @@ def test_a_decision_is_on_record_with_who_and_why(cast: make.Cast) -> None:
 
 def test_declining_needs_a_reason(cast: make.Cast) -> None:
     with pytest.raises(InvalidInput) as caught:
-        decline_example(example=example(), actor=cast.ml_engineer, reason="  ")
+        decline_example(example=example(), actor=cast.ml_engineer, reason=" \u0000 ")
     assert caught.value.fields == {"reason": "The reviewer is shown it."}
     with pytest.raises(InvalidInput):
         decline_examples(examples=[example()], actor=cast.ml_engineer, reason="")

@@ -306,7 +306,7 @@ def test_a_summary_is_made_gold_on_the_page(cast: make.Cast, queue: ReviewQueue,
     )
     assert mila.get(f"{path}?summary=0").status_code == 404
     assert mila.get(f"{path}?summary=x").status_code == 404
-    assert mila.post(reverse("gold_retire", args=[known.pk]), {"reason": ""}).status_code == 422
+    assert mila.post(reverse("gold_retire", args=[known.pk]), {"reason": "\u0000"}).status_code == 422
     assert mila.post(reverse("gold_retire", args=[known.pk]), {"reason": "Wrong."}).status_code == 302
     assert "retired" in mila.get(reverse("gold")).content.decode()
 

@@ -123,7 +123,7 @@ def test_items_are_found_assigned_and_taken_back(mila: Client, cast: make.Cast) 
     assert ReviewSlot.objects.get(item=free).assigned_to == cast.another_reviewer
     again = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "ruben"}, follow=True)
     assert "has answered this item" in again.content.decode()
-    nobody = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "nobody"}, follow=True)
+    nobody = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "no\u0000body"}, follow=True)
     assert "Choose a person." in nobody.content.decode()
     mila.post(f"/queues/new-drafts/seats/{lease.slot.pk}/release/")
     assert ReviewSlot.objects.get(item=held).state == "free"
