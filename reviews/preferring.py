@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from django.contrib.auth.models import User
-from django.db.models import Count
 
-from reviews import queueing
+from reviews import queries
 from reviews.models import Preference, ReviewQueue
-from reviews.queries import QueueRow, start_of_today
+from reviews.queries import QueueRow, queue_rows
 
 
 def pairs_for(reviewer: User) -> list[QueueRow]:
     """Active pairwise queues, those where something waits first. 3 queries."""
-    waiting = queueing.waiting(reviewer=reviewer)
-    done = done_today(reviewer)
     queues = ReviewQueue.objects.filter(active=True, kind=ReviewQueue.Kind.PAIRWISE)
-    rows = [QueueRow(queue, waiting.get(queue.pk, 0), done.get(queue.pk, 0)) for queue in queues]
-    return sorted(rows, key=lambda row: (row.waiting == 0, row.queue.name))
+    return queue_rows(queues, reviewer, Preference)
 
 
 def done_today(reviewer: User) -> dict[int, int]:
     """My choices handed in since midnight, by queue. 1 query."""
-    rows = (
-        Preference.objects.filter(
-            reviewer=reviewer, state=Preference.State.SUBMITTED, submitted_at__gte=start_of_today()
-        )
-        .values("item__queue")
-        .annotate(n=Count("pk"))
-        .order_by()
-    )
-    return {row["item__queue"]: row["n"] for row in rows}
+    return queries.done_today(reviewer, Preference)
 
 
 def choices_of(reviewer: User, limit: int = 20) -> list[Preference]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, F, 
 from django.utils import timezone
 
 from reviews import queueing
-from reviews.models import QueueItem, Review, ReviewQueue, ReviewReturn, ReviewSlot, Skip
+from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewReturn, ReviewSlot, Skip
 
 # ---------------------------------------------------------------- the desk
 
@@ -41,23 +42,25 @@ def start_of_today() -> datetime:
 
 def queues_for(reviewer: User) -> list[QueueRow]:
     """Active queues of the review desk, those where something waits first. 3 queries."""
-    waiting = queueing.waiting(reviewer=reviewer)
-    done = done_today(reviewer)
     queues = ReviewQueue.objects.filter(active=True, kind__in=ReviewQueue.AT_DESK).select_related("rubric")
+    return queue_rows(queues, reviewer, Review)
+
+
+def queue_rows(
+    queues: Iterable[ReviewQueue], reviewer: User, answer: type[Review | Preference]
+) -> list[QueueRow]:
+    waiting = queueing.waiting(reviewer=reviewer)
+    done = done_today(reviewer, answer)
     rows = [QueueRow(queue, waiting.get(queue.pk, 0), done.get(queue.pk, 0)) for queue in queues]
     return sorted(rows, key=lambda row: (row.waiting == 0, row.queue.name))
 
 
-def done_today(reviewer: User) -> dict[int, int]:
-    """My reviews handed in since midnight, by queue. 1 query."""
-    rows = (
-        Review.objects.filter(
-            reviewer=reviewer, state=Review.State.SUBMITTED, submitted_at__gte=start_of_today()
-        )
-        .values("item__queue")
-        .annotate(n=Count("pk"))
-        .order_by()
+def done_today(reviewer: User, answer: type[Review | Preference] = Review) -> dict[int, int]:
+    """My answers handed in since midnight, by queue. 1 query."""
+    handed_in = answer.objects.filter(
+        reviewer=reviewer, state=answer.State.SUBMITTED, submitted_at__gte=start_of_today()
     )
+    rows = handed_in.values("item__queue").annotate(n=Count("pk")).order_by()
     return {row["item__queue"]: row["n"] for row in rows}
 
 
