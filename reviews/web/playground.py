@@ -176,7 +176,7 @@ def _again(trial: PromptTrial) -> dict[str, Any]:
 def _context(
     request: HttpRequest, form: PlaygroundForm, live: Release | None, trial: PromptTrial | None = None
 ) -> dict[str, Any]:
-    chosen = number_of(str(form["parent"].value()))
+    chosen = number_of(str(form["parent"].value())) or 0
     parent = PromptVersion.objects.select_related("prompt").filter(pk=chosen).first()
     context: dict[str, Any] = {"form": form, "live": live, "parent": parent, "variables": VARIABLES}
     if trial is not None:
