@@ -109,7 +109,9 @@ def test_undo_brings_what_was_handed_in_back_as_a_draft(enter: Enter, items: lis
 def test_undo_brings_an_item_back_that_was_passed_by_and_goes_after_ten_seconds(
     enter: Enter, items: list[QueueItem]
 ) -> None:
-    page = at_desk(enter("rita"))
+    page = enter("rita")
+    page.clock.install()
+    at_desk(page)
     expect(page.locator("form[data-ahead]")).to_be_visible()
     first = page.locator("h1").inner_text()
     page.keyboard.press("n")
@@ -121,8 +123,10 @@ def test_undo_brings_an_item_back_that_was_passed_by_and_goes_after_ten_seconds(
     expect(page.locator("form[data-ahead]")).to_be_visible()
     page.keyboard.press("l")
     expect(page.locator("h1")).not_to_have_text(first)
+    page.clock.run_for(8_000)
     expect(page.locator("[data-undo-offer]")).to_be_visible()
-    expect(page.locator("[data-undo-offer]")).to_have_count(0, timeout=12_000)
+    page.clock.run_for(2_000)
+    expect(page.locator("[data-undo-offer]")).to_have_count(0, timeout=1_000)
 
 
 def test_back_through_my_last_and_forward_to_where_i_was(enter: Enter, items: list[QueueItem]) -> None:

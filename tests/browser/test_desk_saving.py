@@ -85,7 +85,9 @@ def test_after_a_crash_what_was_never_saved_is_back(enter: Enter, items: list[Qu
 def test_a_server_that_restarts_while_somebody_types_loses_nothing(
     enter: Enter, items: list[QueueItem]
 ) -> None:
-    page = at_desk(enter("rita"))
+    page = enter("rita")
+    page.clock.install()
+    at_desk(page)
     down = [502, 503, 500]
     page.route("**/draft/", lambda route: route.fulfill(status=down.pop()) if down else route.continue_())
     page.locator("#edit").fill(BETTER)
@@ -93,8 +95,13 @@ def test_a_server_that_restarts_while_somebody_types_loses_nothing(
     page.keyboard.press("Escape")
     page.keyboard.press("s")
     page.keyboard.press("x")
-    eventually(page, lambda: not down, 20)
-    eventually(page, lambda: Review.objects.filter(edited_text=BETTER).exists(), 20)
+
+    def is_saved_a_little_later() -> bool:
+        page.clock.run_for(1_000)
+        return Review.objects.filter(edited_text=BETTER).exists()
+
+    eventually(page, is_saved_a_little_later)
+    assert not down
     saved(page)
     assert Review.objects.get().support == [[0, 53, False]]
 
