@@ -74,7 +74,8 @@ def base_revision(request: HttpRequest) -> int | None:
 
 def go_to(request: HttpRequest, url: str, message: str, **more: Any) -> HttpResponse:
     """Done, said in words, and where to go on: told to a script, followed by a browser."""
+    if "undo" not in more:  # the offer of a way back says it itself
+        messages.success(request, message)
     if wants_json(request):
         return JsonResponse({"next": url, "message": message, **more})
-    messages.success(request, message)
     return HttpResponseRedirect(url)
