@@ -106,7 +106,8 @@ def take_in(
 def _documents(
     batch: RatingImport, source: Source, options: Options, report: Report
 ) -> dict[int, int | tuple[str, str]]:
-    """By record: the article, new or there already, or (field, reason) why there is none."""
+    """By record with a row that can be read: the article, new or there already, or (field, reason) why there is none.
+    Of a record whose rows are all refused the article stays out, too."""
     found: dict[int, int | tuple[str, str]] = {}
     taken = ImportReport(outcomes=[])
 
@@ -120,7 +121,8 @@ def _documents(
             except Unreadable as error:
                 found[number] = (error.name, error.reason)
                 continue
-            yield DocumentRow(number=number, **values)
+            if _has_a_row(number, record, options):
+                yield DocumentRow(number=number, **values)
 
     import_rows(
         rows=articles(),
@@ -135,6 +137,16 @@ def _documents(
     return found
 
 
+def _has_a_row(number: int, record: Mapping[str, Any], options: Options) -> bool:
+    for values in rating_rows.expanded(record, options.mapping):
+        try:
+            rating_rows.row_of(number, values, options.rules)
+        except Unreadable:
+            continue
+        return True
+    return False
+
+
 def _rows(
     source: Source,
     options: Options,
@@ -145,7 +157,7 @@ def _rows(
     for number, record in source.records(None):
         if progress is not None and number % 50 == 0:
             progress(*source.position())
-        document = documents[number]
+        document = documents.get(number)
         if isinstance(document, tuple):
             report.read += 1
             report.refuse(number, *document)
@@ -158,6 +170,7 @@ def _rows(
             except Unreadable as error:
                 report.refuse(number, error.name, error.reason)
                 continue
+            assert document is not None  # there is one where a row can be read
             yield document, row
 
 

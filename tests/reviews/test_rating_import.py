@@ -252,6 +252,7 @@ def test_bad_rows_hinder_no_other_and_are_named(cast: make.Cast, tmp_path: Path)
     path.write_text(path.read_text() + "{\n")
     report = imported(path, cast.ml_engineer)
     assert (report.imported, report.refused_count, report.read) == (3, 5, 8)
+    assert report.documents == SourceDocument.objects.count() == 2, "no article of which every row is refused"
     assert report.refused == sorted(report.refused)
     reasons = {(row, name) for row, name, _ in report.refused}
     assert {row for row, _ in reasons} == {2, 3, 4, 5}
