@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Sequence
+from datetime import date
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
@@ -19,6 +21,13 @@ def actor(username: str | None, *, returncode: int = 1) -> User | None:
     if user is None:
         raise CommandError(f"There is no active user {username!r}.", returncode=returncode)
     return user
+
+
+def day(words: str) -> date:
+    try:
+        return date.fromisoformat(words)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{words!r} is no day; write it as 2026-11-24") from error
 
 
 def mapping(pairs: Sequence[str]) -> dict[str, str]:

@@ -390,6 +390,7 @@ def test_the_command_writes_the_same(cast: make.Cast, tmp_path: Path, capfdbinar
         (["dpo"], "no preference to export"),
         (["reviews", "--queue", "nowhere"], "no queue"),
         (["reviews", "--mine"], "say whose"),
+        (["reviews", "--since", "tomorrow"], "'tomorrow' is no day"),
         (["reviews", "--format", "datasets", "--output", str(tmp_path / "folder")], "exists already"),
         (["reviews", "--format", "sft"], "no format"),
     ):
