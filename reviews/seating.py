@@ -17,6 +17,8 @@ from django.db import connection, transaction
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot
 
 QUEUE_LOCK = 0x0EA7  # advisory locks (this, queue)
+#: Items. The statistics know little of a queue that was just filled; nested loops chosen by them take minutes.
+MANY = 100
 
 # Which items get all the reviews of the queue and which get one: by a hash, so that the same item always falls on the
 # same side, and a higher share only ever adds items.
@@ -132,13 +134,17 @@ def fit_seats(*, queue: ReviewQueue, items: Sequence[int] | None = None) -> Rear
             cursor.execute(statement.format(rank=rank), values)
             return cursor.rowcount
 
+        if items is None or len(items) > MANY:
+            cursor.execute("SET LOCAL enable_nestloop = off")
         changed(_LOCK_ITEMS)
         changed(_DRAW_WANTED)
         removed, added = changed(_REMOVE_SEATS), changed(_ADD_SEATS)
         changed(_RANK_SEATS)
         reopened = changed(_REOPEN)
         changed(_CLOSE)
-        return Rearranged(added, removed, reopened, tuple(pk for (pk,) in cursor.fetchall()))
+        closed = tuple(pk for (pk,) in cursor.fetchall())
+        cursor.execute("SET LOCAL enable_nestloop TO DEFAULT")
+        return Rearranged(added, removed, reopened, closed)
 
 
 def rank_seats(*, queue: ReviewQueue, items: Sequence[int]) -> None:

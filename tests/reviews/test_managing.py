@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.models import AuditEvent, Job
@@ -20,7 +20,7 @@ from reviews.managing import (
     create_queue,
     create_rubric_version,
 )
-from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
 from reviews.reviewing import Answers, submit_review
 from reviews.seating import Rearranged
 from tests import make
@@ -309,6 +309,22 @@ def test_items_that_a_change_closes_are_looked_at_for_disputes() -> None:
     changed(queue, cast.ml_engineer, reviews_per_item=3)
     item.refresh_from_db()
     assert item.state == "open", "a third one is asked first"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_change_is_quick_in_a_queue_that_the_database_counted_before_its_items_were_committed() -> None:
+    cast, queue, document = make.cast(), make.queue(), make.document()
+    elsewhere = connection.copy()
+    with transaction.atomic():
+        summaries = Summary.objects.bulk_create(Summary(document=document, text=str(n)) for n in range(1000))
+        QueueItem.objects.bulk_create(QueueItem(queue=queue, summary=summary) for summary in summaries)
+        changed(queue, cast.ml_engineer, reviews_per_item=2)
+        with elsewhere.cursor() as cursor:
+            cursor.execute("ANALYZE reviews_queueitem, reviews_reviewslot")
+    elsewhere.close()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = '2s'")  # it took minutes
+        assert changed(queue, cast.ml_engineer, reviews_per_item=1).seats_removed == 1000
 
 
 @pytest.mark.django_db
