@@ -80,10 +80,8 @@ def carry_out(batch: Batch, work: Callable[[Batch], Report]) -> Report | None:
     """`work` in one transaction; None where that was done before (a job that came twice)."""
     with transaction.atomic():
         locked = type(batch).objects.select_for_update().get(pk=batch.pk)
-        if is_imported(locked):
-            return None
-        report = work(locked)
-        if locked.upload:
+        report = None if is_imported(locked) else work(locked)
+        if locked.upload:  # its process may have died between the import and this
             transaction.on_commit(lambda: uploads.drop_of(locked))
     batch.refresh_from_db()
     return report

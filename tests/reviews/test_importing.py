@@ -398,3 +398,16 @@ def test_the_telling_thread_is_gone_afterwards(transactional_db: None) -> None:
     job = importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
     assert make.carried_out(job).state == "succeeded"
     assert not [thread for thread in threading.enumerate() if thread.name == "telling"]
+
+
+def test_a_file_left_by_a_process_that_died_after_the_import_goes_with_the_next_attempt(
+    cast: make.Cast, django_capture_on_commit_callbacks: Any
+) -> None:
+    batch = handed_in(cast)
+    with django_capture_on_commit_callbacks():  # it died before any of them
+        importing.carry_out(batch=batch)
+    assert uploads.path_of(batch).is_file()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert importing.carry_out(batch=batch) is None
+    assert not (HOME / batch.upload).exists()
+    assert SourceDocument.objects.count() == 3
