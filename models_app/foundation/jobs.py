@@ -6,8 +6,9 @@ process group that dies with the worker. The child does the work (`run`) and set
 lease, passes on a cancel request, ends the child at its deadline, and speaks for a child that vanished. `reap`, called
 every minute, does the same for a worker that vanished. Duplicate deliveries find nothing to claim and return.
 
-A job whose process vanished (killed, out of memory, power cut) is tried again up to `max_attempts`; one that raised is
-not, since it would raise again. Handlers must therefore be able to begin again or to go on from where they were.
+A job whose process vanished (killed, out of memory, power cut) or lost the database is tried again up to
+`max_attempts`; one that raised is not, since it would raise again. Handlers must therefore be able to begin again or
+to go on from where they were.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, close_old_connections, transaction
@@ -216,27 +218,29 @@ def supervise(job_id: int, watch: Callable[[Job], None] | None = None) -> str:
     cancel_seen: float | None = None
     renew_at = 0.0
     ended_by_us = ""
-    while child.poll() is None:
-        now = time.monotonic()
-        if now >= renew_at:
-            renew_at = now + _lease().total_seconds() / 4
-            if not _renew(job):
+    try:
+        while child.poll() is None:
+            now = time.monotonic()
+            if now >= renew_at:
+                renew_at = now + _lease().total_seconds() / 4
+                if not _renew(job):
+                    _kill(child)
+                    return "lease lost"
+            if now > deadline and not ended_by_us:
+                ended_by_us = (
+                    f"It ran longer than its limit of {job.deadline_seconds // 60} minutes and was ended."
+                )
                 _kill(child)
-                return "lease lost"
-        if now > deadline and not ended_by_us:
-            ended_by_us = (
-                f"It ran longer than its limit of {job.deadline_seconds // 60} minutes and was ended."
-            )
-            _kill(child)
-        if cancel_seen is None and _cancel_wanted(job):
-            cancel_seen = now
-        if cancel_seen is not None and now - cancel_seen > CANCEL_GRACE_SECONDS and not ended_by_us:
-            ended_by_us = "Cancelled; its process did not stop by itself and was ended."
-            _kill(child)
-        if watch is not None:
-            watch(Job.objects.get(pk=job.pk))
-        time.sleep(POLL_SECONDS)
-    _kill(child)  # whatever it left in its group
+            if cancel_seen is None and _cancel_wanted(job):
+                cancel_seen = now
+            if cancel_seen is not None and now - cancel_seen > CANCEL_GRACE_SECONDS and not ended_by_us:
+                ended_by_us = "Cancelled; its process did not stop by itself and was ended."
+                _kill(child)
+            if watch is not None:
+                watch(Job.objects.get(pk=job.pk))
+            time.sleep(POLL_SECONDS)
+    finally:
+        _kill(child)  # whatever it left in its group; all of it where the database is gone
     return _after_child(job, child.returncode, ended_by_us, cancelled=cancel_seen is not None)
 
 
@@ -447,6 +451,14 @@ class JobContext:
         self._stop = rows.filter(cancel_requested_at__isnull=False).exists()
 
 
+def _lost_the_database(error: Exception) -> bool:
+    """The server went away or ended the session: that is nothing the job did."""
+    cause = error.__cause__
+    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return cause.sqlstate is None or cause.sqlstate.startswith(("08", "57P"))
+
+
 def run(job_id: int, token: str) -> int:
     """Carry out a claimed job in this process and set its outcome. Returns an exit code."""
     job = Job.objects.filter(pk=job_id, state=Job.State.RUNNING, lease_token=token).first()
@@ -472,6 +484,8 @@ def run(job_id: int, token: str) -> int:
         return 1
     except Exception as error:
         traceback.print_exc()
+        if _lost_the_database(error):  # no outcome: the worker, or `reap`, has it tried again
+            return 1
         _end(job, state=Job.State.FAILED, reason=f"{type(error).__name__}: {error}"[:2000])
         return 1
     _end(job, state=Job.State.SUCCEEDED, result=result)

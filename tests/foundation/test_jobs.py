@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -77,8 +77,6 @@ def test_many_claims_at_once_give_one_winner(file: Path) -> None:
     start = threading.Barrier(8)
 
     def claim() -> None:
-        from django.db import connection
-
         start.wait()
         won.append(jobs.claim(queued.pk))
         connection.close()
@@ -138,8 +136,6 @@ def when(running: Callable[[], bool], act: Callable[[], Any]) -> threading.Threa
     """Does something from another thread once a condition holds."""
 
     def wait() -> None:
-        from django.db import connection
-
         end = time.monotonic() + 60
         while not running() and time.monotonic() < end:
             time.sleep(0.1)
@@ -239,6 +235,31 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_a_job_that_lost_the_database_is_tried_again(file: Path) -> None:
+    queued = job(file, "lose the database once")
+    assert jobs.supervise(queued.pk) == "queued"
+    queued.refresh_from_db()
+    assert "attempt 2 of 3" in queued.reason
+    assert jobs.carry_out(queued).attempts == 2
+    assert lines(file) == ["begin", "begin", "ended succeeded"]
+
+
+def test_a_worker_that_lost_the_database_leaves_no_child_behind(file: Path) -> None:
+    queued = job(file, "hang")
+
+    def lose(_: Job) -> None:
+        if file.exists() and lines(file):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(OperationalError):
+        jobs.supervise(queued.pk, watch=lose)
+    connection.close()
+    assert not alive(int(file.read_text().split()[1]))
+    Job.objects.filter(pk=queued.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert jobs.reap() == 1
 
 
 def test_cancelling_is_for_who_may(file: Path) -> None:

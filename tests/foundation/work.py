@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from django.db import connection, transaction
+
 from models_app.foundation.errors import Refused
 from models_app.foundation.jobs import JobContext, NotYet
 from models_app.models import Job
@@ -30,6 +32,9 @@ def work(context: JobContext) -> dict[str, Any]:
             os.kill(os.getpid(), signal.SIGKILL)
         case "die always":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "lose the database once" if begun == 1:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         case "not yet":
             raise NotYet("Its turn has not come.", seconds=0)
         case "hang":
