@@ -17,7 +17,6 @@ from django.urls.resolvers import URLResolver
 from models_app.foundation.roles import CAPABILITIES
 from models_app.foundation.tokens import SCOPE_CAPABILITIES
 from models_app.models import ApiToken
-from tests import make
 from tests.api.conftest import Api
 
 pytestmark = pytest.mark.django_db
@@ -173,7 +172,6 @@ def test_accounts_and_the_admin_ask_who_one_is() -> None:
 
 
 def test_each_call_of_the_api_needs_its_scope_and_its_users_role() -> None:
-    make.seeded()
     cache.clear()
     needs = {call.strip(): scope for scope, calls in API.items() for call in calls.split(",")}
     methods = ("get", "post", "put", "patch", "delete")
