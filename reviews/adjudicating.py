@@ -35,6 +35,7 @@ from reviews.models import (
 )
 from reviews.notices import notify
 from reviews.rubrics import left_open
+from reviews.seating import rank_seats
 
 SETTLED = "Its reviewers differed. What was settled for it is learnt instead."
 LONGEST_TEXT_CHARACTERS = 400_000
@@ -101,6 +102,7 @@ def keep_in_step(*, item: QueueItem) -> None:
     apart = disagreement(given_by(reviews), item.summary.text.strip())
     if apart != item.disagreement:
         QueueItem.objects.filter(pk=item.pk).update(disagreement=apart)
+        rank_seats(queue=item.queue, items=[item.pk])
     if Adjudication.objects.filter(item=item).exists():
         return
     examples = FeedbackExample.objects.filter(review__item=item)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from models_app.evaluation.people import Choice, keep_preference
@@ -24,7 +24,7 @@ from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot
-from reviews.seating import close_if_complete, reopen_if_incomplete
+from reviews.seating import close_if_complete, rank_seats, reopen_if_incomplete
 from reviews.taking_back import ACCEPTED
 
 LONGEST_REASON_CHARACTERS = 4000
@@ -168,6 +168,7 @@ def take_back(*, item: QueueItem, reviewer: User) -> Preference:
         ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="done").update(
             state="held", lease_token=uuid.uuid4(), lease_until=until, claimed_at=timezone.now()
         )
+        rank_seats(queue=item.queue, items=[item.pk])
         reopen_if_incomplete(item)
         _count(item)
         _record(preference, reviewer, "preference.take_back", from_state="submitted", to_state="draft")
@@ -218,7 +219,7 @@ def _close_seat(item: QueueItem, reviewer: User) -> bool:
     free = (
         ReviewSlot.objects.select_for_update(skip_locked=True)
         .filter(Q(assigned_to=None) | Q(assigned_to=reviewer), item=item, state="free")
-        .order_by("position")
+        .order_by(F("assigned_to").asc(nulls_last=True), "position")
         .first()
     )
     if free is None or ReviewSlot.objects.filter(item=item, reviewer=reviewer).exists():

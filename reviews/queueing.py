@@ -25,7 +25,7 @@ from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleS
 from models_app.foundation.roles import require
 from models_app.foundation.rows import JoinedRows
 from models_app.foundation.texts import normalise
-from reviews import gold, seating
+from reviews import adjudicating, gold, seating
 from reviews.linking import start_linking
 from reviews.models import (
     Preference,
@@ -331,6 +331,7 @@ def free_expired(seats: QuerySet[ReviewSlot], *, whatever_the_lease: bool = Fals
         held = list(seats.filter(over, state="held").select_related("item__summary", "queue").order_by("pk"))
         if not held:
             return 0
+        full = seating.locked_full([seat.item_id for seat in held])
         # Before any seat is locked: a submit locks the review before the seat.
         _leave_traces(held)
         freed = (
@@ -338,9 +339,19 @@ def free_expired(seats: QuerySet[ReviewSlot], *, whatever_the_lease: bool = Fals
             .select_for_update(of=("self",), skip_locked=True)
             .values_list("pk", flat=True)
         )
-        return ReviewSlot.objects.filter(pk__in=list(freed)).update(
+        count = ReviewSlot.objects.filter(pk__in=list(freed)).update(
             state="free", reviewer=None, lease_token=None, lease_until=None
         )
+        _drop_surplus(full)
+        return count
+
+
+def _drop_surplus(items: Sequence[QueueItem]) -> None:
+    """Nobody is asked for more than is wanted by now; what has enough is done. The items are locked."""
+    for item in items:
+        if seating.drop_surplus(item) and seating.close_if_complete(item):
+            item.refresh_from_db(fields=["state"])
+            adjudicating.keep_in_step(item=item)
 
 
 def _leave_traces(seats: Sequence[ReviewSlot]) -> None:
@@ -471,6 +482,8 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
             audit.record(
                 actor=reviewer, action="item.set_aside", subject=f"queueitem:{slot.item_id}", reason=reason
             )
+        else:
+            _drop_surplus(seating.locked_full([slot.item_id]))
 
 
 def saw_others(*, item: QueueItem, reviewer: User) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from models_app.foundation import audit
@@ -297,6 +297,7 @@ def _take_seat(item: QueueItem, reviewer: User) -> bool:
     free = (
         ReviewSlot.objects.select_for_update(skip_locked=True)
         .filter(Q(assigned_to=None) | Q(assigned_to=reviewer), item=item, state="free")
+        .order_by(F("assigned_to").asc(nulls_last=True), "position")
         .first()
     )
     if free is None:

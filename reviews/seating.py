@@ -97,6 +97,22 @@ UPDATE reviews_queueitem item SET state = 'done'
 """  # nosec B608
 
 
+# With more seats than reviews are wanted, as where fewer are wanted since somebody sat down.
+_FULL = f"""
+SELECT item.id FROM reviews_queueitem item
+ WHERE item.id = ANY(%(items)s) AND {_ORDINARY}
+   AND item.wanted_reviews < (SELECT count(*) FROM reviews_reviewslot slot WHERE slot.item_id = item.id)
+"""  # nosec B608
+_DROP_SURPLUS = """
+DELETE FROM reviews_reviewslot WHERE id IN (
+       SELECT slot.id FROM reviews_reviewslot slot
+        WHERE slot.item_id = %(item)s AND slot.state = 'free'
+        ORDER BY slot.assigned_to_id IS NULL DESC, slot.position DESC
+        LIMIT greatest(0, (SELECT count(*) FROM reviews_reviewslot seat WHERE seat.item_id = %(item)s) - %(wanted)s))
+   AND state = 'free'
+"""
+
+
 @dataclass(frozen=True)
 class Rearranged:
     """What bringing the seats in step with a queue's settings changed."""
@@ -148,13 +164,30 @@ def fit_seats(*, queue: ReviewQueue, items: Sequence[int] | None = None) -> Rear
 
 
 def rank_seats(*, queue: ReviewQueue, items: Sequence[int]) -> None:
-    """After an item's priority, confidence or disagreement changed."""
+    """After an item's priority, confidence or disagreement changed, or a seat that was done is not."""
     with connection.cursor() as cursor:
         cursor.execute(_RANK_SEATS.format(rank=_rank(queue)), {"queue": queue.pk, "items": list(items)})
 
 
 def _rank(queue: ReviewQueue) -> str:
     return _RANKS[ReviewQueue.Order(queue.order)]
+
+
+def locked_full(items: Sequence[int]) -> list[QueueItem]:
+    """Those of these items that have more seats than they need, locked. To be called before any seat is."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FULL, {"items": list(items)})
+        full = [pk for (pk,) in cursor.fetchall()]
+    if not full:
+        return []
+    return list(QueueItem.objects.select_for_update(no_key=True).filter(pk__in=full).order_by("pk"))
+
+
+def drop_surplus(item: QueueItem) -> int:
+    """Take away free seats that nobody needs any more; the caller has locked the item. Returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DROP_SURPLUS, {"item": item.pk, "wanted": item.wanted_reviews})
+        return cursor.rowcount
 
 
 def is_complete(item: QueueItem) -> bool:

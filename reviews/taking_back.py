@@ -66,6 +66,7 @@ def take_back(*, review: Review, reviewer: User) -> Review:
             lease_until=Now() + Value(timedelta(minutes=item.queue.lease_minutes)),
             claimed_at=Now(),
         )
+        seating.rank_seats(queue=item.queue, items=[item.pk])
         seating.reopen_if_incomplete(item)
         if QueueItem.objects.filter(pk=item.pk, state="open").exists():
             # an open item is in no dispute: what the others' reviews teach is held no more

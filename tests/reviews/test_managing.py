@@ -24,7 +24,7 @@ from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Sum
 from reviews.reviewing import Answers, submit_review
 from reviews.seating import Rearranged
 from tests import make
-from tests.reviews.test_queueing import COMPLETE, at_once, claimed
+from tests.reviews.test_queueing import COMPLETE, at_once, claimed, expire
 
 POINTS = ["one", "two", "three", "four", "five"]
 
@@ -126,6 +126,52 @@ def test_an_item_is_done_when_fewer_are_wanted_than_are_in() -> None:
     assert changed(queue, cast.ml_engineer, reviews_per_item=1).closed == (item.pk,)
     item.refresh_from_db()
     assert (item.state, seats(item)) == ("done", ["done"])
+
+
+@pytest.mark.django_db
+def test_where_reviewers_have_just_differed_most_the_next_one_is_asked_first() -> None:
+    cast, queue = make.cast(), make.queue(reviews_per_item=3, order="most disagreement")
+    first, second = (make.queue_item(in_queue=queue) for _ in range(2))
+    for person, stars in ((cast.reviewer, 1), (cast.another_reviewer, 5)):
+        assert queueing.hold(item=second, reviewer=person) is not None
+        submit_review(item=second, answers=Answers(**{**COMPLETE, "stars": stars}), reviewer=person)
+    assert claimed(queue, cast.ml_engineer).slot.item == second
+    assert claimed(queue, cast.reviewer).slot.item == first
+
+
+@pytest.mark.django_db
+def test_late_work_takes_the_seat_that_was_kept_for_its_reviewer() -> None:
+    cast, queue = make.cast(), make.queue(reviews_per_item=2)
+    item = make.queue_item(in_queue=queue)
+    lease = claimed(queue, cast.reviewer)
+    expire(lease)
+    queueing.free_expired(ReviewSlot.objects.filter(pk=lease.slot.pk))
+    ReviewSlot.objects.filter(item=item, position=1).update(assigned_to=cast.reviewer)
+    submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
+    left = ReviewSlot.objects.get(item=item, state="free")
+    assert left.assigned_to is None, "it would wait for ever for who has answered"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("how", ["passed by", "run out"])
+def test_a_seat_that_is_left_where_fewer_reviews_are_wanted_by_now_is_offered_to_nobody(how: str) -> None:
+    cast, queue = make.cast(), make.queue(reviews_per_item=2)
+    item = make.queue_item(in_queue=queue)
+    claimed(queue, cast.reviewer)
+    lease = claimed(queue, cast.another_reviewer)
+    submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
+    changed(queue, cast.ml_engineer, reviews_per_item=1)
+    assert seats(item) == ["done", "held"]
+    if how == "passed by":
+        queueing.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.another_reviewer)
+    else:
+        expire(lease)
+    assert queueing.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
+    item.refresh_from_db()
+    assert (item.state, seats(item)) == ("done", ["done"])
+    if how == "run out":
+        late = submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.another_reviewer)
+        assert late.late
 
 
 @pytest.mark.django_db
