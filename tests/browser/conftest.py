@@ -22,8 +22,8 @@ from tests.browser.desk import DRAFT
 Enter = Callable[..., Page]
 # A busy machine is no failure; what has to come sooner is waited for with a timeout of its own.
 expect.set_options(timeout=30_000)
-# An endless animation (a spinner) has no end to wait for. Asked again and again: an animation's own promise may never be
-# kept where another theme or a dialog takes its place.
+# An endless animation (a spinner) has no end to wait for. Asked again and again: an animation may never keep its own
+# promise where another theme or a dialog takes its place.
 SETTLED = """async () => {
     const moving = (one) => one.playState === "running" && one.effect.getComputedTiming().endTime !== Infinity;
     while (document.getAnimations().some(moving)) await new Promise((done) => setTimeout(done, 20));
