@@ -45,4 +45,7 @@ STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.Static
 GALLEY_JOB_KINDS = {
     **GALLEY_JOB_KINDS,
     "test_work": JobKind(run="tests.foundation.work.work", ended="tests.foundation.work.ended"),
+    "test_long_work": JobKind(
+        run="tests.foundation.work.work", ended="tests.foundation.work.ended", long=True
+    ),
 }

@@ -82,6 +82,7 @@ class Supervisor:
         self._grace_seconds = grace_seconds
         self._watchdog_at = 0.0
         self._database_at = 0.0
+        self._suspected: set[str] = set()
         self._children = [
             Child(program, mark=mark, output=self._output(program.name), directory=directory)
             for program in programs
@@ -151,15 +152,21 @@ class Supervisor:
         except psycopg.Error as error:
             self.say(f"cannot look at the job queues: {_one_line(error)}")
             return
+        suspected = set()
         for waiting in queues:
             child = clusters.get(waiting.queue)
             if child is None or child.is_stopping:
                 continue
-            if job_queues.is_wedged(waiting, uptime=child.uptime(now), patience=self._wedge_seconds):
+            if not job_queues.is_wedged(waiting, uptime=child.uptime(now), patience=self._wedge_seconds):
+                continue
+            suspected.add(waiting.queue)
+            # Between two jobs nobody is at work for a moment, and the next one may have waited long.
+            if waiting.queue in self._suspected:
                 self.say(
                     f"{child.name} leaves due work lying for {waiting.oldest_seconds:.0f} s; it is restarted"
                 )
                 child.ask_to_stop(now, grace=WEDGED_GRACE_SECONDS)
+        self._suspected = suspected
 
     def _stop_all(self) -> None:
         began = time.monotonic()

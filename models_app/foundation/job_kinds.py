@@ -13,8 +13,12 @@ class JobKind:
     transaction that ends the job, and may be called more than once. `again(Job) -> Job | None` (optional) tries an
     ended job once more where its subject has a state of its own that has to move with it; elsewhere the payload is
     queued anew.
+
+    `long` kinds take minutes: of a queue with several workers they leave one free, so that nobody waits for them who
+    wants a file or a link.
     """
 
     run: str
     ended: str = ""
     again: str = ""
+    long: bool = False

@@ -31,7 +31,7 @@ from typing import Any
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, close_old_connections, transaction
+from django.db import IntegrityError, close_old_connections, connection, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
@@ -49,6 +49,8 @@ SUPERVISE = "models_app.foundation.jobs.supervise"
 POLL_SECONDS = 0.5
 CANCEL_GRACE_SECONDS = 20
 PR_SET_PDEATHSIG = 1
+# Any number that nothing else locks: who counts the long jobs that run, counts alone.
+LONG_JOBS_LOCK = 20_27
 
 
 class JobCancelled(Exception):
@@ -172,27 +174,59 @@ def retry(*, job: Job, actor: Any | None) -> Job:
 # ---------------------------------------------------------------- the worker's side
 
 
-def claim(job_id: int) -> Job | None:
-    """Take a queued, due job for this process: one conditional UPDATE, or None where there is nothing to take."""
-    now = timezone.now()
+def claim(job_id: int, *, in_turn: bool = True) -> Job | None:
+    """Take a queued, due job for this process: one conditional UPDATE, or None where there is nothing to take.
+
+    `in_turn=False` does not wait for other long jobs.
+    """
     token = uuid.uuid4()
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         return None
-    changed = Job.objects.filter(pk=job_id, state=Job.State.QUEUED, not_before__lte=now).update(
-        state=Job.State.RUNNING,
-        lease_token=token,
-        lease_until=now + _lease(),
-        heartbeat_at=now,
-        started_at=job.started_at or now,
-        attempts=job.attempts + 1,
-        log_file=f"jobs/{job_id}.log",
-        phase="starting",
-    )
+    with transaction.atomic():
+        if in_turn and not _has_its_turn(job):
+            return None
+        now = timezone.now()
+        changed = Job.objects.filter(pk=job_id, state=Job.State.QUEUED, not_before__lte=now).update(
+            state=Job.State.RUNNING,
+            lease_token=token,
+            lease_until=now + _lease(),
+            heartbeat_at=now,
+            started_at=job.started_at or now,
+            attempts=job.attempts + 1,
+            log_file=f"jobs/{job_id}.log",
+            phase="starting",
+        )
     if not changed:
         return None
     job.refresh_from_db()
     return job if job.lease_token == token else None
+
+
+def _long_kinds() -> list[str]:
+    return [name for name, kind in kinds().items() if kind.long]
+
+
+def _has_its_turn(job: Job) -> bool:
+    """Long jobs leave one worker of their queue to the others, where it has more than one. In a transaction."""
+    if job.kind not in _long_kinds():
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LONG_JOBS_LOCK])
+    running = Job.objects.filter(queue=job.queue, state=Job.State.RUNNING, kind__in=_long_kinds()).count()
+    return running < max(1, settings.GALLEY_QUEUES.get(job.queue, 1) - 1)
+
+
+def _give_the_next_its_turn(ended: Job) -> None:
+    """A long job that had to wait has used up its message. Where this process dies before, `reap` does it."""
+    if ended.kind not in _long_kinds():
+        return
+    waiting = Job.objects.filter(
+        queue=ended.queue, state=Job.State.QUEUED, kind__in=_long_kinds(), not_before__lte=timezone.now()
+    )
+    following = waiting.order_by("pk").first()
+    if following is not None:
+        _deliver(following)
 
 
 def carry_out(job: Job, *, watch: Callable[[Job], None] | None = None) -> Job:
@@ -200,19 +234,25 @@ def carry_out(job: Job, *, watch: Callable[[Job], None] | None = None) -> Job:
 
     Raises Refused where the job did not succeed. Needs the job to be committed: its child is another process.
     """
-    supervise(job.pk, watch=watch)
+    supervise(job.pk, watch=watch, in_turn=False)
     job.refresh_from_db()
     if job.state != Job.State.SUCCEEDED:
         raise Refused(f"{job.kind.replace('_', ' ').capitalize()} (job {job.pk}) {job.state}: {job.reason}")
     return job
 
 
-def supervise(job_id: int, watch: Callable[[Job], None] | None = None) -> str:
+def supervise(job_id: int, watch: Callable[[Job], None] | None = None, *, in_turn: bool = True) -> str:
     """The queue's task: claim, start the child, watch over it. Returns a word for the queue's own log."""
     close_old_connections()
-    job = claim(job_id)
+    job = claim(job_id, in_turn=in_turn)
     if job is None:
         return "nothing to claim"
+    outcome = _watch_over(job, watch)
+    _give_the_next_its_turn(job)
+    return outcome
+
+
+def _watch_over(job: Job, watch: Callable[[Job], None] | None) -> str:
     child = _start_child(job)
     deadline = time.monotonic() + job.deadline_seconds
     cancel_seen: float | None = None

@@ -205,6 +205,23 @@ def test_a_job_whose_turn_has_not_come_waits_without_losing_an_attempt(file: Pat
     assert (queued.state, queued.attempts, queued.reason) == ("queued", 0, "Its turn has not come.")
 
 
+def test_long_jobs_leave_a_worker_to_the_others_and_take_turns(file: Path, settings: Any) -> None:
+    settings.GALLEY_QUEUES = {"default": 2, "training": 1}
+    payload = {"file": str(file), "do": ""}
+    first, second, third = (
+        jobs.enqueue(kind="test_long_work", actor=None, payload=payload) for _ in range(3)
+    )
+    assert jobs.claim(first.pk) is not None
+    assert jobs.supervise(second.pk) == "nothing to claim"
+    assert jobs.supervise(job(file).pk) == "succeeded", "a short one need not wait"
+    Job.objects.filter(pk=first.pk).update(state="succeeded")
+    OrmQ.objects.all().delete()
+    assert jobs.supervise(second.pk) == "succeeded"
+    assert OrmQ.objects.count() == 1, "the next one's turn has come"
+    assert jobs.claim(third.pk) is not None
+    assert jobs.claim(jobs.enqueue(kind="test_long_work", actor=None).pk, in_turn=False) is not None
+
+
 def test_the_child_dies_with_its_worker(file: Path) -> None:
     """The worker is a process of its own here, and is killed."""
     import subprocess
