@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from models_app.evaluation.people import Choice, keep_preference
@@ -24,7 +23,7 @@ from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot
-from reviews.seating import close_if_complete, rank_seats, reopen_if_incomplete
+from reviews.seating import close_if_complete, close_seat, rank_seats, reopen_if_incomplete
 from reviews.taking_back import ACCEPTED
 
 LONGEST_REASON_CHARACTERS = 4000
@@ -116,7 +115,7 @@ def choose(
             and not _same(preference, values)
         ):
             raise StaleChoice(preference, "stale_draft")
-        preference.late = not _close_seat(item, reviewer)
+        preference.late = not close_seat(item=item, reviewer=reviewer)
         preference.state, preference.submitted_at = Preference.State.SUBMITTED, timezone.now()
         _write(preference, values)
         close_if_complete(item)
@@ -210,21 +209,6 @@ def _mine(item: QueueItem, reviewer: User) -> Preference:
             "You do not hold this pair, so nothing can be kept or handed in for it.", code="not_yours"
         )
     return Preference.objects.select_for_update().get(pk=found.pk)
-
-
-def _close_seat(item: QueueItem, reviewer: User) -> bool:
-    """My seat; else, where my lease ran out, one that is free. False where none is left."""
-    if ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").update(state="done"):
-        return True
-    free = (
-        ReviewSlot.objects.select_for_update(skip_locked=True)
-        .filter(Q(assigned_to=None) | Q(assigned_to=reviewer), item=item, state="free")
-        .order_by(F("assigned_to").asc(nulls_last=True), "position")
-        .first()
-    )
-    if free is None or ReviewSlot.objects.filter(item=item, reviewer=reviewer).exists():
-        return False
-    return bool(ReviewSlot.objects.filter(pk=free.pk, state="free").update(state="done", reviewer=reviewer))
 
 
 # ---------------------------------------------------------------- what is kept

@@ -260,6 +260,7 @@ def put_many(
     return len(made)
 
 
+@seating.taking_a_seat
 def claim_next(
     *,
     queue: ReviewQueue,
@@ -407,6 +408,7 @@ def renew_lease(
     return renewed
 
 
+@seating.taking_a_seat
 def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
     """My seat at this very item: the one I hold, else a free one of it that is nobody else's, else None."""
     require(reviewer, "review")

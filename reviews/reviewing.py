@@ -8,8 +8,7 @@ from typing import Any
 
 import psycopg
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Q
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
@@ -19,7 +18,7 @@ from models_app.foundation.rows import Insertion, JoinedRows
 from models_app.foundation.texts import normalise
 from models_app.monitoring.comment_classes import classify_comment
 from models_app.monitoring.sentiment import sentiment
-from reviews import adjudicating
+from reviews import adjudicating, seating
 from reviews.feedback import propose_from_review
 from reviews.marks import Mark, Support, UnreadableMarks, checked_marks, checked_support
 from reviews.models import (
@@ -38,7 +37,6 @@ from reviews.models import (
 )
 from reviews.overall import stars_of, verdict_of
 from reviews.rubrics import criteria_of
-from reviews.seating import close_if_complete
 
 LONGEST_EDIT_CHARACTERS = 400_000
 LONGEST_COMMENT_CHARACTERS = 10_000
@@ -149,7 +147,7 @@ def _submit(pk: int, answers: Answers, reviewer: User, base_revision: int | None
         review = _locked(item, reviewer)
         begun = review is not None
         if review is None:
-            if not _close_my_seat(item, reviewer):
+            if not seating.close_held_seat(item=item, reviewer=reviewer):
                 raise _not_yours()
             review = _new_review(item, reviewer)
         values = _checked(item, review, answers, whole=True)
@@ -160,9 +158,9 @@ def _submit(pk: int, answers: Answers, reviewer: User, base_revision: int | None
         if base_revision is not None and review.revision != base_revision and not _same(review, values):
             raise StaleDraft(review)
         again = review.submitted_at is not None or review.revision > 1
-        late = begun and not _take_seat(item, reviewer)
+        late = begun and not seating.close_seat(item=item, reviewer=reviewer)
         _hand_in(review, values, late=late)
-        close_if_complete(item)
+        seating.close_if_complete(item)
         propose_from_review(review=review, first=not again)
         adjudicating.keep_in_step(item=item)
         audit.record(
@@ -195,7 +193,7 @@ def revise_review(
         _hand_in(locked, values, late=locked.late)
         if returned:
             ReviewReturn.objects.filter(review=locked, answered_at=None).update(answered_at=timezone.now())
-            close_if_complete(item)
+            seating.close_if_complete(item)
         propose_from_review(review=locked)
         adjudicating.keep_in_step(item=item)
         audit.record(
@@ -231,10 +229,6 @@ SELECT {columns} FROM reviews_review review
 """,
     review=Review,
 )
-_CLOSE_MY_SEAT = """
-UPDATE reviews_reviewslot SET state = 'done'
- WHERE item_id = %(item)s AND reviewer_id = %(reviewer)s AND state = 'held'
-"""
 
 
 def _locked(item: QueueItem, reviewer: User) -> Review | None:
@@ -280,29 +274,6 @@ def _own_review(item: QueueItem, reviewer: User) -> Review:
     if review is None:
         raise _not_yours()
     return review
-
-
-def _close_my_seat(item: QueueItem, reviewer: User) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(_CLOSE_MY_SEAT, {"item": item.pk, "reviewer": reviewer.pk})
-        return cursor.rowcount > 0
-
-
-def _take_seat(item: QueueItem, reviewer: User) -> bool:
-    """Close my seat; else, where my lease ran out, a seat of the item that is still free. False where none is left."""
-    if _close_my_seat(item, reviewer):
-        return True
-    if ReviewSlot.objects.filter(item=item, reviewer=reviewer).exists():
-        return False
-    free = (
-        ReviewSlot.objects.select_for_update(skip_locked=True)
-        .filter(Q(assigned_to=None) | Q(assigned_to=reviewer), item=item, state="free")
-        .order_by(F("assigned_to").asc(nulls_last=True), "position")
-        .first()
-    )
-    if free is None:
-        return False
-    return bool(ReviewSlot.objects.filter(pk=free.pk, state="free").update(state="done", reviewer=reviewer))
 
 
 # ---------------------------------------------------------------- what is kept

@@ -8,14 +8,19 @@ whoever rearranges the queue), then the item, then its seats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-from django.db import connection, transaction
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q
 
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot
 
+P = ParamSpec("P")
+R = TypeVar("R")
 QUEUE_LOCK = 0x0EA7  # advisory locks (this, queue)
 #: Items. The statistics know little of a queue that was just filled; nested loops chosen by them take minutes.
 MANY = 100
@@ -188,6 +193,63 @@ def drop_surplus(item: QueueItem) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_DROP_SURPLUS, {"item": item.pk, "wanted": item.wanted_reviews})
         return cursor.rowcount
+
+
+_CLOSE_MINE = """
+UPDATE reviews_reviewslot SET state = 'done'
+ WHERE item_id = %(item)s AND reviewer_id = %(reviewer)s AND state = 'held'
+"""
+
+
+def close_held_seat(*, item: QueueItem, reviewer: User) -> bool:
+    """What this person sat here for is handed in. False where they hold no seat of the item."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLOSE_MINE, {"item": item.pk, "reviewer": reviewer.pk})
+        return cursor.rowcount > 0
+
+
+def close_seat(*, item: QueueItem, reviewer: User) -> bool:
+    """The same; where the lease ran out, of a seat that is still free. False where none is left."""
+    if close_held_seat(item=item, reviewer=reviewer):
+        return True
+    if ReviewSlot.objects.filter(item=item, reviewer=reviewer).exists():
+        return False
+    free = (
+        ReviewSlot.objects.select_for_update(skip_locked=True)
+        .filter(Q(assigned_to=None) | Q(assigned_to=reviewer), item=item, state="free")
+        .order_by(F("assigned_to").asc(nulls_last=True), "position")
+        .first()
+    )
+    if free is None:
+        return False
+    try:
+        with transaction.atomic():
+            left = ReviewSlot.objects.filter(pk=free.pk, state="free")
+            return bool(left.update(state="done", reviewer=reviewer))
+    except IntegrityError as error:
+        if not _is_second_seat(error):
+            raise
+        # in another tab they took a seat of the item at the same instant
+        return close_held_seat(item=item, reviewer=reviewer)
+
+
+def taking_a_seat(take: Callable[P, R]) -> Callable[P, R]:
+    """Looks once more where late work took a seat of the same item, for the same person, at the same instant."""
+
+    @wraps(take)
+    def once_more(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return take(*args, **kwargs)
+        except IntegrityError as error:
+            if not _is_second_seat(error):
+                raise
+            return take(*args, **kwargs)
+
+    return once_more
+
+
+def _is_second_seat(error: IntegrityError) -> bool:
+    return "slot_once_per_reviewer" in str(error)
 
 
 def is_complete(item: QueueItem) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import psycopg
 from django.apps import apps
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
@@ -71,6 +71,16 @@ def end_sessions(url: str, database: str) -> None:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,)
         )
+
+
+def somebody_waits_for_a_lock() -> bool:
+    """In the database of this test."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_clear_snapshot()")  # else a transaction sees one state all along
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(cursor.fetchone() != (0,))
 
 
 def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:

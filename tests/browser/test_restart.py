@@ -23,6 +23,7 @@ from tests import make
 from tests.browser.conftest import Enter
 from tests.browser.desk import BETTER, at_desk, eventually
 from tests.browser.test_pairwise import paired
+from tests.database import somebody_waits_for_a_lock
 from tests.process.programs import free_port, wait_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -91,14 +92,6 @@ def locked_items() -> Iterator[None]:
     finally:
         release.set()
         holder.join()
-
-
-def somebody_waits_for_a_lock() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        return cursor.fetchone() != (0,)
 
 
 def chip(page: Page, words: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, StaleState
@@ -21,6 +22,8 @@ from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVer
 from reviews.queueing import Entry, Lease
 from reviews.reviewing import Answers, save_draft, submit_review
 from tests import make
+from tests.database import somebody_waits_for_a_lock
+from tests.process.programs import wait_for
 
 COMPLETE: dict[str, Any] = {
     "stars": 4,
@@ -467,6 +470,42 @@ def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() 
         assert len({item for _, item in got}) == len(got), "nobody reviews an item twice"
     assert Review.objects.filter(state="submitted", late=False).count() == 80
     assert QueueItem.objects.filter(state="done").count() == len(items)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("who_waits", ["the claim", "the late work"])
+def test_late_work_and_a_claim_of_the_same_person_at_the_same_instant_take_one_seat(who_waits: str) -> None:
+    cast, queue = make.cast(), make.queue(reviews_per_item=2)
+    item, following = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
+    expire(claimed(queue, cast.reviewer))
+    queueing.free_expired(ReviewSlot.objects.filter(item=item))
+    first = ReviewSlot.objects.filter(item=item, position=0)
+    results: list[Any] = []
+
+    def act() -> None:
+        if who_waits == "the claim":
+            results.append(claimed(queue, cast.reviewer).slot.item)
+        else:
+            results.append(submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer))
+        connection.close()
+
+    thread = threading.Thread(target=act)
+    with transaction.atomic():
+        if who_waits == "the claim":
+            first.update(state="done", reviewer=cast.reviewer)
+        else:
+            first.update(state="held", reviewer=cast.reviewer, lease_token=uuid.uuid4(), lease_until=Now())
+        thread.start()
+        wait_for(somebody_waits_for_a_lock)
+    thread.join(30)
+    assert [seat.state for seat in ReviewSlot.objects.filter(item=item).order_by("position")] == [
+        "done",
+        "free",
+    ]
+    if who_waits == "the claim":
+        assert results == [following]
+    else:
+        assert [review.late for review in results] == [False]
 
 
 @pytest.mark.django_db(transaction=True)
