@@ -118,7 +118,9 @@ def release_seat(*, slot: ReviewSlot, actor: Any | None, reason: str = "") -> No
     typed stays as a draft and can be handed in late."""
     require(actor, "manage_queues")
     with transaction.atomic():
-        seat = ReviewSlot.objects.select_related("reviewer", "assigned_to").get(pk=slot.pk)
+        seat = ReviewSlot.objects.select_related("reviewer", "assigned_to").filter(pk=slot.pk).first()
+        if seat is None:
+            raise StaleState("This seat is not needed any more.")
         of = seat.reviewer or seat.assigned_to
         freed = free_expired(ReviewSlot.objects.filter(pk=seat.pk), whatever_the_lease=True)
         kept = ReviewSlot.objects.filter(pk=seat.pk, state="free", assigned_to__isnull=False).update(

@@ -39,6 +39,9 @@ _RANKS = {
     ReviewQueue.Order.CONFIDENCE: "coalesce(item.confidence, 2)",
     ReviewQueue.Order.DISAGREEMENT: "-coalesce(item.disagreement, 0)",
 }
+# By the order that the queue has now, whatever it had when somebody loaded it.
+_RANK = f"""CASE (SELECT current."order" FROM reviews_reviewqueue current WHERE current.id = %(queue)s)
+     {" ".join(f"WHEN '{order.value}' THEN {rank}" for order, rank in _RANKS.items())} END"""
 _CHOSEN = """item.queue_id = %(queue)s AND (%(items)s::bigint[] IS NULL OR item.id = ANY(%(items)s))"""
 # Gold items get a seat when it is somebody's turn (reviews/gold.py).
 _ORDINARY = f"item.reason <> '{QueueItem.Reason.GOLD.value}'"
@@ -70,7 +73,7 @@ DELETE FROM reviews_reviewslot slot
 # hash, which people could compute from the item's number.
 _ADD_SEATS = f"""
 INSERT INTO reviews_reviewslot (item_id, queue_id, position, priority, rank, swapped, state)
-SELECT item.id, item.queue_id, seats.next + more, item.priority, {{rank}},
+SELECT item.id, item.queue_id, seats.next + more, item.priority, {_RANK},
        item.other_id IS NOT NULL
        AND (drawn.side + seats.next + more) %% 2 = 1, 'free'
   FROM reviews_queueitem item
@@ -81,10 +84,10 @@ SELECT item.id, item.queue_id, seats.next + more, item.priority, {{rank}},
  WHERE {_CHOSEN} AND {_ORDINARY} AND NOT {_SETTLED}
 """  # nosec B608
 _RANK_SEATS = f"""
-UPDATE reviews_reviewslot slot SET rank = {{rank}}, priority = item.priority
+UPDATE reviews_reviewslot slot SET rank = {_RANK}, priority = item.priority
   FROM reviews_queueitem item
  WHERE slot.item_id = item.id AND {_CHOSEN} AND slot.state <> 'done'
-   AND (slot.rank <> {{rank}} OR slot.priority <> item.priority)
+   AND (slot.rank <> {_RANK} OR slot.priority <> item.priority)
 """  # nosec B608
 _REOPEN = f"""
 UPDATE reviews_queueitem item SET state = 'open'
@@ -149,10 +152,9 @@ def fit_seats(*, queue: ReviewQueue, items: Sequence[int] | None = None) -> Rear
     """
     with transaction.atomic(), connection.cursor() as cursor:
         values: dict[str, Any] = {"queue": queue.pk, "items": None if items is None else list(items)}
-        rank = _rank(queue)
 
         def changed(statement: str) -> int:
-            cursor.execute(statement.format(rank=rank), values)
+            cursor.execute(statement, values)
             return cursor.rowcount
 
         if items is None or len(items) > MANY:
@@ -171,11 +173,7 @@ def fit_seats(*, queue: ReviewQueue, items: Sequence[int] | None = None) -> Rear
 def rank_seats(*, queue: ReviewQueue, items: Sequence[int]) -> None:
     """After an item's priority, confidence or disagreement changed, or a seat that was done is not."""
     with connection.cursor() as cursor:
-        cursor.execute(_RANK_SEATS.format(rank=_rank(queue)), {"queue": queue.pk, "items": list(items)})
-
-
-def _rank(queue: ReviewQueue) -> str:
-    return _RANKS[ReviewQueue.Order(queue.order)]
+        cursor.execute(_RANK_SEATS, {"queue": queue.pk, "items": list(items)})
 
 
 def locked_full(items: Sequence[int]) -> list[QueueItem]:

@@ -24,6 +24,7 @@ TICK_SECONDS = 0.1
 GRACE_SECONDS = 7.0
 WEDGED_GRACE_SECONDS = 3.0
 WATCHDOG_SECONDS = 5.0
+SECOND_LOOK_SECONDS = 2.0
 DATABASE_SECONDS = 1.0
 DATABASE_PAUSE_SECONDS = 15.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -167,6 +168,8 @@ class Supervisor:
                 )
                 child.ask_to_stop(now, grace=WEDGED_GRACE_SECONDS)
         self._suspected = suspected
+        if suspected:
+            self._watchdog_at = now + SECOND_LOOK_SECONDS
 
     def _stop_all(self) -> None:
         began = time.monotonic()
