@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 
 from models_app.foundation import audit
@@ -150,16 +150,35 @@ def release_all_of(*, person: User, actor: Any | None) -> int:
 
 
 def release_lost() -> int:
-    """Look for people who hold seats or are to have some and may not review any more. Called every minute."""
+    """Look for people who hold seats or are to have some and may not review any more, or have answered the item
+    already. Called every minute."""
     waiting = ReviewSlot.objects.filter(
         Q(state="held") | Q(state="free", assigned_to__isnull=False)
     ).values_list("reviewer", "assigned_to")
     people = {person for pair in waiting.distinct() for person in pair if person is not None}
-    return sum(
+    return _release_of_those_who_answered() + sum(
         release_all_of(person=person, actor=None)
         for person in User.objects.filter(pk__in=people)
         if not allowed(person, "review")
     )
+
+
+def _release_of_those_who_answered() -> int:
+    """Where late work came in at the instant in which its author was given a seat of the same item: it would wait for
+    ever."""
+
+    def answered(by: str) -> Q:
+        mine = {"item": OuterRef("item"), "reviewer": OuterRef(by), "state": "submitted"}
+        return Q(Exists(Review.objects.filter(**mine))) | Q(Exists(Preference.objects.filter(**mine)))
+
+    with transaction.atomic():
+        held = free_expired(
+            ReviewSlot.objects.filter(answered("reviewer"), state="held"), whatever_the_lease=True
+        )
+        kept = ReviewSlot.objects.filter(
+            answered("assigned_to"), state="free", assigned_to__isnull=False
+        ).update(assigned_to=None)
+    return held + kept
 
 
 def _tell(person: User, queue: ReviewQueue, seats: int) -> None:

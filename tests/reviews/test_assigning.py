@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -194,6 +195,29 @@ def test_whoever_loses_the_role_loses_the_seats() -> None:
     assert ReviewSlot.objects.get().state == "free"
     with pytest.raises(NotAllowed):
         assigning.release_all_of(person=cast.another_reviewer, actor=cast.approver)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("seat", ["held", "kept"])
+def test_a_seat_given_at_the_instant_in_which_late_work_came_in_goes_to_others(seat: str) -> None:
+    cast, queue = make.cast(), make.queue(reviews_per_item=2)
+    item = make.queue_item(in_queue=queue)
+    claimed(queue, cast.reviewer)
+    review = submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
+    ReviewSlot.objects.filter(item=item).update(
+        state="free", reviewer=None, lease_token=None, lease_until=None
+    )
+    given = ReviewSlot.objects.filter(item=item, position=0)
+    if seat == "held":
+        given.update(
+            state="held", reviewer=cast.reviewer, lease_token=uuid.uuid4(), lease_until=timezone.now()
+        )
+    else:
+        given.update(assigned_to=cast.reviewer)
+    assert assigning.release_lost() == 1
+    assert not ReviewSlot.objects.exclude(state="free", assigned_to=None).exists()
+    review.refresh_from_db()
+    assert review.state == "submitted"
 
 
 @pytest.mark.django_db
