@@ -18,6 +18,7 @@ from models_app.foundation.roles import require
 from models_app.models import Job, Release, Route
 from models_app.serving.engines import open_engine
 from models_app.serving.routing import ENVIRONMENT
+from reviews.linking import link
 from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
 from reviews.queueing import put_in_queue
 
@@ -108,16 +109,22 @@ def draft_summaries(
             outputs = engine.write([(document.text, document.title, document.domain) for document in batch])
             latency = (time.monotonic() - began) * 1000 / len(batch)
             with transaction.atomic():
-                for document, output in zip(batch, outputs, strict=True):
-                    _keep(document, release, output, latency, queue_slug)
+                kept = [
+                    _keep(document, release, output, latency)
+                    for document, output in zip(batch, outputs, strict=True)
+                ]
+                if queue_slug:
+                    link(summaries=[summary.pk for summary in kept])  # there when the first reviewer comes
+                    for summary in kept:
+                        put_in_queue(
+                            summary=summary, queue_slug=queue_slug, reason=QueueItem.Reason.NEW, actor=None
+                        )
             if progress is not None:
                 progress(start + len(batch), len(missing))
     return len(missing)
 
 
-def _keep(
-    document: SourceDocument, release: Release, output: Generation, latency_ms: float, queue_slug: str
-) -> None:
+def _keep(document: SourceDocument, release: Release, output: Generation, latency_ms: float) -> Summary:
     """Another job may have written the same meanwhile; the first one stands."""
     summary, _ = Summary.objects.get_or_create(
         document=document,
@@ -137,5 +144,4 @@ def _keep(
             "confidence": output.confidence,
         },
     )
-    if queue_slug:
-        put_in_queue(summary=summary, queue_slug=queue_slug, reason=QueueItem.Reason.NEW, actor=None)
+    return summary

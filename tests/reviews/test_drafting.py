@@ -11,7 +11,7 @@ from models_app.foundation.jobs import JobCancelled
 from models_app.models import Job, Release, Route
 from models_app.serving.engines import open_engine
 from reviews.drafting import draft_summaries, live_release, start_drafting
-from reviews.models import QueueItem, SourceDocument, Summary
+from reviews.models import Grounding, QueueItem, SourceDocument, Summary
 from tests import make
 
 
@@ -46,6 +46,9 @@ def test_each_document_is_drafted_with_the_release_and_put_in_the_queue(
         assert summary.decoding == release.decoding
         item = QueueItem.objects.get(summary=summary)
         assert (item.queue.slug, item.reason) == ("new-drafts", "new draft")
+        assert Grounding.objects.get(summary=summary).data["sentences"], (
+            "linked when the first reviewer comes"
+        )
 
 
 def test_what_is_written_is_not_written_again_but_put_in_the_queue(
