@@ -15,6 +15,7 @@ from django.utils import timezone
 from models_app.datasets.freezing import SnapshotRow, freeze
 from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
 from models_app.foundation import audit
+from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.rows import Insertion
@@ -233,8 +234,7 @@ def _decide(example: FeedbackExample, state: str, actor: Any | None, reason: str
 
 
 def _why_not_two(error: IntegrityError) -> str:
-    constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "")
-    if constraint == "example_once_per_review":
+    if broke(error, "example_once_per_review"):
         return "The reviewer has corrected this review since. Decide on the newer text instead."
     return (
         "This document has an approved demonstration already. Decline that one first if this is the better."

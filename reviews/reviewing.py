@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
+from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.rows import Insertion, JoinedRows
@@ -128,16 +128,11 @@ def submit_review(
     try:
         return _submit(item.pk, answers, reviewer, base_revision)
     except IntegrityError as error:
-        if not _broke(error, "review_once_per_person"):
+        if not broke(error, "review_once_per_person"):
             raise
         # another tab's first save came in between
         saved = Review.objects.select_related("summary").get(item=item, reviewer=reviewer)
         raise StaleDraft(saved) from error
-
-
-def _broke(error: IntegrityError, constraint: str) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, psycopg.Error) and cause.diag.constraint_name == constraint
 
 
 def _submit(pk: int, answers: Answers, reviewer: User, base_revision: int | None) -> Review:

@@ -17,11 +17,13 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 
+from models_app.foundation.constraints import broke
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot
 
 P = ParamSpec("P")
 R = TypeVar("R")
 QUEUE_LOCK = 0x0EA7  # advisory locks (this, queue)
+_ONE_SEAT = "slot_once_per_reviewer"
 #: Items. The statistics know little of a queue that was just filled; nested loops chosen by them take minutes.
 MANY = 100
 
@@ -225,7 +227,7 @@ def close_seat(*, item: QueueItem, reviewer: User) -> bool:
             left = ReviewSlot.objects.filter(pk=free.pk, state="free")
             return bool(left.update(state="done", reviewer=reviewer))
     except IntegrityError as error:
-        if not _is_second_seat(error):
+        if not broke(error, _ONE_SEAT):
             raise
         # in another tab they took a seat of the item at the same instant
         return close_held_seat(item=item, reviewer=reviewer)
@@ -239,15 +241,11 @@ def taking_a_seat(take: Callable[P, R]) -> Callable[P, R]:
         try:
             return take(*args, **kwargs)
         except IntegrityError as error:
-            if not _is_second_seat(error):
+            if not broke(error, _ONE_SEAT):
                 raise
             return take(*args, **kwargs)
 
     return once_more
-
-
-def _is_second_seat(error: IntegrityError) -> bool:
-    return "slot_once_per_reviewer" in str(error)
 
 
 def is_complete(item: QueueItem) -> bool:

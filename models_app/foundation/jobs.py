@@ -264,7 +264,6 @@ def _watch_over(job: Job, watch: Callable[[Job], None] | None) -> str:
             if now >= renew_at:
                 renew_at = now + _lease().total_seconds() / 4
                 if not _renew(job):
-                    _kill(child)
                     return "lease lost"
             if now > deadline and not ended_by_us:
                 ended_by_us = (
@@ -280,7 +279,7 @@ def _watch_over(job: Job, watch: Callable[[Job], None] | None) -> str:
                 watch(Job.objects.get(pk=job.pk))
             time.sleep(POLL_SECONDS)
     finally:
-        _kill(child)  # whatever it left in its group; all of it where the database is gone
+        _kill(child)  # what it left in its group; all of it where the lease or the database is lost
     return _after_child(job, child.returncode, ended_by_us, cancelled=cancel_seen is not None)
 
 
