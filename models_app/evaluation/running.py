@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from models_app.evaluation import measures, rouge
 from models_app.foundation import audit, jobs
-from models_app.foundation.errors import Refused
+from models_app.foundation.constraints import broke
+from models_app.foundation.errors import Refused, StaleState
 from models_app.foundation.jobs import JobContext
 from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
@@ -73,12 +74,33 @@ def cancel_evaluation(*, run: EvaluationRun, actor: Any | None) -> None:
 
 
 def resume_evaluation(*, run: EvaluationRun, actor: Any | None, deliver: bool = True) -> EvaluationRun:
-    """Queue a failed or cancelled evaluation again; documents already scored are kept."""
+    """Queue a failed or cancelled evaluation again; documents already scored are kept.
+
+    Raises Refused for one that did not end so, StaleState where another run evaluates the same or has done so.
+    """
     require(actor, "evaluate")
-    with transaction.atomic():
-        _enqueue(run, actor, deliver=deliver)
-        move(run, to="queued", actor=actor, action="evaluation.resume", reason="", finished_at=None)
+    if run.state not in (EvaluationRun.State.FAILED, EvaluationRun.State.CANCELLED):
+        raise Refused(f"Evaluation {run.pk} is {run.state}; only what failed or was cancelled is resumed.")
+    try:
+        with transaction.atomic():
+            _enqueue(run, actor, deliver=deliver)
+            move(run, to="queued", actor=actor, action="evaluation.resume", reason="", finished_at=None)
+    except IntegrityError as error:
+        if not broke(error, "evaluation_once"):
+            raise
+        raise StaleState(_the_same(run)) from error
     return run
+
+
+def _the_same(run: EvaluationRun) -> str:
+    same = EvaluationRun.objects.filter(
+        release=run.release_id,
+        evaluation_set=run.evaluation_set_id,
+        state__in=("queued", "running", "succeeded"),
+    ).first()
+    if same is None:
+        return "An evaluation of the same has just ended. Try again."
+    return f"Evaluation {same.pk}, which is the same, is {same.state}."
 
 
 def again(job: Job) -> Job | None:

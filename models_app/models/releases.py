@@ -41,7 +41,7 @@ class Release(models.Model):
         "approved": ("warming", "withdrawn"),
         "warming": ("live", "failed", "rolled back"),
         "live": ("superseded", "rolled back"),
-        "superseded": ("live",),
+        "superseded": ("live", "rolled back"),
     }
     OPEN = ("draft", "awaiting approval", "approved", "warming", "live", "superseded")
 
@@ -84,7 +84,8 @@ class Release(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["digest", "environment"],
-                condition=Q(state__in=["draft", "awaiting approval", "approved", "warming", "live"]),
+                # Not "live": what becomes live again by a rollback must never collide with a draft of the same content.
+                condition=Q(state__in=["draft", "awaiting approval", "approved", "warming"]),
                 name="release_one_open_per_content",
             ),
             models.UniqueConstraint(

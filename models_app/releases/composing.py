@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
+from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
@@ -86,6 +87,9 @@ def compose_release(
     target = Environment.objects.get(name=environment)
     digest = release_digest(model_version, prompt_version, settings)
     with transaction.atomic():
+        same = _open_release(digest, target)
+        if same is not None:
+            return same
         try:
             with transaction.atomic():
                 release = Release.objects.create(
@@ -99,7 +103,12 @@ def compose_release(
                     created_by=actor,
                 )
         except IntegrityError as error:
-            return _open_release(digest, target, error)
+            if not broke(error, "release_one_open_per_content"):
+                raise
+            same = _open_release(digest, target)
+            if same is None:
+                raise StaleState("A release of the same content has just ended. Try again.") from error
+            return same
         audit.record(
             actor=actor,
             action="release.compose",
@@ -110,16 +119,13 @@ def compose_release(
     return release
 
 
-def _open_release(digest: str, environment: Environment, error: IntegrityError) -> Release:
-    """The one that stood in the way of another with the same content."""
-    release = Release.objects.filter(
+def _open_release(digest: str, environment: Environment) -> Release | None:
+    """The one of the same content that is on its way or live."""
+    return Release.objects.filter(
         digest=digest,
         environment=environment,
         state__in=("draft", "awaiting approval", "approved", "warming", "live"),
     ).first()
-    if release is None:
-        raise StaleState("A release of the same content has just ended. Try again.") from error
-    return release
 
 
 def _decoding(values: Mapping[str, Any]) -> dict[str, Any]:

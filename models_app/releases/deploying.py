@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
@@ -18,8 +19,13 @@ from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
 from models_app.models import Approval, Deployment, Release, Route
 from models_app.models.releases import Environment
+from models_app.releases.obstacles import at_most, wait_at_most
+from models_app.training.registering import artefact_path
 
 CHANNEL = "galley_serving"
+# How long a rollback waits for others' locks before it says whose they are: its own work takes milliseconds, a switch
+# that looks at the evidence again at most two seconds.
+LOCK_SECONDS = 5
 
 
 def announce() -> None:
@@ -118,30 +124,39 @@ def stop_warming(*, release: Release, actor: Any | None, reason: str) -> None:
 
 
 def roll_back(
-    *, environment: Environment, actor: Any | None, reason: str, expected: int | None = None
+    *,
+    environment: Environment,
+    actor: Any | None,
+    reason: str,
+    expected: int | None = None,
+    to: int | None = None,
 ) -> Deployment:
-    """The release before is live again at once: one operator, no gate. What was live is rolled back for good.
+    """An earlier release is live again at once: one operator, no gate. What was live is rolled back for good.
 
-    A release that is warming up is ended too: it was compared with the one that is taken away. `expected` is the live
-    release that the caller looked at: pressing the button twice goes back once. Raises StaleState where another one
-    is live meanwhile, Refused where there is nothing to go back to.
+    It goes to the release before, or further back to release `to`; those in between are rolled back too. What would
+    collide with it or was compared with what is taken away is ended: a release that warms up, and drafts and
+    submissions of the same content. `expected` is the live release that the caller looked at: pressing the button
+    twice goes back once. Raises StaleState where another one is live meanwhile, Refused where there is nothing to go
+    back to or its files are missing and `to` does not insist, Unavailable where another session of the database
+    keeps it waiting (`obstacles.holders` names it).
     """
     require(actor, "deploy")
     reason = _reason(reason)
-    with transaction.atomic():
+    with at_most(LOCK_SECONDS), transaction.atomic():
+        wait_at_most(LOCK_SECONDS)
         route = _lock_route(environment)
         if route.release is None:
             raise Refused(f"Nothing is live in {environment}.")
         if expected is not None and route.release.pk != expected:
             raise StaleState(f"Release {route.release.pk} is live meanwhile, not {expected}. Look again.")
-        if route.previous is None or route.previous.state != Release.State.SUPERSEDED:
-            raise Refused(f"There is no earlier release in {environment} to go back to.")
-        current, target = route.release, route.previous
+        current, target = route.release, _target(route, to)
         now = timezone.now()
         _end_warming(environment, actor, f"Release {current.pk}, which was live, was rolled back.")
+        _withdraw_the_same(target, actor)
         _move_with_reason(
             current, to="rolled back", actor=actor, action="deployment.roll_back", reason=reason
         )
+        _roll_back_between(target, actor, reason)
         _close(environment, now, actor, f"Rolled back: {reason}")
         move(
             target,
@@ -151,6 +166,71 @@ def roll_back(
             reason=f"Release {current.pk} was rolled back.",
         )
         return _switch(route, target, previous=_before(target), at=now, started_by=actor)
+
+
+def earlier_releases(environment: Environment) -> list[Release]:
+    """What can be gone back to, the one that was live last first."""
+    return list(
+        Release.objects.filter(environment=environment, state=Release.State.SUPERSEDED)
+        .annotate(last_live=Max("deployments__live_from"))
+        .filter(last_live__isnull=False)
+        .select_related("model_version")
+        .order_by("-last_live", "-pk")
+    )
+
+
+def _target(route: Route, to: int | None) -> Release:
+    earlier = earlier_releases(route.environment)
+    if not earlier:
+        raise Refused(f"There is no earlier release in {route.environment} to go back to.")
+    if to is None:
+        problem = files_problem(earlier[0])
+        if problem:
+            raise Refused(
+                f"Release {earlier[0].pk} cannot be loaded: {problem} Name the release to go back to; "
+                "one whose files are missing is made live if it is named.",
+                code="not_loadable",
+            )
+        return earlier[0]
+    for release in earlier:
+        if release.pk == to:
+            return release
+    raise Refused(f"Release {to} was not live before in {route.environment}, or was rolled back for good.")
+
+
+def files_problem(release: Release) -> str:
+    """Why the release cannot be loaded by what lies on the disk; empty where it can."""
+    if release.model_version.family == "lead":
+        return ""
+    try:
+        artefact_path(release.model_version)
+    except Refused as error:
+        return error.message
+    return ""
+
+
+def _withdraw_the_same(target: Release, actor: Any | None) -> None:
+    """What has the content of the release that becomes live again would be compared with itself."""
+    same = Release.objects.select_for_update().filter(
+        environment=target.environment_id,
+        digest=target.digest,
+        state__in=(Release.State.DRAFT, Release.State.AWAITING, Release.State.APPROVED),
+    )
+    for other in same.order_by("pk"):
+        _move_with_reason(
+            other, to="withdrawn", actor=actor, action="release.withdraw",
+            reason=f"Release {target.pk}, which is exactly this, is live again after a rollback.",
+        )  # fmt: skip
+
+
+def _roll_back_between(target: Release, actor: Any | None, reason: str) -> None:
+    for release in earlier_releases(target.environment):
+        if release.pk == target.pk:
+            return
+        _move_with_reason(
+            release, to="rolled back", actor=actor, action="deployment.roll_back",
+            reason=f"Passed over by the rollback to release {target.pk}: {reason}",
+        )  # fmt: skip
 
 
 def _reason(given: str) -> str:

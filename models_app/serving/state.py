@@ -8,7 +8,11 @@ from django.utils import timezone
 
 from models_app.models import Deployment, Release, Route, Slot
 from models_app.models.releases import Environment
+from models_app.releases.deploying import earlier_releases, files_problem
+from models_app.releases.obstacles import Holder, holders
 from models_app.serving.readiness import FRESH, readiness
+
+DEEPEST = 20  # of the earlier releases, how many are looked at for one that can be loaded
 
 
 @dataclass(frozen=True)
@@ -28,27 +32,41 @@ class SlotView:
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """An earlier release that cannot be loaded, and why."""
+
+    release: Release
+    problem: str
+
+
+@dataclass(frozen=True)
 class ServingState:
     environment: Environment
     live: Deployment | None
-    previous: Release | None  # what rolling back would bring back
+    previous: Release | None  # what is kept loaded for rolling back
+    target: (
+        Release | None
+    )  # what rolling back goes to: the release before, or the next one whose files are there
+    passed_over: list[PassedOver]
+    holders: list[Holder]
     slots: list[SlotView]
     ready: bool
     sentence: str
 
     @property
     def roll_back_label(self) -> str:
-        return f"Roll back to release {self.previous.pk}" if self.previous else ""
+        return f"Roll back to release {self.target.pk}" if self.target else ""
 
     @property
     def roll_back_text(self) -> str:
         """What happens, truly: at once only where the model is loaded."""
-        loaded = any(view.release == self.previous and view.state == "ready" for view in self.slots)
-        now = (
-            "It is live again within two seconds and no request is lost."
-            if loaded
-            else "Its model is not loaded: until it is, requests are answered with 503 and the time to try again."
-        )
+        loaded = any(view.release == self.target and view.state == "ready" for view in self.slots)
+        if loaded:
+            now = "It is live again within two seconds and no request is lost."
+        elif any(passed.release == self.target for passed in self.passed_over):
+            now = "Its files are missing: until they are back, requests are answered with 503."
+        else:
+            now = "Its model is not loaded: until it is, requests are answered with 503 and the time to try again."
         return f"{now} The release that is live now is ended for good; to bring it back takes a new release."
 
     @property
@@ -70,14 +88,30 @@ def serving_state(environment: str = "production") -> ServingState:
     )
     previous = route.previous if route.previous and route.previous.state == Release.State.SUPERSEDED else None
     ready, sentence = readiness(environment)
+    target, passed_over = _roll_back_target(route.environment) if live is not None else (None, [])
     return ServingState(
         environment=route.environment,
         live=live,
         previous=previous,
+        target=target,
+        passed_over=passed_over,
+        holders=holders(),
         slots=_slots(route, live, previous),
         ready=ready,
         sentence=sentence,
     )
+
+
+def _roll_back_target(environment: Environment) -> tuple[Release | None, list[PassedOver]]:
+    """The first earlier release whose files are there; where none has, the release before all the same."""
+    passed = []
+    earlier = earlier_releases(environment)[:DEEPEST]
+    for release in earlier:
+        problem = files_problem(release)
+        if not problem:
+            return release, passed
+        passed.append(PassedOver(release, problem))
+    return (earlier[0] if earlier else None), passed
 
 
 def _slots(route: Route, live: Deployment | None, previous: Release | None) -> list[SlotView]:

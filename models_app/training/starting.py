@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from models_app.foundation import audit, jobs
-from models_app.foundation.errors import InvalidInput, Refused
+from models_app.foundation.constraints import broke
+from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.transitions import move
 from models_app.ml.recipe import Recipe
@@ -132,12 +133,32 @@ def cancel_training(*, run: TrainingRun, actor: Any | None) -> None:
 
 
 def resume_training(*, run: TrainingRun, actor: Any | None, deliver: bool = True) -> TrainingRun:
-    """Queue a failed or cancelled run again; it goes on from its last checkpoint."""
+    """Queue a failed or cancelled run again; it goes on from its last checkpoint.
+
+    Raises Refused for one that did not end so, StaleState where the same is being trained by another run.
+    """
     require(actor, "train")
-    with transaction.atomic():
-        _enqueue(run, actor, deliver=deliver)
-        move(run, to="queued", actor=actor, action="training.resume", reason="", finished_at=None)
+    if run.state not in (TrainingRun.State.FAILED, TrainingRun.State.CANCELLED):
+        raise Refused(f"Training {run.pk} is {run.state}; only what failed or was cancelled is resumed.")
+    try:
+        with transaction.atomic():
+            _enqueue(run, actor, deliver=deliver)
+            move(run, to="queued", actor=actor, action="training.resume", reason="", finished_at=None)
+    except IntegrityError as error:
+        if not broke(error, "training_pressed_twice_is_one_run"):
+            raise
+        raise StaleState(_the_same_is_active(run)) from error
     return run
+
+
+def _the_same_is_active(run: TrainingRun) -> str:
+    same = TrainingRun.objects.filter(
+        snapshot=run.snapshot_id, base=run.base, prompt_version=run.prompt_version_id,
+        recipe_digest=run.recipe_digest, state__in=(TrainingRun.State.QUEUED, TrainingRun.State.RUNNING),
+    ).first()  # fmt: skip
+    if same is None:
+        return "A training of the same has just ended. Try again."
+    return f"Training {same.pk}, which is the same, is {same.state}: wait for it, or cancel it first."
 
 
 def again(job: Job) -> Job | None:

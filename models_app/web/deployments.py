@@ -13,10 +13,11 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
-from models_app.foundation.errors import InvalidInput
+from models_app.foundation.errors import InvalidInput, Unavailable
 from models_app.models import Deployment, Release
 from models_app.models.releases import Environment
 from models_app.releases.deploying import as_of, roll_back, stop_warming
+from models_app.releases.obstacles import end_holder
 from models_app.serving.state import serving_state
 from models_app.web.pages import capability, page_or_fragment, paginate
 
@@ -60,20 +61,27 @@ def _moment(raw: str) -> datetime | None:
 @require_POST
 @capability("deploy")
 def go_back(request: HttpRequest) -> HttpResponse:
+    """To the release that the page named on its button."""
     environment = Environment.objects.get(name="production")
-    seen = request.POST.get("live", "")
     try:
         deployment = roll_back(
             environment=environment,
             actor=request.user,
             reason=request.POST.get("reason", ""),
-            expected=int(seen) if seen.isdecimal() else None,
+            expected=_number(request.POST.get("live", "")),
+            to=_number(request.POST.get("to", "")),
         )
     except InvalidInput as error:
         messages.error(request, " ".join(error.fields.values()) or error.message)
+    except Unavailable as error:  # the page names who holds it up, with a button
+        messages.error(request, error.message)
     else:
         messages.success(request, f"Rolled back: release {deployment.release_id} is live again.")
     return redirect("deployments")
+
+
+def _number(raw: str) -> int | None:
+    return int(raw) if raw.isdecimal() and len(raw) < 19 else None
 
 
 @require_POST
@@ -91,8 +99,21 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("deployments")
 
 
+@require_POST
+@capability("deploy")
+def end_session(request: HttpRequest, pid: int) -> HttpResponse:
+    try:
+        end_holder(pid=pid, actor=request.user, reason=request.POST.get("reason", ""))
+    except InvalidInput as error:
+        messages.error(request, " ".join(error.fields.values()) or error.message)
+    else:
+        messages.success(request, f"Session {pid} of the database is ended.")
+    return redirect("deployments")
+
+
 urlpatterns = [
     path("", deployments, name="deployments"),
     path("roll-back/", go_back, name="deployment_roll_back"),
+    path("end-session/<int:pid>/", end_session, name="deployment_end_session"),
     path("<int:pk>/stop/", stop, name="deployment_stop"),
 ]

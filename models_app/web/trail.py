@@ -15,6 +15,7 @@ PHRASES = {
     "account.create": "made an account",
     "comment.edit": "changed a comment",
     "comparison.finish": "compared release {candidate} with {baseline}",
+    "deployment.end_session": "ended session {session} of the database, which kept switches waiting",
     "deployment.failed": "could not load its model",
     "deployment.live": "took it live",
     "deployment.roll_back": "rolled it back",

@@ -28,6 +28,7 @@ from models_app.models import (
 from models_app.releases.approving import approve
 from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live
+from models_app.training.registering import store
 from tests import make
 
 _numbers = itertools.count(1)
@@ -41,12 +42,21 @@ def chat_prompt() -> PromptVersion:
     return PromptVersion.objects.get(prompt__name="news summary", number=1)
 
 
+def on_disk(version: ModelVersion) -> ModelVersion:
+    """As far as anybody looks who does not load it."""
+    directory = store() / version.artefact
+    directory.mkdir(exist_ok=True)
+    (directory / "manifest.json").write_text("{}")
+    return version
+
+
 def base_model() -> ModelVersion:
-    return ModelVersion.objects.create(
+    version = ModelVersion.objects.create(
         name="starter", family="llama", architecture="LlamaForCausalLM", base="starter", artefact="starter",
         digest=digest("base", next(_numbers)), engine="ctranslate2", precision="int8",
         parameters=134_515_008, size_bytes=141_000_000,
     )  # fmt: skip
+    return on_disk(version)
 
 
 def snapshot(*, by: Any, curators: list[int], rows: int = 3) -> DatasetSnapshot:
@@ -76,11 +86,12 @@ def trained_model(of: ModelVersion, on: DatasetSnapshot, *, by: Any) -> ModelVer
         recipe={"method": "full", "max_source_tokens": 420}, recipe_digest=digest("recipe", on.pk), state="succeeded",
         requested_by=by, device="cpu", summary={"seconds": 1560.0, "validation_loss": 2.31, "best_step": 120},
     )  # fmt: skip
-    return ModelVersion.objects.create(
+    version = ModelVersion.objects.create(
         name=f"tuned on snapshot {on.pk}", family=of.family, architecture=of.architecture, base=of.base,
         artefact=f"tuned-{run.pk}", digest=digest("tuned", run.pk), engine=of.engine, precision=of.precision,
         parent=of, training_run=run, parameters=of.parameters, size_bytes=of.size_bytes, created_by=by,
     )  # fmt: skip
+    return on_disk(version)
 
 
 def evaluation_set(documents: int = 40) -> EvaluationSet:

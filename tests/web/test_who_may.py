@@ -61,7 +61,7 @@ PAGES = {
     "submit_release": "comparison_submit release_new release_withdraw",
     "approve_release": "release_decide",
     "view_monitoring": "monitoring deployments jobs job job_cancel",
-    "deploy": "deployment_roll_back deployment_stop",
+    "deploy": "deployment_roll_back deployment_stop deployment_end_session",
     "manage_jobs": "job_retry",
     "view_audit": "audit audit_verify audit_csv audit_jsonl",
     "own_tokens|manage_tokens": "tokens",

@@ -74,6 +74,9 @@ class Command(BaseCommand):
         start.add_argument("release", type=int)
         back = act("rollback", "Make the release before live again.", user=False)
         back.add_argument("--reason", required=True)
+        back.add_argument(
+            "--to", type=int, metavar="RELEASE", help="further back, or although its files are missing"
+        )
         back.add_argument("--environment", default="production")
         then = act("as-of", "What was live at a moment.")
         then.add_argument("moment", help="such as 2026-11-24T09:30")
@@ -215,6 +218,7 @@ class Command(BaseCommand):
             environment=self._environment(options["environment"]),
             actor=arguments.actor(options["user"]),
             reason=options["reason"],
+            to=options["to"],
         )
         self.stdout.write(f"Release {deployment.release_id} is live again.")
 
