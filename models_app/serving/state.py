@@ -104,7 +104,7 @@ def serving_state(environment: str = "production") -> ServingState:
 
 def _roll_back_target(environment: Environment) -> tuple[Release | None, list[PassedOver]]:
     """The first earlier release whose files are there; where none has, the release before all the same."""
-    passed = []
+    passed: list[PassedOver] = []
     earlier = earlier_releases(environment)[:DEEPEST]
     for release in earlier:
         problem = files_problem(release)
