@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -94,6 +95,13 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _networks(value: str) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(word, strict=False) for word in _words(value)]
+    except ValueError as error:
+        raise ValueError("write addresses or networks such as 127.0.0.1,10.0.0.0/8") from error
+
+
 def _database(value: str) -> str:
     if value and urlparse(value).scheme not in ("postgres", "postgresql"):
         raise ValueError("write postgres://user:password@host:5432/name; Galley runs on PostgreSQL only")
@@ -116,6 +124,8 @@ FIELDS = (
     Field("GALLEY_PORT", "8000", _whole(1, 65535), "port the web process listens on"),
     Field("GALLEY_PUBLIC_URL", "", lambda v: _url(v) if v else "",
           "address people use, when a proxy stands in front; https turns on secure cookies"),
+    Field("GALLEY_TRUSTED_PROXIES", "", _networks,
+          "addresses or networks of proxies in front; what they say in X-Forwarded-For is believed, of nobody else"),
     Field("GALLEY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _words, "host names that are answered"),
     Field("GALLEY_SECRET_KEY", "", str, "signing key; without it one is made and kept in the data directory"),
     Field("GALLEY_DEBUG", "no", _boolean, "Django's debug pages; never on a server that others reach"),
@@ -123,6 +133,7 @@ FIELDS = (
     Field("GALLEY_TIME_ZONE", "UTC", _time_zone, "time zone of the pages"),
     Field("GALLEY_ADMIN_USERNAME", "admin", str, "administrator made at the first start"),
     Field("GALLEY_ADMIN_PASSWORD", "", str, "its password; without it one is made and printed once"),
+    Field("GALLEY_DJANGO_ADMIN", "no", _boolean, "show some tables read-only under /admin/, to administrators"),
     Field("GALLEY_SAMPLE", "yes", _boolean, "load the sample workspace at the first start"),
     Field("GALLEY_WEB_WORKERS", "1", _whole(1, 32), "web processes"),
     Field("GALLEY_WEB_THREADS", "16", _whole(1, 256), "threads of each web process"),

@@ -46,7 +46,6 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
-    "axes",
     "csp",
     "django_htmx",
     "django_filters",
@@ -61,6 +60,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "models_app.web.middleware.HealthMiddleware",
     "models_app.web.middleware.TurnsMiddleware",
+    "models_app.web.middleware.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -69,14 +69,14 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "models_app.web.middleware.LoginRequiredMiddleware",
+    "models_app.web.middleware.NotStoredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "models_app.web.middleware.ErrorPagesMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "models_app.web.request_log.RequestLogMiddleware",
 ]
 
 ROOT_URLCONF = "llmops_site.urls"
@@ -183,6 +183,9 @@ GALLEY_JOB_KINDS = {
 }
 GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
 
+# Called in the transaction in which somebody is deactivated or may no longer review, with `person` and `actor`.
+GALLEY_WHEN_SOMEBODY_LEAVES = "reviews.assigning.release_all_of"
+
 # ---------------------------------------------------------------- what Galley does
 
 GALLEY_DEVICE: str = ENV.device
@@ -206,7 +209,6 @@ GALLEY_OFFLINE: bool = ENV.offline
 # ---------------------------------------------------------------- people and their sessions
 
 AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -222,19 +224,27 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": False}  # axes counts failures, across processes
+# Wrong passwords and codes are counted by models_app.foundation.tries, across processes.
+ACCOUNT_RATE_LIMITS = {
+    "login": "30/m/ip",
+    "login_failed": False,
+    "reauthenticate": False,
+    "change_password": False,
+}
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
+ACCOUNT_FORMS = {"change_password": "models_app.web.account_forms.ChangePassword"}
+MFA_FORMS = {
+    "authenticate": "models_app.web.account_forms.SecondFactor",
+    "reauthenticate": "models_app.web.account_forms.SecondFactorAgain",
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Galley"
-AXES_FAILURE_LIMIT = 8
-AXES_COOLOFF_TIME = 0.25
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_RESET_ON_SUCCESS = True
-AXES_LOCKOUT_TEMPLATE = "429.html"
-AXES_VERBOSE = False
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 
 # ---------------------------------------------------------------- security
 
+GALLEY_TRUSTED_PROXIES = ENV.trusted_proxies
+GALLEY_DJANGO_ADMIN: bool = ENV.django_admin
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
@@ -354,7 +364,6 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": ENV.log_level},
     "loggers": {
         "django.db.backends": {"level": "WARNING"},
-        "axes": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
     },
 }

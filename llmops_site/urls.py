@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from django.contrib import admin
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import include, path, re_path
@@ -19,8 +18,8 @@ urlpatterns = [
     re_path("^accounts/password/reset/", no_mail),
     path("", include("reviews.web.urls")),
     path("", include("models_app.web.urls")),
+    path("accounts/", include("models_app.web.account_views")),
     path("accounts/", include("allauth.urls")),
-    path("admin/", admin.site.urls),
     path("api/v1/", include("llmops_site.api_urls")),
     path("api/schema/", login_not_required(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs/", login_not_required(SpectacularSwaggerSplitView.as_view()), name="api_docs"),

@@ -136,7 +136,7 @@ def release_seat(*, slot: ReviewSlot, actor: Any | None, reason: str = "") -> No
 
 def release_all_of(*, person: User, actor: Any | None) -> int:
     """Everything this person holds or was to do goes to others: for whoever was deactivated or may no longer review."""
-    if actor is not None and not allowed(actor, "manage_queues") and not actor.has_perm("auth.change_user"):
+    if not allowed(actor, "manage_people"):
         require(actor, "manage_queues")
     with transaction.atomic():
         held = free_expired(ReviewSlot.objects.filter(reviewer=person), whatever_the_lease=True)

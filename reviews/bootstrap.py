@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.contrib.auth.models import Group, User
-from django.db import transaction
+from django.contrib.auth.models import User
+from django.db.models import Q
 from django_q.models import Schedule
 
-from models_app.foundation import audit, jobs
+from models_app.foundation import jobs
 from models_app.foundation.jobs import JobContext
 from models_app.models import Job, ModelVersion, PromptVersion, Route
+from models_app.people.accounts import ADMINISTRATOR, create_person
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import install_first_release
 from models_app.training.registering import register_base
@@ -46,15 +47,11 @@ class NewAccount:
 
 def create_administrator(*, username: str, password: str = "") -> NewAccount | None:
     """Make the administrator, unless there is one. The password is made up where none is given."""
-    with transaction.atomic():
-        if User.objects.filter(is_superuser=True).exists():
-            return None
-        chosen = password or secrets.token_urlsafe(12)
-        user = User.objects.create_superuser(username, password=chosen)
-        user.groups.add(Group.objects.get(name="administrator"))
-        audit.record(
-            actor=None, action="account.create", subject=f"user:{username}", data={"role": "administrator"}
-        )
+    in_charge = Q(is_superuser=True) | Q(groups__name=ADMINISTRATOR)
+    if User.objects.filter(in_charge).exists():
+        return None
+    chosen = password or secrets.token_urlsafe(12)
+    create_person(name=username, roles=["administrator"], actor=None, password=chosen)
     return NewAccount(username, chosen, "administrator")
 
 
@@ -62,13 +59,10 @@ def create_sample_accounts() -> list[NewAccount]:
     """One account for each role, so that one person can walk the loop as several. Existing names are left alone."""
     made = []
     for username, role in ACCOUNTS.items():
-        with transaction.atomic():
-            if User.objects.filter(username=username).exists():
-                continue
-            password = secrets.token_urlsafe(9)
-            user = User.objects.create_user(username, password=password)
-            user.groups.add(Group.objects.get(name=role))
-            audit.record(actor=None, action="account.create", subject=f"user:{username}", data={"role": role})
+        if User.objects.filter(username__iexact=username).exists():
+            continue
+        password = secrets.token_urlsafe(9)
+        create_person(name=username, roles=[role], actor=None, password=password)
         made.append(NewAccount(username, password, role))
     return made
 
@@ -96,6 +90,7 @@ def load_sample() -> int:
 REGULAR_WORK = {
     "reap": ("models_app.foundation.jobs.reap", 1),
     "release lost seats": ("reviews.assigning.release_lost", 1),
+    "forget old tries": ("models_app.foundation.tries.forget_old", 60),
     "count progress": ("reviews.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.fill_later", 5),
     "remove expired exports": ("reviews.exporting.remove_expired", 60),

@@ -97,6 +97,8 @@ PAGES = {
     "jobs": ("otto", "/jobs/"),
     "job": ("otto", "/jobs/{job}/"),
     "audit": ("ada", "/audit/"),
+    "people": ("admin", "/people/"),
+    "person": ("admin", "/people/{person}/"),
     "tokens": ("mila", "/tokens/"),
     "two-factor": ("mila", "/accounts/2fa/"),
     "sessions": ("mila", "/accounts/sessions/"),
@@ -110,6 +112,8 @@ EXPECTED = {"not-found": 404, "not-allowed": 403}
 
 def places() -> dict[str, int]:
     """The rows that the pictures show, found again in data that were kept."""
+    from django.contrib.auth.models import User
+
     from models_app.models import (
         Comparison,
         DatasetSnapshot,
@@ -138,6 +142,7 @@ def places() -> dict[str, int]:
         "rouge2"
     ).first() or ExampleScore.objects.filter(run=comparison.candidate).earliest("rouge2")
     return {
+        "person": User.objects.get(username="rita").pk,
         "desk_item": Review.objects.get(state="draft").item_id,
         "pair_item": Preference.objects.get(state="draft", revision__gt=0).item_id,
         "queue_item": Review.objects.filter(state="submitted", item__queue__slug="new-drafts")

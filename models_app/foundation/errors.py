@@ -57,6 +57,17 @@ class TooLarge(GalleyError):
     status = 413
 
 
+class TooManyTries(GalleyError):
+    """Passwords or codes were tried too often. `retry_after` is in seconds."""
+
+    code = "too_many_tries"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Unavailable(GalleyError):
     """Nothing can serve the request now. `retry_after` is in seconds."""
 

@@ -29,6 +29,7 @@ CAPABILITIES: dict[str, str] = {
     "own_tokens": "Make API tokens for oneself",
     "manage_tokens": "Make and revoke anybody's API tokens",
     "manage_queues": "Make and change review queues and rubrics",
+    "manage_people": "Make accounts, give roles, end sessions",
 }
 
 ROLES: dict[str, tuple[str, ...]] = {

@@ -11,6 +11,7 @@ from models_app.models.evaluation import (
     HumanPreference,
 )
 from models_app.models.jobs import Job
+from models_app.models.people import PasswordLink, Tries
 from models_app.models.prompts import Prompt, PromptVersion
 from models_app.models.registry import ModelVersion
 from models_app.models.releases import Approval, Deployment, Environment, Release, Route, Slot
@@ -37,6 +38,7 @@ __all__ = [
     "InferenceRequest",
     "Job",
     "ModelVersion",
+    "PasswordLink",
     "Prompt",
     "PromptVersion",
     "Release",
@@ -45,4 +47,5 @@ __all__ = [
     "SnapshotExample",
     "TrainingMetric",
     "TrainingRun",
+    "Tries",
 ]

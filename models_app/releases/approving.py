@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from models_app.foundation import audit
+from models_app.foundation import audit, tries
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.transitions import move
@@ -174,7 +174,7 @@ def _checked(release: Release, actor: User, reason: str, password: str) -> str:
         fields["reason"] = "Write why; the record keeps it."
     elif len(reason) > LONGEST_REASON:
         fields["reason"] = f"Write at most {LONGEST_REASON:,} characters."
-    if not actor.check_password(password):
+    if not tries.is_password_of(actor, password):
         fields["password"] = "This is not your password."
     if fields:
         raise InvalidInput(" ".join(fields.values()), fields=fields)

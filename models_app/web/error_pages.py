@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
-from models_app.foundation.errors import GalleyError, Unavailable
+from models_app.foundation.errors import GalleyError, TooManyTries, Unavailable
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -26,7 +26,7 @@ def _answer(request: HttpRequest, status: int, code: str, message: str) -> HttpR
 
 def galley_error(request: HttpRequest, error: GalleyError) -> HttpResponse:
     answer = _answer(request, error.status, error.code, error.message)
-    if isinstance(error, Unavailable):
+    if isinstance(error, TooManyTries | Unavailable):
         answer["Retry-After"] = str(error.retry_after)
     return answer
 

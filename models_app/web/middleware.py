@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequired
 from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from models_app.foundation import turns
+from models_app.foundation import addresses, turns
 from models_app.foundation.errors import GalleyError
 from models_app.web import error_pages
 
@@ -59,6 +61,40 @@ class TurnsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         with turns.requests.turn():
             return self.get_response(request)
+
+
+class ClientAddressMiddleware:
+    """`REMOTE_ADDR` becomes the client's own address, which limits, sessions and logs then share."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        address = addresses.client_address(
+            peer=request.META.get("REMOTE_ADDR", ""),
+            forwarded=request.META.get("HTTP_X_FORWARDED_FOR", ""),
+            trusted=settings.GALLEY_TRUSTED_PROXIES,
+        )
+        request.META["REMOTE_ADDR"] = address
+        token = addresses.current.set(address)
+        try:
+            return self.get_response(request)
+        finally:
+            addresses.current.reset(token)
+
+
+class NotStoredMiddleware:
+    """What a signed-in person sees is kept by no browser and no proxy: after signing out, *Back* shows nothing."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        answer = self.get_response(request)
+        user: Any = request.user  # the API's calls may have none
+        if user is not None and user.is_authenticated:
+            answer["Cache-Control"] = "private, no-store"
+        return answer
 
 
 class LoginRequiredMiddleware(DjangoLoginRequired):

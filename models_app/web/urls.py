@@ -15,6 +15,8 @@ urlpatterns = [
     path("deployments/", include("models_app.web.deployments")),
     path("jobs/", include("models_app.web.jobs")),
     path("audit/", include("models_app.web.audit")),
+    path("people/", include("models_app.web.people")),
+    path("accounts/", include("models_app.web.password_links")),
     path("tokens/", include("models_app.web.tokens")),
     path("metrics", MetricsView.as_view(), name="metrics"),
 ]

@@ -67,6 +67,7 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Monitoring", "monitoring", "view_monitoring"),
             ("Jobs", "jobs", "view_monitoring"),
             ("Audit", "audit", "view_audit"),
+            ("People", "people", "manage_people"),
         ),
     ),
 )
@@ -120,11 +121,11 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
                 items.append(Item(name, url, count=count, hot=needs_somebody, current=here))
         if items:
             sections.append(Section(label, items))
-    links = [("API tokens", "tokens", "own_tokens"), ("Administration", "admin:index", "")]
+    links = [("API tokens", "tokens", "own_tokens"), ("Tables", "admin:index", "manage_people")]
     nav_user = [
         Item(name, url, current=request.path == url)
         for name, url_name, capability in links
-        if (url := _url(url_name)) and (allowed(user, capability) if capability else user.is_staff)
+        if (url := _url(url_name)) and allowed(user, capability)
     ]
     roles = ", ".join(sorted(group.name for group in user.groups.all()))
     return {

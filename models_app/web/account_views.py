@@ -1,0 +1,46 @@
+"""allauth's pages of the second factor, with an event in the transaction of what it tells of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
+from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
+from django.db import transaction
+from django.http import HttpResponse
+from django.urls import path
+
+from models_app.people.own import record_own
+from models_app.web.pages import user_of
+
+
+class ActivateTOTP(ActivateTOTPView):
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            answer: HttpResponse = super().form_valid(form)
+            record_own(person=user_of(self.request), action="person.second_factor_on")
+        return answer
+
+
+class DeactivateTOTP(DeactivateTOTPView):
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            answer: HttpResponse = super().form_valid(form)
+            record_own(person=user_of(self.request), action="person.second_factor_off")
+        return answer
+
+
+class GenerateRecoveryCodes(GenerateRecoveryCodesView):
+    def form_valid(self, form: Any) -> HttpResponse:
+        with transaction.atomic():
+            answer: HttpResponse = super().form_valid(form)
+            record_own(person=user_of(self.request), action="person.recovery_codes_made")
+        return answer
+
+
+# Before allauth's own at the same addresses.
+urlpatterns = [
+    path("2fa/totp/activate/", ActivateTOTP.as_view(), name="mfa_activate_totp"),
+    path("2fa/totp/deactivate/", DeactivateTOTP.as_view(), name="mfa_deactivate_totp"),
+    path("2fa/recovery-codes/generate/", GenerateRecoveryCodes.as_view(), name="mfa_generate_recovery_codes"),
+]

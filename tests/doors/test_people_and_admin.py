@@ -1,0 +1,385 @@
+"""Accounts: every act leaves its event, nobody locks everybody out, and Django's admin is no way in."""
+
+from __future__ import annotations
+
+import re
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.db import IntegrityError, connection, transaction
+from django.test import Client
+from django.utils import timezone
+
+from models_app.foundation.errors import GalleyError, InvalidInput, NotAllowed, NotFound, Refused
+from models_app.foundation.roles import ROLES, allowed
+from models_app.foundation.tokens import create_token
+from models_app.models import AuditEvent, PasswordLink
+from models_app.people import accounts, factors, links, sessions
+from reviews import bootstrap
+from reviews.models import ReviewSlot
+from tests import make
+from tests.reviews.test_queueing import claimed
+
+pytestmark = pytest.mark.django_db
+NEW_PASSWORD = "quite another secret 7"
+
+
+def events(person: User) -> list[str]:
+    found = AuditEvent.objects.filter(subject=f"user:{person.pk}").order_by("id")
+    return list(found.values_list("action", flat=True))
+
+
+def last_event(person: User) -> AuditEvent:
+    event = AuditEvent.objects.filter(subject=f"user:{person.pk}").order_by("id").last()
+    assert event is not None
+    return event
+
+
+def signed_in(name: str, password: str = make.PASSWORD) -> Client:
+    client = Client()
+    client.post("/accounts/login/", {"login": name, "password": password})
+    return client
+
+
+def is_in(client: Client) -> bool:
+    return client.get("/").status_code == 200
+
+
+# ---------------------------------------------------------------- who may
+
+
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"administrator"}))
+def test_only_administrators_touch_accounts(cast: make.Cast, role: str) -> None:
+    actor = make.user("somebody", role)
+    acts: list[Any] = [
+        lambda: accounts.create_person(name="new", roles=[], actor=actor),
+        lambda: links.invite(name="new", roles=[], actor=actor),
+        lambda: accounts.change_roles(person=actor, roles=["approver"], actor=actor),
+        lambda: accounts.deactivate(person=cast.reviewer, actor=actor),
+        lambda: accounts.activate(person=cast.reviewer, actor=actor),
+        lambda: links.make_password_link(person=cast.reviewer, actor=actor),
+        lambda: sessions.end_sessions(person=cast.reviewer, actor=actor),
+        lambda: factors.remove_second_factor(person=cast.reviewer, actor=actor),
+    ]
+    for act in acts:
+        with pytest.raises(NotAllowed):
+            act()
+    assert not AuditEvent.objects.exists()
+
+
+# ---------------------------------------------------------------- made, and given roles
+
+
+def test_who_made_an_account_gave_a_role_or_a_link_is_in_the_trail(cast: make.Cast) -> None:
+    link, _ = links.invite(name="nora", roles=["reviewer"], actor=cast.administrator)
+    person = link.user
+    assert events(person) == ["person.create", "person.password_link"]
+    accounts.change_roles(person=person, roles=["reviewer", "approver"], actor=cast.administrator)
+    event = last_event(person)
+    assert (event.action, event.actor) == ("person.roles", cast.administrator)
+    assert (event.data["before"], event.data["roles"]) == (["reviewer"], ["approver", "reviewer"])
+    assert (event.data["gained"], event.data["lost"]) == (["approver"], [])
+    accounts.change_roles(person=person, roles=["approver", "reviewer"], actor=cast.administrator)
+    assert len(events(person)) == 3, "nothing changed"
+
+
+@pytest.mark.parametrize("name", ["", "two words", "galley", "Galley", "RITA", "x" * 151, "semi;colon"])
+def test_a_name_that_misleads_the_trail_is_refused(cast: make.Cast, name: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        links.invite(name=name, roles=[], actor=cast.administrator)
+    assert "name" in refused.value.fields
+    assert not AuditEvent.objects.exists()
+
+
+def test_whoever_makes_an_account_does_not_know_its_password(cast: make.Cast) -> None:
+    with pytest.raises(NotAllowed):
+        accounts.create_person(
+            name="nora", roles=["approver"], actor=cast.administrator, password=NEW_PASSWORD
+        )
+    assert not User.objects.filter(username="nora").exists()
+    with pytest.raises(InvalidInput):
+        accounts.create_person(name="nora", roles=["king"], actor=cast.administrator)
+    with pytest.raises(InvalidInput):
+        accounts.change_roles(person=cast.reviewer, roles=["king"], actor=cast.administrator)
+
+
+def test_rights_beside_the_roles_go_with_a_change_of_roles(cast: make.Cast) -> None:
+    make.user("another", "administrator")
+    accounts.change_roles(person=cast.administrator, roles=["reviewer"], actor=None)
+    person = User.objects.get(pk=cast.administrator.pk)
+    assert not allowed(person, "approve_release")
+    assert not person.is_superuser
+    assert not person.is_staff
+
+
+def test_seats_go_back_with_the_right_to_review(cast: make.Cast) -> None:
+    queue = make.queue()
+    make.queue_item(in_queue=queue)
+    claimed(queue, cast.reviewer)
+    accounts.change_roles(person=cast.reviewer, roles=["approver"], actor=cast.administrator)
+    assert not ReviewSlot.objects.filter(reviewer=cast.reviewer).exists()
+    assert AuditEvent.objects.get(action="seats.release").actor == cast.administrator
+
+
+# ---------------------------------------------------------------- nobody locks everybody out
+
+
+def test_the_last_administrator_keeps_the_role_and_stays_active(cast: make.Cast) -> None:
+    for act in (
+        lambda: accounts.change_roles(person=cast.administrator, roles=[], actor=cast.administrator),
+        lambda: accounts.deactivate(person=cast.administrator, actor=cast.administrator),
+        lambda: accounts.deactivate(person=cast.administrator, actor=None),
+    ):
+        with pytest.raises(Refused, match="without an active administrator"):
+            act()
+    # One who cannot sign in yet does not count.
+    other = links.invite(name="olga", roles=["administrator"], actor=cast.administrator)[0].user
+    with pytest.raises(Refused, match="without an active administrator"):
+        accounts.deactivate(person=cast.administrator, actor=cast.administrator)
+    assert AuditEvent.objects.filter(subject=f"user:{cast.administrator.pk}").count() == 0
+    User.objects.filter(pk=other.pk).update(password=cast.administrator.password)
+    accounts.deactivate(person=cast.administrator, actor=cast.administrator)
+    assert not User.objects.get(pk=cast.administrator.pk).is_active
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("act", ["roles", "deactivate", "link"])
+def test_two_administrators_cannot_remove_each_other_at_the_same_instant(act: str) -> None:
+    pair = [make.user(name, "administrator") for name in ("olga", "otis")]
+    gate, outcomes = threading.Barrier(2), []
+
+    def remove(actor: User, other: User) -> None:
+        try:
+            gate.wait(10)
+            if act == "roles":
+                accounts.change_roles(person=other, roles=[], actor=actor)
+            elif act == "deactivate":
+                accounts.deactivate(person=other, actor=actor)
+            else:
+                links.make_password_link(person=other, actor=actor)
+            outcomes.append("done")
+        except GalleyError as error:
+            outcomes.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=remove, args=pair), threading.Thread(target=remove, args=pair[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count("done") == 1, outcomes
+    assert accounts.administrators().count() == 1
+
+
+# ---------------------------------------------------------------- links
+
+
+def test_a_link_sets_a_password_once_and_the_old_one_ends_when_it_is_made(cast: make.Cast) -> None:
+    session = signed_in("rita")
+    assert is_in(session)
+    link, secret = links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    assert not is_in(session), "sessions end with the link"
+    assert not is_in(signed_in("rita")), "and the old password"
+    assert secret not in str(PasswordLink.objects.values().get(pk=link.pk))
+    assert secret not in str(list(AuditEvent.objects.values()))
+    page, path = Client(), "/accounts/link/"
+    assert page.get(f"/accounts/link/{secret}/")["Location"] == path, "the secret leaves the address"
+    shown = page.get(path)
+    assert shown.status_code == 200
+    assert "no-store" in shown["Cache-Control"]
+    assert b"rita" in shown.content
+    for weak in ("short", "rita", "123456789012"):
+        answer = page.post(path, {"password": weak, "again": weak})
+        assert answer.status_code == 422
+    assert page.post(path, {"password": NEW_PASSWORD, "again": "something else 7"}).status_code == 422
+    assert page.post(path, {"password": NEW_PASSWORD, "again": NEW_PASSWORD}).status_code == 302
+    assert not is_in(page), "nobody is signed in by it: the second factor is still asked for"
+    assert is_in(signed_in("rita", NEW_PASSWORD))
+    page = Client()
+    assert page.get(f"/accounts/link/{secret}/").status_code == 404
+    assert page.get(path).status_code == 404
+    assert page.post(path, {"password": "yet another one 7", "again": "yet another one 7"}).status_code == 404
+    with pytest.raises(NotFound):
+        links.set_password_by_link(secret=secret, password="yet another one 7")
+    event = last_event(cast.reviewer)
+    assert (event.action, event.actor) == ("person.password_set", None)
+    assert event.data["made_by"] == "alma"
+
+
+def test_a_link_is_dead_after_a_newer_one_after_48_hours_and_when_its_person_leaves(cast: make.Cast) -> None:
+    _, first = links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    link, second = links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    with pytest.raises(NotFound):
+        links.open_link(first)
+    assert link.expires_at - link.made_at == timedelta(hours=48)
+    assert links.open_link(second) == link
+    PasswordLink.objects.filter(pk=link.pk).update(expires_at=timezone.now())
+    with pytest.raises(NotFound):
+        links.set_password_by_link(secret=second, password=NEW_PASSWORD)
+    _, third = links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    accounts.deactivate(person=cast.reviewer, actor=cast.administrator)
+    accounts.activate(person=cast.reviewer, actor=cast.administrator)
+    with pytest.raises(NotFound):
+        links.open_link(third)
+    with transaction.atomic(), pytest.raises(IntegrityError):
+        PasswordLink.objects.bulk_create(
+            PasswordLink(user=cast.reviewer, digest=digest, made_at=timezone.now(), expires_at=timezone.now())
+            for digest in ("a", "b")
+        )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_link_is_used_once_by_two_at_the_same_instant() -> None:
+    cast = make.cast()
+    _, secret = links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    gate, outcomes = threading.Barrier(2), []
+
+    def use(password: str) -> None:
+        try:
+            gate.wait(10)
+            links.set_password_by_link(secret=secret, password=password)
+            outcomes.append("done")
+        except GalleyError as error:
+            outcomes.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=use, args=(f"{NEW_PASSWORD}{n}",)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["done", "not_found"]
+
+
+def test_no_link_is_made_for_oneself_for_programs_or_for_those_who_left(cast: make.Cast) -> None:
+    with pytest.raises(Refused, match="own password"):
+        links.make_password_link(person=cast.administrator, actor=cast.administrator)
+    program = User.objects.create_user("a-program")
+    rater = User.objects.create_user("rater-7", is_active=False)
+    for nobody in (program, rater):
+        assert nobody not in accounts.people()
+        with pytest.raises(Refused):
+            links.make_password_link(person=nobody, actor=cast.administrator)
+        with pytest.raises(Refused):
+            accounts.change_roles(person=nobody, roles=["approver"], actor=cast.administrator)
+    with pytest.raises(Refused):
+        accounts.activate(person=rater, actor=cast.administrator)
+    accounts.deactivate(person=cast.reviewer, actor=cast.administrator)
+    with pytest.raises(Refused, match="deactivated"):
+        links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    assert not PasswordLink.objects.exists()
+
+
+# ---------------------------------------------------------------- out
+
+
+def test_a_deactivated_person_is_out_at_once_with_tokens_and_for_good(cast: make.Cast) -> None:
+    session = signed_in("mila")
+    _, token = create_token(
+        user=cast.ml_engineer, name="a program", scopes=["releases:read"], days=1, actor=cast.ml_engineer
+    )
+    headers = {"Authorization": f"Token {token}"}
+    assert Client().get("/api/v1/releases/", headers=headers).status_code == 200
+    accounts.deactivate(person=cast.ml_engineer, actor=cast.administrator, reason="Left the team.")
+    event = AuditEvent.objects.get(action="person.deactivate")
+    assert (event.reason, event.data["sessions"]) == ("Left the team.", 1)
+    assert not is_in(session)
+    from models_app.api import authentication
+
+    authentication._recent.clear()  # a token is believed for a second
+    assert Client().get("/api/v1/releases/", headers=headers).status_code == 401
+    with pytest.raises(Refused):
+        accounts.deactivate(person=cast.ml_engineer, actor=cast.administrator)
+    accounts.activate(person=cast.ml_engineer, actor=cast.administrator)
+    assert last_event(cast.ml_engineer).action == "person.activate"
+    assert not is_in(session), "the old session does not come back with the account"
+    assert is_in(signed_in("mila"))
+
+
+def test_ended_sessions_are_those_of_that_person_and_of_nobody_else(cast: make.Cast) -> None:
+    phone, desk, other = signed_in("rita"), signed_in("rita"), signed_in("ruben")
+    assert len(sessions.sessions_of(cast.reviewer)) == 2
+    assert sessions.end_sessions(person=cast.reviewer, actor=cast.administrator) == 2
+    assert not is_in(phone)
+    assert not is_in(desk)
+    assert is_in(other)
+    assert last_event(cast.reviewer).data["sessions"] == 2
+    assert is_in(signed_in("rita"))
+
+
+def test_a_sign_in_that_waits_for_its_code_ends_too(cast: make.Cast) -> None:
+    TOTP.activate(cast.reviewer, "JBSWY3DPEHPK3PXP")
+    client = Client()
+    assert client.post("/accounts/login/", {"login": "rita", "password": make.PASSWORD})["Location"].endswith(
+        "/2fa/authenticate/"
+    )
+    assert Session.objects.count() == 1
+    links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    assert Session.objects.count() == 0
+
+
+def test_a_removed_second_factor_goes_with_its_recovery_codes_and_leaves_an_event(cast: make.Cast) -> None:
+    with pytest.raises(Refused, match="no second factor"):
+        factors.remove_second_factor(person=cast.approver, actor=cast.administrator)
+    TOTP.activate(cast.approver, "JBSWY3DPEHPK3PXP")
+    RecoveryCodes.activate(cast.approver)
+    session = Client()
+    session.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
+    factors.remove_second_factor(person=cast.approver, actor=cast.administrator)
+    assert not Authenticator.objects.exists()
+    assert not is_in(session)
+    event = last_event(cast.approver)
+    assert (event.action, event.actor) == ("person.second_factor_removed", cast.administrator)
+    TOTP.activate(cast.administrator, "JBSWY3DPEHPK3PXP")
+    with pytest.raises(Refused, match="your own"):
+        factors.remove_second_factor(person=cast.administrator, actor=cast.administrator)
+
+
+# ---------------------------------------------------------------- what people do to their own account
+
+
+def test_own_password_factor_and_codes_leave_events(cast: make.Cast) -> None:
+    from allauth.mfa.totp.internal import auth as totp
+
+    client = signed_in("rita")
+    form = {"oldpassword": make.PASSWORD, "password1": NEW_PASSWORD, "password2": NEW_PASSWORD}
+    assert client.post("/accounts/password/change/", form).status_code == 302
+    assert events(cast.reviewer) == ["person.password_changed"]
+    client.post("/accounts/reauthenticate/", {"password": NEW_PASSWORD})
+    page = client.get("/accounts/2fa/totp/activate/").content.decode()
+    found = re.search(r'id="authenticator_secret"[^>]*value="(\w+)"', page)
+    assert found
+    code = totp.format_hotp_value(totp.hotp_value(found[1], next(totp.yield_hotp_counters_from_time())))
+    assert client.post("/accounts/2fa/totp/activate/", {"code": code}).status_code == 302
+    assert client.post("/accounts/2fa/recovery-codes/generate/").status_code == 302
+    assert client.post("/accounts/2fa/totp/deactivate/").status_code == 302
+    assert events(cast.reviewer)[1:] == [
+        "person.second_factor_on",
+        "person.recovery_codes_made",
+        "person.second_factor_off",
+    ]
+    assert set(AuditEvent.objects.values_list("actor", flat=True)) == {cast.reviewer.pk}
+
+
+# ---------------------------------------------------------------- the first accounts
+
+
+def test_the_first_accounts_are_in_the_trail_like_all_others() -> None:
+    made = bootstrap.create_administrator(username="admin")
+    assert made is not None
+    assert bootstrap.create_administrator(username="admin2") is None
+    person = User.objects.get(username="admin")
+    assert events(person) == ["person.create"]
+    assert allowed(person, "manage_people")
+    assert not person.is_superuser, "its rights are those of its role"
+    assert {account.username for account in bootstrap.create_sample_accounts()} == set(bootstrap.ACCOUNTS)
+    assert bootstrap.create_sample_accounts() == []
