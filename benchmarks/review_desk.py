@@ -252,7 +252,7 @@ class Browser:
         client.force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
         session = client.cookies[settings.SESSION_COOKIE_NAME].value
         scopes = ["reviews:write"]
-        self.token = create_token(user=person, name="benchmark", scopes=scopes, days=1, actor=None)[1]
+        self.token = create_token(user=person, name="benchmark", scopes=scopes, days=1, actor=person)[1]
         self.cookies = f"{settings.SESSION_COOKIE_NAME}={session}; {settings.CSRF_COOKIE_NAME}={CSRF}"
         self.port, self.person = port, person
         self.open()

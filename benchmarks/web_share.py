@@ -138,7 +138,7 @@ def wait_until_ready(port: int) -> None:
 
 def prepare() -> str:
     """A first release of leading sentences, and a token."""
-    from django.contrib.auth.models import User
+    from django.contrib.auth.models import Group, User
 
     from models_app.foundation.tokens import create_token
     from models_app.models import ModelVersion, PromptVersion
@@ -154,7 +154,8 @@ def prepare() -> str:
     )
     install_first_release(release=release)
     user = User.objects.create_user("bench")
-    return create_token(user=user, name="benchmark", scopes=["summaries:write"], days=1, actor=None)[1]
+    user.groups.add(Group.objects.get(name="operator"))
+    return create_token(user=user, name="benchmark", scopes=["summaries:write"], days=1, actor=user)[1]
 
 
 def main() -> None:

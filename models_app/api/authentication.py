@@ -6,7 +6,6 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.core.cache import cache
 from django.utils import timezone
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
@@ -15,13 +14,12 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
-from models_app.foundation.tokens import SCOPE_CAPABILITIES, scope_is_allowed
+from models_app.foundation.tokens import scope_is_allowed
 from models_app.models.access import ApiToken
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # at run time it imports this module
 
-ROLE_SECONDS = 30
 BELIEVED_SECONDS = 1.0
 MOST_BELIEVED = 1000
 
@@ -44,7 +42,8 @@ class ScopedTokenAuthentication(TokenAuthentication):
         return row.user, row
 
 
-# A token that was just looked up is believed for a moment: a revocation counts within it. By the token's hash.
+# Of programs that serve readers, a token that was just looked up is believed for a moment: its revocation, and what its
+# person's roles lost, count within it. Other tokens are looked up at each request. By the token's hash.
 _recent: dict[str, tuple[float, ApiToken]] = {}
 
 
@@ -56,7 +55,7 @@ def _find(digest: str) -> ApiToken | None:
     row = ApiToken.objects.select_related("user").filter(pk=digest).order_by().first()
     if len(_recent) >= MOST_BELIEVED:
         _recent.clear()
-    if row is not None:
+    if row is not None and set(row.scopes) <= set(ApiToken.PROGRAM_SCOPES):
         _recent[digest] = (now, row)
     return row
 
@@ -84,19 +83,8 @@ class HasScope(BasePermission):
             self.message = f"The token lacks the scope {needed}."
             return False
         self.message = f"The role of the token's user does not allow {needed} any more."
-        return _still_allowed(request.auth, needed)
-
-
-def _still_allowed(token: ApiToken, scope: str) -> bool:
-    """Roles change after a token was made. Looked up at most twice a minute for each user and scope."""
-    if scope not in SCOPE_CAPABILITIES:
-        return True
-    key = f"scope:{scope}:{token.user_id}"
-    known: bool | None = cache.get(key)
-    if known is None:
-        known = scope_is_allowed(token.user, scope)
-        cache.set(key, known, ROLE_SECONDS)
-    return known
+        # The permissions of a user are read once for each time that the user is: they are as fresh as the token's row.
+        return scope_is_allowed(request.auth.user, needed)
 
 
 class TokenThrottle(SimpleRateThrottle):

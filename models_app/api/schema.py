@@ -19,8 +19,7 @@ class TokenScheme(OpenApiAuthenticationExtension):
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "`Token gly_…`, made on the page API tokens or by `create_token`. A token has scopes:\n\n"
-            + scopes,
+            "description": "`Token gly_…`, made on the page API tokens. A token has scopes:\n\n" + scopes,
         }
 
     def get_security_requirement(self, auto_schema: Any) -> dict[str, list[str]]:

@@ -26,8 +26,8 @@ CAPABILITIES: dict[str, str] = {
     "view_monitoring": "See monitoring, jobs and deployments",
     "manage_jobs": "Cancel anybody's jobs, try again",
     "view_audit": "Read the audit trail",
-    "own_tokens": "Make API tokens for oneself",
-    "manage_tokens": "Make and revoke anybody's API tokens",
+    "own_tokens": "Make API tokens for oneself and one's service accounts",
+    "manage_tokens": "See and revoke anybody's API tokens",
     "manage_queues": "Make and change review queues and rubrics",
     "manage_people": "Make accounts, give roles, end sessions",
 }

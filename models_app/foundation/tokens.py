@@ -1,4 +1,9 @@
-"""API tokens: made, shown once, revoked. A token may do what its scopes say and its user's role still allows."""
+"""API tokens: made, shown once, revoked, by the person in whose name they act.
+
+A token may do what its scopes say and its person's roles allow at that moment. Nobody makes one for somebody else, or
+two hands that must differ would be one. A service account is a name for a program of one's own: what its tokens do,
+its owner does.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,22 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput
+from models_app.foundation.constraints import broke
+from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.texts import one_line
-from models_app.models.access import ApiToken
+from models_app.models.access import ApiToken, ServiceAccount
 
 LONGEST_DAYS = 365
 
-# What the user must be allowed to do for a scope to mean anything. Summaries and feedback are for client programs:
-# their users need no role.
+# What the person must be allowed to do for a scope to mean anything.
 SCOPE_CAPABILITIES: dict[str, str] = {
+    "summaries:write": "own_tokens",
+    "feedback:write": "own_tokens",
     "documents:read": "view_documents",
     "documents:write": "import_documents",
     "reviews:write": "review",
@@ -32,8 +39,7 @@ SCOPE_CAPABILITIES: dict[str, str] = {
 
 
 def scope_is_allowed(user: User, scope: str) -> bool:
-    capability = SCOPE_CAPABILITIES.get(scope)
-    return user.is_active and (capability is None or allowed(user, capability))
+    return user.is_active and allowed(user, SCOPE_CAPABILITIES[scope])
 
 
 def grantable_scopes(user: User) -> dict[str, str]:
@@ -42,23 +48,56 @@ def grantable_scopes(user: User) -> dict[str, str]:
 
 
 def create_token(
-    *, user: User, name: str, scopes: Sequence[str], days: int, actor: User | None
+    *,
+    user: User,
+    name: str,
+    scopes: Sequence[str],
+    days: int,
+    actor: User | None,
+    service_account: ServiceAccount | None = None,
 ) -> tuple[ApiToken, str]:
-    """(row, token): the token itself is nowhere kept and cannot be shown again."""
-    require(actor, "own_tokens" if actor == user else "manage_tokens")
+    """(row, token): the token itself is nowhere kept and cannot be shown again.
+
+    `actor` is the person themselves. None is the command line, which cannot know who types: it makes tokens of the
+    programs' scopes alone, with which nobody reviews, imports, reads or submits in another's name.
+    """
+    if actor is not None:
+        require(actor, "own_tokens")
+        if actor.pk != user.pk:
+            raise NotAllowed(
+                f"Nobody makes tokens for somebody else: {user.get_username()} makes this one on the page API tokens."
+            )
+    if service_account is not None and service_account.owner_id != user.pk:
+        raise NotAllowed("This service account belongs to somebody else.")
     name = one_line(name)
     fields = _mistakes(user, name, scopes, days)
+    if actor is None and (personal := sorted(set(scopes) - set(ApiToken.PROGRAM_SCOPES))) and not fields:
+        fields["scopes"] = (
+            f"The command line makes tokens with {', '.join(ApiToken.PROGRAM_SCOPES)}, since it cannot know who types. "
+            f"With {', '.join(personal)} a program acts in the name of {user.get_username()}, who makes that token on "
+            "the page API tokens."
+        )
     if fields:
         raise InvalidInput(" ".join(fields.values()), fields=fields)
     with transaction.atomic():
+        if service_account is not None:
+            _lock_open(service_account)
         row, token = ApiToken.objects.create(
-            user=user, expiry=timedelta(days=days), name=name, scopes=sorted(set(scopes)), created_by=actor
-        )
-        audit.record(
-            actor=actor, action="token.create", subject=_subject(row),
-            data={"user": user.get_username(), "name": name, "scopes": row.scopes, "days": days},
+            user=user, expiry=timedelta(days=days), name=name, scopes=sorted(set(scopes)), created_by=actor,
+            service_account=service_account,
         )  # fmt: skip
+        data = {"user": user.get_username(), "name": name, "scopes": row.scopes, "days": days}
+        if service_account is not None:
+            data["service_account"] = service_account.name
+        audit.record(actor=actor, action="token.create", subject=_subject(row), data=data)
     return row, token
+
+
+def _lock_open(account: ServiceAccount) -> None:
+    """Whoever closes it meanwhile waits, and revokes the new token too."""
+    if not ServiceAccount.objects.select_for_update().filter(pk=account.pk, closed_at=None).exists():
+        closed = f"The service account “{account.name}” is closed."
+        raise InvalidInput(closed, fields={"service_account": closed})
 
 
 def _mistakes(user: User, name: str, scopes: Sequence[str], days: int) -> dict[str, str]:
@@ -93,3 +132,45 @@ def revoke_token(*, token: ApiToken, actor: User | None) -> None:
 
 def _subject(row: ApiToken) -> str:
     return f"token:{row.token_key}"
+
+
+# ---------------------------------------------------------------- service accounts
+
+
+def create_service_account(*, name: str, actor: User) -> ServiceAccount:
+    """A name for a program of one's own."""
+    require(actor, "own_tokens")
+    name = one_line(name)
+    if not 1 <= len(name) <= 100:
+        raise InvalidInput(
+            "The service account needs a name.", fields={"account": "Write a name of at most 100 characters."}
+        )
+    try:
+        with transaction.atomic():
+            account = ServiceAccount.objects.create(owner=actor, name=name)
+            audit.record(
+                actor=actor, action="service_account.create", subject=account, data={"name": account.name}
+            )
+    except IntegrityError as error:
+        if not broke(error, "service_account_name_once"):
+            raise
+        taken = f"You have a service account “{name}” already."
+        raise InvalidInput(taken, fields={"account": taken}) from None
+    return account
+
+
+def close_service_account(*, account: ServiceAccount, actor: User) -> None:
+    """For good: its tokens are revoked, and it gets no new ones."""
+    if account.owner_id != actor.pk:
+        require(actor, "manage_tokens")
+    with transaction.atomic():
+        now = timezone.now()
+        if not ServiceAccount.objects.filter(pk=account.pk, closed_at=None).update(closed_at=now):
+            return
+        tokens = ApiToken.objects.filter(service_account=account, revoked_at=None)
+        revoked = list(tokens.order_by("created").values_list("token_key", flat=True))
+        tokens.update(revoked_at=now)
+        audit.record(
+            actor=actor, action="service_account.close", subject=account,
+            data={"name": account.name, "owner": account.owner.get_username(), "revoked": revoked},
+        )  # fmt: skip

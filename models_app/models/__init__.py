@@ -1,6 +1,6 @@
 """The machine side's tables: registry, prompts, data sets, training, evaluation, releases, requests, jobs, audit."""
 
-from models_app.models.access import ApiToken, Capability
+from models_app.models.access import ApiToken, Capability, ServiceAccount
 from models_app.models.audit import AuditEvent
 from models_app.models.datasets import DatasetSnapshot, EvaluationExample, EvaluationSet, SnapshotExample
 from models_app.models.evaluation import (
@@ -43,6 +43,7 @@ __all__ = [
     "PromptVersion",
     "Release",
     "Route",
+    "ServiceAccount",
     "Slot",
     "SnapshotExample",
     "TrainingMetric",

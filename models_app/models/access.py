@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
 from knox.models import AbstractAuthToken
 
 from models_app.foundation.roles import CAPABILITIES
@@ -16,8 +19,36 @@ class Capability(models.Model):
         permissions = list(CAPABILITIES.items())
 
 
+class ServiceAccount(models.Model):  # type: ignore[django-manager-missing]  # knox types none for tokens
+    """The name under which a person lets a program work: its tokens come and go, the name stays.
+
+    It is no user. It has no password, no role and no session, and whatever its tokens do, its owner does: `actor`,
+    `reviewer`, `requested_by` and every other column that names somebody name the owner. So nothing that counts hands,
+    seats or reviews of a person has to know of service accounts.
+    """
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="service_accounts"
+    )
+    name = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=timezone.now)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [models.UniqueConstraint("owner", Lower("name"), name="service_account_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ApiToken(AbstractAuthToken):
-    """A token of the REST API: hashed at rest, scoped, expiring, revocable. Rows are kept for the record."""
+    """A token of the REST API: hashed at rest, scoped, expiring, revocable. Rows are kept for the record, and the
+    database refuses to change whose a token is and what it may do.
+
+    `user` is the person whose rights it has and in whose name it acts, also where it belongs to a service account.
+    `created_by` is the same person, or nobody where the command line made it.
+    """
 
     SCOPES = {
         "summaries:write": "Ask for summaries and read them",
@@ -31,9 +62,14 @@ class ApiToken(AbstractAuthToken):
         "releases:submit": "Submit releases for approval",
         "metrics:read": "Read Prometheus metrics",
     }
+    # What programs need that serve readers or watch: nothing that is done with these counts as anybody's judgement.
+    PROGRAM_SCOPES = ("summaries:write", "feedback:write", "metrics:read")
 
     name = models.CharField(max_length=100)
     scopes = models.JSONField(default=list)
+    service_account = models.ForeignKey(
+        ServiceAccount, null=True, blank=True, on_delete=models.PROTECT, related_name="tokens"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="tokens_created"
     )
@@ -42,3 +78,14 @@ class ApiToken(AbstractAuthToken):
 
     class Meta:
         ordering = ["-created"]
+        constraints = [
+            models.CheckConstraint(
+                name="token_made_by_whose_it_is",
+                condition=Q(revoked_at__isnull=False)
+                | Q(created_by__isnull=False, created_by=F("user"))
+                | Q(
+                    created_by=None,
+                    scopes__contained_by=["summaries:write", "feedback:write", "metrics:read"],
+                ),
+            )
+        ]

@@ -1,4 +1,4 @@
-"""API tokens: one's own, and everybody's for those who manage them."""
+"""API tokens and service accounts: one's own, and everybody's, to see and revoke, for those who manage them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Count, Q, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
@@ -15,69 +16,102 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from models_app.foundation.errors import InvalidInput, NotAllowed
-from models_app.foundation.roles import allowed
-from models_app.foundation.tokens import create_token, grantable_scopes, revoke_token
-from models_app.models import ApiToken
-from models_app.web.pages import paginate
+from models_app.foundation.errors import InvalidInput
+from models_app.foundation.roles import allowed, require
+from models_app.foundation.tokens import (
+    close_service_account,
+    create_service_account,
+    create_token,
+    grantable_scopes,
+    revoke_token,
+)
+from models_app.models import ApiToken, ServiceAccount
+from models_app.web.pages import capability, paginate, user_of
 
 DAYS = [(30, "30 days"), (90, "90 days"), (180, "180 days"), (365, "a year")]
+MOST_ACCOUNTS = 200
 
 
 class TokenForm(forms.Form):
+    """For oneself and one's service accounts; there is no field for somebody else."""
+
+    service_account = forms.ModelChoiceField(
+        ServiceAccount.objects.none(),
+        required=False,
+        label="For",
+        empty_label="myself",
+        help_text="What a service account's programs do counts as done by you.",
+    )
     name = forms.CharField(
         max_length=100, label="What it is for", help_text="Such as the program that uses it."
     )
     scopes = forms.MultipleChoiceField(
-        label="What it may do", widget=forms.CheckboxSelectMultiple(attrs={"class": "choices"})
+        label="What it may do",
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "choices"}),
+        help_text="Never more than your roles allow at that moment.",
     )
     days = forms.TypedChoiceField(label="How long it lasts", choices=DAYS, coerce=int, initial=90)
 
-    def __init__(self, *args: Any, actor: User, manages: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.actor = actor
-        granted = ApiToken.SCOPES if manages else grantable_scopes(actor)
-        scopes = self.fields["scopes"]
+        scopes, account = self.fields["scopes"], self.fields["service_account"]
         assert isinstance(scopes, forms.MultipleChoiceField)  # nosec B101
-        scopes.choices = [(scope, f"{meaning} ({scope})") for scope, meaning in granted.items()]
-        if manages:
-            users = User.objects.filter(is_active=True).order_by("username")
-            self.fields["user"] = forms.ModelChoiceField(
-                users, label="Whose it is", initial=actor, empty_label=None,
-                help_text="The token can do no more than this user's role allows.",
-            )  # fmt: skip
-            self.order_fields(["user", "name", "scopes", "days"])
+        assert isinstance(account, forms.ModelChoiceField)  # nosec B101
+        scopes.choices = [
+            (scope, f"{meaning} ({scope})") for scope, meaning in grantable_scopes(actor).items()
+        ]
+        account.queryset = ServiceAccount.objects.filter(owner=actor, closed_at=None)
 
     def create(self) -> tuple[ApiToken, str]:
         """Raises InvalidInput."""
         values = self.cleaned_data
         return create_token(
-            user=values.get("user") or self.actor,
+            user=self.actor,
             name=values["name"],
             scopes=values["scopes"],
             days=values["days"],
+            service_account=values["service_account"],
             actor=self.actor,
         )
 
 
 def _visible(user: User) -> QuerySet[ApiToken]:
-    rows = ApiToken.objects.select_related("user", "created_by").order_by("-created")
+    rows = ApiToken.objects.select_related("user", "created_by", "service_account").order_by("-created")
     return rows if allowed(user, "manage_tokens") else rows.filter(user=user)
+
+
+def _visible_accounts(user: User) -> QuerySet[ServiceAccount]:
+    rows = (
+        ServiceAccount.objects.select_related("owner")
+        .annotate(working=Count("tokens", Q(tokens__revoked_at=None, tokens__expiry__gt=Now())))
+        .order_by("closed_at", "name", "pk")
+    )
+    return rows if allowed(user, "manage_tokens") else rows.filter(owner=user)
+
+
+def _page(request: HttpRequest, status: int = 200, **values: Any) -> HttpResponse:
+    user = user_of(request)
+    makes = allowed(user, "own_tokens")
+    context = {
+        "form": TokenForm(actor=user) if makes else None,
+        "page": paginate(request, _visible(user), 50),
+        "accounts": list(_visible_accounts(user)[:MOST_ACCOUNTS]),
+        "manages": allowed(user, "manage_tokens"),
+        "now": timezone.now(),
+        **values,
+    }
+    return render(request, "models_app/tokens.html", context, status=status)
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def tokens(request: HttpRequest) -> HttpResponse:
     """The list and the form; after POST with the new token, this once."""
-    user = request.user
-    assert isinstance(user, User)  # held by the sign-in middleware  # nosec B101
-    manages = allowed(user, "manage_tokens")
-    if not manages and not allowed(user, "own_tokens"):
-        raise NotAllowed("Your role does not allow this: make API tokens. Ask an administrator.")
-    form = TokenForm(request.POST or None, actor=user, manages=manages)
-    made, token, status = None, "", 200
+    user = user_of(request)
     if request.method == "POST":
-        status = 422
+        require(user, "own_tokens")
+        form = TokenForm(request.POST, actor=user)
         if form.is_valid():
             try:
                 made, token = form.create()
@@ -85,22 +119,39 @@ def tokens(request: HttpRequest) -> HttpResponse:
                 for name, message in error.fields.items():
                     form.add_error(name, message)
             else:
-                form, status = TokenForm(actor=user, manages=manages), 201
-    context = {
-        "form": form,
-        "made": made,
-        "token": token,
-        "page": paginate(request, _visible(user), 50),
-        "manages": manages,
-        "now": timezone.now(),
-    }
-    return render(request, "models_app/tokens.html", context, status=status)
+                return _page(request, 201, made=made, token=token)
+        return _page(request, 422, form=form)
+    if not allowed(user, "manage_tokens"):
+        require(user, "own_tokens")
+    return _page(request)
+
+
+@never_cache
+@require_POST
+@capability("own_tokens")
+def new_account(request: HttpRequest) -> HttpResponse:
+    try:
+        account = create_service_account(name=request.POST.get("account", ""), actor=user_of(request))
+    except InvalidInput as error:
+        return _page(
+            request, 422, account_error=error.message, account_name=request.POST.get("account", "")[:200]
+        )
+    messages.success(request, f"The service account “{account.name}” is there. Make a token for it.")
+    return redirect("tokens")
+
+
+@require_POST
+def close_account(request: HttpRequest, pk: int) -> HttpResponse:
+    user = user_of(request)
+    account = get_object_or_404(_visible_accounts(user), pk=pk)
+    close_service_account(account=account, actor=user)
+    messages.success(request, f"The service account “{account.name}” is closed and its tokens are revoked.")
+    return redirect("tokens")
 
 
 @require_POST
 def revoke(request: HttpRequest, token_key: str) -> HttpResponse:
-    user = request.user
-    assert isinstance(user, User)  # nosec B101
+    user = user_of(request)
     token = get_object_or_404(_visible(user), token_key=token_key)
     revoke_token(token=token, actor=user)
     messages.success(
@@ -111,5 +162,7 @@ def revoke(request: HttpRequest, token_key: str) -> HttpResponse:
 
 urlpatterns = [
     path("", tokens, name="tokens"),
+    path("accounts/new/", new_account, name="service_account_new"),
+    path("accounts/<int:pk>/close/", close_account, name="service_account_close"),
     path("<slug:token_key>/revoke/", revoke, name="token_revoke"),
 ]

@@ -27,7 +27,7 @@ class Api:
     def __init__(self, user: Any, *scopes: str) -> None:
         self.user = user
         self.row, self.token = create_token(
-            user=user, name="a program", scopes=scopes or list(ApiToken.SCOPES)[:2], days=9, actor=None
+            user=user, name="a program", scopes=scopes or list(ApiToken.SCOPES)[:2], days=9, actor=user
         )
 
     def get(self, path: str) -> Any:
@@ -57,7 +57,7 @@ def cast(db: None) -> Iterator[make.Cast]:
 
 @pytest.fixture
 def api(cast: make.Cast) -> Api:
-    return Api(cast.stranger, "summaries:write", "feedback:write")
+    return Api(cast.operator, "summaries:write", "feedback:write")
 
 
 def serve(release: Release, address: Path, engine: Any = None) -> Callable[[], None]:

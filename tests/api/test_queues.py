@@ -258,7 +258,7 @@ def test_only_tokens_with_the_scope_of_people_who_review(cast: make.Cast, rita: 
     assert engineer.post("queues/new-drafts/next/", {}).status_code == 403
     assert engineer.post(f"items/{item.pk}/submit/", COMPLETE).status_code == 403
     with pytest.raises(InvalidInput):
-        create_token(user=cast.approver, name="x", scopes=["reviews:write"], days=1, actor=None)
+        create_token(user=cast.approver, name="x", scopes=["reviews:write"], days=1, actor=cast.approver)
     assert rita.post("queues/nowhere/next/", {}).status_code == 404
     assert rita.post("items/999999/submit/", COMPLETE).status_code == 404
     assert rita.post(f"items/{2**70}/submit/", COMPLETE).status_code == 404

@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from models_app.models import ApiToken
+from models_app.models import ApiToken, ServiceAccount
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -66,22 +66,45 @@ def test_one_cannot_make_or_revoke_tokens_of_others(cast: make.Cast) -> None:
     assert token.revoked_at is None
 
 
-def test_an_operator_makes_a_token_for_a_service_account_and_revokes_it(cast: make.Cast) -> None:
+def test_an_operator_revokes_anybodys_token(cast: make.Cast) -> None:
+    signed_in(cast.reviewer).post("/tokens/", asked())
+    token = ApiToken.objects.get(user=cast.reviewer)
     client = signed_in(cast.operator)
-    assert client.post("/tokens/", asked(user=cast.stranger.pk)).status_code == 201
-    token = ApiToken.objects.get(user=cast.stranger)
-    assert token.created_by == cast.operator
     assert client.post(f"/tokens/{token.token_key}/revoke/").status_code == 302
     token.refresh_from_db()
     assert token.revoked_at is not None
 
 
-def test_an_operator_is_told_where_the_user_s_role_does_not_allow_a_scope(cast: make.Cast) -> None:
-    answer = signed_in(cast.operator).post(
-        "/tokens/", asked(user=cast.reviewer.pk, scopes=["releases:submit"])
-    )
+def test_a_service_account_is_made_gets_a_token_and_is_closed(cast: make.Cast) -> None:
+    client = signed_in(cast.reviewer)
+    assert client.post("/tokens/accounts/new/", {"account": " nightly  export "}).status_code == 302
+    account = ServiceAccount.objects.get()
+    assert (account.name, account.owner) == ("nightly export", cast.reviewer)
+    assert client.post("/tokens/", asked(service_account=account.pk)).status_code == 201
+    assert ApiToken.objects.get().service_account == account
+    assert "nightly export" in client.get("/tokens/").content.decode()
+    assert client.post(f"/tokens/accounts/{account.pk}/close/").status_code == 302
+    assert ApiToken.objects.get().revoked_at is not None
+    assert client.post("/tokens/", asked(service_account=account.pk)).status_code == 422
+    assert ApiToken.objects.count() == 1
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "nightly export", "NIGHTLY EXPORT"])
+def test_a_service_account_needs_a_name_that_is_free(cast: make.Cast, name: str) -> None:
+    client = signed_in(cast.reviewer)
+    client.post("/tokens/accounts/new/", {"account": "nightly export"})
+    answer = client.post("/tokens/accounts/new/", {"account": name})
     assert answer.status_code == 422
-    assert "rita" in str(answer.context["form"].errors["scopes"])
+    assert 'aria-describedby="account-error"' in answer.content.decode()
+    assert ServiceAccount.objects.count() == 1
+
+
+def test_somebody_elses_service_account_is_not_there_to_close(cast: make.Cast) -> None:
+    signed_in(cast.reviewer).post("/tokens/accounts/new/", {"account": "nightly"})
+    account = ServiceAccount.objects.get()
+    assert signed_in(cast.ml_engineer).post(f"/tokens/accounts/{account.pk}/close/").status_code == 404
+    assert "nightly" in signed_in(cast.operator).get("/tokens/").content.decode()
+    assert signed_in(cast.operator).post(f"/tokens/accounts/{account.pk}/close/").status_code == 302
 
 
 def test_who_has_no_role_gets_no_tokens_page(cast: make.Cast) -> None:

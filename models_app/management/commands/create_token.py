@@ -12,12 +12,15 @@ from models_app.models import ApiToken
 
 
 class Command(BaseCommand):
-    help = "Make an API token for a user and print it: it cannot be shown again."
+    help = (
+        "Make an API token for a program that serves readers or watches, and print it: it cannot be shown again. "
+        "Tokens that act in a person's name are made by that person on the page API tokens."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--user", required=True, help="name of the user that it belongs to")
+        parser.add_argument("--user", required=True, help="name of the person that it belongs to")
         parser.add_argument(
-            "--scope", required=True, action="append", choices=ApiToken.SCOPES, help="repeat for more"
+            "--scope", required=True, action="append", choices=ApiToken.PROGRAM_SCOPES, help="repeat for more"
         )
         parser.add_argument(
             "--days", type=int, default=90, help=f"how long it lasts, 1 to {LONGEST_DAYS} [90]"
