@@ -1,7 +1,7 @@
 """Pairs for the pairwise desk: what two releases wrote for the same document, from a comparison or from their drafts.
 
 Which documents are taken is a matter of the seed alone, and a larger sample of the same seed holds the smaller one.
-Texts that are the same teach nothing and are left out; how many is said.
+Where both texts of a document of the sample are the same, nobody is asked: of a test document that is kept as a tie.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.db import transaction
 
+from models_app.evaluation.people import note_identical
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.models import Comparison, ExampleScore, Release
+from models_app.releases.approving import involved
+from reviews.judges import judges_of, leave_to_others
 from reviews.managing import QueueSettings, create_queue
-from reviews.models import QueueItem, ReviewQueue, RubricVersion, SourceDocument, Summary
+from reviews.models import QueueItem, ReviewQueue, RubricVersion, SourceDocument, Split, Summary
 from reviews.seating import fit_seats, share_queue
 
 MOST_PAIRS = 5000
@@ -32,7 +36,7 @@ class Pairing:
 
     documents: int
     put_in: int
-    identical: int = 0  # both wrote the same
+    identical: int = 0  # of the sample: both wrote the same
     there_already: int = 0
     unknown: int = 0  # of the sample: their document is not among the documents here
 
@@ -40,7 +44,8 @@ class Pairing:
         parts = [f"{self.put_in:,} pair{'s' * (self.put_in != 1)} put in."]
         if self.identical:
             parts.append(
-                f"{self.identical:,} of {self.documents:,} documents left out: both texts are the same."
+                f"For {self.identical:,} of the sample both texts are the same: nobody is asked, and of test documents "
+                "they count as ties."
             )
         if self.there_already:
             parts.append(f"{self.there_already:,} in this queue already.")
@@ -82,6 +87,12 @@ def pair_comparison(
     require(actor, "manage_queues")
     _check(queue, limit)
     before, after = comparison.baseline, comparison.candidate
+    if not judges_of(after.release):
+        raise Refused(
+            f"Everybody who reviews here had a hand in release {after.release_id}, so nobody can judge it. "
+            "Let somebody review who neither made it nor corrected what it learnt from.",
+            code="no_judges",
+        )
     return _put_in(
         _outputs(comparison), before.release, after.release, queue, limit, seed, actor, f"comparison {comparison.pk}"
     )  # fmt: skip
@@ -158,24 +169,26 @@ def _put_in(
 ) -> Pairing:
     if not pairs:
         raise Refused("There is no document that both releases wrote a summary for.")
-    differing = [pair for pair in pairs if not _same(pair)]
-    if not differing:
+    if all(_same(pair) for pair in pairs):
         raise Refused("Both wrote the same summary for every document: there is nothing to choose between.")
-    sample = sorted(
-        differing, key=lambda pair: hashlib.sha256(f"{seed} {pair.document_hash}".encode()).digest()
-    )
-    put_in = there = unknown = 0
+    sample = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed} {pair.document_hash}".encode()).digest())
+    put_in = there = unknown = identical = 0
     with transaction.atomic():
         share_queue(queue.pk)
         # of two who press the button at once, the second finds what the first put in
         ReviewQueue.objects.select_for_update(no_key=True).get(pk=queue.pk)
         for start in range(0, min(limit, len(sample)), _BATCH):
             batch = sample[start : min(limit, start + _BATCH)]
-            made, known = _keep(batch, before, after, queue)
+            same = [pair for pair in batch if _same(pair)]
+            differing = [pair for pair in batch if not _same(pair)]
+            made, known = _keep(differing, before, after, queue)
             put_in += made
             there += known - made
-            unknown += len(batch) - known
-        report = Pairing(len(pairs), put_in, len(pairs) - len(differing), there, unknown)
+            unknown += len(differing) - known
+            identical += len(same)
+            _keep_ties(same, before, after, origin)
+        _keep_from_hands(queue, after)
+        report = Pairing(len(pairs), put_in, identical, there, unknown)
         audit.record(
             actor=actor,
             action="pairs.queue",
@@ -211,6 +224,25 @@ def _keep(batch: Sequence[_Pair], before: Release, after: Release, queue: Review
     if items:
         fit_seats(queue=queue, items=[item.pk for item in items])
     return len(items), len(known)
+
+
+def _keep_ties(same: Sequence[_Pair], before: Release, after: Release, origin: str) -> None:
+    tested = SourceDocument.objects.filter(
+        content_hash__in=[pair.document_hash for pair in same], split=Split.TEST
+    )
+    note_identical(
+        candidate=after,
+        baseline=before,
+        document_hashes=tested.order_by("content_hash").values_list("content_hash", flat=True),
+        origin=origin,
+    )
+
+
+def _keep_from_hands(queue: ReviewQueue, after: Release) -> None:
+    """So that what waits for them is told right from the beginning."""
+    items = QueueItem.objects.filter(queue=queue, other__release=after)
+    for person in User.objects.filter(pk__in=involved(after), is_active=True):
+        leave_to_others(items=items, judge=person)
 
 
 def _summaries(texts: dict[int, str], release: Release) -> dict[int, int]:

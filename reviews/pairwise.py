@@ -1,14 +1,13 @@
 """Choosing between two summaries of one article, blind: drafts, submits, corrections, taking back.
 
 A person says left or right; which summary stands there is drawn for the seat, and kept in their `Preference` row from
-the first look, so no form carries it. Every choice that is handed in, corrected or taken back writes the releases'
-figures anew in the same transaction.
+the first look, so no form carries it. A choice on a test document that is handed in, corrected or taken back is a vote
+on the two releases, appended in the same transaction (models_app/evaluation/people.py).
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -17,12 +16,12 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from models_app.evaluation.people import Choice, keep_preference
+from models_app.evaluation.people import cast_vote
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise
-from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot
+from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Split
 from reviews.seating import close_if_complete, close_seat, rank_seats, reopen_if_incomplete
 from reviews.taking_back import ACCEPTED
 
@@ -119,7 +118,7 @@ def choose(
         preference.state, preference.submitted_at = Preference.State.SUBMITTED, timezone.now()
         _write(preference, values)
         close_if_complete(item)
-        _count(item)
+        _vote(item, preference, _PREFERRED[preference.choice])
         _record(preference, reviewer, "preference.submit", to_state="submitted")
     return preference
 
@@ -141,7 +140,7 @@ def revise_choice(
             raise StaleChoice(preference, "stale_draft")
         before = {"choice": preference.choice, "strength": preference.strength}
         _write(preference, values)
-        _count(item)
+        _vote(item, preference, _PREFERRED[preference.choice])
         _record(preference, reviewer, "preference.revise", before=before)
     return preference
 
@@ -169,7 +168,7 @@ def take_back(*, item: QueueItem, reviewer: User) -> Preference:
         )
         rank_seats(queue=item.queue, items=[item.pk])
         reopen_if_incomplete(item)
-        _count(item)
+        _vote(item, preference, "withdrawn")
         _record(preference, reviewer, "preference.take_back", from_state="submitted", to_state="draft")
     return preference
 
@@ -181,7 +180,7 @@ def _locked_item(item: QueueItem) -> QueueItem:
     """Locked first, as everywhere: of two last choices at once, the second sees the first and closes the item."""
     return (
         QueueItem.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("summary__release", "other__release", "queue")
+        .select_related("summary__release", "summary__document", "other__release", "queue")
         .get(pk=item.pk)
     )
 
@@ -267,7 +266,7 @@ def _record(preference: Preference, reviewer: User, action: str, **moved: Any) -
     )  # fmt: skip
 
 
-_PREFERRED: dict[str, Any] = {
+_PREFERRED: dict[str, str] = {
     Preference.Choice.AFTER: "candidate",
     Preference.Choice.BEFORE: "baseline",
     Preference.Choice.TIE: "tie",
@@ -275,19 +274,14 @@ _PREFERRED: dict[str, Any] = {
 }
 
 
-def _count(item: QueueItem) -> None:
-    """The figures of the two releases, if these are two."""
+def _vote(item: QueueItem, preference: Preference, preferred: str) -> None:
+    """On two releases, if these are two. Documents of training and validation say nothing about a model that may have
+    learnt from them."""
     before, after = item.summary.release, item.other.release if item.other else None
-    if before is None or after is None or before.pk == after.pk:
+    document = item.summary.document
+    if before is None or after is None or before.pk == after.pk or document.split != Split.TEST:
         return
-
-    def read() -> Iterator[Choice]:
-        rows = Preference.objects.filter(
-            state=Preference.State.SUBMITTED,
-            imported_from=None,  # nobody here knows whether those were blind, nor the sides
-            item__summary__release=before,
-            item__other__release=after,
-        ).values_list("item__summary__document", "choice", "after_was_left")
-        return (Choice(document, _PREFERRED[choice], left) for document, choice, left in rows.iterator())
-
-    keep_preference(candidate=after, baseline=before, read=read)
+    cast_vote(
+        candidate=after, baseline=before, document_hash=document.content_hash, origin=f"queueitem:{item.pk}",
+        judge=preference.reviewer, preferred=preferred, candidate_left=preference.after_was_left,
+    )  # fmt: skip

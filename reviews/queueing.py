@@ -25,7 +25,7 @@ from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleS
 from models_app.foundation.roles import require
 from models_app.foundation.rows import JoinedRows
 from models_app.foundation.texts import normalise
-from reviews import adjudicating, gold, seating
+from reviews import adjudicating, gold, judges, seating
 from reviews.linking import start_linking
 from reviews.models import (
     Preference,
@@ -286,6 +286,8 @@ def claim_next(
     }
     with transaction.atomic():
         holds, assigned = _wait_for_my_turn(values)
+        if queue.kind == ReviewQueue.Kind.PAIRWISE:
+            judges.leave_to_others(items=QueueItem.objects.filter(queue=queue), judge=reviewer)
         if holds and (found := _HELD.first(values)) is not None:
             return _lease(found, queue, reviewer)
         known = gold.due(queue=queue, reviewer=reviewer)
@@ -419,7 +421,9 @@ def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
             return _extend(mine)
         if not item.queue.active or item.state != QueueItem.State.OPEN:
             return None
-        if _has_answered(item, reviewer) or saw_others(item=item, reviewer=reviewer):
+        if item.other_id:
+            judges.leave_to_others(items=QueueItem.objects.filter(pk=item.pk), judge=reviewer)
+        if _has_answered(item, reviewer) or _left_for_good(item, reviewer):
             return None
         free_expired(ReviewSlot.objects.filter(item=item))
         free = (
@@ -451,7 +455,7 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
     """Pass an item by: later (it comes back to me), not for me (others get it), bad item (it is set aside)."""
     require(reviewer, "review")
     reason = normalise(reason)
-    if meaning not in Skip.Meaning.values:
+    if meaning not in Skip.SAID:
         raise InvalidInput("Say why you pass it by.", fields={"meaning": "later, not for me or bad item"})
     if meaning == Skip.Meaning.BAD_ITEM and not reason:
         raise InvalidInput("Say what is wrong with the item.", fields={"reason": "An engineer will read it."})
@@ -486,6 +490,10 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
             )
         else:
             _drop_surplus(seating.locked_full([slot.item_id]))
+
+
+def _left_for_good(item: QueueItem, reviewer: User) -> bool:
+    return saw_others(item=item, reviewer=reviewer) or judges.had_a_hand(item=item, judge=reviewer)
 
 
 def saw_others(*, item: QueueItem, reviewer: User) -> bool:

@@ -108,7 +108,7 @@ def take_back_skip(*, item: QueueItem, reviewer: User) -> Lease:
             .get(pk=item.pk)
         )
         passed = Skip.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
-        if passed is None:
+        if passed is None or passed.meaning == Skip.Meaning.HAD_A_HAND:
             raise StaleState("You have not passed this item by, so there is nothing to take back.")
         if passed.saw_others:
             raise StaleState("You have seen what others think of this item, so it is left to them.")

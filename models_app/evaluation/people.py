@@ -1,108 +1,258 @@
-"""What people preferred who saw the summaries of two releases side by side, blind: the figure, its interval, its words.
+"""What people preferred who saw the summaries of two releases side by side, blind: votes, what they say, its words.
 
 Documents are the unit: each goes to the side that most of its judges preferred, so that several choices on one document
-don't count as independent. The rate is the share of documents on the candidate's side, ties as half:
-1/2 + decided share × (candidate's share of the decided − 1/2). Its interval takes both shares at the ends of their
-exact intervals (Clopper and Pearson 1934), so it holds 50 % exactly where the sign test finds no difference, and
-tells how little a study says that is all ties.
+don't count as independent. A preference is read after every vote, so it is judged by a test that may be: an e-process.
+For w documents won and l lost, e = B(a + w, a + l) / B(a, a) · 2^(w + l) grows beyond 1/α with a chance of at most α
+where there is no preference, however often one looks (Robbins' mixture and Ville's inequality; Ramdas and others,
+Game-theoretic statistics and safe anytime-valid inference, 2023). The interval holds the shares that a test of this
+kind does not reject. Documents without a side say nothing about which is preferred; they are told beside it.
+`benchmarks/preference_calibration.py` measures all that.
+
+Votes are rows that are never changed. Whoever decides on a release is shown the votes up to the one that was the last
+when it was submitted: later ones neither change that nor make it void.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
-from scipy.special import betaincinv
+from scipy.optimize import brentq
+from scipy.special import betainc, betaln
 
 from models_app.evaluation.statistics import ALPHA
-from models_app.models import HumanPreference, Release
+from models_app.models import EvaluationExample, EvaluationSet, HumanVote, Release
 
-#: Fewer documents can't tell: even if all went to one side, its interval would hold 50 %.
-LEAST = 6
-METHOD = "documents by majority, ties as half; exact intervals, 50 % inside where the sign test finds nothing"
+#: How the mixture spreads over shares around one half: most weight between 30 % and 70 %.
+A = 10.0
+ESTABLISHED = 1 / ALPHA
+#: Larger values say nothing more, and floating point ends somewhere.
+LARGEST_E = 1e12
+METHOD = f"documents by majority, without those of no side; e-process with a = {A:g}, valid at every look"
 
 Preferred = Literal["candidate", "baseline", "tie", "both bad"]
+
+
+# ---------------------------------------------------------------- the test
+
+
+def e_value(won: int, lost: int) -> float:
+    """How strongly the documents speak against no preference; 1 where there are none. At most LARGEST_E."""
+    log = _log_mixture(won, lost) + (won + lost) * math.log(2)
+    return LARGEST_E if log >= math.log(LARGEST_E) else math.exp(log)
+
+
+def _log_mixture(won: int, lost: int) -> float:
+    if won < 0 or lost < 0:
+        raise ValueError(f"{won} won and {lost} lost are no counts")
+    return float(betaln(A + won, A + lost) - betaln(A, A))
+
+
+def interval(won: int, lost: int) -> tuple[float, float]:
+    """The shares of documents for the candidate that are not rejected, valid at every look; (0, 1) without any."""
+    total = won + lost
+    if not total:
+        return 0.0, 1.0
+    mixture = _log_mixture(won, lost)
+
+    def against(share: float) -> float:
+        likelihood = (won * math.log(share) if won else 0.0) + (lost * math.log1p(-share) if lost else 0.0)
+        return mixture - likelihood - math.log(ESTABLISHED)
+
+    best, least, most = won / total, 1e-12, 1 - 1e-12
+    low = brentq(against, least, best) if won and against(least) > 0 else 0.0
+    high = brentq(against, best, most) if lost and against(most) > 0 else 1.0
+    return low, high
+
+
+def least_that_can_tell() -> int:
+    """Documents that establish a preference if all of them go to one side."""
+    documents = 1
+    while e_value(documents, 0) < ESTABLISHED:
+        documents += 1
+    return documents
+
+
+LEAST = least_that_can_tell()
+
+
+# ---------------------------------------------------------------- counting
 
 
 @dataclass(frozen=True)
 class Choice:
     """One person's choice on one document; `candidate_left` says which side of the page the candidate stood on."""
 
-    document: int
+    document: str
     preferred: Preferred
     candidate_left: bool
 
 
 @dataclass(frozen=True)
-class Rate:
-    documents: int
-    rate: float | None  # None where nothing was judged
-    low: float
-    high: float
+class Tally:
+    """Documents by side, and the choices they came from."""
+
+    won: int = 0
+    lost: int = 0
+    ties: int = 0  # documents whose judges saw no difference, found both bad, or were divided evenly
+    identical: int = 0  # documents for which both wrote the same
+    choices: int = 0
+    candidate_better: int = 0
+    baseline_better: int = 0
+    no_difference: int = 0
+    both_bad: int = 0
+    left_preferred: int = 0
+    left_out: int = 0  # choices of people who had a hand in the candidate
+
+    @property
+    def documents(self) -> int:
+        return self.won + self.lost + self.ties + self.identical
+
+    @property
+    def decided(self) -> int:
+        return self.won + self.lost
+
+    @property
+    def share(self) -> float | None:
+        return self.won / self.decided if self.decided else None
 
 
-def exact_interval(successes: int, total: int) -> tuple[float, float]:
-    """95 % interval of a share after Clopper and Pearson; (0, 1) where nothing was counted."""
-    if not 0 <= successes <= total:
-        raise ValueError(f"{successes} of {total} is no share")
-    low = float(betaincinv(successes, total - successes + 1, ALPHA / 2)) if successes else 0.0
-    high = float(betaincinv(successes + 1, total - successes, 1 - ALPHA / 2)) if successes < total else 1.0
-    return low, high
-
-
-def win_rate_by_document(choices: Iterable[Choice]) -> Rate:
-    votes: dict[int, int] = defaultdict(int)
+def tally(choices: Iterable[Choice], *, identical: Collection[str] = (), left_out: int = 0) -> Tally:
+    choices = list(choices)
+    votes: dict[str, int] = defaultdict(int)
     for choice in choices:
         votes[choice.document] += {"candidate": 1, "baseline": -1}.get(choice.preferred, 0)
-    documents = len(votes)
-    if not documents:
-        return Rate(0, None, 0.0, 1.0)
-    won = sum(vote > 0 for vote in votes.values())
-    decided = won + sum(vote < 0 for vote in votes.values())
-    lean_low, lean_high = (bound - 0.5 for bound in exact_interval(won, decided))
-    few, many = exact_interval(decided, documents)
-    return Rate(
-        documents,
-        0.5 + (won - decided / 2) / documents,
-        0.5 + lean_low * (few if lean_low > 0 else many),
-        0.5 + lean_high * (many if lean_high > 0 else few),
+    preferred = [choice.preferred for choice in choices]
+    return Tally(
+        won=sum(vote > 0 for vote in votes.values()),
+        lost=sum(vote < 0 for vote in votes.values()),
+        ties=sum(vote == 0 for vote in votes.values()),
+        identical=len(set(identical) - set(votes)),
+        choices=len(choices),
+        candidate_better=preferred.count("candidate"),
+        baseline_better=preferred.count("baseline"),
+        no_difference=preferred.count("tie"),
+        both_bad=preferred.count("both bad"),
+        left_preferred=sum(
+            choice.preferred == ("candidate" if choice.candidate_left else "baseline") for choice in choices
+        ),
+        left_out=left_out,
     )
 
 
-def keep_preference(
-    *, candidate: Release, baseline: Release, read: Callable[[], Iterable[Choice]]
-) -> HumanPreference:
-    """Write the figures anew from all choices there are.
+# ---------------------------------------------------------------- votes
 
-    `read` is called once the row is locked, so that of two choices at the same time the second sees the first.
+
+def cast_vote(
+    *,
+    candidate: Release,
+    baseline: Release,
+    document_hash: str,
+    origin: str,
+    judge: User,
+    preferred: str,
+    candidate_left: bool,
+) -> HumanVote:
+    """Append one person's vote on a test document, which takes the place of the one before; "withdrawn" leaves none.
+
+    Votes on one candidate come one after another, so that their ids grow as they are committed: what was counted up to
+    one of them stays so. Call it in the transaction of the choice, before its audit event.
     """
     with transaction.atomic():
-        nothing = dict.fromkeys(
-            ("documents", "choices", "candidate_better", "baseline_better", "ties", "both_bad"), 0
+        Release.objects.select_for_update(no_key=True).get(pk=candidate.pk)
+        return HumanVote.objects.create(
+            candidate=candidate, baseline=baseline, document_hash=document_hash, origin=origin, judge=judge,
+            preferred=preferred, candidate_left=candidate_left,
+        )  # fmt: skip
+
+
+def note_identical(
+    *, candidate: Release, baseline: Release, document_hashes: Iterable[str], origin: str
+) -> None:
+    """Both wrote the same for these test documents: nobody needs to be asked, they are ties. Once each."""
+    with transaction.atomic():
+        Release.objects.select_for_update(no_key=True).get(pk=candidate.pk)
+        HumanVote.objects.bulk_create(
+            [
+                HumanVote(
+                    candidate=candidate, baseline=baseline, document_hash=each, origin=origin,
+                    preferred=HumanVote.Preferred.IDENTICAL,
+                )
+                for each in document_hashes
+            ],
+            ignore_conflicts=True,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Count:
+    """The votes on two releases up to one of them, and what they come to."""
+
+    tally: Tally
+    up_to: int  # the last vote's id; 0 where there is none
+    digest: str  # over all these votes, those that do not count included
+
+
+def count_votes(
+    *,
+    candidate: int,
+    baseline: int,
+    hands: Collection[int],
+    evaluation_set: EvaluationSet | None = None,
+    up_to: int | None = None,
+) -> Count:
+    """`hands` had a part in the candidate: their votes do not count. With a test set only votes on its documents do.
+    2 queries at most."""
+    rows = HumanVote.objects.filter(candidate=candidate, baseline=baseline).order_by("pk")
+    if up_to is not None:
+        rows = rows.filter(pk__lte=up_to)
+    return _counted(list(rows), hands, evaluation_set)
+
+
+def _counted(
+    rows: Sequence[HumanVote], hands: Collection[int], evaluation_set: EvaluationSet | None
+) -> Count:
+    digest = hashlib.sha256()
+    standing: dict[tuple[str, int | None], HumanVote] = {}
+    for row in rows:
+        digest.update(json.dumps(_canonical(row)).encode() + b"\n")
+        standing[row.document_hash, row.judge_id] = row
+    votes: Iterable[HumanVote] = standing.values()
+    if evaluation_set is not None and rows:
+        tested = set(
+            EvaluationExample.objects.filter(evaluation_set=evaluation_set).values_list(
+                "document_hash", flat=True
+            )
         )
-        HumanPreference.objects.get_or_create(
-            candidate=candidate, baseline=baseline, defaults={**nothing, "method": METHOD}
-        )
-        row = HumanPreference.objects.select_for_update().get(candidate=candidate, baseline=baseline)
-        choices = list(read())
-        found = win_rate_by_document(choices)
-        row.documents, row.choices = found.documents, len(choices)
-        row.candidate_better = sum(choice.preferred == "candidate" for choice in choices)
-        row.baseline_better = sum(choice.preferred == "baseline" for choice in choices)
-        row.ties = sum(choice.preferred == "tie" for choice in choices)
-        row.both_bad = sum(choice.preferred == "both bad" for choice in choices)
-        row.left_preferred = sum(
-            choice.preferred == ("candidate" if choice.candidate_left else "baseline") for choice in choices
-        )
-        row.win_rate = found.rate
-        row.low, row.high = (found.low, found.high) if found.documents else (None, None)
-        row.method, row.updated_at = METHOD, timezone.now()
-        row.save()
-    return row
+        votes = [vote for vote in votes if vote.document_hash in tested]
+    given = [vote for vote in votes if vote.judge_id is not None and vote.preferred != "withdrawn"]
+    counting = [vote for vote in given if vote.judge_id not in hands]
+    return Count(
+        tally(
+            [
+                Choice(vote.document_hash, vote.preferred, bool(vote.candidate_left))  # type: ignore[arg-type]
+                for vote in counting
+            ],
+            identical=[vote.document_hash for vote in votes if vote.judge_id is None],
+            left_out=len(given) - len(counting),
+        ),
+        rows[-1].pk if rows else 0,
+        digest.hexdigest() if rows else "",
+    )
+
+
+def _canonical(row: HumanVote) -> list[Any]:
+    return [
+        row.pk, row.candidate_id, row.baseline_id, row.document_hash, row.origin, row.judge_id, row.preferred,
+        row.candidate_left, row.at.isoformat(),
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------- in words
@@ -110,61 +260,152 @@ def keep_preference(
 
 @dataclass(frozen=True)
 class People:
-    """A row in words, for pages and evidence."""
+    """A count in words, for pages and evidence."""
 
-    row: HumanPreference
+    candidate: int
+    baseline: int
+    count: Count
+    e: float
+    low: float
+    high: float
     verdict: str  # improved, worse or inconclusive
     sentence: str
     counts: str
     sides: str
     lopsided: bool  # one side of the page was chosen more often than chance allows
 
+    @property
+    def tally(self) -> Tally:
+        return self.count.tally
 
-def preferences(*, candidate: Release, baseline: Release | None = None) -> list[People]:
-    """What people said of a candidate, against one release or each. 1 query."""
-    rows = HumanPreference.objects.filter(candidate=candidate, documents__gt=0).order_by("-updated_at")
-    if baseline is not None:
-        rows = rows.filter(baseline=baseline)
-    return [in_words(row) for row in rows]
+    def facts(self) -> dict[str, Any]:
+        """As JSON, for evidence. Rounded, so that another version of a library counts the same."""
+        said = self.tally
+        return {
+            "votes_up_to": self.count.up_to,
+            "votes_digest": self.count.digest,
+            "documents": said.documents,
+            "candidate_preferred": said.won,
+            "baseline_preferred": said.lost,
+            "no_side": said.ties,
+            "identical": said.identical,
+            "choices": said.choices,
+            "choices_left_out": said.left_out,
+            "share": None if said.share is None else round(said.share, 4),
+            "low": round(self.low, 4),
+            "high": round(self.high, 4),
+            "e": float(f"{self.e:.3g}"),
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "method": METHOD,
+        }
 
 
-def in_words(row: HumanPreference) -> People:
-    if row.win_rate is None or row.low is None or row.high is None:
-        raise ValueError(f"nothing was judged in {row}")
-    verdict = "improved" if row.low > 0.5 else "worse" if row.high < 0.5 else "inconclusive"
-    interval = f"{row.win_rate:.0%} [{row.low * 100:.0f}, {row.high * 100:.0f}]".replace("%", " %")
-    documents = f"{row.documents:,} document{'s' * (row.documents != 1)}"
-    said = {
-        "improved": f"after preferred: {interval}",
-        "worse": f"before preferred: after wins {interval}",
-        "inconclusive": f"no preference is established: after wins {interval}",
-    }[verdict]
-    if row.documents < LEAST:
-        said = f"too few to say: after wins {interval}; {LEAST} are the least that can tell"
-    decided = row.candidate_better + row.baseline_better
-    low, high = exact_interval(row.left_preferred, decided)
-    lopsided = not low <= 0.5 <= high
-    sides = ""
-    if decided:
-        share = f"{row.left_preferred / decided:.0%}".replace("%", " %")
-        chance = "chance does not explain that" if lopsided else "chance explains it"
-        sides = f"The text on the left was preferred in {share} of {decided:,} decided choices; {chance}."
+def preferences(
+    *,
+    candidate: Release,
+    hands: Collection[int],
+    baseline: Release | None = None,
+    evaluation_set: EvaluationSet | None = None,
+) -> list[People]:
+    """What people say of a candidate by now, against one release or each, the latest first; without those on whom
+    nobody has said anything. 2 queries at most."""
+    rows: dict[int, list[HumanVote]] = defaultdict(list)
+    votes = HumanVote.objects.filter(candidate=candidate).order_by("pk")
+    for vote in votes.filter(baseline=baseline) if baseline is not None else votes:
+        rows[vote.baseline_id].append(vote)
+    said = [
+        in_words(candidate.pk, other, _counted(found, hands, evaluation_set)) for other, found in rows.items()
+    ]
+    told = [people for people in said if people.tally.choices or people.tally.left_out]
+    return sorted(told, key=lambda people: -people.count.up_to)
+
+
+def evidence_of(
+    *,
+    candidate: Release,
+    baseline: Release,
+    hands: Collection[int],
+    evaluation_set: EvaluationSet,
+    up_to: int | None,
+) -> dict[str, Any]:
+    """What people preferred on the documents of a test set, as facts to decide on."""
+    counted = count_votes(
+        candidate=candidate.pk, baseline=baseline.pk, hands=hands, evaluation_set=evaluation_set, up_to=up_to
+    )
+    return in_words(candidate.pk, baseline.pk, counted).facts()
+
+
+def in_words(candidate: int, baseline: int, count: Count) -> People:
+    said = count.tally
+    e, (low, high) = e_value(said.won, said.lost), interval(said.won, said.lost)
+    established = e >= ESTABLISHED
+    verdict = "inconclusive" if not established else "improved" if said.won > said.lost else "worse"
+    lopsided, sides = _sides(said)
     return People(
-        row,
-        verdict,
-        f"People, blind: {documents}, {said}.",
-        _counted(row),
-        sides,
-        lopsided,
+        candidate, baseline, count, e, low, high, verdict,
+        f"People, blind: {_documents(said)}: {_conclusion(said, verdict, low, high, e)}.",
+        _counts(said), sides, lopsided,
+    )  # fmt: skip
+
+
+def _documents(said: Tally) -> str:
+    parts = [f"{said.won:,} for after", f"{said.lost:,} for before"]
+    if said.ties:
+        parts.append(f"{said.ties:,} for neither")
+    if said.identical:
+        parts.append(f"{said.identical:,} with the same text from both")
+    return f"{said.documents:,} test document{'s' * (said.documents != 1)}, {', '.join(parts)}"
+
+
+def _conclusion(said: Tally, verdict: str, low: float, high: float, e: float) -> str:
+    if said.share is None:
+        return "no preference is established"
+    range_ = f"{said.share * 100:.0f} % [{low * 100:.0f}, {high * 100:.0f}]"
+    if verdict == "improved":
+        return f"after is preferred, in {range_} of those with a side (e = {_e(e)})"
+    if verdict == "worse":
+        return f"before is preferred, after only in {range_} of those with a side (e = {_e(e)})"
+    few = f"; {LEAST} documents with a side are the least that can tell" if said.decided < LEAST else ""
+    return (
+        f"no preference is established, after has {range_} of those with a side "
+        f"(e = {_e(e)}, {ESTABLISHED:.0f} would do){few}"
     )
 
 
-def _counted(row: HumanPreference) -> str:
+def _e(value: float) -> str:
+    if value >= LARGEST_E:
+        return "more than a trillion"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _counts(said: Tally) -> str:
     parts: Sequence[tuple[int, str]] = (
-        (row.candidate_better, "after better"),
-        (row.baseline_better, "before better"),
-        (row.ties, "no difference"),
-        (row.both_bad, "both bad"),
+        (said.candidate_better, "after better"),
+        (said.baseline_better, "before better"),
+        (said.no_difference, "no difference"),
+        (said.both_bad, "both bad"),
     )
-    total = f"{row.choices:,} choice{'s' * (row.choices != 1)}"
-    return f"{total}: " + ", ".join(f"{count:,} {words}" for count, words in parts if count)
+    total = f"{said.choices:,} choice{'s' * (said.choices != 1)}"
+    listed = ", ".join(f"{count:,} {words}" for count, words in parts if count)
+    return f"{total}: {listed}" if listed else total
+
+
+def _sides(said: Tally) -> tuple[bool, str]:
+    decided = said.candidate_better + said.baseline_better
+    if not decided:
+        return False, ""
+    lopsided = two_sided_p(said.left_preferred, decided) < ALPHA
+    share = f"{said.left_preferred / decided * 100:.0f} %"
+    chance = "chance does not explain that" if lopsided else "chance explains it"
+    return (
+        lopsided,
+        f"The text on the left was preferred in {share} of {decided:,} decided choices; {chance}.",
+    )
+
+
+def two_sided_p(successes: int, total: int) -> float:
+    """Of the exact sign test: twice the smaller tail, at most 1."""
+    tail = min(successes, total - successes)
+    # the chance of at most `tail` of `total`, as a regularised incomplete beta function
+    return min(1.0, 2 * float(betainc(total - tail, tail + 1, 0.5)))

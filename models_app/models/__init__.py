@@ -8,7 +8,7 @@ from models_app.models.evaluation import (
     ComparisonResult,
     EvaluationRun,
     ExampleScore,
-    HumanPreference,
+    HumanVote,
 )
 from models_app.models.jobs import Job
 from models_app.models.people import PasswordLink, Tries
@@ -33,7 +33,7 @@ __all__ = [
     "EvaluationRun",
     "EvaluationSet",
     "ExampleScore",
-    "HumanPreference",
+    "HumanVote",
     "IdempotencyKey",
     "InferenceRequest",
     "Job",

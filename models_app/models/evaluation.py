@@ -138,31 +138,50 @@ class ComparisonResult(models.Model):
         ]
 
 
-class HumanPreference(models.Model):
-    """What people said who saw two releases' summaries side by side, blind. Written anew with every choice."""
+class HumanVote(models.Model):
+    """What one person said of two releases' summaries of one test document, blind. Append-only: a correction is
+    another row, and the last row of a person and document holds. A document whose two summaries are the same has one
+    row of nobody."""
+
+    class Preferred(models.TextChoices):
+        CANDIDATE = "candidate"
+        BASELINE = "baseline"
+        TIE = "tie"
+        BOTH_BAD = "both bad"
+        WITHDRAWN = "withdrawn"
+        IDENTICAL = "identical"
 
     candidate = models.ForeignKey("models_app.Release", on_delete=models.PROTECT, related_name="+")
     baseline = models.ForeignKey("models_app.Release", on_delete=models.PROTECT, related_name="+")
-    documents = models.PositiveIntegerField(help_text="distinct documents judged")
-    choices = models.PositiveIntegerField(help_text="choices of all people together")
-    candidate_better = models.PositiveIntegerField()
-    baseline_better = models.PositiveIntegerField()
-    ties = models.PositiveIntegerField()
-    both_bad = models.PositiveIntegerField()
-    left_preferred = models.PositiveIntegerField(
-        default=0,
-        help_text="choices for whichever text stood on the left: half of those for a side, but for a bias",
+    document_hash = models.CharField(max_length=64)
+    origin = models.CharField(max_length=60, help_text="e.g. queueitem:17")
+    judge = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    win_rate = models.FloatField(null=True, help_text="0–1, ties as half; documents count alike")
-    low = models.FloatField(null=True)
-    high = models.FloatField(null=True)
-    method = models.CharField(max_length=120)
-    updated_at = models.DateTimeField(default=timezone.now)
+    preferred = models.CharField(max_length=10, choices=Preferred)
+    candidate_left = models.BooleanField(null=True, help_text="on which side of the page the candidate stood")
+    at = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["candidate", "baseline", "id"], name="vote_by_releases")]
         constraints = [
-            models.UniqueConstraint(fields=["candidate", "baseline"], name="human_preference_once"),
+            models.UniqueConstraint(
+                fields=["candidate", "baseline", "document_hash"],
+                condition=Q(preferred="identical"),
+                name="vote_identical_once",
+            ),
+            models.CheckConstraint(condition=~Q(candidate=models.F("baseline")), name="vote_of_two"),
             models.CheckConstraint(
-                condition=~Q(candidate=models.F("baseline")), name="human_preference_of_two"
+                condition=Q(preferred="identical", judge=None, candidate_left=None)
+                | Q(
+                    preferred__in=["candidate", "baseline", "tie", "both bad", "withdrawn"],
+                    judge__isnull=False,
+                    candidate_left__isnull=False,
+                ),
+                name="vote_of_somebody",
             ),
         ]
+
+    def __str__(self) -> str:
+        return f"vote {self.pk}"

@@ -84,7 +84,13 @@ def evidence_problem(release: Release) -> str:
             f"Release {live} went live after this one was compared with release {comparison.baseline.release_id}. "
             "Compare it with what is live now and submit it again."
         )
-    if canonical_digest(evidence(release, comparison)) != release.evidence_digest:
+    facts = evidence(
+        release,
+        comparison,
+        hands=involved(release),
+        votes_up_to=release.evidence["people"]["votes_up_to"],
+    )
+    if canonical_digest(facts) != release.evidence_digest:
         return (
             "The evidence is not what it was when the release was submitted. Withdraw it and submit it anew."
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from models_app.evaluation.people import evidence_of
 from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
@@ -191,8 +192,14 @@ def usual_prompt(model_version: ModelVersion, live: Release | None) -> PromptVer
     return versions.filter(prompt__kind=kind).order_by("-pk").first()
 
 
-def evidence(release: Release, comparison: Comparison) -> dict[str, Any]:
-    """Everything a decision is based on; its digest is what an approval is bound to."""
+def evidence(
+    release: Release, comparison: Comparison, *, hands: Collection[int], votes_up_to: int | None = None
+) -> dict[str, Any]:
+    """Everything a decision is based on; its digest is what an approval is bound to.
+
+    `hands` had a part in the release: what they preferred does not count. `votes_up_to` is the last vote of people
+    that was there when it was submitted; without it all votes are.
+    """
     results = ComparisonResult.objects.filter(comparison=comparison).order_by("against", "metric", "slice")
     lineage = training_lineage(release)
     return {
@@ -214,6 +221,13 @@ def evidence(release: Release, comparison: Comparison) -> dict[str, Any]:
             "n": comparison.n,
             "results": [{name: _plain(getattr(row, name)) for name in EVIDENCE_FIELDS} for row in results],
         },
+        "people": evidence_of(
+            candidate=release,
+            baseline=comparison.baseline.release,
+            hands=hands,
+            evaluation_set=comparison.candidate.evaluation_set,
+            up_to=votes_up_to,
+        ),
     }
 
 
@@ -229,6 +243,8 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
     decisions made on the earlier evidence are void then. Raises Refused where the comparison is not about this
     release, is against something that is not live, or where training and test data overlap.
     """
+    from models_app.releases.approving import involved  # it stands on this module
+
     require(actor, "submit_release")
     note = _note(note, LONGEST_REASON)
     if release.origin == Release.Origin.BASELINE:
@@ -246,7 +262,7 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
         if release.state == Release.State.AWAITING and release.comparison_id == comparison.pk:
             return release
         _refuse_another_baseline(comparison, route.release_id)
-        facts = evidence(release, comparison)
+        facts = evidence(release, comparison, hands={*involved(release), *([actor.pk] if actor else [])})
         _refuse_leakage(facts["test_documents_in_training_data"])
         again = release.state == Release.State.AWAITING
         move(

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.evaluation.comparing import COMPARED, ROUGE, start_comparison
 from models_app.evaluation.metrics import METRICS, Metric
-from models_app.evaluation.people import preferences
+from models_app.evaluation.people import People, preferences
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
 from models_app.models import (
@@ -29,6 +29,7 @@ from models_app.models import (
     Release,
     Route,
 )
+from models_app.releases.approving import involved
 from models_app.releases.composing import lead_release, submit_release
 from models_app.web import charts
 from models_app.web.pages import capability, page_or_fragment, paginate
@@ -214,11 +215,22 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
             candidate__evaluation_set=comparison.candidate.evaluation_set_id
         ).count(),
         "release": release,
-        "people": preferences(candidate=release, baseline=comparison.baseline.release),
+        "people": _people(comparison),
         "may_let_choose": allowed(request.user, "manage_queues"),
         "may_submit": _submittable(comparison, release) and allowed(request.user, "submit_release"),
     }
     return render(request, "models_app/comparison.html", context)
+
+
+def _people(comparison: Comparison) -> list[People]:
+    """What people say of the two by now, on the comparison's own documents."""
+    release = comparison.candidate.release
+    return preferences(
+        candidate=release,
+        baseline=comparison.baseline.release,
+        hands=involved(release),
+        evaluation_set=comparison.candidate.evaluation_set,
+    )
 
 
 def _submittable(comparison: Comparison, release: Release) -> bool:
@@ -290,20 +302,7 @@ def evidence(request: HttpRequest, pk: int) -> HttpResponse:
             "sentence": comparison.sentence,
             "results": list(results),
             "people": [
-                {
-                    "verdict": said.verdict,
-                    "sentence": said.sentence,
-                    "documents": said.row.documents,
-                    "choices": said.row.choices,
-                    "win_rate": said.row.win_rate,
-                    "low": said.row.low,
-                    "high": said.row.high,
-                    "left_preferred": said.row.left_preferred,
-                    "method": said.row.method,
-                }
-                for said in preferences(
-                    candidate=comparison.candidate.release, baseline=comparison.baseline.release
-                )
+                {**said.facts(), "left_preferred": said.tally.left_preferred} for said in _people(comparison)
             ],
         },
         json_dumps_params={"indent": 2, "ensure_ascii": False},

@@ -21,7 +21,7 @@ from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.ml.recipe import Decoding
 from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
-from models_app.releases.approving import approve, evidence_problem, may_decide, reject
+from models_app.releases.approving import approve, evidence_problem, involved, may_decide, reject
 from models_app.releases.composing import (
     LONGEST_NOTE,
     LONGEST_REASON,
@@ -256,7 +256,8 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "baseline": baseline,
         "comparison": comparison,
         "rows": _metric_rows(comparison),
-        "people": preferences(candidate=release),
+        "people": preferences(candidate=release, hands=involved(release)),
+        "submitted": release.evidence.get("people"),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         "comparing": comparing,
         "steps": _steps(release, comparison, comparing is not None, held),

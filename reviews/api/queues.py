@@ -127,7 +127,7 @@ class HoldSerializer(serializers.Serializer):
 
 class SkipSerializer(HoldSerializer):
     meaning = serializers.ChoiceField(
-        choices=Skip.Meaning.values,
+        choices=Skip.SAID,
         help_text="`later`: it comes back to you in two hours; `not for me`: others get it; `bad item`: set aside",
     )
     reason = Text(required=False, default="", allow_blank=True, help_text="needed for `bad item`")

@@ -265,12 +265,16 @@ class ReviewSlot(models.Model):
 
 
 class Skip(models.Model):
-    """A reviewer passed an item by: later, not for me, or a bad item."""
+    """A reviewer passed an item by: later, not for me, or a bad item; or it is a pair that is not theirs to judge."""
 
     class Meaning(models.TextChoices):
         LATER = "later"
         NOT_FOR_ME = "not for me"
         BAD_ITEM = "bad item"
+        HAD_A_HAND = "had a hand"  # in the release that the pair is about (reviews/judges.py)
+
+    #: What a person can say.
+    SAID = (Meaning.LATER, Meaning.NOT_FOR_ME, Meaning.BAD_ITEM)
 
     item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="skips")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

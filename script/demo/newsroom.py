@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import django.utils.timezone
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 
 from models_app.foundation import audit, jobs
 from models_app.foundation.tokens import create_token
@@ -61,6 +61,9 @@ class Newsroom:
             user.username = NAMES[user.username]
             user.set_password(PASSWORD)
             user.save()
+        # Rita and Ruben wrote what the model learns from, so that somebody else judges what it writes.
+        self.jana = User.objects.create_user("jana", password=PASSWORD)
+        self.jana.groups.set(Group.objects.filter(name="reviewer"))
         self.rita, self.ruben, self.mila, self.ada, self.otto = (
             User.objects.get(username=NAMES[name]) for name in PEOPLE
         )

@@ -167,7 +167,7 @@ class Reviewing(Newsroom):
         )
         left_to_do = 9
         while ReviewSlot.objects.filter(queue=queue, state="free").count() > left_to_do:
-            reviewer = self.ruben if self.rng.random() < 0.4 else self.rita
+            reviewer = self.jana
             lease = claim_next(queue=queue, reviewer=reviewer, kind="pairwise")
             assert lease is not None
             mine = begin(item=lease.slot.item, reviewer=reviewer)
@@ -189,11 +189,11 @@ class Reviewing(Newsroom):
                 reviewer=reviewer,
             )  # fmt: skip
             later(self.rng.uniform(0.4, 1.5))
-        lease = claim_next(queue=queue, reviewer=self.rita, kind="pairwise")
+        lease = claim_next(queue=queue, reviewer=self.jana, kind="pairwise")
         assert lease is not None
         save_choice(
             item=lease.slot.item,
             judgement=Judgement("right", 2, "It keeps to what the article says.", 41),
-            reviewer=self.rita,
+            reviewer=self.jana,
             base_revision=0,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from models_app.models import HumanPreference
+from models_app.models import HumanVote
 from reviews.models import Preference, QueueItem, ReviewQueue, Skip
 from reviews.pairing import pair_releases, pairwise_queue
 from tests import make
@@ -20,7 +20,7 @@ def paired(cast: make.Cast) -> ReviewQueue:
     before, after = make.release(), make.release()
     queue = pairwise_queue(actor=cast.ml_engineer)
     for _ in range(3):
-        document = make.document()
+        document = make.document(split="test")
         make.summary(document, "The old pier closes for nine months. 410 piles are rotten.", release=before)
         make.summary(document, "The old pier closes for nine months. 140 piles are rotten.", release=after)
     pair_releases(before=before, after=after, queue=queue, limit=9, actor=cast.ml_engineer)
@@ -55,7 +55,7 @@ def test_two_keys_a_judgement_and_the_next_pair_stands_there(enter: Enter, queue
     assert page.evaluate("window.sameWindow") is True
     kept = Preference.objects.get(state="submitted")
     assert (kept.choice, kept.strength) == ("after", 3)
-    assert HumanPreference.objects.get().candidate_better == 1
+    assert HumanVote.objects.filter(preferred="candidate").count() == 1
     expect(page.locator("[name=choice]:checked")).to_have_count(0)
     expect(page.locator("[data-differences]")).to_be_checked()
     expect(page.locator("[data-day] b")).to_have_text("1 of 3")

@@ -1,22 +1,27 @@
-"""What people preferred: documents count, not choices; the interval is the sign test's; the words claim no more."""
+"""What people preferred: documents count, not choices; the test and its interval hold at every look; the words claim no
+more."""
 
 from __future__ import annotations
 
-import random
-
+import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from benchmarks.preference_calibration import looks
 from models_app.evaluation.people import (
+    ESTABLISHED,
+    LARGEST_E,
     LEAST,
-    METHOD,
     Choice,
+    Count,
     Preferred,
-    exact_interval,
+    Tally,
+    e_value,
     in_words,
-    win_rate_by_document,
+    interval,
+    tally,
+    two_sided_p,
 )
-from models_app.models import HumanPreference
 
 
 def choices(**counts: int) -> list[Choice]:
@@ -25,116 +30,117 @@ def choices(**counts: int) -> list[Choice]:
         "after": "candidate", "before": "baseline", "tie": "tie", "both_bad": "both bad"
     }  # fmt: skip
     kinds: list[Preferred] = [names[name] for name, count in counts.items() for _ in range(count)]
-    return [Choice(number, kind, candidate_left=number % 2 == 0) for number, kind in enumerate(kinds)]
+    return [Choice(str(number), kind, candidate_left=number % 2 == 0) for number, kind in enumerate(kinds)]
 
 
-@pytest.mark.parametrize(("won", "total"), [(0, 5), (5, 5), (7, 10), (28, 41), (500, 1000)])
-def test_the_interval_is_clopper_and_pearsons(won: int, total: int) -> None:
-    expected = binomtest(won, total).proportion_ci(method="exact")
-    assert exact_interval(won, total) == pytest.approx((expected.low, expected.high))
+def test_the_e_value_is_the_mixture_of_all_preferences_over_none() -> None:
+    """Against a numerical integral over shares, weighted by Beta(10, 10)."""
+    shares = np.linspace(0, 1, 200_001)[1:-1]
+    weights = (shares * (1 - shares)) ** 9
+    weights /= weights.sum()
+    for won, lost in ((0, 0), (3, 1), (28, 10), (40, 41)):
+        expected = float((weights * (2 * shares) ** won * (2 * (1 - shares)) ** lost).sum())
+        assert e_value(won, lost) == pytest.approx(expected, rel=1e-6)
+    assert e_value(28, 10) == e_value(10, 28)
+    assert e_value(5000, 0) == LARGEST_E
+    with pytest.raises(ValueError):
+        e_value(-1, 0)
 
 
-def test_ties_and_both_bad_count_as_half() -> None:
-    found = win_rate_by_document(choices(after=6, before=2, tie=1, both_bad=1))
-    assert (found.documents, found.rate) == (10, 0.7)
+def test_one_half_lies_outside_the_interval_exactly_where_a_preference_is_established() -> None:
+    for won in range(0, 130, 3):
+        for lost in range(0, 130, 3):
+            low, high = interval(won, lost)
+            assert 0 <= low <= high <= 1
+            assert (low <= 0.5 <= high) is (e_value(won, lost) < ESTABLISHED)
+    assert interval(0, 0) == (0.0, 1.0)
+
+
+def test_looked_at_after_every_one_of_400_votes_no_preference_is_found_in_at_most_five_of_a_hundred() -> None:
+    found, _ = looks(share=0.5, votes=400, studies=4000, seed=3)
+    assert 0.01 <= found <= 0.05
+    found, median = looks(share=0.65, votes=400, studies=1000, seed=4)
+    assert found > 0.97
+    assert 60 <= median <= 110
+
+
+def test_the_interval_holds_the_true_share_at_every_look_in_ninety_five_of_a_hundred_studies() -> None:
+    rng = np.random.default_rng(5)
+    for share in (0.5, 0.65, 0.8):
+        missed = 0
+        for _ in range(100):
+            won = np.cumsum(rng.random(200) < share)
+            for number in range(0, 200, 5):
+                low, high = interval(int(won[number]), number + 1 - int(won[number]))
+                if not low <= share <= high:
+                    missed += 1
+                    break
+        assert missed <= 5
 
 
 def test_several_choices_of_one_document_do_not_count_as_independent() -> None:
-    one = [Choice(1, "candidate", True)]
-    many = one * 50
-    assert win_rate_by_document(many) == win_rate_by_document(one)
-    assert win_rate_by_document(many).low < 0.5
-    split = [Choice(1, "candidate", True), Choice(1, "baseline", True)]
-    assert win_rate_by_document(split).rate == 0.5
+    one = [Choice("1", "candidate", True)]
+    assert (tally(one * 50).won, tally(one * 50).lost, tally(one * 50).choices) == (1, 0, 50)
+    split = [Choice("1", "candidate", True), Choice("1", "baseline", True)]
+    assert (tally(split).won, tally(split).lost, tally(split).ties) == (0, 0, 1)
 
 
-@pytest.mark.parametrize(
-    "counts", [(5, 0, 0), (6, 0, 0), (8, 1, 30), (9, 1, 30), (20, 12, 3), (3, 9, 1), (2, 9, 40)]
-)
-def test_half_lies_in_the_interval_exactly_where_the_sign_test_finds_nothing(
-    counts: tuple[int, int, int],
-) -> None:
-    after, before, ties = counts
-    found = win_rate_by_document(choices(after=after, before=before, tie=ties))
-    significant = binomtest(after, after + before).pvalue < 0.05
-    assert (found.low <= 0.5 <= found.high) is not significant
-
-
-def test_without_a_difference_one_is_claimed_in_at_most_five_of_a_hundred_studies() -> None:
-    rng = random.Random(11)
-    kinds: list[Preferred] = ["candidate", "baseline", "tie"]
-    claimed = 0
-    for _ in range(600):
-        study = []
-        for document in range(30):
-            liked = rng.choice(kinds)  # judges of one document agree more often than chance
-            study += [
-                Choice(document, liked if rng.random() < 0.6 else rng.choice(kinds), True) for _ in range(3)
-            ]
-        found = win_rate_by_document(study)
-        claimed += not found.low <= 0.5 <= found.high
-    assert claimed <= 0.05 * 600
-
-
-def test_the_interval_holds_the_true_rate_in_ninety_five_of_a_hundred_studies_whatever_the_ties() -> None:
-    rng = random.Random(5)
-    for after, before in ((0.45, 0.05), (0.3, 0.3), (0.68, 0.3), (0.1, 0.02)):
-        held = 0
-        for _ in range(400):
-            kinds: list[Preferred] = rng.choices(
-                ["candidate", "baseline", "tie"], [after, before, 1 - after - before], k=60
-            )
-            found = win_rate_by_document(Choice(number, kind, True) for number, kind in enumerate(kinds))
-            held += found.low <= 0.5 + (after - before) / 2 <= found.high
-        assert held >= 0.95 * 400
-
-
-def test_all_ties_say_little() -> None:
-    found = win_rate_by_document(choices(tie=3))
-    assert found.rate == 0.5
-    assert found.low < 0.2
-    assert found.high > 0.8
+def test_ties_and_identical_texts_are_told_and_do_not_move_the_test() -> None:
+    found = tally(choices(after=6, before=2, tie=1, both_bad=1), identical=["x", "y", "0"])
+    # "0" has been judged by somebody, so it is no longer nobody's tie
+    assert (found.won, found.lost, found.ties, found.identical, found.documents) == (6, 2, 2, 2, 12)
+    assert found.share == 0.75
+    said = in_words(2, 1, Count(found, 9, "d"))
+    assert said.sentence.startswith(
+        "People, blind: 12 test documents, 6 for after, 2 for before, 2 for neither, 2 with the same text from both:"
+    )
+    assert said.e == e_value(6, 2)
 
 
 def test_nothing_judged_says_nothing() -> None:
-    found = win_rate_by_document([])
-    assert (found.documents, found.rate, found.low, found.high) == (0, None, 0.0, 1.0)
+    said = in_words(2, 1, Count(tally([]), 0, ""))
+    assert (said.verdict, said.e, said.low, said.high) == ("inconclusive", 1.0, 0.0, 1.0)
+    assert said.facts()["share"] is None
 
 
-def row(**fields: object) -> HumanPreference:
-    values: dict[str, object] = {
-        "documents": 41, "choices": 41, "candidate_better": 28, "baseline_better": 10, "ties": 2, "both_bad": 1,
-        "left_preferred": 20, "win_rate": 0.68, "low": 0.55, "high": 0.8, "method": METHOD,
+def count(**fields: int) -> Count:
+    values = {
+        "won": 30, "lost": 8, "ties": 2, "identical": 1, "choices": 41, "candidate_better": 30, "baseline_better": 8,
+        "no_difference": 2, "both_bad": 1, "left_preferred": 20,
     }  # fmt: skip
-    return HumanPreference(**{**values, **fields})
+    return Count(Tally(**{**values, **fields}), 77, "digest")
 
 
 def test_the_words_say_how_many_documents_how_sure_and_no_more() -> None:
-    said = in_words(row())
-    assert (said.verdict, said.sentence) == (
-        "improved",
-        "People, blind: 41 documents, after preferred: 68 % [55, 80].",
+    said = in_words(2, 1, count())
+    assert said.verdict == "improved"
+    assert said.sentence == (
+        "People, blind: 41 test documents, 30 for after, 8 for before, 2 for neither, 1 with the same text from both: "
+        "after is preferred, in 79 % [52, 95] of those with a side (e = 45)."
     )
-    assert said.counts == "41 choices: 28 after better, 10 before better, 2 no difference, 1 both bad"
+    assert said.counts == "41 choices: 30 after better, 8 before better, 2 no difference, 1 both bad"
     assert (
         said.sides == "The text on the left was preferred in 53 % of 38 decided choices; chance explains it."
     )
-    unsure = in_words(row(win_rate=0.55, low=0.4, high=0.7))
+    unsure = in_words(2, 1, count(won=20, lost=18))
     assert unsure.verdict == "inconclusive"
-    assert "no preference is established" in unsure.sentence
-    worse = in_words(row(win_rate=0.2, low=0.1, high=0.3))
-    assert worse.sentence == "People, blind: 41 documents, before preferred: after wins 20 % [10, 30]."
-    few = in_words(row(documents=1, win_rate=1, low=0.0, high=1.0))
-    assert (few.verdict, few.sentence) == (
-        "inconclusive",
-        "People, blind: 1 document, too few to say: after wins 100 % [0, 100]; 6 are the least that can tell.",
-    )
-    for documents, tells in ((LEAST - 1, False), (LEAST, True)):
-        assert (win_rate_by_document(choices(after=documents)).low > 0.5) == tells
+    assert "no preference is established, after has 53 %" in unsure.sentence
+    assert "20 would do" in unsure.sentence
+    worse = in_words(2, 1, count(won=8, lost=30))
+    assert worse.verdict == "worse"
+    assert "before is preferred, after only in 21 %" in worse.sentence
+    few = in_words(2, 1, count(won=3, lost=0))
+    assert few.sentence.endswith(f"{LEAST} documents with a side are the least that can tell.")
+    assert e_value(LEAST, 0) >= ESTABLISHED > e_value(LEAST - 1, 0)
 
 
 def test_a_side_that_is_chosen_too_often_is_said() -> None:
-    said = in_words(row(left_preferred=34))
+    said = in_words(2, 1, count(left_preferred=34))
     assert said.lopsided
     assert said.sides.endswith("chance does not explain that.")
-    assert in_words(row(candidate_better=0, baseline_better=0, left_preferred=0)).sides == ""
+    assert in_words(2, 1, count(candidate_better=0, baseline_better=0, left_preferred=0)).sides == ""
+
+
+@pytest.mark.parametrize(("won", "total"), [(3, 10), (5, 10), (0, 6), (20, 53), (53, 53)])
+def test_the_side_is_judged_by_the_exact_sign_test(won: int, total: int) -> None:
+    assert two_sided_p(won, total) == pytest.approx(binomtest(won, total).pvalue)

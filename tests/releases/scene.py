@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ from models_app.releases.deploying import go_live
 from models_app.training.registering import store
 from tests import make
 
+WRITTEN = "The old pier closes for nine months."
 _numbers = itertools.count(1)
 
 
@@ -114,7 +116,13 @@ def evaluation_set(documents: int = 40) -> EvaluationSet:
     )
 
 
-def evaluated(release: Release, on: EvaluationSet, *, level: float) -> EvaluationRun:
+def evaluated(
+    release: Release,
+    on: EvaluationSet,
+    *,
+    level: float,
+    wrote: Callable[[int], str] = lambda position: WRITTEN,
+) -> EvaluationRun:
     """ROUGE-2 around `level` (0–1) with the same noise for every release, so that pairs correlate."""
     run = EvaluationRun.objects.create(
         release=release, evaluation_set=on, state="succeeded", signature=SIGNATURE, seconds=12.0
@@ -124,7 +132,7 @@ def evaluated(release: Release, on: EvaluationSet, *, level: float) -> Evaluatio
         ExampleScore(
             run=run,
             example=example,
-            output="The old pier closes for nine months.",
+            output=wrote(example.position),
             rouge1=level + 0.2 + spread,
             rouge2=level + spread,
             rougeL=level + 0.1 + spread,

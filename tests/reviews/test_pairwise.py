@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from models_app.evaluation.people import preferences
+from models_app.evaluation.people import Tally, count_votes, preferences
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.models import (
     AuditEvent,
@@ -20,7 +20,7 @@ from models_app.models import (
     EvaluationRun,
     EvaluationSet,
     ExampleScore,
-    HumanPreference,
+    HumanVote,
     Release,
 )
 from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
@@ -57,7 +57,12 @@ def after(cast: make.Cast) -> Release:
     return make.release()
 
 
+def counted(before: Release, after: Release) -> Tally:
+    return count_votes(candidate=after.pk, baseline=before.pk, hands=()).tally
+
+
 def drafts(before: Release, after: Release, count: int, **fields: Any) -> None:
+    fields = {"split": "test", **fields}
     for number in range(count):
         document = make.document(**fields)
         make.summary(document, f"Before {number}.", release=before)
@@ -127,9 +132,10 @@ def test_pairs_of_a_comparison_are_what_was_judged_and_same_texts_are_left_out_a
         [("Old 1.", "New 1."), ("Same.", "Same. "), ("Old 2.", "New 2."), ("Old 3.", "New 3.")],
     )
     assert available(comparison=comparison) == (4, 3)
-    made = pair_comparison(comparison=comparison, queue=queue, limit=2, actor=cast.ml_engineer)
-    assert (made.documents, made.put_in, made.identical) == (4, 2, 1)
-    assert "1 of 4 documents left out: both texts are the same." in made.sentence()
+    made = pair_comparison(comparison=comparison, queue=queue, limit=4, actor=cast.ml_engineer)
+    assert (made.documents, made.put_in, made.identical) == (4, 3, 1)
+    assert "For 1 of the sample both texts are the same: nobody is asked" in made.sentence()
+    assert counted(before, after).identical == 1
     for item in QueueItem.objects.select_related("summary__document", "other__document"):
         assert item.other is not None
         assert item.summary.document == item.other.document
@@ -137,7 +143,8 @@ def test_pairs_of_a_comparison_are_what_was_judged_and_same_texts_are_left_out_a
         assert item.summary.text.replace("Old", "New") == item.other.text
         assert (item.reason, item.summary.source, item.slots.count()) == ("comparison", "evaluation", 1)
     more = pair_comparison(comparison=comparison, queue=queue, limit=10, actor=cast.ml_engineer)
-    assert (more.put_in, more.there_already) == (1, 2)
+    assert (more.put_in, more.there_already, more.identical) == (0, 3, 1)
+    assert counted(before, after).identical == 1
     assert Summary.objects.count() == 6
     assert AuditEvent.objects.filter(action="pairs.queue").count() == 2
 
@@ -281,7 +288,7 @@ def test_a_draft_is_kept_as_typed_and_a_stale_tab_is_told(
     assert (stale.value.code, stale.value.preference.reason) == ("stale_draft", "So far")
     kept = save_choice(item=item, judgement=LEFT, reviewer=cast.reviewer, base_revision=0, overwrite=True)
     assert kept.revision == 2
-    assert not HumanPreference.objects.exists()
+    assert not HumanVote.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -307,7 +314,7 @@ def test_what_is_missing_or_out_of_range_is_named(
 
 
 def test_the_same_choice_twice_is_one_and_another_is_a_correction(
-    cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
+    cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
     item = claimed(queue, cast.reviewer).slot.item
     first = choose(item=item, judgement=LEFT, reviewer=cast.reviewer)
@@ -319,11 +326,11 @@ def test_the_same_choice_twice_is_one_and_another_is_a_correction(
     assert (changed.choice, changed.strength, changed.revision) == ("tie", None, 2)
     told = AuditEvent.objects.get(action="preference.revise").data
     assert (told["choice"], told["before"]["strength"]) == ("tie", 2)
-    assert HumanPreference.objects.get().ties == 1
+    assert counted(before, after).ties == 1
 
 
 def test_late_work_is_kept_and_counts(
-    cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], after: Release
+    cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
     lease = claimed(queue, cast.reviewer)
     ReviewSlot.objects.exclude(pk=lease.slot.pk).delete()
@@ -333,12 +340,12 @@ def test_late_work_is_kept_and_counts(
     choose(item=other.slot.item, judgement=Judgement("tie"), reviewer=cast.another_reviewer)
     kept = choose(item=lease.slot.item, judgement=LEFT, reviewer=cast.reviewer)
     assert kept.late
-    (row,) = HumanPreference.objects.all()
-    assert (row.documents, row.choices) == (1, 2)
+    found = counted(before, after)
+    assert (found.documents, found.choices) == (1, 2)
 
 
 def test_a_submit_can_be_taken_back_for_ten_seconds(
-    cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
+    cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
     item = claimed(queue, cast.reviewer).slot.item
     choose(item=item, judgement=LEFT, reviewer=cast.reviewer)
@@ -350,12 +357,12 @@ def test_a_submit_can_be_taken_back_for_ten_seconds(
     mine = Preference.objects.get(item=item, reviewer=cast.reviewer)
     assert (mine.state, seen(mine).answer, mine.reason) == ("draft", "left", "Says when.")
     assert QueueItem.objects.get(pk=item.pk).state == "open"
-    assert HumanPreference.objects.get().documents == 0
+    assert counted(before, after).documents == 0
     choose(item=item, judgement=Judgement("tie"), reviewer=cast.reviewer)
     Preference.objects.update(submitted_at=timezone.now() - timedelta(seconds=20))
     with pytest.raises(Refused, match="ten seconds"):
         take_back(item=item, reviewer=cast.reviewer)
-    assert HumanPreference.objects.get().ties == 1
+    assert counted(before, after).ties == 1
 
 
 def test_passing_by_gives_the_seat_to_others(
@@ -378,20 +385,20 @@ def test_every_choice_counts_at_once_for_the_two_releases(
         item = claimed(queue, cast.reviewer).slot.item
         judgement = for_after(item, cast.reviewer) if number < 3 else Judgement("both bad")
         choose(item=item, judgement=judgement, reviewer=cast.reviewer)
-    (said,) = preferences(candidate=after, baseline=before)
-    assert (said.row.documents, said.row.candidate_better, said.row.both_bad) == (4, 3, 1)
-    assert said.row.win_rate == pytest.approx(0.875)
+    (said,) = preferences(candidate=after, baseline=before, hands=())
+    assert (said.tally.documents, said.tally.candidate_better, said.tally.both_bad) == (4, 3, 1)
+    assert said.tally.share == 1
     assert said.verdict == "inconclusive"
     left = Preference.objects.filter(choice="after", after_was_left=True).count()
-    assert said.row.left_preferred == left
-    assert preferences(candidate=before) == []
+    assert said.tally.left_preferred == left
+    assert preferences(candidate=before, hands=()) == []
 
 
 def test_summaries_without_a_release_make_no_figures(cast: make.Cast, queue: ReviewQueue) -> None:
     document = make.document()
     make.queue_item(make.summary(document, "A."), queue, other=make.summary(document, "B."))
     choose(item=claimed(queue, cast.reviewer).slot.item, judgement=LEFT, reviewer=cast.reviewer)
-    assert not HumanPreference.objects.exists()
+    assert not HumanVote.objects.exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -422,6 +429,6 @@ def test_of_eight_who_choose_at_the_same_instant_all_are_counted(transactional_d
     for thread in threads:
         thread.join()
     assert wrong == []
-    row = HumanPreference.objects.get()
-    assert (row.documents, row.choices, row.candidate_better) == (1, 8, 8)
+    found = counted(before, after)
+    assert (found.documents, found.choices, found.candidate_better) == (1, 8, 8)
     assert QueueItem.objects.get().state == "done"

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from models_app.models import HumanPreference, Release
+from models_app.models import HumanVote, Release
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from reviews.pairing import pair_releases, pairwise_queue
 from reviews.pairwise import Judgement, choose
@@ -239,19 +239,20 @@ def test_pairs_from_a_comparison_by_its_button(
     assert '<b class="num">2</b> of' in mila.get(url).content.decode()
     assert mila.post(url, {"limit": "0", "seed": "7"}).status_code == 422
     made = mila.post(url, {"limit": "50", "seed": "7"}, follow=True).content.decode()
-    assert "2 pairs put in. 1 of 3 documents left out: both texts are the same." in made
+    assert "2 pairs put in. For 1 of the sample both texts are the same: nobody is asked" in made
     queue = ReviewQueue.objects.get(kind="pairwise")
     while (lease := claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise")) is not None:
         choose(item=lease.slot.item, judgement=Judgement("both bad"), reviewer=cast.reviewer)
     for path in (f"/comparisons/{comparison.pk}/", f"/releases/{releases[1].pk}/"):
         page = mila.get(path).content.decode()
         assert (
-            "People, blind: 2 documents, too few to say: after wins 50 % [8, 92]; 6 are the least that can tell."
-            in page
+            "People, blind: 3 test documents, 0 for after, 0 for before, 2 for neither, "
+            "1 with the same text from both: "
+            "no preference is established." in page
         )
     (people,) = mila.get(f"/comparisons/{comparison.pk}/evidence.json").json()["people"]
-    assert (people["documents"], people["verdict"]) == (2, "inconclusive")
-    assert HumanPreference.objects.get().both_bad == 2
+    assert (people["documents"], people["verdict"]) == (3, "inconclusive")
+    assert HumanVote.objects.filter(preferred="both bad").count() == 2
     same = compared(cast, make.release(), make.release(), [("Same.", "Same.")])
     nothing = mila.post(
         f"/pairwise/new/?comparison={same.pk}", {"limit": "5", "seed": "7", "queue": queue.pk}

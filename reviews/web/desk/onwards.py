@@ -87,7 +87,9 @@ def undo_offered(request: HttpRequest, desk: Routes) -> dict[str, Any] | None:
     )
     at, said = handed_in.values_list("submitted_at", flat=True).first(), "Handed in."
     if at is None:
-        passed = Skip.objects.filter(item=item, reviewer=reviewer, at__gt=since).first()
+        passed = Skip.objects.filter(
+            item=item, reviewer=reviewer, at__gt=since, meaning__in=Skip.SAID
+        ).first()
         if passed is None:
             return None
         at, said = passed.at, PASSED[Skip.Meaning(passed.meaning)]

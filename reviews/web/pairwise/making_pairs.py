@@ -35,7 +35,8 @@ class PairsForm(forms.Form):
     )
     limit = forms.IntegerField(
         min_value=1, max_value=MOST_PAIRS, initial=SUGGESTED_PAIRS, label="Documents",
-        help_text="A clear preference shows within about a hundred.",
+        help_text="A preference of 65 % shows after about 90 that differ, in the median; one of 60 % after about 160. "
+        "Those for which both wrote the same are in the sample and count as ties.",
     )  # fmt: skip
     seed = forms.IntegerField(
         min_value=0, max_value=2**31 - 1, initial=7, label="Seed",

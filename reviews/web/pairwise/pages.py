@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from models_app.evaluation.differences import Part, word_difference
 from models_app.foundation.errors import GalleyError, StaleState
 from models_app.web.pages import user_of
-from reviews import queueing
+from reviews import judges, queueing
 from reviews.desk_keys import Desk
 from reviews.models import Preference, QueueItem, ReviewQueue
 from reviews.pairwise import Judgement, StaleChoice, begin, seen
@@ -63,6 +63,7 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
     context = {
         "queue": queue,
         "done": done_today(reviewer).get(queue.pk, 0),
+        "own": judges.left_to_others(queue=queue.pk, judge=reviewer),
         "others": [row for row in pairs_for(reviewer) if row.waiting and row.queue.pk != queue.pk],
         "undo": undo_offered(request, PAIRWISE),
         **key_sheet(reviewer, Desk.PAIRWISE),
@@ -77,7 +78,8 @@ def pair_page(request: HttpRequest, pk: int) -> HttpResponse:
     lease = queueing.hold(item=item, reviewer=user_of(request))
     if lease is None and begin(item=item, reviewer=user_of(request)) is None:
         left = queueing.saw_others(item=item, reviewer=user_of(request))
-        context = {"item": item, "queue": item.queue, "left": left}
+        own = judges.had_a_hand(item=item, judge=user_of(request))
+        context = {"item": item, "queue": item.queue, "left": left, "own": own}
         return render(request, "reviews/pairwise_taken.html", context, status=409)
     return page(request, item, lease)
 

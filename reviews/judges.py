@@ -1,0 +1,64 @@
+"""Who does not choose between two summaries: whoever had a hand in the release that the choice is about.
+
+Pairs of test documents are votes on the release of the summary after. Whoever composed, requested or trained it, wrote
+its prompt or corrected the texts that it learnt from is offered none of them. One may come to have a hand later, by
+requesting the release for example, so that it is looked at with every claim; the votes given before are left out where
+votes are counted (models_app/evaluation/people.py).
+"""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, QuerySet
+
+from models_app.models import Release
+from models_app.releases.approving import involved
+from reviews.models import QueueItem, ReviewSlot, Skip, Split
+
+_BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several
+
+
+def judges_of(release: Release) -> int:
+    """How many people may choose between this release and another."""
+    reviewers = User.objects.with_perm("models_app.review", backend=_BACKEND)
+    return reviewers.exclude(pk__in=involved(release)).count()
+
+
+def leave_to_others(*, items: QuerySet[QueueItem], judge: User) -> int:
+    """Pass by, for good, those of the open pairs that are not this person's to judge. Returns how many these are.
+
+    Call it in the transaction of the claim, before the claim."""
+    passed = Skip.objects.filter(item=OuterRef("pk"), reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND)
+    open_pairs = items.filter(
+        ~Exists(passed), state=QueueItem.State.OPEN, other__isnull=False, summary__document__split=Split.TEST
+    )
+    own = [
+        release.pk
+        for release in Release.objects.filter(pk__in=open_pairs.order_by().values("other__release"))
+        if judge.pk in involved(release)
+    ]
+    if not own:
+        return 0
+    found = list(open_pairs.filter(other__release__in=own).values_list("pk", flat=True))
+    Skip.objects.bulk_create(
+        (Skip(item_id=item, reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND) for item in found),
+        update_conflicts=True,
+        unique_fields=["item", "reviewer"],
+        update_fields=["meaning", "until"],
+        batch_size=1000,
+    )
+    ReviewSlot.objects.filter(item__in=found, assigned_to=judge, state=ReviewSlot.State.FREE).update(
+        assigned_to=None
+    )
+    return len(found)
+
+
+def had_a_hand(*, item: QueueItem, judge: User) -> bool:
+    return Skip.objects.filter(item=item, reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND).exists()
+
+
+def left_to_others(*, queue: int, judge: User) -> int:
+    """How many open pairs of a queue are not this person's to judge."""
+    return Skip.objects.filter(
+        item__queue=queue, item__state=QueueItem.State.OPEN, reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND
+    ).count()

@@ -1,0 +1,360 @@
+"""What people prefer cannot be bent: not by reading it often, by training documents, by one's own vote, or by SQL."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError, connection, transaction
+from django.test import Client
+from django.urls import reverse
+
+from models_app.evaluation.people import count_votes, preferences
+from models_app.foundation.errors import Refused, StaleState
+from models_app.models import Comparison, EvaluationExample, HumanVote, Release
+from models_app.releases.approving import evidence_problem, involved
+from models_app.releases.composing import submit_release
+from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
+from reviews.pairing import pair_comparison, pair_releases, pairwise_queue
+from reviews.pairwise import Judgement, begin, choose, revise_choice, take_back
+from reviews.queueing import claim_next, hold, waiting
+from tests import make
+from tests.releases import scene as scenes
+
+
+def scene() -> scenes.Scene:
+    """Compared on 24 documents; for the first four both wrote the same."""
+    the = scenes.scene(documents=2)
+    on = scenes.evaluation_set(24)
+    scenes.evaluated(
+        the.candidate, on, level=0.16,
+        wrote=lambda position: scenes.WRITTEN if position < 4 else f"The pier is closed, part {position}.",
+    )  # fmt: skip
+    return replace(the, on=on, comparison=scenes.compared(the.candidate, the.live, on))
+
+
+@pytest.fixture
+def the(db: None) -> scenes.Scene:
+    return scene()
+
+
+@pytest.fixture
+def judge(the: scenes.Scene) -> User:
+    """Somebody who reviews and wrote nothing that the candidate learnt from; Rita did."""
+    assert the.cast.another_reviewer.pk not in involved(the.candidate)
+    return the.cast.another_reviewer
+
+
+@pytest.fixture
+def queue(the: scenes.Scene) -> ReviewQueue:
+    return pairwise_queue(actor=the.cast.ml_engineer)
+
+
+@pytest.fixture
+def pairs(the: scenes.Scene, queue: ReviewQueue) -> list[QueueItem]:
+    """Pairs of all test documents."""
+    return put_in(the.comparison, queue, the.cast.ml_engineer)
+
+
+def put_in(comparison: Comparison, queue: ReviewQueue, actor: Any) -> list[QueueItem]:
+    examples = EvaluationExample.objects.filter(evaluation_set=comparison.candidate.evaluation_set)
+    for example in examples:
+        make.document(example.source, split="test", content_hash=example.document_hash)
+    pair_comparison(comparison=comparison, queue=queue, limit=100, actor=actor)
+    return list(QueueItem.objects.filter(queue=queue).order_by("pk"))
+
+
+def below_the_triggers(statement: str) -> None:
+    """As the owner of the tables could."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("ALTER TABLE models_app_humanvote DISABLE TRIGGER USER")
+        cursor.execute(statement)
+        cursor.execute("ALTER TABLE models_app_humanvote ENABLE TRIGGER USER")
+
+
+def prefer(what: str, item: QueueItem, judge: User) -> Preference:
+    """`what` is after, before, tie or both bad."""
+    hold(item=item, reviewer=judge)
+    mine = begin(item=item, reviewer=judge)
+    assert mine is not None
+    return choose(item=item, judgement=on_its_side(what, mine), reviewer=judge)
+
+
+def on_its_side(what: str, mine: Preference) -> Judgement:
+    if what not in ("after", "before"):
+        return Judgement(what)
+    return Judgement("left" if (what == "after") is mine.after_was_left else "right", 2)
+
+
+def said(the: scenes.Scene) -> Any:
+    (people,) = preferences(
+        candidate=the.candidate, baseline=the.live, hands=involved(the.candidate), evaluation_set=the.on
+    )
+    return people
+
+
+# ---------------------------------------------------------------- evidence
+
+
+def test_what_people_had_said_when_a_release_was_submitted_is_part_of_its_evidence(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem]
+) -> None:
+    for item in pairs[:16]:
+        prefer("after", item, judge)
+    release = the.submitted()
+    people = release.evidence["people"]
+    assert (people["documents"], people["candidate_preferred"], people["identical"]) == (20, 16, 4)
+    assert people["verdict"] == "improved"
+    assert people["e"] >= 20
+    assert people["votes_up_to"] == HumanVote.objects.latest("pk").pk
+    assert evidence_problem(release) == ""
+
+
+def test_later_votes_neither_change_the_evidence_nor_void_what_was_decided_on_it(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem]
+) -> None:
+    for item in pairs[:5]:
+        prefer("after", item, judge)
+    release = the.submitted()
+    for item in pairs[5:20]:
+        prefer("before", item, judge)
+    revise_choice(
+        item=pairs[0], judgement=on_its_side("before", Preference.objects.get(item=pairs[0], reviewer=judge)),
+        reviewer=judge,
+    )  # fmt: skip
+    assert said(the).tally.lost == 16
+    assert evidence_problem(release) == ""
+    approved = the.approved_by(the.cast.approver)
+    assert approved.evidence["people"]["candidate_preferred"] == 5
+
+
+@pytest.mark.parametrize(
+    "rewrite",
+    [
+        "UPDATE models_app_humanvote SET preferred = 'candidate' WHERE preferred = 'baseline'",
+        "DELETE FROM models_app_humanvote WHERE preferred = 'baseline'",
+    ],
+)
+def test_votes_that_are_rewritten_below_the_triggers_are_found_before_a_release_goes_live(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem], rewrite: str
+) -> None:
+    for number, item in enumerate(pairs[:16]):
+        prefer("after" if number % 2 else "before", item, judge)
+    release = the.submitted()
+    below_the_triggers(rewrite)
+    assert "not what it was" in evidence_problem(release)
+    with pytest.raises(Refused, match="not what it was"):
+        the.approved_by(the.cast.approver)
+    release.refresh_from_db()
+    assert release.state == "awaiting approval"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE models_app_humanvote SET preferred = 'candidate'",
+        "UPDATE models_app_humanvote SET judge_id = NULL",
+        "DELETE FROM models_app_humanvote",
+        "TRUNCATE models_app_humanvote",
+    ],
+)
+def test_the_database_refuses_to_change_a_vote(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem], statement: str
+) -> None:
+    prefer("before", pairs[0], judge)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+            cursor.execute(statement)
+    assert HumanVote.objects.filter(preferred="baseline").count() == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"judge": None},
+        {"preferred": "identical"},
+        {"preferred": "mine"},
+        {"candidate_left": None},
+        {"same": True},
+    ],
+)
+def test_a_vote_of_nobody_or_on_one_release_cannot_be_inserted(
+    the: scenes.Scene, judge: User, wrong: dict[str, Any]
+) -> None:
+    baseline = the.candidate if wrong.pop("same", False) else the.live
+    values: dict[str, Any] = {
+        "candidate": the.candidate, "baseline": baseline, "document_hash": "d", "judge": judge,
+        "preferred": "candidate", "candidate_left": True, **wrong,
+    }  # fmt: skip
+    with pytest.raises(DatabaseError), transaction.atomic():
+        HumanVote.objects.create(**values)
+
+
+# ---------------------------------------------------------------- what counts
+
+
+def test_choices_on_training_documents_never_count(
+    the: scenes.Scene, judge: User, queue: ReviewQueue
+) -> None:
+    for split in ("train", "validation"):
+        document = make.document(split=split)
+        make.summary(document, "Before.", release=the.live)
+        make.summary(document, "After.", release=the.candidate)
+    pair_releases(
+        before=the.live, after=the.candidate, queue=queue, limit=10, actor=the.cast.ml_engineer
+    )  # fmt: skip
+    items = list(QueueItem.objects.filter(queue=queue))
+    assert len(items) == 2
+    for item in items:
+        prefer("after", item, judge)
+    assert not HumanVote.objects.exists()
+    assert the.submitted().evidence["people"]["documents"] == 0
+
+
+def test_a_vote_on_a_document_that_is_not_in_the_test_set_does_not_count_for_the_comparison(
+    the: scenes.Scene, judge: User
+) -> None:
+    HumanVote.objects.create(
+        candidate=the.candidate, baseline=the.live, document_hash=scenes.digest("trained on"), judge=judge,
+        preferred="candidate", candidate_left=True,
+    )  # fmt: skip
+    assert the.submitted().evidence["people"]["documents"] == 0
+
+
+def test_documents_for_which_both_wrote_the_same_are_ties_and_nobody_is_asked(
+    the: scenes.Scene, judge: User, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    assert len(pairs) == 20
+    prefer("after", pairs[0], judge)
+    counted = said(the).tally
+    assert (counted.identical, counted.won, counted.documents) == (4, 1, 5)
+    again = pair_comparison(comparison=the.comparison, queue=queue, limit=100, actor=None)
+    assert (again.identical, again.put_in) == (4, 0)
+    assert said(the).tally.identical == 4
+
+
+def test_one_who_takes_a_choice_back_has_no_vote(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem]
+) -> None:
+    prefer("after", pairs[0], judge)
+    take_back(item=pairs[0], reviewer=judge)
+    assert count_votes(candidate=the.candidate.pk, baseline=the.live.pk, hands=()).tally.choices == 0
+    assert HumanVote.objects.filter(judge=judge).count() == 2
+
+
+def test_imported_choices_are_no_votes(the: scenes.Scene) -> None:
+    """Nobody here knows whether they were blind. They are `Preference` rows and never pass through `choose`."""
+    from reviews import pairwise, rating_intake
+
+    assert "cast_vote" in vars(pairwise)
+    assert "cast_vote" not in vars(rating_intake)
+
+
+# ---------------------------------------------------------------- who votes
+
+
+def test_whoever_had_a_hand_in_the_release_is_offered_none_of_its_pairs(
+    the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    author = the.cast.reviewer  # her corrections are what the candidate learnt from
+    assert author.pk in involved(the.candidate)
+    assert waiting(reviewer=author, queue=queue)[queue.pk] == 0
+    assert claim_next(queue=queue, reviewer=author, kind="pairwise") is None
+    assert hold(item=pairs[0], reviewer=author) is None
+    with pytest.raises(StaleState):
+        choose(item=pairs[0], judgement=Judgement("tie"), reviewer=author)
+    assert waiting(reviewer=the.cast.another_reviewer, queue=queue)[queue.pk] == 20
+
+
+def test_pairs_that_nobody_could_judge_are_not_made(the: scenes.Scene, queue: ReviewQueue) -> None:
+    User.objects.exclude(pk__in=involved(the.candidate)).update(is_active=False)
+    with pytest.raises(Refused, match="nobody can judge it"):
+        put_in(the.comparison, queue, the.cast.ml_engineer)
+    assert not QueueItem.objects.filter(queue=queue).exists()
+
+
+def test_pages_say_that_a_pair_is_for_others_and_offer_no_way_in(
+    the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem], client: Client
+) -> None:
+    client.force_login(the.cast.reviewer)
+    page = client.get(reverse("pairwise_next", args=[queue.slug])).content.decode()
+    assert "20 pairs are about a release that you had a hand in" in page
+    answer = client.get(reverse("pairwise_item", args=[pairs[0].pk]))
+    assert answer.status_code == 409
+    assert "This pair is for others to judge" in answer.content.decode()
+    answer = client.post(reverse("pairwise_submit", args=[pairs[0].pk]), {"choice": "left 3"})
+    assert answer.status_code in (302, 409)
+    answer = client.post(reverse("pairwise_take_back", args=[pairs[0].pk]))
+    assert not Preference.objects.filter(reviewer=the.cast.reviewer).exists()
+    assert not ReviewSlot.objects.filter(reviewer=the.cast.reviewer).exists()
+
+
+def test_a_seat_kept_for_somebody_with_a_hand_goes_to_others(
+    the: scenes.Scene, judge: User, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    ReviewSlot.objects.filter(item=pairs[0]).update(assigned_to=the.cast.reviewer)
+    Skip.objects.filter(item=pairs[0], reviewer=the.cast.reviewer).delete()
+    assert claim_next(queue=queue, reviewer=the.cast.reviewer, kind="pairwise") is None
+    assert hold(item=pairs[0], reviewer=judge) is not None
+
+
+def test_votes_of_one_who_requests_the_release_later_are_left_out(
+    the: scenes.Scene, pairs: list[QueueItem], queue: ReviewQueue
+) -> None:
+    """Voted first, then composed the request: 16 documents for the release, all by the one who wants it live."""
+    wants_it = make.user("wanda", "reviewer", "ml engineer")
+    for item in pairs[:16]:
+        prefer("after", item, wants_it)
+    assert said(the).verdict == "improved"
+    release = submit_release(release=the.candidate, comparison=the.comparison, note="Mine.", actor=wants_it)
+    people = release.evidence["people"]
+    assert (people["candidate_preferred"], people["choices_left_out"]) == (0, 16)
+    assert people["verdict"] == "inconclusive"
+    assert evidence_problem(release) == ""
+    assert claim_next(queue=queue, reviewer=wants_it, kind="pairwise") is None
+
+
+# ---------------------------------------------------------------- at the same instant
+
+
+@pytest.mark.django_db(transaction=True)
+def test_votes_given_while_a_release_is_submitted_are_counted_wholly_or_not_at_all(
+    transactional_db: None,
+) -> None:
+    the = scene()
+    queue = pairwise_queue(actor=the.cast.ml_engineer)
+    with transaction.atomic():
+        pairs = put_in(the.comparison, queue, the.cast.ml_engineer)
+    judges = [make.user(f"judge{number}", "reviewer") for number in range(4)]
+    held = [(item, judges[number % 4]) for number, item in enumerate(pairs)]
+    for item, judge in held:
+        hold(item=item, reviewer=judge)
+        begin(item=item, reviewer=judge)
+    start, wrong = threading.Barrier(5), []
+
+    def vote(mine: list[tuple[QueueItem, User]]) -> None:
+        try:
+            start.wait()
+            for item, judge in mine:
+                prefer("after", item, judge)
+        except Exception as error:
+            wrong.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=vote, args=[held[number::4]]) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    start.wait()
+    release = the.submitted()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert HumanVote.objects.filter(preferred="candidate").count() == 20
+    release = Release.objects.get(pk=release.pk)
+    assert evidence_problem(release) == ""
