@@ -17,7 +17,7 @@ GUARDS = [
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('models_app', '0007_confidence_of_requests'),
+        ('models_app', '0010_service_accounts'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
