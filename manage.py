@@ -6,6 +6,9 @@ import sys
 
 
 def main() -> None:
+    from llmops_site import private
+
+    private.keep_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
     from django.core.management import execute_from_command_line
 

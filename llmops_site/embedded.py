@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from llmops_site import private
 from llmops_site.postgres_account import EmbeddedDatabaseError
 from llmops_site.postgres_server import DATABASE, PORT, ROLE, PostgresServer
 
@@ -146,6 +147,7 @@ def _run(command: Sequence[str]) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    private.keep_new_files_private()
     parser = argparse.ArgumentParser(
         prog="python -m llmops_site.embedded", description="The embedded PostgreSQL."
     )

@@ -45,10 +45,11 @@ def let_through(path: Path, account: Account) -> None:
     for directory in (path, *path.parents):
         mode = directory.stat().st_mode
         if not mode & stat.S_IXOTH:
-            print(
-                f"embedded database: chmod o+x {directory}, so that {SYSTEM_ACCOUNT} can pass",
-                file=sys.stderr,
-            )
+            if directory != path:  # that one is Galley's own
+                print(
+                    f"embedded database: chmod o+x {directory}, so that {SYSTEM_ACCOUNT} can pass",
+                    file=sys.stderr,
+                )
             directory.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
 
 

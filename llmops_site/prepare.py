@@ -17,6 +17,8 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from llmops_site import private
+
 STAMP = ".sources"
 # Pages that Galley does not show: Redoc, and the browsable API.
 UNUSED = ["drf_spectacular_sidecar/redoc*", "rest_framework*"]
@@ -55,6 +57,7 @@ def _fingerprint() -> str:
 
 
 def main() -> int:
+    private.keep_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
     django.setup()
     from models_app.foundation import jobs

@@ -8,6 +8,7 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 
+from llmops_site import private
 from llmops_site.env import FIELDS, read_environment
 from llmops_site.postgres_account import EmbeddedDatabaseError
 from llmops_site.supervisor import galley
@@ -15,6 +16,7 @@ from llmops_site.supervisor.preflight import CannotStart
 
 
 def main() -> int:
+    private.keep_new_files_private()
     settings = "\n".join(f"  {field.name:<30}{field.meaning} [{field.default}]" for field in FIELDS)
     argparse.ArgumentParser(
         prog="script/run",

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
+from llmops_site import private
+
 NEEDED_BYTES = 1024**3
 
 
@@ -23,10 +25,9 @@ class CannotStart(RuntimeError):
 
 
 def prepare_home(home: Path) -> None:
-    """Raises CannotStart where the data directory cannot be written."""
+    """Closes the data directory to others. Raises CannotStart where it cannot be written."""
     try:
-        # Passable for the database's own user, readable for nobody else.
-        home.mkdir(mode=0o711, parents=True, exist_ok=True)
+        home.mkdir(parents=True, exist_ok=True)
         for name in ("run", "logs"):
             (home / name).mkdir(mode=0o700, exist_ok=True)
         probe = home / "run" / f".probe-{os.getpid()}"
@@ -35,6 +36,13 @@ def prepare_home(home: Path) -> None:
     except OSError as error:
         raise CannotStart(
             f"Cannot write to the data directory {home}: {error.strerror}. GALLEY_HOME names it."
+        ) from error
+    try:
+        private.tighten(home)
+    except OSError as error:
+        raise CannotStart(
+            f"{error.filename} cannot be closed to other users: {error.strerror}. Everything in {home} has to belong "
+            "to the user who starts Galley."
         ) from error
 
 
