@@ -212,9 +212,9 @@ def comparison(live: Any) -> None:
     """Two releases on 2,000 test documents, compared."""
     import random
 
-    from models_app.evaluation import rouge
     from models_app.evaluation.comparing import compare_releases
     from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
+    from models_app.evaluation.signature import SIGNATURE
     from models_app.models import EvaluationExample, EvaluationRun, ExampleScore
     from tests import make
 
@@ -234,7 +234,7 @@ def comparison(live: Any) -> None:
     runs = []
     for release in (make.release(prompt_version=live.prompt_version), live):
         run = EvaluationRun.objects.create(
-            release=release, evaluation_set=documents, state="succeeded", signature=rouge.SIGNATURE
+            release=release, evaluation_set=documents, state="succeeded", signature=SIGNATURE
         )
         ExampleScore.objects.bulk_create(
             ExampleScore(

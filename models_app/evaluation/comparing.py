@@ -20,7 +20,7 @@ from models_app.evaluation.statistics import (
     slices_by_label,
     slices_by_length,
 )
-from models_app.evaluation.wording import sentence
+from models_app.evaluation.wording import verdict_in_words
 from models_app.foundation import audit, jobs
 from models_app.foundation.errors import Refused
 from models_app.foundation.jobs import JobContext, NotYet
@@ -82,7 +82,7 @@ def compare_releases(
                 n=len(columns[0].values),
                 primary_metric=PRIMARY,
                 verdict=verdict,
-                sentence=verdict_in_words(against["baseline"], verdict),
+                sentence=verdict_in_words(against["baseline"], primary=PRIMARY),
                 seed=seed,
                 resamples=resamples,
                 signature=candidate.signature,
@@ -163,7 +163,8 @@ def _check(runs: Sequence[EvaluationRun]) -> None:
         )
     if len({run.signature for run in runs}) > 1:
         raise Refused(
-            "These evaluations were scored with different metric signatures. Evaluate the older one again."
+            "These evaluations were scored by different versions of the metrics. Compare the two releases again: what "
+            "was scored by another version is then evaluated with today's."
         )
     if runs[0].release_id == runs[1].release_id:
         raise Refused("This would compare a release with itself.")
@@ -199,22 +200,6 @@ def overall_verdict(results: Sequence[MetricComparison]) -> str:
     return whole[PRIMARY].value
 
 
-def verdict_in_words(results: Sequence[MetricComparison], verdict: str) -> str:
-    """The primary metric's sentence, and what got worse beside it."""
-    whole = [result for result in results if result.slice == "all"]
-    primary = next(result for result in whole if result.metric == PRIMARY)
-    words = [sentence(primary)]
-    worse = [METRICS[r.metric].label for r in whole if r.verdict is Verdict.WORSE and r.metric != PRIMARY]
-    words.append(
-        f"Worse: {', '.join(worse)}." if worse else "No other judged measure got worse beyond chance."
-    )
-    thin = [r.slice for r in results if r.metric == PRIMARY and r.slice != "all" and r.low is None]
-    if thin:
-        names = ", ".join(name.partition(": ")[2] or name for name in thin)
-        words.append(f"Too few documents to judge by themselves: {names}.")
-    return " ".join(words)
-
-
 def _row(comparison: Comparison, against: str, result: MetricComparison) -> ComparisonResult:
     return ComparisonResult(
         comparison=comparison,
@@ -229,6 +214,7 @@ def _row(comparison: Comparison, against: str, result: MetricComparison) -> Comp
         high=result.high,
         p=result.p_adjusted,
         mde=result.mde,
+        margin=result.margin,
         verdict=result.verdict.value,
         more_needed=result.more_needed,
     )

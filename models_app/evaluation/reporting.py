@@ -26,6 +26,7 @@ class Line:
     low: float | None
     high: float | None
     mde: float | None
+    margin: float
     verdict: str
     lead: float | None = None
 
@@ -51,6 +52,7 @@ class Report:
     signature: str
     digest: str
     lines: Sequence[Line]
+    margins: str = ""  # what the margins mean, and how large they are
     url: str = ""
 
     @property
@@ -123,7 +125,7 @@ def _foot(report: Report) -> str:
         f"Comparison {report.comparison}, {report.n:,} documents of test set {report.test_set}, "
         f"{report.resamples:,} paired resamples, seed {report.seed}. {report.signature}"
     )
-    return f"{foot}\n{report.url}" if report.url else foot
+    return "\n".join(part for part in (report.margins, foot, report.url) if part)
 
 
 def as_json(report: Report) -> str:

@@ -9,9 +9,6 @@ ROUGE-Lsum wants one sentence a line on both sides; `score_pair` and `score_many
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -29,12 +26,10 @@ if TYPE_CHECKING:
 
 METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
-# Of the splitter's code without comments and layout: scores change with what it does, not with how it looks.
-_SPLITTER = hashlib.sha256(ast.dump(ast.parse(inspect.getsource(sentences))).encode()).hexdigest()[:8]
-# Two runs may be compared only if their signatures are equal.
+# A part of `signature.SIGNATURE`, which says what scored an evaluation.
 SIGNATURE = (
     "rouge1+2+L+Lsum|tokens:[a-z0-9]+|stemmer:porter-nltk-3.10.4|"
-    f"lsum:sentence-a-line,splitter-{_SPLITTER}|as:rouge-score-0.1.2"
+    f"lsum:sentence-a-line,splitter-{sentences.VERSION}|as:rouge-score-0.1.2"
 )
 
 _WORD = re.compile("[a-z0-9]+")

@@ -12,6 +12,7 @@ from django.db.models import Avg, Count
 from django.utils import timezone
 
 from models_app.evaluation import measures, rouge
+from models_app.evaluation.signature import SIGNATURE
 from models_app.foundation import audit, jobs
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import Refused, StaleState
@@ -31,17 +32,25 @@ AVERAGED = (
 def start_evaluation(
     *, release: Release, evaluation_set: EvaluationSet, actor: Any | None, deliver: bool = True
 ) -> EvaluationRun:
-    """Queue an evaluation; the finished or active one of the same release and test set where there is one."""
+    """Queue an evaluation; the finished or active one of the same release and test set where there is one.
+
+    One that another version of the metrics scored is another evaluation: it stays, and this one is made beside it.
+    """
     require(actor, "evaluate")
     with transaction.atomic():
         try:
             with transaction.atomic():
                 run = EvaluationRun.objects.create(
-                    release=release, evaluation_set=evaluation_set, requested_by=actor
+                    release=release, evaluation_set=evaluation_set, signature=SIGNATURE, requested_by=actor
                 )
-        except IntegrityError:
+        except IntegrityError as error:
+            if not broke(error, "evaluation_once"):
+                raise
             return EvaluationRun.objects.get(
-                release=release, evaluation_set=evaluation_set, state__in=("queued", "running", "succeeded")
+                release=release,
+                evaluation_set=evaluation_set,
+                signature=SIGNATURE,
+                state__in=("queued", "running", "succeeded"),
             )
         _enqueue(run, actor, deliver=deliver)
         audit.record(
@@ -76,13 +85,15 @@ def cancel_evaluation(*, run: EvaluationRun, actor: Any | None) -> None:
 def resume_evaluation(*, run: EvaluationRun, actor: Any | None, deliver: bool = True) -> EvaluationRun:
     """Queue a failed or cancelled evaluation again; documents already scored are kept.
 
-    Raises Refused for one that did not end so, StaleState where another run evaluates the same or has done so.
+    Raises Refused for one that did not end so and for one that another version of the metrics has begun, StaleState
+    where another run evaluates the same or has done so.
     """
     require(actor, "evaluate")
     if run.state not in (EvaluationRun.State.FAILED, EvaluationRun.State.CANCELLED):
         raise Refused(f"Evaluation {run.pk} is {run.state}; only what failed or was cancelled is resumed.")
     try:
         with transaction.atomic():
+            _use_todays_signature(run)
             _enqueue(run, actor, deliver=deliver)
             move(run, to="queued", actor=actor, action="evaluation.resume", reason="", finished_at=None)
     except IntegrityError as error:
@@ -96,11 +107,38 @@ def _the_same(run: EvaluationRun) -> str:
     same = EvaluationRun.objects.filter(
         release=run.release_id,
         evaluation_set=run.evaluation_set_id,
+        signature=run.signature,
         state__in=("queued", "running", "succeeded"),
     ).first()
     if same is None:
         return "An evaluation of the same has just ended. Try again."
     return f"Evaluation {same.pk}, which is the same, is {same.state}."
+
+
+def _use_todays_signature(run: EvaluationRun) -> None:
+    """A run without scores takes the signature of the code that will score it; in a transaction.
+
+    Raises Refused for one that has scores of another, or where an evaluation of today's is there already.
+    """
+    if run.signature == SIGNATURE:
+        return
+    if ExampleScore.objects.filter(run=run).exists():
+        raise Refused(
+            f"Evaluation {run.pk} was begun by another version of the metrics ({run.signature or 'not written down'}); "
+            f"this one scores with {SIGNATURE}. Scores of two versions are never mixed: start the evaluation or the "
+            "comparison anew, which evaluates all documents again and leaves this one as it is."
+        )
+    try:
+        with transaction.atomic():
+            EvaluationRun.objects.filter(pk=run.pk).update(signature=SIGNATURE)
+    except IntegrityError as error:
+        if not broke(error, "evaluation_once"):
+            raise
+        raise Refused(
+            f"Release {run.release_id} has been evaluated on test set {run.evaluation_set_id} with today's metrics "
+            f"meanwhile; evaluation {run.pk} is not needed any more."
+        ) from error
+    run.signature = SIGNATURE
 
 
 def again(job: Job) -> Job | None:
@@ -118,6 +156,8 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     ).get(pk=context.payload["run"])
     if run.state == EvaluationRun.State.QUEUED:
         move(run, to="running", actor=None, action="evaluation.running")
+    with transaction.atomic():
+        _use_todays_signature(run)
     started = time.monotonic()
     context.phase("loading the model")
     missing = list(
@@ -140,7 +180,6 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     )
     EvaluationRun.objects.filter(pk=run.pk).update(
         means={"n": means["n"], **{name: means[f"mean_{name}"] for name in AVERAGED}},
-        signature=rouge.SIGNATURE,
         seconds=(run.seconds or 0) + time.monotonic() - started,
     )
     return {"documents": means["n"]}
@@ -157,6 +196,7 @@ def _score(run: EvaluationRun, batch: Sequence[EvaluationExample], engine: Any) 
         rows.append(
             ExampleScore(
                 run=run,
+                signature=SIGNATURE,
                 example=example,
                 output=output.text,
                 rouge1=scores.rouge1.fmeasure,

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,25 @@ class MetricComparison:
     verdict: Verdict
     reason: str = ""
     more_needed: int | None = None
+
+
+def from_stored(row: Mapping[str, Any]) -> MetricComparison:
+    """A result as a comparison keeps it, in a table or a report; the spreads and counts that are not kept are None
+    and 0."""
+    kept = ("metric", "slice", "n", "before", "after", "delta", "low", "high", "mde", "margin", "more_needed")
+    return MetricComparison(
+        **{name: row[name] for name in kept},
+        p=None,
+        p_adjusted=row["p"],
+        verdict=Verdict(row["verdict"]),
+        before_sd=None,
+        after_sd=None,
+        delta_sd=None,
+        wins=0,
+        losses=0,
+        ties=0,
+        reason="",
+    )
 
 
 def compare(

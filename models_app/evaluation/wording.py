@@ -2,10 +2,172 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
 from models_app.evaluation.metrics import METRICS, Metric
-from models_app.evaluation.statistics import EVERYTHING, MetricComparison, Verdict
+from models_app.evaluation.statistics import ALPHA, EVERYTHING, MetricComparison, Verdict
 
 MINUS = "\u2212"
+MOST_DECIMALS = 6
+
+
+class Severity(StrEnum):
+    """How bad it is that an interval lies wholly on the worse side of zero."""
+
+    WORSE = "worse"
+    WITHIN_MARGIN = "within the margin"  # a loss beyond chance, and smaller than the one that counts
+    UNCONFIRMED = "not confirmed"  # p, corrected over the slices, does not agree with the interval
+
+
+@dataclass(frozen=True)
+class Fall:
+    """A judged measure that got worse by its interval."""
+
+    result: MetricComparison
+    severity: Severity
+
+    @property
+    def is_whole(self) -> bool:
+        return self.result.slice == EVERYTHING
+
+
+def falls(results: Iterable[MetricComparison]) -> list[Fall]:
+    """Every judged measure, on all documents or on a slice, whose interval excludes zero on the worse side."""
+    return [
+        Fall(result, _severity(result))
+        for result in results
+        if _is_clear_loss(result, METRICS[result.metric])
+    ]
+
+
+def _is_clear_loss(result: MetricComparison, metric: Metric) -> bool:
+    if metric.better == "neither" or result.low is None or result.high is None:
+        return False
+    return result.high < 0 if metric.better == "higher" else result.low > 0
+
+
+def _severity(result: MetricComparison) -> Severity:
+    assert result.low is not None  # nosec B101 (a fall has an interval)
+    assert result.high is not None  # nosec B101
+    largest_loss = -result.low if METRICS[result.metric].better == "higher" else result.high
+    if result.p_adjusted is not None and result.p_adjusted >= ALPHA:
+        return Severity.UNCONFIRMED
+    return Severity.WITHIN_MARGIN if largest_loss < result.margin else Severity.WORSE
+
+
+def verdict_in_words(results: Sequence[MetricComparison], *, primary: str) -> str:
+    """The primary metric's sentence, then everything that got worse beside it, on all documents and on slices.
+
+    Says that nothing else got worse only where no interval of a judged measure excludes zero on the worse side.
+    """
+    whole = [result for result in results if result.slice == EVERYTHING]
+    first = next(result for result in whole if result.metric == primary)
+    found = falls(results)
+    on_all = [fall for fall in found if fall.is_whole and fall.result.metric != primary]
+    on_slices = [fall for fall in found if not fall.is_whole]
+    words = [sentence(first), *_losses(on_all), *_nothing_else(results, primary, on_all, on_slices)]
+    words += _losses_on_slices(on_slices)
+    thin = [r.slice for r in results if r.metric == primary and r.slice != EVERYTHING and r.low is None]
+    if thin:
+        names = ", ".join(name.partition(": ")[2] or name for name in thin)
+        words.append(f"Too few documents to judge by themselves: {names}.")
+    return " ".join(words)
+
+
+def _losses(on_all: Sequence[Fall]) -> list[str]:
+    heads = {
+        Severity.WORSE: "Worse",
+        Severity.WITHIN_MARGIN: "Worse beyond chance, but within the margin",
+        Severity.UNCONFIRMED: "Worse by its interval, which the second test does not confirm",
+    }
+    lines = []
+    for severity, head in heads.items():
+        of_kind = [_loss(fall) for fall in on_all if fall.severity is severity]
+        if of_kind:
+            lines.append(f"{head}: {'; '.join(of_kind)}.")
+    return lines
+
+
+def _loss(fall: Fall) -> str:
+    result, metric = fall.result, METRICS[fall.result.metric]
+    places = _places(metric, result.low, result.high, least=2)
+    size = f"{number(abs(result.delta), places)}{_unit(metric)}"
+    bounds = f"95 % between {number(result.low or 0, places)} and {number(result.high or 0, places)}"
+    margin = f"; margin {_margin(metric, result.margin)}" if fall.severity is Severity.WITHIN_MARGIN else ""
+    chance = f"; p = {result.p_adjusted:.2f}" if fall.severity is Severity.UNCONFIRMED else ""
+    return f"{metric.label} {'rose' if result.delta > 0 else 'fell'} by {size} ({bounds}{margin}{chance})"
+
+
+def _nothing_else(
+    results: Sequence[MetricComparison], primary: str, on_all: Sequence[Fall], on_slices: Sequence[Fall]
+) -> list[str]:
+    """The denial, as far as it is true."""
+    others = [r for r in results if METRICS[r.metric].better != "neither" and r.metric != primary]
+    whole = [r for r in others if r.slice == EVERYTHING]
+    if whole and all(r.low is None for r in whole):
+        return ["No other measure has enough documents to be judged."]
+    if on_all or not whole:
+        return []
+    if on_slices:
+        return ["On all documents no other judged measure got worse beyond chance."]
+    sliced = any(r.slice != EVERYTHING and r.low is not None for r in results)
+    where = ", on all documents or on a slice" if sliced else ""
+    return [f"No other judged measure got worse beyond chance{where}."]
+
+
+def _losses_on_slices(on_slices: Sequence[Fall]) -> list[str]:
+    heads = {
+        Severity.WORSE: "Worse on slices",
+        Severity.WITHIN_MARGIN: "Worse beyond chance on slices, but within the margin",
+    }
+    lines = []
+    for severity, head in heads.items():
+        of_kind = [_short_loss(fall) for fall in on_slices if fall.severity is severity]
+        if of_kind:
+            lines.append(f"{head}: {'; '.join(of_kind)}.")
+    count = sum(fall.severity is Severity.UNCONFIRMED for fall in on_slices)
+    if count:
+        lines.append(
+            f"On slices {count} more interval{'s lie' if count > 1 else ' lies'} on the worse side of zero; corrected "
+            f"for the number of slices, {'these are' if count > 1 else 'this is'} what chance gives."
+        )
+    return lines
+
+
+def _short_loss(fall: Fall) -> str:
+    result, metric = fall.result, METRICS[fall.result.metric]
+    places = _places(metric, result.low, result.high, least=2)
+    bounds = ", ".join(number(bound or 0, places) for bound in (result.low, result.high))
+    return f"{metric.label} on “{result.slice}” {signed(result.delta, places)} [{bounds}]"
+
+
+def margins_in_words(margins: Iterable[tuple[Metric, float]]) -> str:
+    """What a margin means, and how large those are: for under a table."""
+    by_size: dict[str, list[str]] = {}
+    for metric, margin in margins:
+        if metric.better != "neither" and margin > 0:
+            by_size.setdefault(_margin(metric, margin), []).append(metric.label)
+    if not by_size:
+        return ""
+    sizes = "; ".join(f"{', '.join(labels)}: {size}" for size, labels in by_size.items())
+    return (
+        "Not worse means that a loss of the margin or more is excluded; a smaller loss may be certain all the same. "
+        f"Margins: {sizes}."
+    )
+
+
+def _margin(metric: Metric, margin: float) -> str:
+    return f"{number(margin, _places(metric, margin, least=1))}{_unit(metric)}"
+
+
+def _places(metric: Metric, *values: float | None, least: int = 0) -> int:
+    """Decimals, so many that nothing but zero is written as zero."""
+    places = max(metric.decimals, least)
+    while places < MOST_DECIMALS and any(value and round(abs(value), places) == 0 for value in values):
+        places += 1
+    return places
 
 
 def sentence(comparison: MetricComparison, metric: Metric | None = None) -> str:
@@ -29,7 +191,8 @@ def headline(comparison: MetricComparison, metric: Metric | None = None) -> str:
     delta = signed(comparison.delta, metric.decimals)
     if comparison.low is None or comparison.high is None:
         return f"{comparison.verdict}, {delta}"
-    low, high = (number(bound, metric.decimals) for bound in (comparison.low, comparison.high))
+    places = _places(metric, comparison.low, comparison.high)
+    low, high = (number(bound, places) for bound in (comparison.low, comparison.high))
     return f"{comparison.verdict}, {delta} [{low}, {high}]"
 
 
@@ -53,7 +216,8 @@ def _change(comparison: MetricComparison, metric: Metric, low: float, high: floa
         moved = "did not move"
     else:
         moved = f"{'rose' if comparison.delta > 0 else 'fell'} by {size}{_unit(metric)}"
-    bounds = f"{number(low, metric.decimals)} and {number(high, metric.decimals)}"
+    places = _places(metric, low, high)
+    bounds = f"{number(low, places)} and {number(high, places)}"
     return f"{moved} (95 % between {bounds}; {_documents(comparison.n)})"
 
 
@@ -63,11 +227,16 @@ def _conclusion(comparison: MetricComparison, metric: Metric) -> str:
     if comparison.verdict is Verdict.INCONCLUSIVE:
         return f": inconclusive. {_outlook(comparison, metric)}"
     if comparison.verdict is Verdict.NOT_WORSE and comparison.margin > 0:
-        loss = f"{number(comparison.margin, max(metric.decimals, 1))}{_unit(metric)}"
-        return (
-            f": not worse, a {'loss' if metric.better == 'higher' else 'rise'} of {loss} or more is excluded."
-        )
+        loss = f"{'loss' if metric.better == 'higher' else 'rise'} of {_margin(metric, comparison.margin)} or more"
+        if _is_loss_beyond_chance(comparison, metric):
+            return f": worse beyond chance, but within the margin, which counts as not worse; a {loss} is excluded."
+        return f": not worse, a {loss} is excluded."
     return f": {comparison.verdict}."
+
+
+def _is_loss_beyond_chance(comparison: MetricComparison, metric: Metric) -> bool:
+    certain = comparison.p_adjusted is None or comparison.p_adjusted < ALPHA
+    return certain and _is_clear_loss(comparison, metric)
 
 
 def _outlook(comparison: MetricComparison, metric: Metric) -> str:

@@ -21,7 +21,9 @@ class EvaluationRun(models.Model):
     state = models.CharField(max_length=12, choices=State, default=State.QUEUED)
     phase = models.CharField(max_length=40, blank=True)
     reason = models.TextField(blank=True)
-    signature = models.CharField(max_length=300, blank=True, help_text="metric, options, versions")
+    signature = models.CharField(
+        max_length=300, help_text="what scores it: metric, options, versions; fixed once a document is scored"
+    )
     means = models.JSONField(default=dict)
     seconds = models.FloatField(null=True, blank=True)
     job = models.OneToOneField(
@@ -37,10 +39,12 @@ class EvaluationRun(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["release", "evaluation_set"],
+                fields=["release", "evaluation_set", "signature"],
                 condition=Q(state__in=["queued", "running", "succeeded"]),
                 name="evaluation_once",
-            )
+            ),
+            # what the scores' foreign key points to
+            models.UniqueConstraint(fields=["id", "signature"], name="evaluation_signature"),
         ]
 
     def __str__(self) -> str:
@@ -48,10 +52,14 @@ class EvaluationRun(models.Model):
 
 
 class ExampleScore(models.Model):
-    """What one release wrote for one test document, and its scores (ROUGE as fractions 0–1, F-measure)."""
+    """What one release wrote for one test document, and its scores (ROUGE as fractions 0–1, F-measure).
+
+    `run` and `signature` together are a foreign key too (migration 0016): no run has scores of two signatures.
+    """
 
     run = models.ForeignKey(EvaluationRun, on_delete=models.CASCADE, related_name="scores")
     example = models.ForeignKey("models_app.EvaluationExample", on_delete=models.PROTECT, related_name="+")
+    signature = models.CharField(max_length=300, help_text="what computed these scores; the run's own")
     output = models.TextField(blank=True)
     rouge1 = models.FloatField()
     rouge2 = models.FloatField()
@@ -126,6 +134,7 @@ class ComparisonResult(models.Model):
     high = models.FloatField(null=True)
     p = models.FloatField(null=True)
     mde = models.FloatField(null=True, help_text="smallest difference seen with 80 % power")
+    margin = models.FloatField(default=0, help_text="a smaller loss than this counts as not worse")
     verdict = models.CharField(max_length=20)
     more_needed = models.PositiveIntegerField(null=True, help_text="further documents that would settle it")
 

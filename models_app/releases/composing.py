@@ -37,7 +37,8 @@ INSTRUCT_FAMILIES = ("llama", "gpt2")
 LONGEST_NOTE = 300
 LONGEST_REASON = 2000
 EVIDENCE_FIELDS = (
-    "against", "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "verdict",
+    "against", "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "margin",
+    "verdict",
 )  # fmt: skip
 
 

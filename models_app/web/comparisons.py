@@ -17,6 +17,9 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.evaluation.comparing import COMPARED, ROUGE, start_comparison
 from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.people import People, preferences
+from models_app.evaluation.signature import SIGNATURE
+from models_app.evaluation.statistics import from_stored
+from models_app.evaluation.wording import Fall, falls, margins_in_words
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
 from models_app.models import (
@@ -36,6 +39,9 @@ from models_app.web.pages import capability, page_or_fragment, paginate
 
 SORTS = ("loss", "gain", "title", "words")
 SHOWN_ROUGE = ROUGE
+STORED = (
+    "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "margin", "verdict", "more_needed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ def new_comparison(request: HttpRequest) -> HttpResponse:
     initial = {
         "candidate": request.GET.get("candidate") or (newest.pk if newest else None),
         "baseline": request.GET.get("baseline") or live,
-        "evaluation_set": EvaluationSet.objects.values_list("pk", flat=True).first(),
+        "evaluation_set": request.GET.get("test_set")
+        or EvaluationSet.objects.values_list("pk", flat=True).first(),
         "with_lead": True,
     }
     form = CompareForm(request.POST or None, initial=initial)
@@ -135,6 +142,16 @@ def metric_rows(results: Sequence[ComparisonResult]) -> list[MetricRow]:
         for name in COMPARED
         if ("baseline", name) in whole
     ]
+
+
+def falls_of(results: Sequence[ComparisonResult]) -> list[tuple[Metric, Fall]]:
+    """What got worse by its interval against the live release, on all documents or on a slice."""
+    stored = [
+        from_stored({name: getattr(row, name) for name in STORED})
+        for row in results
+        if row.against == "baseline"
+    ]
+    return [(METRICS[fall.result.metric], fall) for fall in falls(stored)]
 
 
 def forest(results: Sequence[ComparisonResult], metric: str) -> str:
@@ -200,8 +217,11 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
         value * METRICS[metric].scale for value in paired(comparison, metric).values_list("change", flat=True)
     ]
     release = comparison.candidate.release
+    rows = metric_rows(results)
     context |= {
-        "rows": metric_rows(results),
+        "rows": rows,
+        "margins": margins_in_words((row.metric, row.result.margin) for row in rows),
+        "falls": falls_of(results),
         "forest": forest(results, metric),
         "slices": [row for row in results if row.slice != "all" and row.metric == metric],
         "histogram": charts.histogram(
@@ -214,6 +234,7 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
         "looks": Comparison.objects.filter(
             candidate__evaluation_set=comparison.candidate.evaluation_set_id
         ).count(),
+        "by_other_metrics": comparison.signature != SIGNATURE,
         "release": release,
         "people": _people(comparison),
         "may_let_choose": allowed(request.user, "manage_queues"),
@@ -285,9 +306,7 @@ def document_page(request: HttpRequest, pk: int, example: int) -> HttpResponse:
 def evidence(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything the comparison says, as JSON."""
     comparison = _comparison(pk)
-    fields = ("against", "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "verdict",
-              "more_needed")  # fmt: skip
-    results = ComparisonResult.objects.filter(comparison=comparison).values(*fields)
+    results = ComparisonResult.objects.filter(comparison=comparison).values("against", *STORED)
     answer = JsonResponse(
         {
             "comparison": comparison.pk,

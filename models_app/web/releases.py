@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app import queries
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.people import preferences
+from models_app.evaluation.wording import margins_in_words
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.ml.recipe import Decoding
@@ -248,6 +249,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
     comparing = queries.comparing(release)
     may, why = may_decide(release, request.user) if waiting else (False, "")
     initial = {"evidence_digest": release.evidence_digest}
+    rows = _metric_rows(comparison)
     return {
         "release": release,
         "heading": "is a yardstick" if release.origin == Release.Origin.BASELINE else HEADINGS[release.state],
@@ -255,7 +257,8 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "live": live,
         "baseline": baseline,
         "comparison": comparison,
-        "rows": _metric_rows(comparison),
+        "rows": rows,
+        "margins": margins_in_words((row.metric, row.result.margin) for row in rows),
         "people": preferences(candidate=release, hands=involved(release)),
         "submitted": release.evidence.get("people"),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],

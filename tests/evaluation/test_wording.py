@@ -58,7 +58,8 @@ TOO_FEW = "only 4 documents to compare; at least 10 are needed"
         (
             {"metric": "repetition", "delta": 0.5, "low": 0.2, "high": 0.8, "verdict": Verdict.NOT_WORSE},
             "Repeated trigrams rose by 0.5 percentage points (95 % between 0.2 and 0.8; 300 documents): "
-            "not worse, a rise of 1.0 percentage points or more is excluded.",
+            "worse beyond chance, but within the margin, which counts as not worse; "
+            "a rise of 1.0 percentage points or more is excluded.",
         ),
     ],
 )  # fmt: skip

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from models_app.evaluation.comparing import compare_releases
-from models_app.evaluation.rouge import SIGNATURE
 from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
+from models_app.evaluation.signature import SIGNATURE
 from models_app.models import (
     Approval,
     Comparison,
@@ -122,6 +122,7 @@ def evaluated(
     *,
     level: float,
     wrote: Callable[[int], str] = lambda position: WRITTEN,
+    rouge1_above: float = 0.2,
 ) -> EvaluationRun:
     """ROUGE-2 around `level` (0–1) with the same noise for every release, so that pairs correlate."""
     run = EvaluationRun.objects.create(
@@ -131,9 +132,10 @@ def evaluated(
     ExampleScore.objects.bulk_create(
         ExampleScore(
             run=run,
+            signature=run.signature,
             example=example,
             output=wrote(example.position),
-            rouge1=level + 0.2 + spread,
+            rouge1=level + rouge1_above + spread,
             rouge2=level + spread,
             rougeL=level + 0.1 + spread,
             rougeLsum=level + 0.15 + spread,

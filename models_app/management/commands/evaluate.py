@@ -16,6 +16,7 @@ from models_app.evaluation.comparing import COMPARED, compare_releases
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.reporting import FORMATS, Line, Report
 from models_app.evaluation.running import start_evaluation
+from models_app.evaluation.wording import margins_in_words
 from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.management import arguments
@@ -217,6 +218,11 @@ def report(comparison: Comparison) -> Report:
             for name in COMPARED
             if ("baseline", name) in results
         ],
+        margins=margins_in_words(
+            (METRICS[name], results["baseline", name].margin)
+            for name in COMPARED
+            if ("baseline", name) in results
+        ),
         url=f"{settings.PUBLIC_URL}{reverse('comparison', args=[comparison.pk])}",
     )
 
@@ -225,6 +231,6 @@ def _line(row: ComparisonResult, lead: ComparisonResult | None) -> Line:
     metric = METRICS[row.metric]
     return Line(
         metric=row.metric, label=metric.label, decimals=metric.decimals, n=row.n, before=row.before, after=row.after,
-        delta=row.delta, low=row.low, high=row.high, mde=row.mde, verdict=row.verdict,
+        delta=row.delta, low=row.low, high=row.high, mde=row.mde, margin=row.margin, verdict=row.verdict,
         lead=lead.before if lead is not None else None,
     )  # fmt: skip
