@@ -10,8 +10,16 @@ def main() -> None:
 
     private.keep_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
+    from llmops_site import tables
+
+    try:
+        if tables.needs_tables(sys.argv[1:]):
+            tables.make_sure_of_tables()
+    except (ImproperlyConfigured, tables.TablesUnfit) as error:
+        sys.exit(str(error))
     execute_from_command_line(sys.argv)
 
 

@@ -133,6 +133,8 @@ def _lock_now(file: IO[bytes]) -> bool:
 def _run_with_database(home: Path, command: Sequence[str]) -> int:
     if os.environ.get("DATABASE_URL"):
         return _run(command)
+    if not PostgresServer(home).data.exists():
+        print(f"An embedded PostgreSQL is made in {home}.", file=sys.stderr, flush=True)
     with held(home):
         return _run(command)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import sys
@@ -68,8 +69,10 @@ def last_line(text: str) -> str:
 def _system_account() -> pwd.struct_passwd:
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(SYSTEM_ACCOUNT)
+    # A root shell made by `su` has no /usr/sbin in its path.
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
     command = [
-        "useradd",
+        shutil.which("useradd", path=path) or "useradd",
         "--system",
         "--no-create-home",
         "--home-dir=/nonexistent",

@@ -5,7 +5,10 @@ One process does it all, because every start of Django costs half a second.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -57,24 +60,42 @@ def _fingerprint() -> str:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m llmops_site.prepare", description=__doc__)
+    parser.add_argument(
+        "--accounts-to",
+        type=int,
+        required=True,
+        metavar="FD",
+        help="an open file that gets a JSON line for each account that was made: name, password, role",
+    )
+    options = parser.parse_args()
     private.keep_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
     django.setup()
+    logging.disable(logging.INFO)  # the console gets what `_say` says, and warnings
     from models_app.foundation import jobs
+    from reviews import bootstrap
 
     try:
         if migrate():
-            print("The database's tables were brought up to date.")
+            _say("The database's tables were brought up to date.")
         if collect_static_files():
-            print("The pages' static files were collected.")
-        call_command("bootstrap")
+            _say("The pages' static files were collected.")
+        with os.fdopen(options.accounts_to, "w") as file:
+            for account in bootstrap.set_up(settings.ENV, say=_say):
+                file.write(json.dumps([account.username, account.password, account.role]) + "\n")
+                file.flush()
         # Work that the last stop interrupted goes on now, not at the reaper's next round.
         if jobs.reap():
-            print("Unfinished jobs go on.")
+            _say("Unfinished jobs go on.")
     except (CommandError, DatabaseError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from pathlib import Path
@@ -366,9 +367,12 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": ENV.log_level},
     "loggers": {
         "django.db.backends": {"level": "WARNING"},
+        # What a client did wrong is no warning to the operator; the request's own line has its status.
+        "django.request": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},
     },
 }
+DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = logging.INFO
 structlog.configure(
     processors=[
         *_shared,

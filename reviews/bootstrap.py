@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,22 @@ class NewAccount:
     role: str
 
 
+def set_up(env: Any, *, say: Callable[[str], None]) -> Iterator[NewAccount]:
+    """What is missing of an installation, by its settings; yields each account the moment it is made."""
+    schedule_regular_work()
+    administrator = create_administrator(username=env.admin_username, password=env.admin_password)
+    if administrator is not None:
+        shown = "(from GALLEY_ADMIN_PASSWORD)" if env.admin_password else administrator.password
+        yield NewAccount(administrator.username, shown, administrator.role)
+    if not env.sample:
+        return
+    yield from create_sample_accounts()
+    if imported := load_sample():
+        say(f"The sample workspace was loaded: {imported} articles.")
+    if prepare_workspace_later() is not None:
+        say("The starter model is being prepared; pages answer meanwhile.")
+
+
 def create_administrator(*, username: str, password: str = "") -> NewAccount | None:
     """Make the administrator, unless there is one. The password is made up where none is given."""
     in_charge = Q(is_superuser=True) | Q(groups__name=ADMINISTRATOR)
@@ -55,16 +72,14 @@ def create_administrator(*, username: str, password: str = "") -> NewAccount | N
     return NewAccount(username, chosen, "administrator")
 
 
-def create_sample_accounts() -> list[NewAccount]:
+def create_sample_accounts() -> Iterator[NewAccount]:
     """One account for each role, so that one person can walk the loop as several. Existing names are left alone."""
-    made = []
     for username, role in ACCOUNTS.items():
         if User.objects.filter(username__iexact=username).exists():
             continue
         password = secrets.token_urlsafe(9)
         create_person(name=username, roles=[role], actor=None, password=password)
-        made.append(NewAccount(username, password, role))
-    return made
+        yield NewAccount(username, password, role)
 
 
 def load_sample() -> int:

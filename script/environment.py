@@ -1,23 +1,27 @@
 """Makes `.venv` and installs into it what requirements*.txt name; then becomes the command given after `--`, run there.
 
-A stamp beside the installed files makes the next start skip all of it. Needs Python 3.11 and its standard library only.
+A stamp beside the installed files makes the next start skip all of it. Needs Python 3.11, 3.12 or 3.13 and its
+standard library only.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import hashlib
 import os
+import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -29,6 +33,10 @@ PYTHON = VENV / "bin" / "python"
 LOG = VENV / "install.log"
 NEEDED_BYTES = 3 * 1024**3
 REPORT_SECONDS = 20
+TESTED = (3, 11)
+ACCEPTED = ((3, 11), (3, 12), (3, 13))
+# The embedded PostgreSQL's user, as llmops_site/postgres_account.py makes it.
+DATABASE_ACCOUNT = "galley-db"
 
 
 class EnvironmentFailed(Exception):
@@ -64,10 +72,12 @@ RUNTIME = Group(
 DEVELOPMENT = Group("development", "development tools", (("requirements-dev.txt", ()),))
 
 
-def ensure(groups: Sequence[Group]) -> None:
-    """Raises EnvironmentFailed."""
+def ensure(groups: Sequence[Group], *, to_run: bool = False) -> None:
+    """With `to_run`, what a start would refuse is refused before anything is installed. Raises EnvironmentFailed."""
     if all(group.is_installed() for group in groups) and _works(PYTHON):
         return
+    if to_run:
+        refuse_what_cannot_start(os.environ)
     key = hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:16]
     with (Path(tempfile.gettempdir()) / f"galley-environment-{os.getuid()}-{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -76,6 +86,51 @@ def ensure(groups: Sequence[Group]) -> None:
         for group in groups:
             if not group.is_installed():
                 _install(group)
+
+
+def refuse_what_cannot_start(environ: Mapping[str, str]) -> None:
+    """What a start needs and this machine can be asked without the libraries. Raises EnvironmentFailed."""
+    home = Path(environ.get("GALLEY_HOME") or ROOT / "var").expanduser().absolute()
+    existing = next(path for path in (home, *home.parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise EnvironmentFailed(f"Cannot write to the data directory {home}. GALLEY_HOME names it.")
+    if not environ.get("DATABASE_URL"):
+        _refuse_missing_useradd(home)
+    port = environ.get("GALLEY_PORT") or "8000"
+    if port.isdigit() and int(port) < 65536:
+        _refuse_taken_port(environ.get("GALLEY_HOST") or "127.0.0.1", int(port))
+
+
+def _refuse_missing_useradd(home: Path) -> None:
+    """PostgreSQL refuses to be root; as root, a user is made for it."""
+    data = home / "postgres"
+    if os.geteuid() != 0 or (data.exists() and data.stat().st_uid != 0):
+        return
+    try:
+        pwd.getpwnam(DATABASE_ACCOUNT)
+    except KeyError:
+        path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+        if shutil.which("useradd", path=path) is None:
+            raise EnvironmentFailed(
+                "PostgreSQL refuses to run as root, and useradd, which would make a user for it, is missing (Debian: "
+                f"apt-get install passwd). Install it, make a system user named {DATABASE_ACCOUNT}, or start Galley "
+                "as a normal user."
+            ) from None
+
+
+def _refuse_taken_port(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        what = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be opened: {error.strerror}"
+        raise EnvironmentFailed(
+            f"Port {port} of {host} {what}. Stop what has it, or set GALLEY_PORT to another port."
+        ) from error
 
 
 def explain(log: str) -> str:
@@ -96,8 +151,8 @@ def explain(log: str) -> str:
 
 
 def _works(python: Path) -> bool:
-    """An interpreter that is there, of our version, and not of a checkout that was moved."""
-    probe = "import sys, pip; print(sys.version_info[:2] == (3, 11), sys.prefix)"
+    """An interpreter that is there, of a version that is accepted, and not of a checkout that was moved."""
+    probe = f"import sys, pip; print(sys.version_info[:2] in {ACCEPTED}, sys.prefix)"
     if not python.exists():
         return False
     result = subprocess.run([python, "-c", probe], capture_output=True, text=True, check=False)
@@ -105,12 +160,19 @@ def _works(python: Path) -> bool:
 
 
 def _make() -> None:
+    version = ".".join(str(part) for part in sys.version_info[:2])
     say("Making the Python environment in .venv …")
+    if sys.version_info[:2] != TESTED:
+        tested = ".".join(str(part) for part in TESTED)
+        say(
+            f"This is Python {version}: every library has a release for it, but this Galley was tested on {tested}."
+        )
     try:
         import ensurepip  # noqa: F401
     except ImportError as error:
         raise EnvironmentFailed(
-            "This Python cannot make environments: install its venv package (Debian: apt-get install python3.11-venv)."
+            "This Python cannot make environments: install its venv package "
+            f"(Debian, Ubuntu: apt-get install python{version}-venv)."
         ) from error
     try:
         if (VENV / "pyvenv.cfg").exists():
@@ -184,12 +246,15 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dev", action="store_true", help="also what script/test needs")
+    parser.add_argument(
+        "--to-run", action="store_true", help="refuse first, before installing, what a start would refuse"
+    )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- arguments for the environment's Python")
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _stop)
     try:
-        ensure([RUNTIME, DEVELOPMENT] if options.dev else [RUNTIME])
+        ensure([RUNTIME, DEVELOPMENT] if options.dev else [RUNTIME], to_run=options.to_run)
     except EnvironmentFailed as error:
         say(str(error))
         return 1

@@ -69,24 +69,23 @@ class Child:
         return not self.is_running and now >= self._start_at
 
     def start(self, now: float) -> None:
-        self._process = subprocess.Popen(
-            list(self.program.command),
-            cwd=self._directory,
-            env={
-                **os.environ,
-                "PYTHONUNBUFFERED": "1",
-                **self.program.environment,
-                **self._mark.environment(self.name),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # A session of its own: Ctrl-C reaches the supervisor alone, which then stops things in order.
-            start_new_session=True,
-            preexec_fn=end_with_parent(),
-        )
-        assert self._process.stdout is not None
-        self.output.follow(self._process.stdout)
+        with self.output.open_for_writing() as log:
+            self._process = subprocess.Popen(
+                list(self.program.command),
+                cwd=self._directory,
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    **self.program.environment,
+                    **self._mark.environment(self.name),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # A session of its own: Ctrl-C reaches the supervisor alone, which then stops things in order.
+                start_new_session=True,
+                preexec_fn=end_with_parent(),
+            )
         self.started_at = now
 
     def collect(self, now: float) -> str | None:

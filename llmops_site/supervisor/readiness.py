@@ -1,4 +1,4 @@
-"""Asks the web process whether summaries can be served, and tells the person at the console once."""
+"""Asks the web process whether it answers and whether summaries can be served, and tells each once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,27 @@ LATER_SECONDS = 30.0
 
 
 class ReadinessProbe:
-    """Runs beside the supervisor until /readyz answers 200 for the first time."""
+    """Runs beside the supervisor until /readyz answers 200 for the first time.
 
-    def __init__(self, *, host: str, port: int, url: str, say: Callable[[str], None], since: float) -> None:
+    `on_answer` is called once, as soon as the web process answers, with whether summaries can be served and the
+    detail; `on_ready` once they can, if that was not so at the first answer; `log` with each new detail between.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        on_answer: Callable[[bool, str], None],
+        on_ready: Callable[[], None],
+        log: Callable[[str], None],
+    ) -> None:
         self._host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # nosec B104
         self._port = port
-        self._url = url
-        self._say = say
-        self._since = since
+        self._on_answer = on_answer
+        self._on_ready = on_ready
+        self._log = log
+        self._since = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="readiness", daemon=True)
 
@@ -31,6 +44,7 @@ class ReadinessProbe:
 
     def stop(self) -> None:
         self._stop.set()
+        self._thread.join()
 
     def _watch(self) -> None:
         told = None
@@ -39,14 +53,15 @@ class ReadinessProbe:
             if answer is None:
                 continue
             status, detail = answer
+            if told is None:
+                self._on_answer(status == 200, detail)
+            elif status == 200:
+                self._on_ready()
             if status == 200:
-                self._say(
-                    f"ready: {self._url} (after {time.monotonic() - self._since:.1f} s). Ctrl-C stops everything."
-                )
                 return
             if detail != told:
                 told = detail
-                self._say(f"{self._url} answers; serving is still loading: {detail}")
+                self._log(f"pages answer; summaries are not served yet: {detail}")
 
     def _pause(self) -> float:
         return PAUSE_SECONDS if time.monotonic() - self._since < LATER_SECONDS else LATER_PAUSE_SECONDS

@@ -17,7 +17,7 @@ from llmops_site.postgres_account import EmbeddedDatabaseError
 from llmops_site.supervisor import job_queues, orphans
 from llmops_site.supervisor.child import Child, Program
 from llmops_site.supervisor.marked import Mark
-from llmops_site.supervisor.output import Console, ProcessOutput, RotatedLog
+from llmops_site.supervisor.output import Console, LogFile, ProcessOutput
 
 TICK_SECONDS = 0.1
 # With the database's own stop these stay below the 15 seconds that a stop may take.
@@ -89,9 +89,15 @@ class Supervisor:
             for program in programs
         ]
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
+        """Into galley.log only."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._own_output.line(f"{stamp} {text}".encode())
+
+    def say(self, text: str) -> None:
+        """What the person at the console should know, too."""
+        self.log(text)
+        self._console.show("galley", text)
 
     def run(self) -> None:
         """Returns when everything was stopped, and nothing of it is left."""
@@ -104,6 +110,7 @@ class Supervisor:
             self._stop_all()
 
     def _tick(self, now: float) -> None:
+        self._follow_outputs()
         self._revive_database(now)
         for child in self._children:
             self._restart_if_ended(child, now)
@@ -112,9 +119,13 @@ class Supervisor:
             if child.is_due(now):
                 self._release_fetched(child.program.queue)
                 child.start(now)
-                self.say(f"{child.name} started (pid {child.pid})")
+                self.log(f"{child.name} started (pid {child.pid})")
         self._collect_orphans()
         self._restart_wedged(now)
+
+    def _follow_outputs(self) -> None:
+        for output in (self._own_output, *(child.output for child in self._children)):
+            output.follow()
 
     def _collect_orphans(self) -> None:
         orphans.collect(own=[child.pid for child in self._children if child.pid is not None])
@@ -122,6 +133,7 @@ class Supervisor:
     def _restart_if_ended(self, child: Child, now: float) -> None:
         how = child.collect(now)
         if how is not None:
+            child.output.show_last_lines()
             self.say(f"{child.name} ended ({how}); it is started again in {child.pause(now):.1f} s")
 
     def _revive_database(self, now: float) -> None:
@@ -187,9 +199,11 @@ class Supervisor:
                 if child.kill_if_overdue(now):
                     self.say(f"{child.name} did not stop by itself and was killed")
                 if child.collect(now):
-                    self.say(f"{child.name} stopped")
+                    self.log(f"{child.name} stopped")
+            self._follow_outputs()
             time.sleep(TICK_SECONDS / 2)
         self._mark.kill()
+        self._follow_outputs()
         self._collect_orphans()
         self._hand_back(jobs)
         self.say(f"everything stopped in {time.monotonic() - began:.1f} s")
@@ -214,7 +228,7 @@ class Supervisor:
 
     def _output(self, name: str) -> ProcessOutput:
         self._logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return ProcessOutput(name, RotatedLog(self._logs / f"{name}.log"), self._console)
+        return ProcessOutput(name, LogFile(self._logs / f"{name}.log"), self._console)
 
 
 def _one_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import structlog
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django_structlog.middlewares import RequestMiddleware
 
 # A link that sets a password is a secret until it is used.
@@ -13,6 +13,13 @@ _SECRET = re.compile(r"(?<=^/accounts/link/)[^/]+")
 
 
 class RequestLogMiddleware(RequestMiddleware):
+    """No line for metrics, which a monitoring system reads every few seconds; health checks do not come so far."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/metrics":
+            return self.get_response(request)
+        return super().__call__(request)
+
     @classmethod
     def bind_ip(cls, request: HttpRequest) -> None:
         structlog.contextvars.bind_contextvars(ip=request.META.get("REMOTE_ADDR"))

@@ -56,7 +56,7 @@ class Newsroom:
 
     def accounts(self) -> None:
         create_administrator(username="admin", password=PASSWORD)
-        create_sample_accounts()
+        list(create_sample_accounts())
         for user in User.objects.filter(username__in=PEOPLE):
             user.username = NAMES[user.username]
             user.set_password(PASSWORD)

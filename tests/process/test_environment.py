@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import rouge_score
 from django.conf import settings
+
+from tests.process.programs import free_port
 
 SCRIPT = Path(settings.BASE_DIR) / "script"
 
@@ -59,14 +64,113 @@ def test_a_python_3_11_of_any_name_is_found(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'python3'}\n")
 
 
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_a_newer_python_is_taken_where_there_is_no_3_11(tmp_path: Path, version: str) -> None:
+    fake_python(tmp_path, "python3", version)
+    result = find_python(tmp_path, PYTHON="python3")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{tmp_path / 'python3'}\n", "")
+
+
 def test_another_python_is_refused_in_one_line(tmp_path: Path) -> None:
-    fake_python(tmp_path, "python3", "3.12")
+    fake_python(tmp_path, "python3", "3.10")
     result = find_python(tmp_path, PYTHON="python3")
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.startswith(
-        "Galley needs Python 3.11, and there is none here (python3 is 3.12). Install it"
+        "Galley needs Python 3.11, 3.12 or 3.13, and there is none here (python3 is 3.10). Install it"
     )
     assert result.stderr.count("\n") == 1
+
+
+def test_the_version_that_was_not_tested_is_named_in_one_line(
+    environment: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(environment, "TESTED", (3, 10))
+    monkeypatch.setattr(environment.venv, "EnvBuilder", _NoEnvironment)
+    environment._make()
+    ours = ".".join(str(part) for part in sys.version_info[:2])
+    line = f"This is Python {ours}: every library has a release for it, but this Galley was tested on 3.10.\n"
+    assert line in capsys.readouterr().err
+
+
+class _NoEnvironment:
+    def __init__(self, **options: Any) -> None:
+        pass
+
+    def create(self, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_every_pinned_library_has_a_wheel_for_each_python_that_is_accepted(
+    tmp_path: Path, version: str, environment: ModuleType
+) -> None:
+    pins = (Path(settings.BASE_DIR) / "requirements.txt").read_text().splitlines()
+    # Comes as source only, and is Python alone: any version builds it.
+    assert not list(Path(rouge_score.__path__[0]).rglob("*.so"))
+    (tmp_path / "pins.txt").write_text("\n".join(pin for pin in pins if not pin.startswith("rouge-score")))
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--dry-run",
+        "--no-deps",
+    ]
+    command += ["--only-binary=:all:", "--python-version", version, "--target", str(tmp_path / "target")]
+    result = subprocess.run([*command, "-r", str(tmp_path / "pins.txt")], capture_output=True, text=True)
+    log = result.stdout + result.stderr
+    if "package index cannot be reached" in environment.explain(log) and result.returncode:
+        pytest.skip("the package index cannot be reached")
+    assert result.returncode == 0, log[-2000:]
+
+
+def refusal(environment: ModuleType, **environ: str) -> str:
+    with pytest.raises(environment.EnvironmentFailed) as caught:
+        environment.refuse_what_cannot_start(environ)
+    return str(caught.value)
+
+
+def test_a_taken_port_is_refused_before_anything_is_installed(
+    environment: ModuleType, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        words = refusal(
+            environment, GALLEY_HOME=str(tmp_path), GALLEY_PORT=port, DATABASE_URL="postgres://x/x"
+        )
+    assert (
+        words == f"Port {port} of 127.0.0.1 is taken. Stop what has it, or set GALLEY_PORT to another port."
+    )
+
+
+def test_a_data_directory_that_cannot_be_made_is_refused_before_anything_is_installed(
+    environment: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    assert "Cannot write to the data directory" in refusal(
+        environment, GALLEY_HOME=str(tmp_path / "file" / "home")
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs a user for the database")
+def test_root_without_useradd_is_refused_before_anything_is_installed(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "DATABASE_ACCOUNT", "nobody-has-this-name")
+    monkeypatch.setattr(environment.shutil, "which", lambda name, path: None)
+    words = refusal(environment, GALLEY_HOME=str(tmp_path), GALLEY_PORT=str(free_port()))
+    assert "useradd, which would make a user for it, is missing" in words
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root needs a user for the database")
+def test_a_root_shell_without_sbin_in_its_path_finds_useradd(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environment, "DATABASE_ACCOUNT", "nobody-has-this-name")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    environment.refuse_what_cannot_start({"GALLEY_HOME": str(tmp_path), "GALLEY_PORT": str(free_port())})
 
 
 @pytest.mark.parametrize(

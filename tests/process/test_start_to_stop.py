@@ -37,8 +37,16 @@ def test_it_starts_on_nothing_stops_at_a_signal_and_leaves_no_process(home: Path
     assert Mark.new(home).of_earlier_runs() == []
     assert not embedded.is_running(home)
 
-    shown = re.findall(r"^ +admin +(\S{12,}) +administrator$", first.output.read_text(), re.MULTILINE)
+    text = first.output.read_text()
+    shown = re.findall(r"│ admin +(\S{12,}) +administrator +│$", text, re.MULTILINE)
     assert len(shown) == 1
+    before_the_box, box = text.split("┌")
+    assert len(before_the_box.splitlines()) <= 12
+    assert f"http://127.0.0.1:{first.port}" in box
+    assert str(home / "logs") in box
+    assert "level=info" not in text
+    assert "[INFO]" not in text
+    assert "/healthz" not in (home / "logs" / "web.log").read_text()
     assert not [log for log in (home / "logs").rglob("*.log") if shown[0] in log.read_text()]
 
     second = Run(home, tmp_path / "second")

@@ -34,7 +34,26 @@ print("up", flush=True)
 time.sleep(600)
 """
 CRASHING = "import sys; print('no luck', flush=True); sys.exit(3)"
-CHATTY = "import time\nfor n in range(60_000): print(n, 'x' * 80)\nprint('done', flush=True)\ntime.sleep(600)"
+LOUD = """
+import time
+for n in range(60_000): print("timestamp=now level=warning event=", n, "x" * 80)
+print("done", flush=True)
+time.sleep(600)
+"""
+WARNING = """
+import time
+print("timestamp=now level=info event=usual", flush=True)
+print("timestamp=now level=warning event=odd", flush=True)
+time.sleep(600)
+"""
+WRITING_WHEN_TOLD = """
+import pathlib, time
+print("up", flush=True)
+while not pathlib.Path("go").exists(): time.sleep(0.05)
+for n in range(40_000): print(n, "x" * 80)
+print("done", flush=True)
+time.sleep(600)
+"""
 
 
 def test_a_killed_process_is_started_again_and_its_orphans_are_not_kept(start: Start, tmp_path: Path) -> None:
@@ -81,7 +100,7 @@ def test_a_second_ctrl_c_does_not_wait_for_the_grace(start: Start, tmp_path: Pat
 
 def test_a_process_that_renamed_itself_is_still_found(start: Start, tmp_path: Path) -> None:
     start(program("one", RENAMED))
-    wait_for(lambda: "one      | up" in console(tmp_path))
+    wait_for(lambda: "up" in log_of(tmp_path, "one"))
     assert len(members(tmp_path)) == 1
 
 
@@ -90,7 +109,7 @@ def test_what_needs_requests_answered_stops_after_what_asks(start: Start, tmp_pa
     wait_for(lambda: members(tmp_path, 2))
     supervisor.terminate()
     supervisor.wait(10)
-    lines = console(tmp_path)
+    lines = log_of(tmp_path, "galley")
     assert lines.index("web stopped") < lines.index("serving stopped")
 
 
@@ -128,8 +147,33 @@ def test_a_program_that_keeps_crashing_is_tried_less_and_less_often(start: Start
     assert pauses[:3] == ["0.5 s", "1.0 s", "2.0 s"]
 
 
+def test_the_console_gets_warnings_and_the_log_gets_everything(start: Start, tmp_path: Path) -> None:
+    start(program("one", WARNING))
+    wait_for(lambda: "level=warning event=odd" in console(tmp_path))
+    assert "level=info" in log_of(tmp_path, "one")
+    assert "level=info" not in console(tmp_path)
+    assert "started (pid" not in console(tmp_path)
+
+
+def test_what_a_process_wrote_last_is_shown_when_it_ends_by_itself(start: Start, tmp_path: Path) -> None:
+    start(program("one", CRASHING))
+    wait_for(lambda: "one ended (exit code 3)" in console(tmp_path))
+    assert "one      | no luck" in console(tmp_path)
+
+
+def test_a_stopped_supervisor_holds_up_nobody_who_writes(start: Start, tmp_path: Path) -> None:
+    supervisor = start(program("one", WRITING_WHEN_TOLD))
+    wait_for(lambda: "up" in log_of(tmp_path, "one"))
+    supervisor.send_signal(signal.SIGSTOP)
+    try:
+        (tmp_path / "go").touch()
+        wait_for(lambda: log_of(tmp_path, "one").endswith("done\n"))
+    finally:
+        supervisor.send_signal(signal.SIGCONT)
+
+
 def test_a_console_that_nobody_reads_holds_nothing_up(start: Start, tmp_path: Path) -> None:
-    supervisor = start(program("one", CHATTY), read=False)
+    supervisor = start(program("one", LOUD), read=False)
     wait_for(lambda: (tmp_path / "logs" / "one.log").exists())
     wait_for(lambda: (tmp_path / "logs" / "one.log").read_bytes().endswith(b"done\n"))
     supervisor.terminate()
@@ -198,6 +242,11 @@ def members(home: Path, wanted: int | None = None) -> list[psutil.Process]:
     """The living processes of the supervisor on this home; with `wanted`, none unless there are as many."""
     found = Mark.new(home).of_earlier_runs()
     return found if wanted in (None, len(found)) else []
+
+
+def log_of(home: Path, name: str) -> str:
+    path = home / "logs" / f"{name}.log"
+    return path.read_text() if path.exists() else ""
 
 
 def console(home: Path) -> str:

@@ -13,9 +13,9 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from llmops_site.env import read_environment
-from llmops_site.supervisor import galley, job_queues, preflight
+from llmops_site.supervisor import galley, job_queues, preflight, welcome
 from llmops_site.supervisor.job_queues import Waiting
-from llmops_site.supervisor.output import RotatedLog
+from llmops_site.supervisor.output import LogFile, is_notable
 from llmops_site.supervisor.preflight import CannotStart
 from models_app.models import Job
 from tests.process.programs import QUIET, Start, program, wait_for
@@ -88,7 +88,8 @@ def test_a_job_ended_by_a_stop_goes_on_at_the_next_start_and_has_not_failed(
     ]
     worker = {"name": "training", "command": [sys.executable, "-c", JOB, "run_job", str(ours.pk)]}
     supervisor = start(worker, database=os.environ["DATABASE_URL"], grace_seconds=0.5)
-    wait_for(lambda: "training | up" in (tmp_path / "console").read_text())
+    log = tmp_path / "logs" / "training.log"
+    wait_for(lambda: log.exists() and "up" in log.read_text())
     supervisor.terminate()
     supervisor.wait(20)
     ours.refresh_from_db()
@@ -100,23 +101,75 @@ def test_a_job_ended_by_a_stop_goes_on_at_the_next_start_and_has_not_failed(
 
 
 def test_a_log_is_rotated_at_its_size_and_old_ones_go(tmp_path: Path) -> None:
-    log = RotatedLog(tmp_path / "web.log", max_bytes=100, kept=2)
-    for number in range(40):
-        log.write(f"line {number:03}\n".encode())
+    log = LogFile(tmp_path / "web.log", max_bytes=100, kept=2)
+    seen = []
+    with log.open_for_writing() as file:  # stays open, as in the process that writes
+        for number in range(40):
+            file.write(f"line {number:03}\n".encode())
+            seen += log.look()
     log.close()
+    assert seen == [f"line {number:03}\n".encode() for number in range(40)]
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["web.log", "web.log.1", "web.log.2"]
     kept = b"".join((tmp_path / name).read_bytes() for name in ("web.log.2", "web.log.1", "web.log"))
-    assert kept.startswith(b"line 011\n")
+    assert kept.startswith(b"line 012\n")
     assert kept.endswith(b"line 039\n")
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
-def test_a_log_goes_on_where_an_earlier_run_ended(tmp_path: Path) -> None:
-    for line in (b"first\n", b"second\n"):
-        log = RotatedLog(tmp_path / "web.log")
-        log.write(line)
-        log.close()
-    assert (tmp_path / "web.log").read_bytes() == b"first\nsecond\n"
+def test_a_log_goes_on_where_an_earlier_run_ended_and_only_what_is_new_is_seen(tmp_path: Path) -> None:
+    first = LogFile(tmp_path / "web.log")
+    first.write(b"first\n")
+    second = LogFile(tmp_path / "web.log")
+    second.write(b"second\nhal")
+    assert second.look() == [b"second\n"]
+    second.write(b"f\n")
+    assert second.look() == [b"half\n"]
+    assert (tmp_path / "web.log").read_bytes() == b"first\nsecond\nhalf\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "notable"),
+    [
+        ("timestamp=2026-11-27T12:30:03Z level=info event=ready", False),
+        ("timestamp=2026-11-27T12:30:03Z level=warning event=slow", True),
+        ("[2026-11-27 12:29:59 +0000] [8403] [INFO] Starting gunicorn", False),
+        ("[2026-11-27 12:29:59 +0000] [8403] [CRITICAL] WORKER TIMEOUT (pid:8415)", True),
+        ("2026-11-27 12:30:03,737 INFO generating", False),
+        ("2026-11-27 12:30:03,737 ERROR the model cannot be loaded", True),
+        ("just words", False),
+        ("Traceback (most recent call last):", True),
+    ],
+)
+def test_warnings_and_worse_are_told_from_other_lines(line: str, notable: bool) -> None:
+    assert is_notable(line, before=False) is notable
+
+
+def test_a_line_without_a_level_belongs_to_the_one_before() -> None:
+    assert is_notable('  File "manage.py", line 3', before=True)
+    assert not is_notable("timestamp=2026-11-27T12:30:03Z level=info event=ready", before=True)
+
+
+def test_the_box_has_address_accounts_logs_and_how_to_stop() -> None:
+    accounts = [welcome.Account("admin", "s3cret-s3cret", "administrator")]
+    for encoding, corner in (("utf-8", "┌"), ("ascii", "+")):
+        lines = welcome.box(
+            url="http://127.0.0.1:8000", accounts=accounts, logs=Path("/home/logs"), state="are served",
+            encoding=encoding,
+        )  # fmt: skip
+        assert lines[0].startswith(corner)
+        assert len({len(line) for line in lines}) == 1
+        text = "\n".join(lines)
+        for words in (
+            "http://127.0.0.1:8000",
+            "admin",
+            "s3cret-s3cret",
+            "/home/logs",
+            "Ctrl-C",
+            "are served",
+        ):
+            assert words in text
+        text.encode(encoding)
 
 
 def test_a_nearly_full_disk_is_refused(tmp_path: Path) -> None:
