@@ -11,7 +11,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-def test_probes_and_metrics_leave_no_line(client: Client, path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_probes_and_metrics_leave_no_line(
+    client: Client, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO):
         client.get(path, REMOTE_ADDR="127.0.0.1")
     assert [record for record in caplog.records if path in str(record.msg)] == []
