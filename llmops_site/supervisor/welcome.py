@@ -29,7 +29,7 @@ def box(*, url: str, accounts: Sequence[Account], logs: Path, state: str, encodi
         f"Logs       {logs} (warnings and worse appear here, too)",
         "Stop       Ctrl-C",
     ]
-    flat, upright, *corners = _characters(encoding)
+    flat, upright, *corners = list(_characters(encoding))
     width = max(len(row) for row in rows)
     edge = flat * (width + 2)
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable
 
 import structlog
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +16,7 @@ _SECRET = re.compile(r"(?<=^/accounts/link/)[^/]+")
 class RequestLogMiddleware(RequestMiddleware):
     """No line for metrics, which a monitoring system reads every few seconds; health checks do not come so far."""
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
         if request.path == "/metrics":
             return self.get_response(request)
         return super().__call__(request)

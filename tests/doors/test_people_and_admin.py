@@ -382,4 +382,4 @@ def test_the_first_accounts_are_in_the_trail_like_all_others() -> None:
     assert allowed(person, "manage_people")
     assert not person.is_superuser, "its rights are those of its role"
     assert {account.username for account in bootstrap.create_sample_accounts()} == set(bootstrap.ACCOUNTS)
-    assert bootstrap.create_sample_accounts() == []
+    assert list(bootstrap.create_sample_accounts()) == []
