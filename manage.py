@@ -14,7 +14,9 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     from llmops_site import tables
+    from models_app.foundation import doors
 
+    doors.of_command(sys.argv[1] if len(sys.argv) > 1 else "help")
     try:
         if tables.needs_tables(sys.argv[1:]):
             tables.make_sure_of_tables()

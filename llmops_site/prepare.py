@@ -21,6 +21,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from llmops_site import private
+from models_app.foundation import doors
 
 STAMP = ".sources"
 # Pages that Galley does not show: Redoc, and the browsable API.
@@ -71,6 +72,7 @@ def main() -> int:
     options = parser.parse_args()
     private.keep_new_files_private()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
+    doors.of_process(doors.Kind.GALLEY, "start")
     django.setup()
     logging.disable(logging.INFO)  # the console gets what `_say` says, and warnings
     from models_app.foundation import jobs

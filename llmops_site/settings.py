@@ -61,6 +61,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "models_app.web.middleware.HealthMiddleware",
     "models_app.web.middleware.TurnsMiddleware",
+    "models_app.web.middleware.DoorMiddleware",
     "models_app.web.middleware.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

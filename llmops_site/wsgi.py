@@ -3,7 +3,9 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 from llmops_site import private
+from models_app.foundation import doors
 
 private.keep_new_files_private()
+doors.of_process(doors.Kind.GALLEY, "web")
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
 application = get_wsgi_application()

@@ -14,6 +14,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
+from models_app.foundation import doors
 from models_app.foundation.tokens import scope_is_allowed
 from models_app.models.access import ApiToken
 
@@ -39,6 +40,7 @@ class ScopedTokenAuthentication(TokenAuthentication):
         if row.last_used_at is None or now - row.last_used_at > timedelta(minutes=1):
             row.last_used_at = now
             ApiToken.objects.filter(pk=row.pk).update(last_used_at=now)
+        doors.known_to_be(doors.Kind.TOKEN, row.token_key)
         return row.user, row
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import connection, models, transaction
 from django.utils import timezone
 
+from models_app.foundation import doors
 from models_app.models.audit import AuditEvent
 
 CHAIN_LOCK = 0x6A117E7
@@ -26,14 +27,15 @@ _TABLE = AuditEvent._meta.db_table
 _APPEND = f"""
 SELECT pg_advisory_xact_lock({CHAIN_LOCK});
 INSERT INTO {_TABLE} (at, actor_id, actor_name, action, subject, from_state, to_state, reason, data,
-       previous_hash, hash)
+       door, door_which, previous_hash, hash)
 SELECT %(at)s, %(actor_id)s::integer, %(actor_name)s, %(action)s, %(subject)s, %(from_state)s, %(to_state)s, %(reason)s,
-       %(data)s::jsonb, last.hash,
+       %(data)s::jsonb, %(door)s, %(door_which)s, last.hash,
        encode(sha256(convert_to('["' || last.hash || '", ' || %(others)s, 'UTF8')), 'hex')
   FROM (SELECT coalesce((SELECT hash FROM {_TABLE} ORDER BY id DESC LIMIT 1), '{GENESIS}') AS hash) last
 RETURNING id, previous_hash, hash
 """  # nosec B608 (made of constants of ours; values are parameters)
-_GIVEN = ("at", "actor_id", "actor_name", "action", "subject", "from_state", "to_state", "reason")
+_GIVEN = ("at", "actor_id", "actor_name", "action", "subject", "from_state", "to_state", "reason",
+          "door", "door_which")  # fmt: skip
 
 
 def subject_of(row: models.Model | str) -> str:
@@ -42,8 +44,8 @@ def subject_of(row: models.Model | str) -> str:
 
 
 def _parts(event: AuditEvent) -> list[Any]:
-    """What the hash is over, after the hash before it."""
-    return [
+    """What the hash is over, after the hash before it. Of events that are older than their doors, what it was over."""
+    parts = [
         event.at.astimezone(UTC).isoformat(timespec="microseconds"),
         event.actor_id,
         event.actor_name,
@@ -54,6 +56,7 @@ def _parts(event: AuditEvent) -> list[Any]:
         event.reason,
         event.data,
     ]
+    return parts if event.door == doors.Kind.UNRECORDED else [*parts, event.door, event.door_which]
 
 
 def _json(parts: list[Any]) -> str:
@@ -74,11 +77,13 @@ def record(
     reason: str = "",
     data: dict[str, Any] | None = None,
 ) -> AuditEvent:
-    """Append one event. Must run inside the transaction of the change; `actor` None is Galley itself."""
+    """Append one event. Must run inside the transaction of the change; `actor` None is nobody in particular: Galley
+    itself, or whoever may type commands. By which door it came, `foundation.doors` knows."""
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError(
             "an audit event belongs in the transaction of its change"
         )
+    door = doors.current()
     event = AuditEvent(
         at=timezone.now(),
         actor=actor,
@@ -90,6 +95,8 @@ def record(
         reason=reason,
         # through JSON once, so that the hash is over what the database gives back
         data=json.loads(json.dumps(data or {}, default=str)),
+        door=door.kind.value,
+        door_which=door.which,
     )
     values = {name: getattr(event, name) for name in _GIVEN}
     values |= {"data": json.dumps(event.data), "others": _json(_parts(event)).removeprefix("[")}

@@ -37,7 +37,7 @@ from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from models_app.foundation import audit
+from models_app.foundation import audit, doors
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.foundation.job_kinds import JobKind
 from models_app.foundation.roles import require
@@ -504,6 +504,11 @@ def run(job_id: int, token: str) -> int:
     if job is None:
         print(f"job {job_id} is not claimed with this token; nothing to do", flush=True)
         return 0
+    with doors.through(doors.Kind.JOB, f"{job.kind} {job.pk}"):
+        return _work_on(job)
+
+
+def _work_on(job: Job) -> int:
     context = JobContext(job)
     handler: Callable[[JobContext], dict[str, Any] | None] = import_string(kinds()[job.kind].run)
     try:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+
+from models_app.foundation import doors
 
 
 class AuditEvent(models.Model):
@@ -18,6 +21,12 @@ class AuditEvent(models.Model):
     to_state = models.CharField(max_length=30, blank=True)
     reason = models.TextField(blank=True)
     data = models.JSONField(default=dict)
+    door = models.CharField(
+        max_length=10, choices=[*doors.WORDS.items()], help_text="unrecorded: before doors were written down"
+    )
+    door_which = models.CharField(
+        max_length=100, blank=True, help_text="which page, token, command, job, process or program"
+    )
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
 
@@ -27,6 +36,13 @@ class AuditEvent(models.Model):
             models.Index(fields=["subject", "-id"], name="audit_subject"),
             models.Index(fields=["action", "-id"], name="audit_action"),
             models.Index(fields=["at"], name="audit_at"),
+            models.Index(fields=["door", "door_which", "-id"], name="audit_door"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                name="audit_door_known",
+                condition=Q(door__in=list(doors.Kind)),
+            )
         ]
 
     def __str__(self) -> str:

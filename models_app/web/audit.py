@@ -19,14 +19,16 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation import audit as chain
-from models_app.foundation import jobs
+from models_app.foundation import doors, jobs
 from models_app.models import AuditEvent, Job
 from models_app.web.pages import capability, page_or_fragment
-from models_app.web.trail import PHRASES, SUBJECTS, tell
+from models_app.web.trail import PHRASES, SUBJECTS, tell_with_doors
 
 PER_PAGE = 50
 CHUNK = 1000
-COLUMNS = ("id", "at", "actor", "action", "subject", "from", "to", "reason", "data", "hash")
+COLUMNS = (
+    "id", "at", "actor", "door", "door_which", "action", "subject", "from", "to", "reason", "data", "hash"
+)  # fmt: skip
 
 
 class FilterForm(forms.Form):
@@ -36,6 +38,15 @@ class FilterForm(forms.Form):
     action = forms.ChoiceField(required=False)
     subject = forms.CharField(
         label="About", required=False, max_length=100, help_text="Such as release 14, or release."
+    )
+    door = forms.ChoiceField(
+        required=False, choices=[("", "any"), *((kind.value, words) for kind, words in doors.WORDS.items())]
+    )
+    which = forms.CharField(
+        label="Which door",
+        required=False,
+        max_length=100,
+        help_text="How its name begins: a token's first characters, a command, a page, a kind of job.",
     )
     since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
@@ -82,6 +93,10 @@ class FilterForm(forms.Form):
             rows = rows.filter(subject=values["subject"])
         elif values["subject"]:
             rows = rows.filter(subject__startswith=f"{values['subject']}:")
+        if values["door"]:
+            rows = rows.filter(door=values["door"])
+        if values["which"]:
+            rows = rows.filter(door_which__startswith=values["which"].strip())
         if values["since"]:
             rows = rows.filter(pk__gte=_first_at(_midnight(values["since"])))
         if values["until"]:
@@ -122,7 +137,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     shown = found[:PER_PAGE]
     context = {
         "form": form,
-        "told": tell(shown),
+        "told": tell_with_doors(shown),
         "older": shown[-1].pk if len(found) > PER_PAGE else None,
         "beyond": bool(before),
         "filtered": _asked(request),
@@ -166,6 +181,8 @@ def _values(event: AuditEvent) -> dict[str, Any]:
         "id": event.pk,
         "at": event.at.isoformat(),
         "actor": event.actor_name,
+        "door": event.door,
+        "door_which": event.door_which,
         "action": event.action,
         "subject": event.subject,
         "from": event.from_state,

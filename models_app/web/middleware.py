@@ -11,7 +11,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from models_app.foundation import addresses, turns
+from models_app.foundation import addresses, doors, turns
 from models_app.foundation.errors import GalleyError
 from models_app.web import error_pages
 
@@ -95,6 +95,22 @@ class NotStoredMiddleware:
         if user is not None and user.is_authenticated:
             answer["Cache-Control"] = "private, no-store"
         return answer
+
+
+class DoorMiddleware:
+    """What a request does comes by the page that is asked for; the API's authentication knows the token."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with doors.through(doors.Kind.PAGE):
+            return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: object) -> None:
+        """The page's name, not its address: some addresses are secrets."""
+        if request.resolver_match is not None:
+            doors.known_to_be(doors.Kind.PAGE, request.resolver_match.view_name)
 
 
 class LoginRequiredMiddleware(DjangoLoginRequired):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from django.urls import NoReverseMatch, reverse
 
-from models_app.models import AuditEvent
+from models_app.foundation import doors
+from models_app.models import ApiToken, AuditEvent
 
 # What the actor did, said after the actor's name.
 PHRASES = {
@@ -66,6 +67,8 @@ PHRASES = {
     "review.revise": "revised a review",
     "review.submit": "handed in a review",
     "sign_in.refused": "refused tries at the {what} of {name}, after {tries} wrong ones from {address}",
+    "service_account.close": "closed the service account {name}",
+    "service_account.create": "made the service account {name}",
     "snapshot.freeze": "froze the snapshot",
     "suggestion.adopted": "adopted a prompt suggestion",
     "suggestion.declined": "declined a prompt suggestion",
@@ -100,6 +103,7 @@ SUBJECTS = {
     "queueitem": ("item", ""),
     "release": ("release", "release"),
     "review": ("review", ""),
+    "serviceaccount": ("service account", ""),
     "sourcedocument": ("document", "document"),
     "thread": ("conversation", "talk_thread"),
     "token": ("token", ""),
@@ -113,13 +117,14 @@ UNSETTLED = {"withdrawn", "cancelled"}
 
 @dataclass(frozen=True)
 class Told:
-    """One event for a page. `kind` is ok, bad, maybe, info or nothing."""
+    """One event for a page. `kind` is ok, bad, maybe, info or nothing; `door` is told where `tell` was asked to."""
 
     event: AuditEvent
     phrase: str
     about: str
     url: str
     kind: str
+    door: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,26 @@ def told(event: AuditEvent) -> Told:
 
 def tell(events: Iterable[AuditEvent]) -> list[Told]:
     return [told(event) for event in events]
+
+
+def tell_with_doors(events: Sequence[AuditEvent]) -> list[Told]:
+    keys = [event.door_which for event in events if event.door == doors.Kind.TOKEN]
+    rows = ApiToken.objects.filter(token_key__in=keys).select_related("service_account") if keys else []
+    tokens = {
+        row.token_key: f"{row.name} of {row.service_account}" if row.service_account else row.name
+        for row in rows
+    }
+    return [replace(told(event), door=door_words(event, tokens)) for event in events]
+
+
+def door_words(event: AuditEvent, tokens: Mapping[str, str]) -> str:
+    """'token gly_3f9a0c… (web shop)', 'job train 12', 'page release_decide'; `tokens` has names by their keys."""
+    which = event.door_which
+    if event.door == doors.Kind.TOKEN:
+        name = tokens.get(which)
+        which = f"{which[:10]}… ({name})" if name else f"{which[:10]}…"
+    words = doors.WORDS[doors.Kind(event.door)]
+    return f"{words}: {which}" if which else words
 
 
 def phrase(event: AuditEvent) -> str:
