@@ -34,7 +34,7 @@ if ENV.public_url:
 INSTALLED_APPS = [
     "reviews",
     "models_app",
-    "django.contrib.admin",
+    "django.contrib.admin.apps.SimpleAdminConfig",  # nothing registers by itself: llmops_site/admin.py names the tables
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

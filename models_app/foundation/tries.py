@@ -22,7 +22,7 @@ from models_app.foundation.errors import TooManyTries
 from models_app.models.people import Tries
 
 PASSWORD, CODE = "password", "code"
-EVERYWHERE = ""
+EVERYWHERE = "everywhere"
 KEPT = timedelta(days=1)
 log = structlog.get_logger(__name__)
 
@@ -98,12 +98,11 @@ def _once_more(row: Tries, limit: Limit, now: datetime) -> None:
 
 
 def _tell(what: str, account: str, address: str, limit: Limit, user: User | None) -> None:
-    where = address or "all addresses together"
-    log.warning("tries_refused", what=what, account=account, address=where, tries=limit.tries)
+    log.warning("tries_refused", what=what, account=account, address=address, tries=limit.tries)
     if user is not None:  # anybody can make up names; the trail is about accounts that there are
         audit.record(
             actor=None, action="sign_in.refused", subject=f"user:{user.pk}",
-            data={"name": user.get_username(), "what": what, "address": where, "tries": limit.tries},
+            data={"name": user.get_username(), "what": what, "address": address, "tries": limit.tries},
         )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('what', models.CharField(max_length=20)),
                 ('account', models.CharField(max_length=170)),
-                ('address', models.CharField(blank=True, help_text='empty: from all addresses together', max_length=50)),
+                ('address', models.CharField(blank=True, help_text="or 'everywhere': from all addresses", max_length=50)),
                 ('began_at', models.DateTimeField()),
                 ('count', models.PositiveIntegerField()),
             ],

@@ -34,7 +34,7 @@ class Tries(models.Model):
 
     what = models.CharField(max_length=20)
     account = models.CharField(max_length=170)
-    address = models.CharField(max_length=50, blank=True, help_text="empty: from all addresses together")
+    address = models.CharField(max_length=50, blank=True, help_text="or 'everywhere': from all addresses")
     began_at = models.DateTimeField()
     count = models.PositiveIntegerField()
 

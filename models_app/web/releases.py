@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-import structlog
-from allauth.core import ratelimit
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -18,7 +16,7 @@ from models_app import queries
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.people import preferences
 from models_app.evaluation.wording import margins_in_words
-from models_app.foundation.errors import GalleyError, InvalidInput, Refused
+from models_app.foundation.errors import GalleyError, InvalidInput, Refused, TooManyTries
 from models_app.foundation.roles import allowed
 from models_app.ml.recipe import Decoding
 from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
@@ -36,8 +34,6 @@ from models_app.releases.composing import (
 from models_app.web.comparisons import MetricRow, metric_rows
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 from models_app.web.trail import page_url, tell
-
-log = structlog.get_logger(__name__)
 
 TABS = (("", "All"), ("open", "Open"), ("ended", "Ended"), ("all", "With yardsticks"))
 SHOWN_METRICS = (
@@ -407,15 +403,10 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
         raise InvalidInput("Say whether you approve or reject.")
     status = 422
     if form.is_valid():
-        if not ratelimit.consume(request, action="reauthenticate", user=request.user):
-            log.warning("password_tried_too_often", user=request.user.get_username(), release=pk)
-            form.add_error("password", "Too many tries. Wait a minute, then try again.")
-            status = 429
-        else:
-            problem = _decided_by(request, release, form, approve if approving else reject)
-            if problem is None:
-                return redirect("release", pk)
-            status = problem.status
+        problem = _decided_by(request, release, form, approve if approving else reject)
+        if problem is None:
+            return redirect("release", pk)
+        status = problem.status
     context = _context(request, _release(pk), form)
     return render(request, "models_app/release.html", context, status=status)
 
@@ -430,6 +421,9 @@ def _decided_by(request: HttpRequest, release: Release, form: DecisionForm, act:
             evidence_digest=form.cleaned_data["evidence_digest"],
             password=form.cleaned_data["password"],
         )
+    except TooManyTries as error:
+        form.add_error("password", error.message)
+        return error
     except (InvalidInput, Refused) as error:
         for name, message in (error.fields or {"": error.message}).items():
             form.add_error(name if name in form.fields else None, message)

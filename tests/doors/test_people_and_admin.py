@@ -383,3 +383,118 @@ def test_the_first_accounts_are_in_the_trail_like_all_others() -> None:
     assert not person.is_superuser, "its rights are those of its role"
     assert {account.username for account in bootstrap.create_sample_accounts()} == set(bootstrap.ACCOUNTS)
     assert list(bootstrap.create_sample_accounts()) == []
+
+
+# ---------------------------------------------------------------- Django's admin
+
+ADMIN_PATHS = (
+    "",
+    "login/",
+    "auth/user/",
+    "django_q/schedule/add/",
+    "r/1/1/",
+    "mfa/authenticator/",
+    "jsi18n/",
+)
+
+
+@pytest.mark.parametrize("path", ADMIN_PATHS)
+def test_django_admin_is_an_unknown_address(cast: make.Cast, path: str) -> None:
+    administrator = signed_in("alma")
+    for client in (Client(), administrator):
+        for ask in (client.get, client.post):
+            assert ask(f"/admin/{path}").status_code == 404
+    assert b"/admin/" not in administrator.get("/people/").content
+
+
+with_admin = pytest.mark.urls("tests.doors.urls_with_admin")
+
+
+def admin_addresses() -> list[str]:
+    """Of the admin's site, with something in each place."""
+    from llmops_site.admin import site
+
+    def walk(patterns: Any, before: str) -> Any:
+        for one in patterns:
+            if hasattr(one, "url_patterns"):
+                yield from walk(one.url_patterns, before + str(one.pattern))
+            else:
+                yield before + str(one.pattern)
+
+    paths = [re.sub(r"<[\w:]+>", "1", path) for path in walk(site.urls[0], "/admin/")]
+    return [re.sub(r"\(\?P<\w+>[^)]*\)|\^|\$", "", path) for path in paths]
+
+
+@with_admin
+def test_django_admin_lets_in_by_the_sign_in_page_alone(cast: make.Cast) -> None:
+    TOTP.activate(cast.administrator, "JBSWY3DPEHPK3PXP")
+    form = {"username": "alma", "password": make.PASSWORD}
+    client = Client()
+    assert client.post("/admin/login/", form)["Location"].startswith("/accounts/login/")
+    assert client.get("/admin/")["Location"].startswith(("/accounts/login/", "/admin/login/"))
+    assert client.post("/accounts/login/", {"login": "alma", "password": make.PASSWORD})[
+        "Location"
+    ].startswith("/accounts/2fa/")
+    assert client.get("/admin/").status_code == 302, "the password alone is not enough"
+
+
+@with_admin
+def test_django_admin_asks_administrators_again_and_nobody_else(cast: make.Cast) -> None:
+    for name in ("otto", "ada", "mila", "rita", "stan"):
+        User.objects.filter(username=name).update(is_staff=True)
+        client = signed_in(name)
+        client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
+        assert client.get("/admin/models_app/job/").status_code in (302, 403)
+        assert client.get("/admin/models_app/job/", follow=True).status_code != 200
+    client = signed_in("alma")
+    assert client.get("/admin/")["Location"].startswith("/accounts/reauthenticate/")
+    client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
+    page = client.get("/admin/")
+    assert page.status_code == 200
+    assert b"Jobs" in page.content
+
+
+@with_admin
+def test_django_admin_shows_harmless_tables_and_changes_nothing(cast: make.Cast) -> None:
+    from llmops_site.admin import site
+
+    release = make.release()
+    client = signed_in("alma")
+    client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
+    assert {table._meta.label for table in site._registry} == {
+        "models_app.AuditEvent",
+        "models_app.Deployment",
+        "models_app.Environment",
+        "models_app.Job",
+        "models_app.ModelVersion",
+        "models_app.Release",
+        "models_app.TrainingRun",
+    }
+    before = list(AuditEvent.objects.values_list("id", flat=True))
+    for path in admin_addresses():
+        for ask in (client.get, client.post):
+            status = ask(path).status_code
+            assert status < 500, path
+            if "/add/" in path or "/delete/" in path or "/history/" in path:
+                assert status in (302, 403), path
+    for table in site._registry:
+        path = f"/admin/models_app/{table._meta.model_name}/"
+        assert client.get(path).status_code == 200, path
+        answer = client.post(path, {"action": "delete_selected", "_selected_action": [str(release.pk)]})
+        assert answer.status_code in (200, 302, 403)
+    one = f"/admin/models_app/release/{release.pk}/change/"
+    assert client.get(one).status_code == 200
+    assert client.post(one, {"state": "live"}).status_code == 403
+    release.refresh_from_db()
+    assert release.state == "draft"
+    assert list(AuditEvent.objects.values_list("id", flat=True)) == before
+    assert client.get("/admin/r/1/1/").status_code == 404
+
+
+# ---------------------------------------------------------------- kept by nobody
+
+
+def test_pages_of_a_signed_in_person_are_kept_by_no_browser_and_no_proxy(cast: make.Cast) -> None:
+    client = signed_in("alma")
+    for path in ("/", "/desk/", "/documents/", "/people/", "/audit/", "/accounts/2fa/", "/nothing-here/"):
+        assert "no-store" in client.get(path).get("Cache-Control", ""), path
