@@ -88,6 +88,13 @@ def _words(value: str) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
+def _directories(value: str) -> list[Path]:
+    found = [Path(word).expanduser() for word in _words(value)]
+    if not all(path.is_absolute() for path in found):
+        raise ValueError("write absolute paths with commas between them, such as /srv/models")
+    return found
+
+
 def _url(value: str) -> str:
     parts = urlparse(value)
     if parts.scheme not in ("http", "https") or not parts.netloc:
@@ -144,6 +151,8 @@ FIELDS = (
     Field("GALLEY_REQUEST_SECONDS", "60", _whole(1, 600), "longest time a summary request may take"),
     Field("GALLEY_DEVICE", "auto", _one_of("auto", "cpu", "cuda"), "where models are trained and served"),
     Field("GALLEY_TORCH_THREADS", "1", _whole(1, 128), "CPU threads of a training or evaluation process"),
+    Field("GALLEY_MODEL_DIRECTORIES", "", _directories,
+          "below these, and below bases/ of the data directory, lie model directories that may be registered"),
     Field("GALLEY_OFFLINE", "no", _boolean, "never ask the Hugging Face hub"),
     Field("GALLEY_KEEP_REQUEST_TEXT", "yes", _boolean,
           "keep the text of API requests, so that weak outputs can be reviewed; else only its hash"),

@@ -206,6 +206,7 @@ GALLEY_SPLIT_SHARES: tuple[int, int, int] = ENV.split_shares
 GALLEY_SPLIT_SALT: str = ENV.split_salt
 GALLEY_MIN_TRAINING_EXAMPLES: int = ENV.min_training_examples
 GALLEY_TRAINING_HOURS: int = ENV.training_hours
+GALLEY_MODEL_DIRECTORIES: list[Path] = ENV.model_directories
 GALLEY_OFFLINE: bool = ENV.offline
 
 # ---------------------------------------------------------------- people and their sessions

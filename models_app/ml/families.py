@@ -288,7 +288,8 @@ def _read_json(path: Path, hint: str) -> dict[str, Any]:
 
 
 def resolve_base(reference: str, cache_dir: Path, offline: bool | None = None) -> Path:
-    """The checked directory of "starter", of a directory, or of a Hugging Face name (perhaps name@revision).
+    """The checked directory of "starter", of a directory (that begins with /, . or ~), or of a Hugging Face name
+    (perhaps name@revision).
 
     `offline` None follows HF_HUB_OFFLINE. A hub name that was fetched before resolves without a network.
     """
@@ -296,7 +297,7 @@ def resolve_base(reference: str, cache_dir: Path, offline: bool | None = None) -
     if reference == STARTER:
         return prepare_starter(Path(cache_dir))
     directory = Path(reference).expanduser()
-    if reference and directory.is_dir():
+    if reference.startswith((".", "/", "~")) and directory.is_dir():
         check_model_directory(directory)
         return directory.resolve()
     match = _HUB_NAME.fullmatch(reference)
@@ -332,7 +333,7 @@ def _fetch(repo: str, revision: str | None, cache: Path, offline: bool) -> Path:
         state = "is switched off (HF_HUB_OFFLINE)" if offline else f"could not be reached at {_hub()}"
         raise ModelUnavailable(
             f"{repo} is not on this machine, and the model hub {state}. Connect to the network and try "
-            "again, or copy the model's directory here and give its path, or use "
+            "again, or copy the model's directory to where models may lie and give its path, or use "
             f"“{STARTER}”, which needs no network."
         ) from None
     except (errors.HTTPError, OSError) as error:

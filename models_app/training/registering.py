@@ -18,6 +18,7 @@ from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.ml.errors import MLError
 from models_app.models import Job, ModelVersion, TrainingRun
+from models_app.training.places import checked_reference
 
 
 def store() -> Path:
@@ -47,9 +48,9 @@ def artefact_path(model_version: ModelVersion) -> Path:
 
 
 def start_registering(*, reference: str, name: str = "", actor: Any | None, deliver: bool = True) -> Job:
-    """Let the queue register a base model: 'starter', a local directory, or a Hugging Face name."""
+    """Let the queue register a base model: 'starter', a directory below one of `places`, or a Hugging Face name."""
     require(actor, "train")
-    reference = reference.strip()
+    reference = checked_reference(reference, field="reference")
     if not reference:
         raise InvalidInput("Say which model.", fields={"reference": "Write starter, a directory or a name."})
     with transaction.atomic():

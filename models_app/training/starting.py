@@ -14,6 +14,7 @@ from models_app.foundation.roles import allowed, require
 from models_app.foundation.transitions import move
 from models_app.ml.recipe import Recipe
 from models_app.models import DatasetSnapshot, Job, ModelVersion, PromptVersion, TrainingRun
+from models_app.training.places import checked_reference
 
 
 def start_training(
@@ -26,12 +27,14 @@ def start_training(
     name: str = "",
     deliver: bool = True,
 ) -> TrainingRun:
-    """Queue a run. `base` is 'model:ID' for a registered version, 'starter', a directory or a Hugging Face name.
+    """Queue a run. `base` is 'model:ID' for a registered version, 'starter', a directory below one of `places`, or a
+    Hugging Face name.
 
     Asking twice for the same run while it is active gives the one there is. Raises Refused for a snapshot that is too
     small, InvalidInput for a base or prompt that does not fit.
     """
     require(actor, "train")
+    base = checked_reference(base, field="base")
     base_model = _base_model(base)
     _check_prompt(base_model, prompt_version)
     _check_size(snapshot)

@@ -44,7 +44,8 @@ class RunForm(forms.Form):
         label="Another base",
         required=False,
         max_length=200,
-        help_text="A local directory or a Hugging Face name such as google-t5/t5-small; used instead of the above.",
+        help_text="A directory below one of the places that the operator has named, or a Hugging Face name such as "
+        "google-t5/t5-small; used instead of the above.",
     )
     prompt_version = forms.ModelChoiceField(
         PromptVersion.objects.select_related("prompt"), label="Prompt", empty_label=None

@@ -6,6 +6,7 @@ import json
 import random
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -45,7 +46,8 @@ def run(tmp_path: Path, documents: Path, model: str, *extra: str, **counts: int)
     return said.getvalue()
 
 
-def test_a_t5_goes_through_the_whole_loop_and_learns_the_toy_task(tmp_path: Path) -> None:
+def test_a_t5_goes_through_the_whole_loop_and_learns_the_toy_task(tmp_path: Path, settings: Any) -> None:
+    settings.GALLEY_MODEL_DIRECTORIES = [tmp_path]
     base = make_tiny_t5(tmp_path / "tiny-t5")
     recipe = {
         "epochs": 25,
