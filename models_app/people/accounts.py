@@ -23,7 +23,7 @@ from models_app.people.sessions import drop_sessions
 ADMINISTRATOR = "administrator"
 # The audit trail calls the installation itself so.
 RESERVED_NAMES = {"galley"}
-LONGEST_REASON = 500
+LONGEST_REASON = 2000
 
 
 def people() -> QuerySet[User]:
@@ -184,6 +184,6 @@ def _leave_seats(person: User, actor: User | None) -> None:
 def _reason(reason: str) -> str:
     reason = one_line(reason)
     if len(reason) > LONGEST_REASON:
-        message = f"Write at most {LONGEST_REASON} characters."
+        message = f"Write at most {LONGEST_REASON:,} characters."
         raise InvalidInput(message, fields={"reason": message})
     return reason

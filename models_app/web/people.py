@@ -70,7 +70,7 @@ class FilterForm(forms.Form):
             return rows.none()
         values = self.cleaned_data
         if values["q"]:
-            rows = rows.filter(username__icontains=values["q"].replace("\x00", ""))
+            rows = rows.filter(username__icontains=values["q"])
         if values["role"]:
             rows = rows.filter(pk__in=User.objects.filter(groups__name=values["role"]).values("pk"))
         if values["state"]:

@@ -1,0 +1,122 @@
+"""The pages of people: found, asked again before each act, and a mistake stays beside its field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from models_app.models import AuditEvent
+from models_app.people import links
+from tests import make
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def alma(cast: make.Cast) -> Client:
+    client = Client()
+    client.force_login(cast.administrator, "allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+def again(client: Client) -> Client:
+    client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
+    return client
+
+
+ACTS: dict[str, dict[str, str]] = {
+    "roles/": {"roles": "approver"},
+    "password-link/": {},
+    "deactivate/": {"reason": "Left."},
+    "activate/": {},
+    "end-sessions/": {},
+    "second-factor/remove/": {},
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_act_asks_for_the_password_again_and_goes_on_afterwards(
+    cast: make.Cast, alma: Client, act: str
+) -> None:
+    path = f"/people/{cast.reviewer.pk}/{act}"
+    asked = alma.post(path, ACTS[act])
+    assert asked["Location"].startswith("/accounts/reauthenticate/")
+    assert not AuditEvent.objects.exists()
+    wrong = alma.post(asked["Location"], {"password": "wrong"})
+    assert wrong.status_code == 200
+    assert not AuditEvent.objects.exists()
+    done = alma.post(asked["Location"], {"password": make.PASSWORD, "next": path})
+    assert done.status_code in (201, 302, 409)  # nothing to activate, no second factor
+    assert AuditEvent.objects.exists() == (done.status_code != 409)
+
+
+def test_making_an_account_asks_again_too(alma: Client) -> None:
+    assert alma.post("/people/new/", {"name": "nora"})["Location"].startswith("/accounts/reauthenticate/")
+    assert not User.objects.filter(username="nora").exists()
+
+
+def test_people_are_found_by_name_role_and_state(cast: make.Cast, alma: Client) -> None:
+    def names(query: str) -> list[str]:
+        return [person.username for person in alma.get(f"/people/?{query}").context["page"]]
+
+    User.objects.filter(username="ruben").update(is_active=False)
+    assert names("") == ["ada", "alma", "anton", "mila", "otto", "rita", "ruben", "stan"]
+    assert names("q=RU") == ["ruben"]
+    assert names("q=%00") == [], "and the field says why"
+    assert names("role=reviewer&state=active") == ["rita"]
+    assert names("state=deactivated") == ["ruben"]
+    assert names("role=king") == []
+    assert alma.get("/people/?page=none").status_code == 422
+    assert len(names("page=99")) == 8
+
+
+def test_the_list_asks_as_much_for_many_people_as_for_few(
+    cast: make.Cast, alma: Client, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(60):
+        make.user(f"person-{number:02}", "reviewer", "approver")
+    alma.get("/people/")
+    with django_assert_max_num_queries(20):
+        page = alma.get("/people/").content.decode()
+    assert "1–50 of 68" in page
+
+
+def test_a_name_that_is_taken_stays_in_its_field(alma: Client) -> None:
+    answer = again(alma).post("/people/new/", {"name": "rita", "roles": ["reviewer"]})
+    assert answer.status_code == 422
+    page = answer.content.decode()
+    assert "There is an account" in page
+    assert 'value="rita"' in page
+
+
+def test_a_link_is_shown_once(cast: make.Cast, alma: Client) -> None:
+    answer = again(alma).post(f"/people/{cast.reviewer.pk}/password-link/")
+    assert answer.status_code == 201
+    assert "http://testserver/accounts/link/" in answer.content.decode()
+    page = alma.get(f"/people/{cast.reviewer.pk}/").content.decode()
+    assert "/accounts/link/" not in page
+    assert "A link by alma waits until" in page
+
+
+def test_a_link_that_is_opened_signs_nobody_else_on(cast: make.Cast, alma: Client) -> None:
+    """An administrator who opens it in their own browser ends their own session there, not the person's chance."""
+    _, secret = links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    alma.get(f"/accounts/link/{secret}/")
+    form = {"password": "quite another secret 7", "again": "quite another secret 7"}
+    assert alma.post("/accounts/link/", form)["Location"] == "/accounts/login/"
+    assert alma.get("/people/").status_code == 302
+
+
+def test_the_last_administrator_is_told_why_not(cast: make.Cast, alma: Client) -> None:
+    answer = again(alma).post(f"/people/{cast.administrator.pk}/roles/", {"roles": ["reviewer"]})
+    assert answer.status_code == 409
+    assert "without an active administrator" in answer.content.decode()
+
+
+def test_accounts_of_imported_raters_and_programs_have_no_page(alma: Client) -> None:
+    program = User.objects.create_user("a-program")
+    assert alma.get(f"/people/{program.pk}/").status_code == 404
+    assert again(alma).post(f"/people/{program.pk}/password-link/").status_code == 404
