@@ -110,6 +110,12 @@ def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
             "SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
         )
         guarded = {table for (table,) in cursor.fetchall()}
+        # Keys that are looked at with each statement, not at the end: what refers goes first and comes back last.
+        cursor.execute(
+            "SELECT DISTINCT relname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid "
+            "WHERE contype = 'f' AND NOT condeferrable"
+        )
+        referring = {table for (table,) in cursor.fetchall()}
     lock = "LOCK TABLE " + ", ".join(f'"{table}"' for table in tables) + " IN EXCLUSIVE MODE"
     find_changed = " UNION ALL ".join(
         f"SELECT '{table}' WHERE EXISTS (({rows} EXCEPT {first}) UNION ALL ({first} EXCEPT {rows}))"
@@ -124,7 +130,9 @@ def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
         with transaction.atomic(using=here.alias), here.cursor() as cursor:
             cursor.execute(lock)
             cursor.execute(find_changed)
-            changed = [table for (table,) in cursor.fetchall()]
+            changed = sorted(
+                (table for (table,) in cursor.fetchall()), key=lambda table: table not in referring
+            )
             cursor.execute(
                 ";".join(_put_back(changed, kept, [table for table in changed if table in guarded]))
             )
@@ -136,7 +144,7 @@ def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
 def _put_back(changed: list[str], kept: dict[str, str], guarded: list[str]) -> Iterator[str]:
     yield from (f'ALTER TABLE "{table}" DISABLE TRIGGER USER' for table in guarded)
     yield from (f'DELETE FROM "{table}"' for table in changed)
-    for table in changed:
+    for table in reversed(changed):
         if columns := kept.get(table):
             yield f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM first_rows."{table}"'
     # A table's triggers cannot be enabled while a deferred check of its rows waits.
