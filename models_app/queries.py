@@ -21,7 +21,8 @@ from models_app.models import (
     SnapshotExample,
     TrainingRun,
 )
-from models_app.releases.approving import evidence_problem
+from models_app.releases.hands import Hands, involved, opened_accounts
+from models_app.releases.standing import approvals, evidence_problem, standings
 
 # ---------------------------------------------------------------- releases
 
@@ -54,12 +55,40 @@ def releases(shown: str = "") -> QuerySet[Release]:
 
 
 def approvals_held(rows: Sequence[Release]) -> dict[int, int]:
-    """How many approvals count, by release. 1 query."""
+    """How many approvals count, by release. 1 query, and some for each release that waits with an approval."""
     counts: dict[int, int] = {}
     held = Approval.objects.filter(release__in=rows, decision="approved", voided_at=None)
     for pk in held.values_list("release", flat=True):
         counts[pk] = counts.get(pk, 0) + 1
+    for release in rows:
+        if release.pk in counts and release.state == Release.State.AWAITING:
+            counts[release.pk] = approvals(release)
     return counts
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision as the release's page shows it: why an approval doesn't count, and which of the people with a hand in
+    the release opened the account of who gave it, whenever that was."""
+
+    row: Approval
+    problem: str
+    opened: str
+
+
+def decisions_told(release: Release, *, hands: Hands | None = None) -> list[Decision]:
+    rows = decisions(release)
+    if not rows:
+        return []
+    hands = involved(release) if hands is None else hands
+    problems = {standing.approval.pk: standing.problem for standing in standings(release, hands=hands)}
+    opened = opened_accounts(hands)
+    return [
+        Decision(
+            row, problems.get(row.pk, ""), opened[row.approver_id].words if row.approver_id in opened else ""
+        )
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True)
@@ -171,8 +200,11 @@ def evidence_document(release: Release) -> dict[str, Any]:
                 "at": row.at,
                 "evidence_digest": row.evidence_digest,
                 "voided_at": row.voided_at,
+                "counts": row.decision == "approved" and row.voided_at is None and not told.problem,
+                "why_not": told.problem or row.void_reason,
             }
-            for row in decisions(release)
+            for told in decisions_told(release)
+            for row in [told.row]
         ],
         "evidence": release.evidence,
     }

@@ -17,7 +17,8 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.errors import NotFound, Refused
 from models_app.foundation.roles import require
 from models_app.models import ExampleScore, Job, ModelVersion, Release, SnapshotExample, TrainingRun
-from models_app.releases.composing import live_release, training_lineage
+from models_app.releases.composing import live_release
+from models_app.releases.hands import training_lineage
 from reviews.gold import Judged, judge
 from reviews.models import (
     Adjudication,
@@ -27,7 +28,6 @@ from reviews.models import (
     Review,
     ReviewReturn,
     ReviewRevision,
-    Split,
     Summary,
 )
 
@@ -39,7 +39,6 @@ STATES = {
     "waits": "Wait for a decision",
     "accepted": "Accepted",
     "declined": "Declined",
-    "evaluation": "Evaluation data",
     "learnt": "In training data",
     "live": "Learnt by the live model",
     "returned": "Sent back",
@@ -102,11 +101,6 @@ class MyReview:
         return self.review.edited_text.strip() != self.review.summary.text.strip()
 
     @property
-    def for_evaluation(self) -> bool:
-        """It judges models; nothing is learnt from it, and nobody declined it."""
-        return self.review.summary.document.split == Split.TEST
-
-    @property
     def right(self) -> int:
         return sum(question.holds for question in self.judged or [])
 
@@ -130,11 +124,8 @@ def my_reviews(reviewer: User, state: str = "") -> QuerySet[Review]:
     elif state == "declined":
         declined = examples.filter(state=FeedbackExample.State.DECLINED)
         rows = rows.filter(Exists(declined)).exclude(
-            Q(summary__document__split=Split.TEST)  # nobody declined those: they judge models
-            | Exists(examples.exclude(state=FeedbackExample.State.DECLINED))
+            Exists(examples.exclude(state=FeedbackExample.State.DECLINED))
         )
-    elif state == "evaluation":
-        rows = rows.filter(summary__document__split=Split.TEST)
     elif state == "learnt":
         rows = rows.filter(Exists(_in_snapshots(examples)))
     elif state == "live":

@@ -19,7 +19,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.models import Comparison, ExampleScore, Release
-from models_app.releases.approving import involved
+from models_app.releases.hands import involved
 from reviews.judges import judges_of, leave_to_others
 from reviews.managing import QueueSettings, create_queue
 from reviews.models import QueueItem, ReviewQueue, RubricVersion, SourceDocument, Split, Summary

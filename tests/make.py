@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group, User
 from models_app.foundation import jobs
 from models_app.models import Job, ModelVersion, PromptVersion, Release
 from models_app.models.releases import Environment
+from models_app.releases import deploying
 from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
 from reviews.seating import fit_seats
 
@@ -86,18 +87,13 @@ def cast() -> Cast:
     return Cast(*people)
 
 
-def _words_of(number: int, count: int) -> str:
-    """Words that no other document has: without them all documents of the tests would be near duplicates."""
-    return " ".join(f"part{number}of{place}" for place in range(count))
-
-
 def document(text: str = "", *, split: str = "train", **fields: Any) -> SourceDocument:
     number = next(_numbers)
-    text = text or f"{ARTICLE} This is report number {number}. {_words_of(number, 70)}"
+    text = text or f"{ARTICLE} This is report number {number}."
     values = {
         "title": f"Old pier to close, part {number}",
         "domain": "news",
-        "reference": f"{REFERENCE}\n{_words_of(number, 24)}",
+        "reference": REFERENCE,
         "content_hash": hashlib.sha256(text.encode()).hexdigest(),
         "words": len(text.split()),
         "origin": "test",
@@ -159,3 +155,12 @@ def carried_out(job: Job) -> Job:
     jobs.run(claimed.pk, str(claimed.lease_token))
     claimed.refresh_from_db()
     return claimed
+
+
+def put_live(release: Release) -> Release:
+    """Live without comparison and approvals, for tests of what comes after: `go_live` asks for both."""
+    if release.state != Release.State.WARMING:
+        Release.objects.filter(pk=release.pk).update(state=Release.State.WARMING)
+        release.refresh_from_db()
+    deploying.put_live(release=release)
+    return release

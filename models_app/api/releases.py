@@ -79,6 +79,10 @@ class DecisionSerializer(serializers.Serializer):
     at = serializers.DateTimeField()
     evidence_digest = serializers.CharField()
     voided_at = serializers.DateTimeField(allow_null=True)
+    counts = serializers.BooleanField(
+        help_text="whether it is an approval that would let the release go live now"
+    )
+    why_not = serializers.CharField(help_text="why it is void or does not count; empty where it does")
 
 
 class EvidenceSerializer(serializers.Serializer):

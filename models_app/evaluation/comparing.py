@@ -220,6 +220,12 @@ def _row(comparison: Comparison, against: str, result: MetricComparison) -> Comp
     )
 
 
+def scores_digest(comparison: Comparison) -> str:
+    """The digest over the rows as they are now; the comparison's own where nobody rewrote them."""
+    runs = [comparison.candidate, comparison.baseline, *([comparison.lead] if comparison.lead else [])]
+    return _digest([_Scores(run) for run in runs], comparison.seed, comparison.resamples)
+
+
 def _digest(columns: Sequence[_Scores], seed: int, resamples: int) -> str:
     """Over all outputs and scores that went in, with seed and resamples."""
     digest = hashlib.sha256(json.dumps([seed, resamples, list(COMPARED)]).encode())

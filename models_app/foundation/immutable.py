@@ -45,3 +45,17 @@ def refuse_delete(table: str) -> tuple[str, str]:
         "EXECUTE FUNCTION galley_refuse_change();",
         f"DROP TRIGGER IF EXISTS {table}_kept ON {table};",
     )
+
+
+def refuse_update_where(table: str, name: str, condition: str) -> tuple[str, str]:
+    """No UPDATE of a row for which `condition`, over OLD and NEW, holds."""
+    return (
+        f"CREATE TRIGGER {table}_{name} BEFORE UPDATE ON {table} FOR EACH ROW WHEN ({condition}) "
+        "EXECUTE FUNCTION galley_refuse_change();",
+        f"DROP TRIGGER IF EXISTS {table}_{name} ON {table};",
+    )
+
+
+def changed(*columns: str) -> str:
+    """A condition: one of them is another value than before."""
+    return " OR ".join(f'NEW."{column}" IS DISTINCT FROM OLD."{column}"' for column in columns)

@@ -57,7 +57,7 @@ class ExampleScore(models.Model):
     `run` and `signature` together are a foreign key too (migration 0016): no run has scores of two signatures.
     """
 
-    run = models.ForeignKey(EvaluationRun, on_delete=models.CASCADE, related_name="scores")
+    run = models.ForeignKey(EvaluationRun, on_delete=models.PROTECT, related_name="scores")
     example = models.ForeignKey("models_app.EvaluationExample", on_delete=models.PROTECT, related_name="+")
     signature = models.CharField(max_length=300, help_text="what computed these scores; the run's own")
     output = models.TextField(blank=True)
@@ -122,7 +122,7 @@ class Comparison(models.Model):
 class ComparisonResult(models.Model):
     """One metric on one slice; ROUGE in points 0–100. `against` is 'baseline' or 'lead'."""
 
-    comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="results")
+    comparison = models.ForeignKey(Comparison, on_delete=models.PROTECT, related_name="results")
     against = models.CharField(max_length=10, default="baseline")
     metric = models.CharField(max_length=30)
     slice = models.CharField(max_length=60, default="all")

@@ -39,7 +39,8 @@ class Release(models.Model):
         # submitted anew, with another comparison
         "awaiting approval": ("awaiting approval", "approved", "rejected", "withdrawn"),
         "approved": ("warming", "withdrawn"),
-        "warming": ("live", "failed", "rolled back"),
+        # back to approval where what it was approved on no longer holds
+        "warming": ("live", "failed", "rolled back", "awaiting approval"),
         "live": ("superseded", "rolled back"),
         "superseded": ("live", "rolled back"),
     }
@@ -98,7 +99,7 @@ class Release(models.Model):
 
 
 class Approval(models.Model):
-    """A person's decision, bound to the digest of the evidence. Never edited; voided when the evidence changes."""
+    """A person's decision, bound to the digest of the evidence. Never edited; voided once, when that changes."""
 
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="approvals")
     approver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
@@ -107,6 +108,7 @@ class Approval(models.Model):
     evidence_digest = models.CharField(max_length=64)
     at = models.DateTimeField(default=timezone.now)
     voided_at = models.DateTimeField(null=True, blank=True)
+    void_reason = models.TextField(blank=True)
 
     class Meta:
         ordering = ["id"]

@@ -65,7 +65,7 @@ class TrainingRun(models.Model):
 
 
 class TrainingMetric(models.Model):
-    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="metrics")
+    run = models.ForeignKey(TrainingRun, on_delete=models.PROTECT, related_name="metrics")
     step = models.PositiveIntegerField()
     epoch = models.FloatField(default=0)
     loss = models.FloatField(null=True)

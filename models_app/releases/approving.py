@@ -10,91 +10,33 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from models_app.foundation import audit, tries
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.transitions import move
-from models_app.models import Approval, AuditEvent, Deployment, PromptVersion, Release, Route
-from models_app.releases.composing import LONGEST_REASON, canonical_digest, evidence, training_lineage
+from models_app.models import Approval, Release, Route
+from models_app.releases.composing import LONGEST_REASON, void_approvals
 from models_app.releases.deploying import start_deployment
+from models_app.releases.hands import Hands, involved, opened_accounts, work_began
+from models_app.releases.standing import approvals, evidence_problem, listed, why_not
 
 
-def involved(release: Release) -> dict[int, list[str]]:
-    """Who had a hand in the release, by user id, with what they did: they can't decide on it."""
-    hands: dict[int, list[str]] = {}
-
-    def add(user_id: int | None, what: str) -> None:
-        if user_id is not None and what not in hands.setdefault(user_id, []):
-            hands[user_id].append(what)
-
-    add(release.created_by_id, "composed it")
-    add(release.requested_by_id, "requested it")
-    submitted = AuditEvent.objects.filter(subject=audit.subject_of(release), action="release.submit")
-    for user_id in submitted.values_list("actor", flat=True):  # an earlier request counts as well
-        add(user_id, "requested it")
-    for version in _new_prompts(release):
-        for user_id in (version.created_by_id, *version.authors):
-            add(user_id, "wrote its prompt")
-    for run in training_lineage(release):
-        add(run.requested_by_id, "started its training")
-        add(run.snapshot.created_by_id, "froze its data")
-        for user_id in run.snapshot.curators:
-            add(user_id, "curated its data")
-    return hands
-
-
-def _new_prompts(release: Release) -> list[PromptVersion]:
-    """The release's prompt version, and those it was made from back to one that has been live in another release."""
-    versions = [release.prompt_version]
-    while (parent := versions[-1].parent) is not None:
-        if Deployment.objects.filter(release__prompt_version=parent).exists():
-            break
-        versions.append(parent)
-    return versions
-
-
-def may_decide(release: Release, user: Any) -> tuple[bool, str]:
-    """(True, why this person may) or (False, why not), in words for the page."""
+def may_decide(release: Release, user: Any, *, hands: Hands | None = None) -> tuple[bool, str]:
+    """(True, why this person may) or (False, why not), in words for the page. `hands`: where they are known already."""
     if not isinstance(user, User):
         return False, "Only a person decides on a release."
     if not allowed(user, "approve_release"):
         return False, "Your role does not approve releases."
-    hands = involved(release).get(user.pk)
-    if hands:
-        return False, f"You {_listed(hands)}, so somebody else has to decide."
+    hands = involved(release) if hands is None else hands
+    if user.pk in hands:
+        return False, f"You {listed(hands[user.pk])}, so somebody else has to decide."
+    problem = why_not(user, hands=hands, opened=opened_accounts(hands, since=work_began(release)))
+    if problem:
+        return False, f"{problem} So somebody else has to decide."
     if Approval.objects.filter(release=release, approver=user, voided_at=None).exists():
         return False, "You have decided already; another approver is needed."
-    return True, "You did not request it, train it, curate its data or write its prompt."
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
-def evidence_problem(release: Release) -> str:
-    """Why the evidence of a submitted release no longer holds; empty where it does."""
-    comparison = release.comparison
-    if comparison is None:
-        return "It was submitted without a comparison."
-    live = Route.objects.values_list("release", flat=True).get(environment=release.environment_id)
-    if live is not None and comparison.baseline.release_id != live:
-        return (
-            f"Release {live} went live after this one was compared with release {comparison.baseline.release_id}. "
-            "Compare it with what is live now and submit it again."
-        )
-    facts = evidence(
-        release,
-        comparison,
-        hands=involved(release),
-        votes_up_to=release.evidence["people"]["votes_up_to"],
-    )
-    if canonical_digest(facts) != release.evidence_digest:
-        return (
-            "The evidence is not what it was when the release was submitted. Withdraw it and submit it anew."
-        )
-    return ""
+    return True, "You did not request, train, register or evaluate it, curate its data or write its prompt."
 
 
 def approve(*, release: Release, actor: User, reason: str, evidence_digest: str, password: str) -> Release:
@@ -108,7 +50,7 @@ def approve(*, release: Release, actor: User, reason: str, evidence_digest: str,
     with transaction.atomic():
         Route.objects.select_for_update().get(environment=release.environment_id)
         _lock(release, evidence_digest)
-        problem = evidence_problem(release)
+        problem = evidence_problem(release, thorough=True)
         if problem:
             void_approvals(release=release, reason=problem)
         else:
@@ -128,14 +70,8 @@ def _approve_if_enough(release: Release, actor: User, reason: str) -> None:
     )  # fmt: skip
     if count >= needed:
         move(release, to="approved", actor=actor, action="release.approved", data={"approvals": count})
+        Release.objects.filter(pk=release.pk).update(reason="")  # why it was sent back, where it was
         start_deployment(release=release, actor=None)
-
-
-def approvals(release: Release) -> int:
-    """How many approvals hold."""
-    return Approval.objects.filter(
-        release=release, decision="approved", voided_at=None, evidence_digest=release.evidence_digest
-    ).count()
 
 
 def reject(*, release: Release, actor: User, reason: str, evidence_digest: str, password: str) -> Release:
@@ -151,17 +87,6 @@ def reject(*, release: Release, actor: User, reason: str, evidence_digest: str, 
         Release.objects.filter(pk=release.pk).update(reason=reason)
         release.reason = reason
     return release
-
-
-def void_approvals(*, release: Release, reason: str) -> int:
-    """The decisions so far no longer count; they stay on record. Returns how many there were."""
-    with transaction.atomic():
-        voided = Approval.objects.filter(release=release, voided_at=None).update(voided_at=timezone.now())
-        if voided:
-            audit.record(
-                actor=None, action="release.void", subject=release, reason=reason, data={"voided": voided}
-            )
-    return voided
 
 
 def _checked(release: Release, actor: User, reason: str, password: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from models_app.evaluation.comparing import scores_digest
 from models_app.evaluation.people import evidence_of
 from models_app.foundation import audit
 from models_app.foundation.constraints import broke
@@ -32,6 +33,8 @@ from models_app.models import (
     TrainingRun,
 )
 from models_app.models.releases import Environment
+from models_app.releases import statements
+from models_app.releases.hands import involved, training_lineage
 
 INSTRUCT_FAMILIES = ("llama", "gpt2")
 LONGEST_NOTE = 300
@@ -194,12 +197,18 @@ def usual_prompt(model_version: ModelVersion, live: Release | None) -> PromptVer
 
 
 def evidence(
-    release: Release, comparison: Comparison, *, hands: Collection[int], votes_up_to: int | None = None
+    release: Release,
+    comparison: Comparison,
+    *,
+    hands: Collection[int],
+    votes_up_to: int | None = None,
+    rows: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything a decision is based on; its digest is what an approval is bound to.
 
     `hands` had a part in the release: what they preferred does not count. `votes_up_to` is the last vote of people
-    that was there when it was submitted; without it all votes are.
+    that was there when it was submitted; without it all votes are. `rows` are the digests over scores, test documents
+    and training rows, where they are not to be read again.
     """
     results = ComparisonResult.objects.filter(comparison=comparison).order_by("against", "metric", "slice")
     lineage = training_lineage(release)
@@ -229,6 +238,19 @@ def evidence(
             evaluation_set=comparison.candidate.evaluation_set,
             up_to=votes_up_to,
         ),
+        "rows": dict(rows) if rows is not None else digests_of_rows(comparison, lineage),
+    }
+
+
+def digests_of_rows(comparison: Comparison, lineage: Sequence[TrainingRun]) -> dict[str, Any]:
+    """Over every row as the database has it now: what a rewritten score or text cannot keep."""
+    runs = {"candidate": comparison.candidate, "baseline": comparison.baseline, "lead": comparison.lead}
+    return {
+        "scores": {
+            name: statements.digest_of_scores(run.pk) for name, run in runs.items() if run is not None
+        },
+        "test_set": statements.digest_of_test_set(comparison.candidate.evaluation_set_id),
+        "snapshots": [statements.digest_of_snapshot(run.snapshot_id) for run in lineage],
     }
 
 
@@ -244,8 +266,6 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
     decisions made on the earlier evidence are void then. Raises Refused where the comparison is not about this
     release, is against something that is not live, or where training and test data overlap.
     """
-    from models_app.releases.approving import involved  # it stands on this module
-
     require(actor, "submit_release")
     note = _note(note, LONGEST_REASON)
     if release.origin == Release.Origin.BASELINE:
@@ -263,6 +283,13 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
         if release.state == Release.State.AWAITING and release.comparison_id == comparison.pk:
             return release
         _refuse_another_baseline(comparison, route.release_id)
+        if scores_digest(comparison) != comparison.digest:
+            raise Refused(
+                f"The scores in the database are not those that comparison {comparison.pk} was computed from: somebody "
+                "rewrote them. The audit trail and the database's log may say who; evaluate the release anew.",
+                code="evidence_changed",
+            )
+        release.comparison = comparison  # who asked for it has a hand in what is submitted
         facts = evidence(release, comparison, hands={*involved(release), *([actor.pk] if actor else [])})
         _refuse_leakage(facts["test_documents_in_training_data"])
         again = release.state == Release.State.AWAITING
@@ -273,18 +300,23 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
             submitted_at=timezone.now(),
             note=textwrap.shorten(note, LONGEST_NOTE, placeholder=" …") or release.note,
         )  # fmt: skip
+        Release.objects.filter(pk=release.pk).update(reason="")
         if again:
-            _void_earlier_decisions(release)
+            void_approvals(release=release, reason="It was submitted with another comparison.")
     return release
 
 
-def _void_earlier_decisions(release: Release) -> None:
-    voided = Approval.objects.filter(release=release, voided_at=None).update(voided_at=timezone.now())
-    if voided:
-        audit.record(
-            actor=None, action="release.void", subject=release, reason="It was submitted with another comparison.",
-            data={"voided": voided},
-        )  # fmt: skip
+def void_approvals(*, release: Release, reason: str) -> int:
+    """The decisions so far no longer count; they stay on record. Returns how many there were."""
+    with transaction.atomic():
+        voided = Approval.objects.filter(release=release, voided_at=None).update(
+            voided_at=timezone.now(), void_reason=reason[:LONGEST_REASON]
+        )
+        if voided:
+            audit.record(
+                actor=None, action="release.void", subject=release, reason=reason, data={"voided": voided}
+            )
+    return voided
 
 
 def _note(note: str, longest: int = LONGEST_NOTE) -> str:
@@ -292,17 +324,6 @@ def _note(note: str, longest: int = LONGEST_NOTE) -> str:
     if len(note) > longest:
         raise InvalidInput("The note is too long.", fields={"note": f"Write at most {longest:,} characters."})
     return note
-
-
-def training_lineage(release: Release) -> list[TrainingRun]:
-    """The training runs that made the model, the latest first, through all its ancestors; one query each."""
-    runs = []
-    version: ModelVersion | None = release.model_version
-    while version is not None:
-        if version.training_run_id is not None:
-            runs.append(TrainingRun.objects.select_related("snapshot").get(pk=version.training_run_id))
-        version = version.parent
-    return runs
 
 
 def _refuse_another_baseline(comparison: Comparison, live: int | None) -> None:

@@ -19,7 +19,9 @@ from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
 from models_app.models import Approval, Deployment, Release, Route
 from models_app.models.releases import Environment
+from models_app.releases.composing import void_approvals
 from models_app.releases.obstacles import at_most, wait_at_most
+from models_app.releases.standing import obstacle_to_going_live
 from models_app.training.registering import artefact_path
 
 CHANNEL = "galley_serving"
@@ -87,8 +89,37 @@ def _move_with_reason(release: Release, *, to: str, actor: Any | None, action: s
 
 
 def go_live(*, release: Release, actor: Any | None = None) -> Deployment:
-    """warming → live, once its slot answers. Raises StaleState for whoever comes second."""
+    """warming → live, once its slot answers, if it still stands on its evidence and on enough approvals.
+
+    Where it does not, it waits for approval again and Refused is raised; StaleState for whoever comes second.
+    """
     require(actor, "deploy")
+    with transaction.atomic():
+        _lock_route(release.environment)
+        release.refresh_from_db()
+        problem, changed = "", False
+        if release.state == Release.State.WARMING:
+            problem, changed = obstacle_to_going_live(release)
+        if problem:
+            _send_back(release, problem, evidence_changed=changed)
+        else:
+            deployment = put_live(release=release, actor=actor)
+    if problem:
+        raise Refused(f"Release {release.pk} does not go live. {problem}", code="not_approved")
+    return deployment
+
+
+def _send_back(release: Release, problem: str, *, evidence_changed: bool) -> None:
+    _move_with_reason(
+        release, to="awaiting approval", actor=None, action="deployment.sent_back", reason=problem
+    )
+    if evidence_changed:
+        void_approvals(release=release, reason=problem)
+    announce()
+
+
+def put_live(*, release: Release, actor: Any | None = None) -> Deployment:
+    """The switch itself, for `go_live`, which has asked whether it may."""
     with transaction.atomic():
         route = _lock_route(release.environment)
         now = timezone.now()

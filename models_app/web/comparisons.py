@@ -32,8 +32,8 @@ from models_app.models import (
     Release,
     Route,
 )
-from models_app.releases.approving import involved
 from models_app.releases.composing import lead_release, submit_release
+from models_app.releases.hands import involved
 from models_app.web import charts
 from models_app.web.pages import capability, page_or_fragment, paginate
 
@@ -216,7 +216,6 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
     changes = [
         value * METRICS[metric].scale for value in paired(comparison, metric).values_list("change", flat=True)
     ]
-    worse, equal, better = charts.sides(changes)
     release = comparison.candidate.release
     rows = metric_rows(results)
     context |= {
@@ -228,9 +227,9 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
         "histogram": charts.histogram(
             changes, title=f"{METRICS[metric].label}, after minus before, by document"
         ),
-        "worse": worse,
-        "equal": equal,
-        "better": better,
+        "better": sum(change > 1e-9 for change in changes),
+        "worse": sum(change < -1e-9 for change in changes),
+        "equal": sum(abs(change) <= 1e-9 for change in changes),
         "metrics": [METRICS[name] for name in SHOWN_ROUGE],
         "looks": Comparison.objects.filter(
             candidate__evaluation_set=comparison.candidate.evaluation_set_id

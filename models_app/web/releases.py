@@ -20,7 +20,7 @@ from models_app.foundation.errors import GalleyError, InvalidInput, Refused, Too
 from models_app.foundation.roles import allowed
 from models_app.ml.recipe import Decoding
 from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
-from models_app.releases.approving import approve, evidence_problem, involved, may_decide, reject
+from models_app.releases.approving import approve, may_decide, reject
 from models_app.releases.composing import (
     LONGEST_NOTE,
     LONGEST_REASON,
@@ -31,6 +31,8 @@ from models_app.releases.composing import (
     usual_prompt,
     withdraw_release,
 )
+from models_app.releases.hands import involved
+from models_app.releases.standing import evidence_problem
 from models_app.web.comparisons import MetricRow, metric_rows
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 from models_app.web.trail import page_url, tell
@@ -240,10 +242,16 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
     baseline = _baseline(release, comparison, live)
     settings = queries.settings_beside(baseline, release)
     waiting = release.state == Release.State.AWAITING
-    decisions = queries.decisions(release)
-    held = sum(row.decision == "approved" and row.voided_at is None for row in decisions)
+    hands = involved(release)
+    decisions = queries.decisions_told(release, hands=hands)
+    # once it has been live, what let it go live is history
+    judged = release.state in (Release.State.AWAITING, Release.State.APPROVED, Release.State.WARMING)
+    held = sum(
+        told.row.decision == "approved" and told.row.voided_at is None and not (judged and told.problem)
+        for told in decisions
+    )
     comparing = queries.comparing(release)
-    may, why = may_decide(release, request.user) if waiting else (False, "")
+    may, why = may_decide(release, request.user, hands=hands) if waiting else (False, "")
     initial = {"evidence_digest": release.evidence_digest}
     rows = _metric_rows(comparison)
     return {
@@ -255,7 +263,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "comparison": comparison,
         "rows": rows,
         "margins": margins_in_words((row.metric, row.result.margin) for row in rows),
-        "people": preferences(candidate=release, hands=involved(release)),
+        "people": preferences(candidate=release, hands=hands),
         "submitted": release.evidence.get("people"),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         "comparing": comparing,
@@ -263,11 +271,12 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "settings": settings,
         "decoding_changed": any(setting.changed for setting in settings),
         "decisions": decisions,
+        "judged": judged,
         "held": held,
         "needed": release.environment.approvals_required,
         "may": may,
         "why": why,
-        "problem": evidence_problem(release) if waiting else "",
+        "problem": evidence_problem(release, hands=hands) if waiting else "",
         "form": form or DecisionForm(initial=initial),
         "trail": tell(queries.trail(release, comparisons)),
         "times": queries.times_live(release),

@@ -19,6 +19,7 @@ PHRASES = {
     "deployment.failed": "could not load its model",
     "deployment.live": "took it live",
     "deployment.roll_back": "rolled it back",
+    "deployment.sent_back": "did not let it go live",
     "deployment.start": "started its model",
     "deployment.stop": "stopped its deployment",
     "deployment.superseded": "put release {by} in its place",

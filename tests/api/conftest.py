@@ -14,7 +14,6 @@ from django.utils import timezone
 from models_app.foundation.tokens import create_token
 from models_app.ml.engines import LeadEngine
 from models_app.models import ApiToken, Release, Slot
-from models_app.releases.deploying import go_live
 from models_app.serving.routing import router
 from models_app.serving.slot import Slot as ServedSlot
 from models_app.serving.slot import SlotSpec, _Server
@@ -60,12 +59,12 @@ def api(cast: make.Cast) -> Api:
     return Api(cast.operator, "summaries:write", "feedback:write")
 
 
-def serve(release: Release, address: Path, engine: Any = None, *, quotes: bool = True) -> Callable[[], None]:
+def serve(release: Release, address: Path, engine: Any = None) -> Callable[[], None]:
     """A slot in this process; returns what stops it."""
     spec = SlotSpec(
         release=release.pk, engine="lead", artefact="", digest="", stamp="", address=str(address),
         prompt={"kind": "prefix", "system": "", "template": "summarize: {text}"}, decoding=release.decoding,
-        threads=1, device="cpu", most_waiting=4, parent=os.getpid(), quotes=quotes,
+        threads=1, device="cpu", most_waiting=4, parent=os.getpid(),
     )  # fmt: skip
     server = _Server(ServedSlot(spec, engine or LeadEngine(3)))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
@@ -87,7 +86,7 @@ def live(cast: make.Cast, tmp_path: Path) -> Iterator[Release]:
     """A live release of leading sentences, with a slot that answers."""
     release = make.release(state="warming")
     stop = serve(release, tmp_path / "live.sock")
-    go_live(release=release)
+    make.put_live(release)
     router.reread()
     yield release
     stop()

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from models_app.evaluation.differences import around_changes, word_difference
-from models_app.models import PromptVersion, Release, Route
+from models_app.models import PromptVersion, Route
 from reviews.grounding import as_data, ground
 from reviews.models import (
     Grounding,
@@ -279,4 +279,3 @@ def test_without_a_running_model_trying_says_so_in_the_dialog(enter: Enter, item
     assert (kept.template, kept.output, kept.note) == ("In brief: {text}", "", "Shorter.")
     no_violation(page)
     Route.objects.update(release=None)
-    Release.objects.filter(pk=release.pk).delete()

@@ -8,7 +8,6 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from models_app.models import Release, Slot
-from models_app.releases.deploying import go_live
 from tests import make
 from tests.browser.conftest import Enter, no_violation
 
@@ -26,7 +25,7 @@ def releases(cast: make.Cast) -> list[Release]:
             release=release, state="ready", pid=4700 + number, rss_bytes=420 << 20, heartbeat_at=now, ready_at=now,
             started_at=now - timedelta(seconds=3),
         )  # fmt: skip
-        go_live(release=release)
+        make.put_live(release)
         made.append(release)
     return [*made, make.release(state="warming")]
 
@@ -80,7 +79,7 @@ def test_the_page_follows_what_happens_and_leaves_a_dialog_alone(
     page.get_by_role("button", name="Stop", exact=True).click()
     reason = page.locator("#stop-warming textarea")
     reason.fill("Wrong day")
-    go_live(release=warming)
+    make.put_live(warming)
     page.wait_for_timeout(4500)  # two polls
     expect(reason).to_have_value("Wrong day")
     page.get_by_role("button", name="Cancel").first.click()

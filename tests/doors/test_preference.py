@@ -15,8 +15,9 @@ from django.urls import reverse
 from models_app.evaluation.people import count_votes, preferences
 from models_app.foundation.errors import Refused, StaleState
 from models_app.models import Comparison, EvaluationExample, HumanVote, Release
-from models_app.releases.approving import evidence_problem, involved
 from models_app.releases.composing import submit_release
+from models_app.releases.hands import involved
+from models_app.releases.standing import evidence_problem
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from reviews.pairing import pair_comparison, pair_releases, pairwise_queue
 from reviews.pairwise import Judgement, begin, choose, revise_choice, take_back

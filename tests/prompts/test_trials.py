@@ -17,7 +17,6 @@ from models_app.ml.errors import PromptTooLong
 from models_app.ml.prompting import PromptSpec
 from models_app.ml.recipe import Decoding
 from models_app.models import Job, PromptVersion, Release
-from models_app.releases.deploying import go_live
 from models_app.serving.routing import router
 from reviews import playground
 from reviews.models import (
@@ -70,7 +69,7 @@ def engine() -> ObedientEngine:
 def live(cast: make.Cast, engine: ObedientEngine, tmp_path: Path) -> Iterator[Release]:
     release = make.release(state="warming", prompt_version=version())
     stop = serve(release, tmp_path / "live.sock", engine)
-    go_live(release=release)
+    make.put_live(release)
     router.reread()
     yield release
     stop()
@@ -185,7 +184,7 @@ def test_where_another_release_goes_live_meanwhile_the_trial_ends_and_says_why(
     trial = trial_on(choose_articles(words="", queue=None, count=1, actor=cast.ml_engineer), cast.ml_engineer)
     other = make.release(state="warming")
     stop = serve(other, tmp_path / "other.sock", engine)
-    go_live(release=other)
+    make.put_live(other)
     router.reread()
     job = carried_out(trial)
     stop()

@@ -28,7 +28,6 @@ from models_app.models import (
 )
 from models_app.releases.approving import approve
 from models_app.releases.composing import compose_release, submit_release
-from models_app.releases.deploying import go_live
 from models_app.training.registering import store
 from tests import make
 
@@ -52,11 +51,11 @@ def on_disk(version: ModelVersion) -> ModelVersion:
     return version
 
 
-def base_model() -> ModelVersion:
+def base_model(by: Any = None) -> ModelVersion:
     version = ModelVersion.objects.create(
         name="starter", family="llama", architecture="LlamaForCausalLM", base="starter", artefact="starter",
         digest=digest("base", next(_numbers)), engine="ctranslate2", precision="int8",
-        parameters=134_515_008, size_bytes=141_000_000,
+        parameters=134_515_008, size_bytes=141_000_000, created_by=by,
     )  # fmt: skip
     return on_disk(version)
 
@@ -96,7 +95,7 @@ def trained_model(of: ModelVersion, on: DatasetSnapshot, *, by: Any) -> ModelVer
     return on_disk(version)
 
 
-def evaluation_set(documents: int = 40) -> EvaluationSet:
+def evaluation_set(documents: int = 40, *, by: Any = None) -> EvaluationSet:
     number = next(_numbers)
     return freeze_evaluation_set(
         rows=[
@@ -112,7 +111,7 @@ def evaluation_set(documents: int = 40) -> EvaluationSet:
         ],
         name=f"{documents} test documents",
         selection={},
-        actor=None,
+        actor=by,
     )
 
 
@@ -121,12 +120,18 @@ def evaluated(
     on: EvaluationSet,
     *,
     level: float,
+    by: Any = None,
     wrote: Callable[[int], str] = lambda position: WRITTEN,
     rouge1_above: float = 0.2,
 ) -> EvaluationRun:
     """ROUGE-2 around `level` (0–1) with the same noise for every release, so that pairs correlate."""
     run = EvaluationRun.objects.create(
-        release=release, evaluation_set=on, state="succeeded", signature=SIGNATURE, seconds=12.0
+        release=release,
+        evaluation_set=on,
+        state="succeeded",
+        signature=SIGNATURE,
+        seconds=12.0,
+        requested_by=by,
     )
     noise = random.Random(5)
     ExampleScore.objects.bulk_create(
@@ -153,7 +158,13 @@ def evaluated(
 
 
 def compared(
-    candidate: Release, baseline: Release, on: EvaluationSet, *, before: float = 0.10, after: float = 0.16
+    candidate: Release,
+    baseline: Release,
+    on: EvaluationSet,
+    *,
+    before: float = 0.10,
+    after: float = 0.16,
+    by: Any = None,
 ) -> Comparison:
     runs = {
         release.pk: EvaluationRun.objects.filter(release=release, evaluation_set=on).first()
@@ -161,15 +172,12 @@ def compared(
         for release, level in ((candidate, after), (baseline, before))
     }
     return compare_releases(
-        candidate=runs[candidate.pk], baseline=runs[baseline.pk], lead=None, actor=None, resamples=200
+        candidate=runs[candidate.pk], baseline=runs[baseline.pk], lead=None, actor=by, resamples=200
     )
 
 
 def made_live(release: Release) -> Release:
-    Release.objects.filter(pk=release.pk).update(state="warming")
-    release.refresh_from_db()
-    go_live(release=release)
-    return release
+    return make.put_live(release)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from django.db import DatabaseError, transaction
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.models import AuditEvent, ModelVersion, Prompt, PromptVersion, Release, SnapshotExample
 from models_app.prompts.versions import create_prompt
-from models_app.releases.approving import evidence_problem
 from models_app.releases.composing import (
     canonical_digest,
     compose_release,
@@ -15,10 +14,11 @@ from models_app.releases.composing import (
     origin_beside,
     release_digest,
     submit_release,
-    training_lineage,
     usual_decoding,
     withdraw_release,
 )
+from models_app.releases.hands import training_lineage
+from models_app.releases.standing import evidence_problem
 from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene

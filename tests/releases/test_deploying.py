@@ -32,9 +32,7 @@ def production(cast: make.Cast) -> Environment:
 
 
 def live() -> Release:
-    release = make.release(state="warming")
-    go_live(release=release)
-    return release
+    return make.put_live(make.release(state="warming"))
 
 
 def route() -> Route:
@@ -74,7 +72,7 @@ def test_every_step_is_in_the_audit_trail(cast: make.Cast, production: Environme
     first = live()
     second = make.release(state="approved")
     start_deployment(release=second, actor=cast.operator)
-    go_live(release=second)
+    make.put_live(second)
     roll_back(environment=production, actor=cast.operator, reason="Names are wrong.")
     of_second = AuditEvent.objects.filter(subject=f"release:{second.pk}").order_by("id")
     assert [(event.action, event.actor_name, event.to_state, event.reason) for event in of_second] == [
@@ -92,7 +90,8 @@ def test_the_deployment_names_whose_approval_let_the_release_go_live(cast: make.
     Approval.objects.create(
         release=release, approver=cast.approver, decision="approved", reason="Better.", evidence_digest="x"
     )
-    assert go_live(release=release).started_by == cast.approver
+    make.put_live(release)
+    assert Deployment.objects.get().started_by == cast.approver
 
 
 def test_a_release_goes_live_once(production: Environment) -> None:
@@ -246,9 +245,13 @@ def test_two_releases_are_never_live_at_the_same_time_whatever_the_code_does(pro
         make.release(state="live")
 
 
-def test_a_clock_that_was_set_back_does_not_stop_a_switch(production: Environment) -> None:
-    live()
-    Deployment.objects.update(live_from=timezone.now() + timedelta(hours=1))
+def test_a_clock_that_was_set_back_does_not_stop_a_switch(
+    production: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = timezone.now() + timedelta(hours=1)
+    with monkeypatch.context() as clock:
+        clock.setattr("models_app.releases.deploying.timezone.now", lambda: ahead)
+        live()
     second = live()
     assert route().release == second
 

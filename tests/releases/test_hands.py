@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Group
 
-from models_app.releases.approving import involved, may_decide
+from models_app.releases.approving import may_decide
 from models_app.releases.composing import compose_release
+from models_app.releases.hands import involved
 from reviews import queueing
 from reviews.feedback import approve_example, freeze_snapshot
 from reviews.models import FeedbackExample, ReviewQueue
@@ -38,7 +39,12 @@ def test_who_corrected_and_who_approved_the_correction_have_a_hand_in_the_releas
     hands = involved(release)
     assert hands[cast.reviewer.pk] == ["curated its data"]
     assert hands[cast.ml_engineer.pk] == ["curated its data"]
-    assert hands[cast.administrator.pk] == ["composed it", "started its training", "froze its data"]
+    assert hands[cast.administrator.pk] == [
+        "composed it",
+        "registered its model",
+        "started its training",
+        "froze its data",
+    ]
     for person in (cast.reviewer, cast.ml_engineer, cast.another_reviewer):
         person.groups.add(Group.objects.get(name="approver"))
     assert not may_decide(release, cast.reviewer)[0]

@@ -19,15 +19,14 @@ from models_app.models import (
     EvaluationSet,
     ExampleScore,
     Job,
+    ModelVersion,
     PromptVersion,
     Release,
     SnapshotExample,
     TrainingRun,
 )
-from models_app.releases.deploying import go_live
 from models_app.serving.routing import router
 from reviews import outcomes
-from reviews.feedback import TEST_SPLIT
 from reviews.models import (
     Adjudication,
     FeedbackExample,
@@ -40,6 +39,7 @@ from reviews.models import (
 from reviews.outcomes import STATES, my_reviews, with_what_became
 from tests import make
 from tests.api.conftest import serve
+from tests.database import without_guards
 
 pytestmark = pytest.mark.django_db
 DRAFT = "The old pier closes. 410 piles are rotten."
@@ -50,7 +50,7 @@ MINE = "The old pier closes for nine months. 140 piles are rotten."
 def live(cast: make.Cast, tmp_path: Path) -> Iterator[Release]:
     release = make.release(state="warming")
     stop = serve(release, tmp_path / "live.sock", LeadEngine(3))
-    go_live(release=release)
+    make.put_live(release)
     router.reread()
     yield release
     stop()
@@ -109,7 +109,8 @@ def test_each_state_gives_the_reviews_that_are_in_it(cast: make.Cast, live: Rele
         example(by[name], state)
     learnt(example(by["learnt"], "approved"))
     run = learnt(example(by["live"], "approved"))
-    live.model_version.__class__.objects.filter(pk=live.model_version_id).update(training_run=run)
+    with without_guards(ModelVersion):
+        ModelVersion.objects.filter(pk=live.model_version_id).update(training_run=run)
     returned = reviewed(rita, state="returned")
     ReviewReturn.objects.create(review=returned, returned_by=cast.ml_engineer, comment="Which piles?")
     settled = reviewed(rita)
@@ -117,16 +118,13 @@ def test_each_state_gives_the_reviews_that_are_in_it(cast: make.Cast, live: Rele
         item=settled.item, adjudicator=cast.ml_engineer, stars=3, verdict="fair", rubric=settled.rubric,
         edited_text="Settled.",
     )  # fmt: skip
-    judges = reviewed(rita, split="test")
-    example(judges, "declined", reason=TEST_SPLIT)
     reviewed(cast.another_reviewer)
     Review.objects.filter(pk=reviewed(rita).pk).update(state="draft")
     expected = {
-        "": {*by.values(), returned, settled, judges},
+        "": {*by.values(), returned, settled},
         "waits": {by["waits"], by["held"]},
         "accepted": {by["accepted"], by["learnt"], by["live"]},
         "declined": {by["declined"]},
-        "evaluation": {judges},
         "learnt": {by["learnt"], by["live"]},
         "live": {by["live"]},
         "returned": {returned},

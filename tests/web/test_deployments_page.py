@@ -8,7 +8,6 @@ from django.test import Client
 from django.utils import timezone
 
 from models_app.models import Release, Route, Slot
-from models_app.releases.deploying import go_live
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -31,7 +30,7 @@ def live(*, slot: str = "ready") -> Release:
         ready_at=timezone.now(),
         heartbeat_at=timezone.now(),
     )
-    go_live(release=release)
+    make.put_live(release)
     return release
 
 

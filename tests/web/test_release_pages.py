@@ -136,7 +136,8 @@ def test_the_page_shows_what_a_decision_stands_on(waiting: Scene) -> None:
     shown = page(waiting.cast.approver, f"/releases/{waiting.candidate.pk}/")
     for words in (
         "waits for approval", "improved", "ROUGE-2", f"Training {waiting.model.training_run_id}", "0 of 1",
-        "You did not request it", "news summary v1, unchanged", "mila asked for approval", "Learnt from 3 corrections.",
+        "You did not request, train, register or evaluate it", "news summary v1, unchanged",
+         "mila asked for approval", "Learnt from 3 corrections.",
     ):  # fmt: skip
         assert words in shown, words
     assert Release.objects.get(pk=waiting.candidate.pk).evidence_digest in shown

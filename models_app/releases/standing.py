@@ -1,0 +1,134 @@
+"""Whether a submitted release stands on what it was decided on: its evidence as it was, and enough approvals by people
+who may still give them. Asked at the last approval and when the release goes live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+
+from models_app.foundation.roles import allowed
+from models_app.models import Approval, Deployment, Release, Route
+from models_app.releases.composing import canonical_digest, evidence
+from models_app.releases.hands import Hands, Opened, involved, opened_accounts, work_began
+
+
+@dataclass(frozen=True)
+class Standing:
+    """An approval, and why it doesn't count; empty where it does."""
+
+    approval: Approval
+    problem: str
+
+    @property
+    def counts(self) -> bool:
+        return not self.problem
+
+
+def evidence_problem(release: Release, *, thorough: bool = False, hands: Hands | None = None) -> str:
+    """Why the evidence of a submitted release no longer holds; empty where it does.
+
+    `thorough` reads every score, test document and training row again, which takes up to two seconds; without it
+    their digests are taken as they were.
+    """
+    comparison = release.comparison
+    if comparison is None:
+        return "It was submitted without a comparison."
+    live = Route.objects.values_list("release", flat=True).get(environment=release.environment_id)
+    if live is not None and comparison.baseline.release_id != live:
+        return (
+            f"Release {live} went live after this one was compared with release {comparison.baseline.release_id}. "
+            "Compare it with what is live now and submit it again."
+        )
+    facts = evidence(
+        release,
+        comparison,
+        hands=involved(release) if hands is None else hands,
+        votes_up_to=release.evidence.get("people", {}).get("votes_up_to"),
+        rows=None if thorough else release.evidence.get("rows", {}),
+    )
+    if canonical_digest(facts) != release.evidence_digest:
+        return (
+            "The evidence is not what it was when the release was submitted. Withdraw it and submit it anew."
+        )
+    return ""
+
+
+def why_not(user: User, *, hands: Hands, opened: dict[int, Opened]) -> str:
+    """Why this person may not decide, in words about "they"; empty where they may."""
+    if not user.is_active:
+        return "The account is not active."
+    if not allowed(user, "approve_release"):
+        return "The account's role does not approve releases."
+    did = hands.get(user.pk)
+    if did:
+        return f"{user.get_username()} {listed(did)}."
+    by = opened.get(user.pk)
+    if by is not None:
+        return (
+            f"{by.words}, after the work on this release began, and {_had_a_hand(by, hands, opened)}: "
+            "the account could be used by that person."
+        )
+    return ""
+
+
+def _had_a_hand(by: Opened, hands: Hands, opened: dict[int, Opened]) -> str:
+    if by.by in hands:
+        return f"{by.by_name} {listed(hands[by.by])}"
+    return f"before that {opened[by.by].words.rpartition(' on ')[0].replace('the account', 'that account')}"
+
+
+def listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def standings(release: Release, *, hands: Hands | None = None) -> list[Standing]:
+    """Each approval that was given and not voided, with whether it counts now. Accounts are read afresh."""
+    given = list(
+        Approval.objects.filter(release=release, decision="approved", voided_at=None)
+        .select_related("approver")
+        .order_by("id")
+    )
+    if not given:
+        return []
+    hands = involved(release) if hands is None else hands
+    opened = opened_accounts(hands, since=work_began(release))
+    return [Standing(row, _problem(row, release, hands, opened)) for row in given]
+
+
+def _problem(row: Approval, release: Release, hands: Hands, opened: dict[int, Opened]) -> str:
+    if row.evidence_digest != release.evidence_digest:
+        return "It was given on other evidence."
+    return why_not(row.approver, hands=hands, opened=opened)
+
+
+def approvals(release: Release) -> int:
+    """How many approvals hold."""
+    return sum(standing.counts for standing in standings(release))
+
+
+def needs_approvals(release: Release) -> bool:
+    """All do but the first of an environment, which Galley installs by itself: there is nothing to compare it with."""
+    first = not Deployment.objects.filter(environment=release.environment_id).exists()
+    return not (first and release.origin == Release.Origin.INITIAL)
+
+
+def obstacle_to_going_live(release: Release) -> tuple[str, bool]:
+    """(why it may not go live now, whether the evidence is what is wrong); ("", False) where it may."""
+    if not needs_approvals(release):
+        return "", False
+    problem = evidence_problem(release, thorough=True)
+    if problem:
+        return problem, True
+    found = standings(release)
+    counting = sum(standing.counts for standing in found)
+    needed = release.environment.approvals_required
+    if counting >= needed:
+        return "", False
+    words = [f"{counting} of {needed} approval{'s' if needed > 1 else ''} count"]
+    words += [
+        f"that of {standing.approval.approver.get_username()} does not: {standing.problem}"
+        for standing in found
+        if not standing.counts
+    ]
+    return f"{'; '.join(words).rstrip('.')}.", False

@@ -1,0 +1,322 @@
+"""What somebody with a database prompt tries against each line of *What the database itself guarantees*.
+
+A line's attempts are statements that find rows to change; the database refuses each. Guards that the owner of the
+tables switches off are another matter (see `test_evidence.py`): what was done meanwhile is found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from django.db import connection
+
+from models_app.foundation import jobs
+from models_app.foundation.tokens import create_token
+from models_app.models import HumanVote, TrainingMetric, TrainingRun
+from reviews import queueing
+from reviews.feedback import approve_example
+from reviews.gold import mark_gold
+from reviews.models import Adjudication, FeedbackExample, QueueItem, ReviewQueue
+from reviews.reviewing import submit_review
+from tests import make
+from tests.releases import scene as scenes
+from tests.releases.scene import Scene
+from tests.reviews.test_gold import ANSWERS, KNOWN
+
+
+def again(table: str, where: str = "true") -> str:
+    """The same row once more."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = %s AND column_name <> 'id' "
+            "AND is_generated = 'NEVER'",
+            [table],
+        )
+        columns = ", ".join(f'"{name}"' for (name,) in cursor.fetchall())
+    return f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table} WHERE {where} ORDER BY id LIMIT 1"
+
+
+def changes(table: str, *columns: str, where: str = "true") -> list[str]:
+    return [f'UPDATE {table} SET "{column}" = {_other(table, column)} WHERE {where}' for column in columns]
+
+
+def _other(table: str, column: str) -> str:
+    """A value of the column's type that is not there."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT data_type FROM information_schema.columns WHERE table_name = %s AND column_name = %s",
+            [table, column],
+        )
+        (kind,) = cursor.fetchone() or ("",)
+    values = {
+        "jsonb": "'[987654]'", "boolean": f'NOT "{column}"', "timestamp with time zone": "now() + interval '1 year'",
+    }  # fmt: skip
+    if kind in ("bigint", "integer", "smallint", "double precision"):
+        return f'coalesce("{column}", 0) + 1'
+    return values.get(kind, "'other'")
+
+
+def kept(table: str) -> list[str]:
+    """Neither changed nor deleted."""
+    return [f"UPDATE {table} SET id = id + 1000000", f"DELETE FROM {table}"]
+
+
+def documents(the: Scene) -> list[str]:
+    make.document()
+    return [
+        *changes("reviews_sourcedocument", "text", "content_hash"),
+        "UPDATE reviews_sourcedocument SET split = 'test'",
+    ]
+
+
+def append_only(the: Scene) -> list[str]:
+    reviewed(the)
+    tables = (
+        "models_app_promptversion", "reviews_reviewrevision", "models_app_auditevent", "models_app_snapshotexample",
+        "models_app_evaluationexample", "models_app_examplescore", "models_app_comparison",
+        "models_app_comparisonresult",
+    )  # fmt: skip
+    return [
+        *(statement for table in tables for statement in kept(table)),
+        *changes("models_app_examplescore", "output", "rouge2", "unsupported_names"),
+        *changes("models_app_comparison", "verdict", "sentence", "digest", "requested_by_id"),
+        *changes("models_app_comparisonresult", "after", "low", "verdict"),
+        *changes("models_app_evaluationexample", "source", "reference"),
+        *changes("models_app_snapshotexample", "document_hash", "target"),
+        *changes("models_app_auditevent", "actor_name", "reason"),
+    ]
+
+
+def origins(the: Scene) -> list[str]:
+    """What hands and lineage are read from."""
+    the.approved_by(the.cast.approver)
+    return [
+        *changes("models_app_datasetsnapshot", "digest", "selection", "curators", "created_by_id"),
+        *changes("models_app_evaluationset", "digest", "rows", "selection", "created_by_id"),
+        *changes("models_app_evaluationrun", "release_id", "evaluation_set_id", "requested_by_id"),
+        *changes("models_app_trainingrun", "snapshot_id", "base", "recipe", "recipe_digest", "requested_by_id"),
+        *changes(
+            "models_app_modelversion", "digest", "artefact", "parent_id", "training_run_id", "created_by_id", "engine",
+            where=f"id = {the.model.pk}",
+        ),
+        *changes("models_app_release", "digest", "decoding", "origin", "created_by_id", "created_at"),
+        *(
+            f"DELETE FROM models_app_{table}"
+            for table in (
+                "approval", "deployment", "evaluationrun", "evaluationset", "datasetsnapshot", "trainingrun",
+                "release", "modelversion",
+            )
+        ),
+    ]  # fmt: skip
+
+
+def finished(the: Scene) -> list[str]:
+    run = the.model.training_run
+    assert run is not None
+    going = TrainingRun.objects.create(
+        name="going", snapshot=run.snapshot, base="starter", prompt_version=run.prompt_version, recipe={},
+        recipe_digest="x", state="running",
+    )  # fmt: skip
+    TrainingMetric.objects.create(run=going, step=1, loss=0.5)
+    TrainingRun.objects.filter(pk=going.pk).update(state="succeeded")
+    succeeded = "state = 'succeeded'"
+    return [
+        *changes("models_app_evaluationrun", "means", "signature", "finished_at", where=succeeded),
+        f"UPDATE models_app_evaluationrun SET state = 'failed' WHERE {succeeded}",
+        f"UPDATE models_app_trainingrun SET state = 'queued' WHERE {succeeded}",
+        *changes("models_app_trainingmetric", "loss", "validation_loss"),
+        "DELETE FROM models_app_trainingmetric",
+        f"INSERT INTO models_app_trainingmetric (run_id, step, epoch, loss, at) VALUES ({going.pk}, 2, 1, 0.1, now())",
+    ]
+
+
+def once(the: Scene) -> list[str]:
+    the.approved_by(the.cast.approver)
+    scenes.made_live(make.release())
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE models_app_approval SET voided_at = now(), void_reason = 'for this test'")
+    return [
+        *changes(
+            "models_app_deployment", "live_from", "release_id", "started_by_id", where="live_to IS NULL"
+        ),
+        *changes("models_app_deployment", "live_to", "end_reason", where="live_to IS NOT NULL"),
+        "UPDATE models_app_deployment SET live_to = NULL WHERE live_to IS NOT NULL",
+        "UPDATE models_app_approval SET voided_at = NULL",
+        *changes(
+            "models_app_approval", "decision", "reason", "approver_id", "evidence_digest", "at", "void_reason"
+        ),
+    ]
+
+
+EMPTIED = """
+    approval auditevent comparison comparisonresult datasetsnapshot deployment evaluationexample evaluationrun
+    evaluationset examplescore humanvote modelversion promptversion release snapshotexample trainingmetric trainingrun
+"""
+
+
+def emptied(the: Scene) -> list[str]:
+    return [f"TRUNCATE models_app_{table} CASCADE" for table in EMPTIED.split()]
+
+
+def states(the: Scene) -> list[str]:
+    the.approved_by(the.cast.approver)
+    made = {
+        state: make.release(state=state).pk
+        for state in ("draft", "awaiting approval", "rejected", "rolled back")
+    }
+    decided = "state = 'warming'"
+    return [
+        *(f"UPDATE models_app_release SET state = 'live' WHERE id = {pk}" for pk in made.values()),
+        *(f"UPDATE models_app_release SET state = 'approved' WHERE id = {pk}" for pk in made.values()),
+        *changes(
+            "models_app_release",
+            "comparison_id",
+            "evidence",
+            "evidence_digest",
+            "requested_by_id",
+            where=decided,
+        ),
+    ]
+
+
+def no_test_rows(the: Scene) -> list[str]:
+    return [
+        "INSERT INTO models_app_snapshotexample (snapshot_id, position, split, document_hash, origin, domain, title, "
+        f"source, target, rejected) VALUES ({the.snapshot.pk}, 77, 'test', 'x', 'x', '', '', 'a', 'b', '')"
+    ]
+
+
+def reviewed(the: Scene) -> QueueItem:
+    """An item that Rita reviewed, and Ruben may."""
+    queue = make.queue(reviews_per_item=2, overlap_percent=100)
+    item = make.queue_item(make.summary(make.document(split="train")), queue, wanted_reviews=2)
+    lease = queueing.claim_next(queue=ReviewQueue.objects.get(pk=item.queue_id), reviewer=the.cast.reviewer)
+    assert lease is not None
+    submit_review(item=item, answers=ANSWERS, reviewer=the.cast.reviewer)
+    return item
+
+
+def seats(the: Scene) -> list[str]:
+    item = reviewed(the)
+    approve_example(example=FeedbackExample.objects.get(kind="demonstration"), actor=the.cast.ml_engineer)
+    return [
+        f"UPDATE reviews_reviewslot SET reviewer_id = {the.cast.reviewer.pk}, state = 'done' WHERE item_id = {item.pk} "
+        "AND state = 'free'",
+        again("reviews_reviewslot", f"item_id = {item.pk}"),
+        again("reviews_review"),
+        again("reviews_feedbackexample", "state = 'approved'"),
+    ]
+
+
+def twice(the: Scene) -> list[str]:
+    run = the.model.training_run
+    assert run is not None
+    TrainingRun.objects.create(
+        name="going", snapshot=run.snapshot, base="starter", prompt_version=run.prompt_version, recipe={},
+        recipe_digest="x", state="running",
+    )  # fmt: skip
+    jobs.enqueue(kind="compare", actor=None, unique_key="compare:1", deliver=False)
+    make.release(state="draft")
+    return [
+        again("models_app_trainingrun", "state = 'running'"),
+        again("models_app_job", "state = 'queued'"),
+        again("models_app_release", "state = 'live'"),
+        again("models_app_release", "state = 'draft'"),
+    ]
+
+
+def answers(the: Scene) -> list[str]:
+    item = reviewed(the)
+    mark_gold(summary=make.summary(), rubric=item.queue.rubric, known=KNOWN, actor=the.cast.ml_engineer)
+    Adjudication.objects.create(
+        item=item,
+        adjudicator=the.cast.ml_engineer,
+        stars=2,
+        verdict="poor",
+        rubric=item.queue.rubric,
+        edited_text="x",
+    )
+    return [again("reviews_adjudication"), again("reviews_goldanswer")]
+
+
+def votes(the: Scene) -> list[str]:
+    HumanVote.objects.create(
+        candidate=the.candidate, baseline=the.live, document_hash="x", origin="x", preferred="identical"
+    )
+    return [
+        *kept("models_app_humanvote"),
+        *changes("models_app_humanvote", "preferred", "judge_id", "document_hash"),
+    ]
+
+
+def false_votes(the: Scene) -> list[str]:
+    votes(the)
+    columns = "candidate_id, baseline_id, document_hash, origin, preferred, at"
+    return [
+        again("models_app_humanvote"),
+        f"INSERT INTO models_app_humanvote ({columns}) SELECT candidate_id, baseline_id, 'y', 'x', 'candidate', now() "
+        "FROM models_app_humanvote",
+    ]
+
+
+def tokens(the: Scene) -> list[str]:
+    create_token(
+        user=the.cast.ml_engineer, name="x", scopes=["releases:read"], days=9, actor=the.cast.ml_engineer
+    )
+    return [
+        *changes("models_app_apitoken", "user_id", "created_by_id", "scopes", "digest"),
+        "UPDATE models_app_apitoken SET expiry = expiry + interval '1 day'",
+    ]
+
+
+def intervals(the: Scene) -> list[str]:
+    return [again("models_app_deployment")]
+
+
+def doors(the: Scene) -> list[str]:
+    columns = "at, actor_name, action, subject, from_state, to_state, reason, data, previous_hash, hash"
+    values = "now(), 'x', 'x', 'x', '', '', '', '{}', 'x', 'x'"
+    return [
+        f"INSERT INTO models_app_auditevent ({columns}, door, door_which) VALUES ({values}, {door}, {which})"
+        for door, which in (("NULL", "''"), ("'elsewhere'", "''"), ("''", "''"), ("'page'", "NULL"))
+    ]
+
+
+def chain(the: Scene) -> list[str]:
+    """What would break it is refused; where the trigger was off, the chain says so (test_evidence.py)."""
+    return [*kept("models_app_auditevent"), *changes("models_app_auditevent", "hash", "previous_hash")]
+
+
+TRIGGER, CONSTRAINT = ("23001",), ("23502", "23503", "23505", "23514", "23P01")
+# By the line of the table: what is tried, and which refusals are meant.
+ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, ...]]]] = {
+    "a document's split and text never change": [(documents, TRIGGER)],
+    "prompt versions, snapshot rows, test documents, scores, comparisons with their results, submitted revisions and "
+    "audit events are append-only": [(append_only, TRIGGER)],
+    "snapshots, test sets, evaluations, trainings, model versions and releases keep what they are made of and by "
+    "whom; none of them is deleted": [(origins, TRIGGER)],
+    "a succeeded evaluation keeps its figures, a succeeded training its metrics": [(finished, TRIGGER)],
+    "the interval of a deployment is closed once, an approval voided once; nothing else of them changes": [
+        (once, TRIGGER)
+    ],
+    "none of these tables is emptied": [(emptied, TRIGGER)],
+    "a release becomes approved only with enough approvals of its evidence, and live only from warming up or by a "
+    "rollback; what it was decided on does not change after the decision": [(states, TRIGGER)],
+    "no test document in a snapshot": [(no_test_rows, CONSTRAINT)],
+    "one seat, one reviewer; one review a person and item; one approved demonstration a document": [
+        (seats, CONSTRAINT)
+    ],
+    "pressing *train* twice is one run; one active job a key; one live release an environment; one release of the "
+    "same content on its way": [(twice, CONSTRAINT)],
+    "an item is settled once; a summary has one gold answer": [(answers, CONSTRAINT)],
+    "what people said of two releases is append-only; a vote is somebody's, and a tie of nobody's stands once a "
+    "document": [(votes, TRIGGER), (false_votes, CONSTRAINT)],
+    "two releases were never live at the same time": [(intervals, CONSTRAINT)],
+    "a token acts in the name of whoever made it, and never gets more scopes, a longer time or another person": [
+        (tokens, TRIGGER)
+    ],
+    "every event says by which door it came: page, token, command, job, Galley itself, or a program on the server": [
+        (doors, CONSTRAINT)
+    ],
+    "the audit trail is whole": [(chain, TRIGGER)],
+}

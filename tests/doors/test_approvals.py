@@ -1,0 +1,434 @@
+"""Nobody puts a release live alone: only approvals count of people who may still give them, whose accounts nobody with
+a hand in the release could have used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import DatabaseError, connection, transaction
+from django.test import Client
+from django.utils import timezone
+
+from models_app.foundation import audit
+from models_app.foundation.errors import NotAllowed, Refused
+from models_app.models import Approval, AuditEvent, Deployment, Release, Route
+from models_app.models.releases import Environment
+from models_app.releases.approving import may_decide
+from models_app.releases.composing import compose_release, submit_release
+from models_app.releases.deploying import go_live, install_first_release, start_deployment
+from models_app.releases.hands import involved
+from models_app.releases.standing import standings
+from tests import make
+from tests.api.conftest import Api
+from tests.releases import scene as scenes
+from tests.releases.scene import Scene, scene
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def the() -> Scene:
+    made = scene()
+    made.submitted()
+    return made
+
+
+@pytest.fixture
+def two_needed(the: Scene) -> Iterator[Scene]:
+    Environment.objects.update(approvals_required=2)
+    yield the
+    Environment.objects.update(approvals_required=1)
+
+
+def now(the: Scene) -> Release:
+    return Release.objects.get(pk=the.candidate.pk)
+
+
+def signed_in(person: Any) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def deactivated(person: User) -> None:
+    User.objects.filter(pk=person.pk).update(is_active=False)
+
+
+def demoted(person: User) -> None:
+    person.groups.clear()
+
+
+LOST = {"deactivated": deactivated, "stripped of the role": demoted}
+
+
+# ---------------------------------------------------------------- who may still approve
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_an_approval_of_somebody_who_may_not_approve_any_more_does_not_count(
+    two_needed: Scene, how: str
+) -> None:
+    the = two_needed
+    the.approved_by(the.cast.approver)
+    LOST[how](the.cast.approver)
+    release = the.approved_by(the.cast.another_approver)
+    assert (release.state, now(the).state) == ("awaiting approval", "awaiting approval")
+    assert [standing.counts for standing in standings(release)] == [False, True]
+    assert Approval.objects.filter(voided_at=None).count() == 2, "both stay on record"
+    the.approved_by(make.user("third", "approver"))
+    assert now(the).state == "warming"
+
+
+def test_the_page_shows_whose_approval_does_not_count_and_why(two_needed: Scene) -> None:
+    the = two_needed
+    the.approved_by(the.cast.approver)
+    deactivated(the.cast.approver)
+    page = signed_in(the.cast.another_approver).get(f"/releases/{the.candidate.pk}/").content.decode()
+    assert "0 of 2 approvals" in page
+    assert "does not count" in page
+    assert "The account is not active." in page
+    listed = signed_in(the.cast.another_approver).get("/releases/").content.decode()
+    assert "0 of 2" in listed
+
+
+@pytest.mark.parametrize("how", LOST)
+def test_a_release_does_not_go_live_on_an_approval_that_no_longer_counts(the: Scene, how: str) -> None:
+    the.approved_by(the.cast.approver)
+    LOST[how](the.cast.approver)
+    with pytest.raises(Refused, match="0 of 1 approval count; that of ada does not") as refused:
+        go_live(release=now(the))
+    assert refused.value.code == "not_approved"
+    release = now(the)
+    assert (release.state, Route.objects.get().release) == ("awaiting approval", the.live)
+    event = AuditEvent.objects.get(action="deployment.sent_back")
+    assert (event.actor, event.from_state, event.reason) == (None, "warming", release.reason)
+    the.approved_by(the.cast.another_approver)
+    go_live(release=now(the))
+    assert Route.objects.get().release == release
+
+
+def test_who_becomes_involved_after_approving_does_not_count_any_more(two_needed: Scene) -> None:
+    the = two_needed
+    the.approved_by(the.cast.approver)
+    audit_of_resuming(the, the.cast.approver)
+    release = the.approved_by(the.cast.another_approver)
+    assert release.state == "awaiting approval"
+    assert "started its training" in standings(release)[0].problem
+
+
+def audit_of_resuming(the: Scene, person: User) -> None:
+    with transaction.atomic():
+        audit.record(
+            actor=person, action="training.resume", subject=f"trainingrun:{the.model.training_run_id}"
+        )
+
+
+def test_the_serving_supervisor_s_switch_asks_the_same(the: Scene) -> None:
+    """It calls go_live with what it read when the slot was started: the row is read again."""
+    the.approved_by(the.cast.approver)
+    seen_before = now(the)
+    deactivated(the.cast.approver)
+    with pytest.raises(Refused):
+        go_live(release=seen_before)
+    assert Deployment.objects.filter(release=the.candidate).count() == 0
+    with pytest.raises(Refused):
+        go_live(release=seen_before)
+
+
+# ---------------------------------------------------------------- accounts that hands could use
+
+OPENINGS = [
+    "person.create",
+    "person.roles",
+    "person.activate",
+    "person.password_link",
+    "person.second_factor_removed",
+]
+
+
+def opened(who: User, by: User | None, action: str, **data: Any) -> None:
+    with transaction.atomic():
+        audit.record(actor=by, action=action, subject=f"user:{who.pk}", data={"name": who.username, **data})
+
+
+@pytest.mark.parametrize("action", OPENINGS)
+def test_whose_account_a_hand_opened_after_the_work_began_cannot_approve(the: Scene, action: str) -> None:
+    puppet = make.user("puppet", "approver")
+    opened(puppet, the.cast.ml_engineer, action, gained=["approver"])
+    may, why = may_decide(now(the), puppet)
+    assert not may
+    assert "mila" in why
+    assert "after the work on this release began" in why
+    assert "started its training" in why
+    with pytest.raises(NotAllowed, match="after the work on this release began"):
+        the.approved_by(puppet)
+    answer = signed_in(puppet).post(
+        f"/releases/{the.candidate.pk}/decide/",
+        {
+            "decision": "approve",
+            "reason": "Good.",
+            "password": make.PASSWORD,
+            "evidence_digest": now(the).evidence_digest,
+        },
+    )
+    assert answer.status_code == 403
+    assert (now(the).state, Approval.objects.count()) == ("awaiting approval", 0)
+
+
+def test_an_account_that_such_an_account_opened_cannot_approve_either(the: Scene) -> None:
+    first, second = make.user("first", "administrator"), make.user("second", "approver")
+    opened(first, the.cast.ml_engineer, "person.roles", gained=["administrator"])
+    opened(second, first, "person.create")
+    assert not may_decide(now(the), first)[0]
+    may, why = may_decide(now(the), second)
+    assert (may, "first made the account" in why) == (False, True)
+
+
+def test_accounts_that_others_opened_or_hands_touched_harmlessly_approve(the: Scene) -> None:
+    opened(the.cast.approver, the.cast.administrator, "person.create")
+    opened(the.cast.approver, None, "person.password_link")
+    opened(the.cast.approver, the.cast.approver, "person.second_factor_removed")
+    opened(the.cast.approver, the.cast.ml_engineer, "person.roles", gained=[], lost=["reviewer"])
+    opened(the.cast.approver, the.cast.ml_engineer, "person.sessions_ended")
+    assert may_decide(now(the), the.cast.approver)[0]
+
+
+def test_an_account_that_was_opened_before_the_work_began_approves_and_the_page_says_by_whom(
+    two_needed: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    the = two_needed
+    long_ago = timezone.now() - timedelta(days=30)
+    with monkeypatch.context() as clock:
+        clock.setattr("models_app.foundation.audit.timezone.now", lambda: long_ago)
+        opened(the.cast.approver, the.cast.ml_engineer, "person.create")
+    assert may_decide(now(the), the.cast.approver)[0]
+    the.approved_by(the.cast.approver)
+    page = signed_in(the.cast.another_approver).get(f"/releases/{the.candidate.pk}/").content.decode()
+    assert "1 of 2 approvals" in page
+    assert f"mila made the account on {long_ago:%d %B %Y}" in page
+
+
+def test_an_account_that_is_opened_after_its_approval_does_not_count_at_going_live(the: Scene) -> None:
+    the.approved_by(the.cast.approver)
+    opened(the.cast.approver, the.cast.ml_engineer, "person.password_link")
+    with pytest.raises(Refused, match="had a link made"):
+        go_live(release=now(the))
+    assert now(the).state == "awaiting approval"
+
+
+# ---------------------------------------------------------------- more hands
+
+
+def test_who_registered_evaluated_compared_or_froze_the_test_set_has_a_hand_in_it() -> None:
+    the = scene()
+    people = {
+        word: make.user(word, "approver", "ml engineer")
+        for word in ("registrar", "freezer", "evaluator", "comparer", "resumer")
+    }
+    base = scenes.base_model(by=people["registrar"])
+    release = compose_release(
+        model_version=base, prompt_version=scenes.chat_prompt(), decoding={"beams": 3}, origin="retraining",
+        actor=the.cast.ml_engineer,
+    )  # fmt: skip
+    on = scenes.evaluation_set(5, by=people["freezer"])
+    scenes.evaluated(release, on, level=0.2, by=people["evaluator"])
+    comparison = scenes.compared(release, the.live, on, by=people["comparer"])
+    with transaction.atomic():
+        audit.record(
+            actor=people["resumer"],
+            action="evaluation.resume",
+            subject=f"evaluationrun:{comparison.candidate_id}",
+        )
+    submit_release(release=release, comparison=comparison, actor=the.cast.ml_engineer)
+    did = {person.username: involved(release)[person.pk] for person in people.values()}
+    assert did == {
+        "registrar": ["registered its model"],
+        "freezer": ["froze its test set"],
+        "evaluator": ["ran its evaluation"],
+        "comparer": ["asked for its comparison"],
+        "resumer": ["ran its evaluation"],
+    }
+    for person in people.values():
+        assert not may_decide(release, person)[0]
+    assert may_decide(release, the.cast.approver)[0]
+
+
+def test_who_registered_a_model_that_has_been_live_has_no_hand_in_what_came_after() -> None:
+    the = scene()
+    registrar = make.user("registrar", "approver")
+    base = scenes.base_model(by=registrar)
+    scenes.made_live(
+        compose_release(
+            model_version=base,
+            prompt_version=scenes.chat_prompt(),
+            decoding={},
+            origin="retraining",
+            actor=None,
+        )
+    )
+    model = scenes.trained_model(
+        base, scenes.snapshot(by=the.cast.ml_engineer, curators=[]), by=the.cast.ml_engineer
+    )
+    later = compose_release(
+        model_version=model, prompt_version=scenes.chat_prompt(), decoding={}, origin="retraining",
+        actor=the.cast.ml_engineer,
+    )  # fmt: skip
+    assert registrar.pk not in involved(later)
+
+
+# ---------------------------------------------------------------- alone, by every door
+
+
+def alone(the: Scene) -> User:
+    """Mila has every role, and did all the work."""
+    the.cast.ml_engineer.groups.set(Group.objects.all())
+    return User.objects.get(pk=the.cast.ml_engineer.pk)
+
+
+def test_one_person_with_every_role_cannot_put_it_live_by_the_page(the: Scene) -> None:
+    client = signed_in(alone(the))
+    answer = client.post(
+        f"/releases/{the.candidate.pk}/decide/",
+        {
+            "decision": "approve",
+            "reason": "Mine.",
+            "password": make.PASSWORD,
+            "evidence_digest": now(the).evidence_digest,
+        },
+    )
+    assert answer.status_code == 403
+    for path in ("decide/", "withdraw/", "start/", "approve/", "go-live/"):
+        client.get(f"/releases/{the.candidate.pk}/{path}")
+    assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)
+
+
+def test_one_person_with_every_role_cannot_put_it_live_by_a_command(the: Scene) -> None:
+    alone(the)
+    for words in (
+        ["start", str(the.candidate.pk), "--user", "mila"],
+        ["start", str(the.candidate.pk)],
+        ["approve", str(the.candidate.pk)],
+        ["rollback", "--reason", "x", "--to", str(the.candidate.pk)],
+    ):
+        with pytest.raises(CommandError):
+            call_command("release", *words)
+    assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)
+
+
+def test_one_person_with_every_role_cannot_put_it_live_by_the_api(the: Scene) -> None:
+    api = Api(alone(the), "releases:read", "releases:submit")
+    for path in ("approve/", "decide/", "start/", "go_live/"):
+        assert api.post(f"releases/{the.candidate.pk}/{path}", {}).status_code in (403, 404, 405)
+    assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)
+
+
+def test_one_person_cannot_put_it_live_as_a_first_release_or_by_starting_it(the: Scene) -> None:
+    mila = alone(the)
+    draft = compose_release(
+        model_version=the.model, prompt_version=scenes.chat_prompt(), decoding={"beams": 2}, origin="initial",
+        actor=mila,
+    )  # fmt: skip
+    with pytest.raises(Refused, match="need an approval"):
+        install_first_release(release=draft)
+    for release in (now(the), draft):
+        with pytest.raises(Refused):
+            start_deployment(release=release, actor=mila)
+        with pytest.raises(Refused):
+            go_live(release=release, actor=mila)
+    assert Route.objects.get().release == the.live
+
+
+SQL = [
+    "UPDATE models_app_release SET state = 'approved' WHERE id = {id}",
+    "UPDATE models_app_release SET state = 'live' WHERE id = {id}",
+    "UPDATE models_app_release SET created_by_id = NULL WHERE id = {id}",
+    "UPDATE models_app_trainingrun SET requested_by_id = NULL",
+    "UPDATE models_app_datasetsnapshot SET curators = '[]', created_by_id = NULL",
+    "UPDATE models_app_modelversion SET created_by_id = NULL, training_run_id = NULL",
+    "UPDATE models_app_evaluationset SET created_by_id = (SELECT min(id) FROM auth_user)",
+    "DELETE FROM models_app_auditevent",
+]
+
+
+@pytest.mark.parametrize("statement", SQL)
+def test_a_statement_does_not_put_it_live_or_take_hands_away(the: Scene, statement: str) -> None:
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement.format(id=the.candidate.pk))
+
+
+def test_a_release_that_a_statement_warms_up_goes_back_to_approval(the: Scene) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE models_app_release SET state = 'warming' WHERE id = %s", [the.candidate.pk])
+    with pytest.raises(Refused, match="0 of 1"):
+        go_live(release=now(the))
+    assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)
+
+
+# ---------------------------------------------------------------- at the same time
+
+
+def at_once(*acts: Callable[[], object]) -> list[str]:
+    outcomes: list[str] = []
+    start = threading.Barrier(len(acts))
+
+    def run(act: Callable[[], object]) -> None:
+        try:
+            start.wait()
+            act()
+            outcomes.append("done")
+        except Exception as error:
+            outcomes.append(getattr(error, "code", type(error).__name__))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[act]) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return outcomes
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_approval_that_races_the_first_approver_s_demotion_never_goes_live_on_one(
+    two_needed: Scene,
+) -> None:
+    the = two_needed
+    the.approved_by(the.cast.approver)
+    at_once(
+        lambda: the.approved_by(the.cast.another_approver),
+        lambda: deactivated(the.cast.approver),
+    )
+    # whichever was first: at the switch it is seen
+    if now(the).state == "warming":
+        with pytest.raises(Refused, match="1 of 2"):
+            go_live(release=now(the))
+    assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_submitting_again_while_somebody_approves_leaves_no_approval_on_other_evidence(the: Scene) -> None:
+    other = scenes.compared(the.candidate, the.live, scenes.evaluation_set(8))
+    at_once(
+        lambda: the.approved_by(the.cast.approver),
+        lambda: submit_release(release=now(the), comparison=other, actor=the.cast.ml_engineer),
+    )
+    release = now(the)
+    counting = [standing for standing in standings(release) if standing.counts]
+    assert (release.state, len(counting)) in (("warming", 1), ("awaiting approval", 0))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_switches_at_once_are_one(the: Scene) -> None:
+    the.approved_by(the.cast.approver)
+    outcomes = at_once(*[lambda: go_live(release=now(the))] * 2)
+    assert sorted(outcomes)[0] == "done"
+    assert outcomes.count("done") == 1
+    assert Deployment.objects.filter(live_to=None).count() == 1
