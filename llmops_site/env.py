@@ -155,7 +155,7 @@ FIELDS = (
           "below these, and below bases/ of the data directory, lie model directories that may be registered"),
     Field("GALLEY_OFFLINE", "no", _boolean, "never ask the Hugging Face hub"),
     Field("GALLEY_KEEP_REQUEST_TEXT", "yes", _boolean,
-          "keep the text of API requests, so that weak outputs can be reviewed; else only its hash"),
+          "keep texts of API requests, summaries and remarks on them, for people to review; else keyed hashes alone"),
     Field("GALLEY_API_RATE", "600/minute", _rate, "API requests of one token"),
     Field("GALLEY_MAX_UPLOAD_MB", "100", _whole(1, 10000), "largest file that can be imported"),
     Field("GALLEY_EXPORT_DAYS", "7", _whole(1, 365), "days until the file of an export is removed"),

@@ -249,14 +249,25 @@ SELECT key, count(*), avg(away)::float, stddev_samp(away)::float FROM apart GROU
 """
 
 
-def own_offsets(reviewer: User) -> dict[str, Offset]:
-    """By question, over my latest reviews of items that nobody else is asked for any more; only questions with
-    LEAST_OWN_ITEMS shared items, so that no single peer's answer shows. 1 query."""
+@dataclass(frozen=True)
+class Beside:
+    """One question, as far as I answered it on items that others answered too. `offset` only from LEAST_OWN_ITEMS
+    shared items on, so that no single peer's answer shows."""
+
+    shared: int
+    offset: Offset | None
+
+
+def beside_others(reviewer: User) -> dict[str, Beside]:
+    """By question, over my latest reviews of items that nobody else is asked for any more. 1 query."""
     require(reviewer, "review")
     with connection.cursor() as cursor:
         cursor.execute(_OWN, {"reviewer": reviewer.pk, "latest": LATEST_OWN})
         rows = cursor.fetchall()
-    return {key: offset_of(n, mean, spread) for key, n, mean, spread in rows if n >= LEAST_OWN_ITEMS}
+    return {
+        key: Beside(n, offset_of(n, mean, spread) if n >= LEAST_OWN_ITEMS else None)
+        for key, n, mean, spread in rows
+    }
 
 
 def agreement_of(row: Mapping[str, Any]) -> Agreement:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from models_app.datasets.freezing import SnapshotRow, freeze
@@ -20,10 +20,13 @@ from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.rows import Insertion
 from models_app.foundation.texts import normalise, one_line
-from models_app.models import DatasetSnapshot, EvaluationSet
+from models_app.models import DatasetSnapshot, EvaluationSet, SnapshotExample
+from models_app.texts.near_duplicates import Index, shingles
+from reviews import twins
 from reviews.models import (
     Adjudication,
     FeedbackExample,
+    NearDuplicate,
     QueueItem,
     Review,
     SourceDocument,
@@ -38,6 +41,8 @@ TEST_SPLIT = (
 CORRECTED_SINCE = "The reviewer corrected this review since; the newer text is decided on its own."
 DISPUTED = "Its reviewers differ: it waits until somebody has settled what holds."
 LEAST_WORDS = 5
+LEFT_OUT_NAMED = 100
+_LOOKED_AT = 500
 _REFERENCES_LOCK = 0x5EF5
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+|(?<!\d)(?:\d[ -]?){13,16}(?!\d)")
 
@@ -284,6 +289,29 @@ def approved_demonstrations(selection: Selection) -> QuerySet[FeedbackExample]:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """An example that no snapshot takes: what it would teach is in a test document."""
+
+    example: int
+    document: int
+    test_document: int
+    share: float
+    what: str  # "article" or "reference": what of the test document
+
+    def __str__(self) -> str:
+        percent = twins.percent(self.share)
+        if self.what == "reference":
+            return (
+                f"Example {self.example}: {percent} % of its text is the reference summary of test document "
+                f"{self.test_document}."
+            )
+        return (
+            f"Example {self.example}: document {self.document} is nearly the same as test document "
+            f"{self.test_document} ({percent} %)."
+        )
+
+
+@dataclass(frozen=True)
 class FreezePreview:
     """What a snapshot of a selection would hold, and what it lacks for a training run."""
 
@@ -291,6 +319,7 @@ class FreezePreview:
     validation: int
     domains: list[tuple[str, int, int]]  # (domain, training rows, validation rows), the largest first
     least: int
+    left_out: int = 0  # near duplicates of test documents, as far as they are known
 
     @property
     def rows(self) -> int:
@@ -310,9 +339,14 @@ class FreezePreview:
 
 
 def preview_snapshot(selection: Selection) -> FreezePreview:
-    """One query."""
+    """2 queries."""
+    examples = approved_demonstrations(selection)
+    near = NearDuplicate.objects.filter(
+        Q(earlier=OuterRef("document"), later__split=Split.TEST)
+        | Q(later=OuterRef("document"), earlier__split=Split.TEST)
+    )
     counts = (
-        approved_demonstrations(selection)
+        examples.filter(~Exists(near))
         .order_by()
         .values_list("document__domain")
         .annotate(
@@ -326,25 +360,64 @@ def preview_snapshot(selection: Selection) -> FreezePreview:
         validation=sum(validation for _, _, validation in domains),
         domains=domains,
         least=settings.GALLEY_MIN_TRAINING_EXAMPLES,
+        left_out=examples.filter(Exists(near)).count(),
     )
+
+
+def leaking(examples: Sequence[FeedbackExample]) -> list[LeftOut]:
+    """Which of these would teach what test documents hold: their article is nearly the same, or their text is nearly
+    the reference summary of one. Looked for on the texts."""
+    documents = {example.document_id: example.document for example in examples}
+    near = twins.near_tests(list(documents.values()))
+    found = [
+        LeftOut(example.pk, example.document_id, twin.document, twin.share, "article")
+        for example in examples
+        if (twin := near.get(example.document_id)) is not None
+    ]
+    others = [example for example in examples if example.document_id not in near]
+    tests = SourceDocument.objects.filter(split=Split.TEST).exclude(reference="").order_by("pk")
+    references = list(tests.values_list("pk", "reference"))
+    index = Index(list(shingles(text for _, text in references)))
+    for example, text in zip(others, shingles(example.target for example in others), strict=True):
+        for place, like in index.near(text)[:1]:
+            found.append(
+                LeftOut(example.pk, example.document_id, references[place][0], like.share, "reference")
+            )
+    return sorted(found, key=lambda left: left.example)
 
 
 def freeze_snapshot(
     *, name: str, selection: Selection = Selection(), note: str = "", actor: Any | None
 ) -> DatasetSnapshot:
     """Freeze the approved demonstrations that the selection names, with the drafts that lost against them. The same
-    rows give the snapshot there is."""
+    rows give the snapshot there is. Examples near to test documents are left out; the snapshot names them."""
     require(actor, "freeze_snapshot")
     if not name.strip():
         raise InvalidInput("Name the snapshot.", fields={"name": "Write a name."})
     examples = list(approved_demonstrations(selection))
+    left_out = leaking(examples)
+    if left_out:
+        leaks = {left.example for left in left_out}
+        examples = [example for example in examples if example.pk not in leaks]
+        if not examples:
+            raise Refused(
+                f"Nothing is left to freeze: all {len(left_out):,} examples are near to test documents, which judge "
+                f"models. {left_out[0]}",
+                code="near_test",
+            )
     curators = {
         user for example in examples for user in (example.decided_by_id, example.created_by_id) if user
     }
     return freeze(
         rows=_snapshot_rows(examples),
         name=one_line(name)[:120],
-        selection=selection.to_dict(),
+        selection={
+            **selection.to_dict(),
+            "left_out": {
+                "near_test_documents": len(left_out),
+                "examples": [str(left) for left in left_out[:LEFT_OUT_NAMED]],
+            },
+        },
         curators=sorted(curators),
         actor=actor,
         note=one_line(note)[:300],
@@ -389,13 +462,20 @@ def freeze_test_set(
     documents: Sequence[int] = (),
     limit: int | None = None,
 ) -> EvaluationSet:
-    """Freeze the test documents that have a reference summary; the lowest content hashes where there is a limit."""
+    """Freeze the test documents that have a reference summary; the lowest content hashes where there is a limit. Those
+    that are nearly the same as what some snapshot learns from are left out; the set names them."""
     rows = SourceDocument.objects.filter(split=Split.TEST).exclude(reference="").order_by("content_hash")
     if batch is not None:
         rows = rows.filter(batch=batch)
     if documents:
         rows = rows.filter(pk__in=documents)
-    chosen = list(rows[:limit] if limit else rows)
+    chosen, left_out = _unlearnt(list(rows), limit)
+    if left_out and not chosen:
+        raise Refused(
+            f"Nothing is left to freeze: all {len(left_out):,} test documents are nearly the same as what a snapshot "
+            f"learns from. {left_out[0]}",
+            code="learnt",
+        )
     return freeze_evaluation_set(
         rows=[
             EvaluationRow(
@@ -409,6 +489,42 @@ def freeze_test_set(
             for document in chosen
         ],
         name=name or f"{len(chosen)} test documents",
-        selection={"batch": batch, "limit": limit, "documents": len(documents)},
+        selection={
+            "batch": batch,
+            "limit": limit,
+            "documents": len(documents),
+            "left_out": {"near_training_documents": len(left_out), "documents": left_out[:LEFT_OUT_NAMED]},
+        },
         actor=actor,
     )
+
+
+def _unlearnt(
+    documents: Sequence[SourceDocument], limit: int | None
+) -> tuple[list[SourceDocument], list[str]]:
+    """The first documents that no snapshot holds a near duplicate of, and for each that was passed over, why."""
+    chosen: list[SourceDocument] = []
+    left_out: list[str] = []
+    for first in range(0, len(documents), _LOOKED_AT):
+        some = documents[first : first + _LOOKED_AT]
+        near = twins.near_learnt(some)
+        learnt = _learnt_from({twin.document for row in near.values() for twin in row})
+        for document in some:
+            if limit is not None and len(chosen) == limit:
+                return chosen, left_out
+            twin = next((twin for twin in near.get(document.pk, ()) if twin.document in learnt), None)
+            if twin is None:
+                chosen.append(document)
+            else:
+                left_out.append(
+                    f"Document {document.pk} is nearly the same as document {twin.document} "
+                    f"({twins.percent(twin.share)} %), which snapshot {learnt[twin.document]} learns from."
+                )
+    return chosen, left_out
+
+
+def _learnt_from(documents: Collection[int]) -> dict[int, int]:
+    """Of these documents those that are in a snapshot, with its number."""
+    hashes = dict(SourceDocument.objects.filter(pk__in=documents).values_list("content_hash", "pk"))
+    rows = SnapshotExample.objects.filter(document_hash__in=hashes).order_by("-snapshot")
+    return {hashes[digest]: snapshot for digest, snapshot in rows.values_list("document_hash", "snapshot")}

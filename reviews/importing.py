@@ -7,7 +7,7 @@ A batch is looked at first (columns, first rows), then imported with the mapping
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,13 +22,14 @@ from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
 from models_app.ml import hub_data
 from models_app.models import Job
-from reviews import batches, reading, uploads
+from reviews import batches, reading, twins, uploads
 from reviews.columns import choose_columns
 from reviews.intake import ImportReport, check, import_rows
-from reviews.models import ImportBatch
+from reviews.models import ImportBatch, SourceDocument
 from reviews.sources.files import open_file
 from reviews.sources.hub import open_hub
 from reviews.sources.source import Progress, Source
+from reviews.twins import Twin
 
 ROWS_SHOWN = 5
 LONGEST_SHOWN = 50_000
@@ -67,6 +68,7 @@ class SampleRow:
     words: int
     split: str = ""
     problem: str = ""
+    twin: Twin | None = None  # a document there is, whose split it would join
 
 
 # ---------------------------------------------------------------- handing in
@@ -142,7 +144,13 @@ def _sample_row(number: int, values: dict[str, Any] | str, columns: Mapping[str,
     others = {name: getattr(row, name) for name in columns if name != "text"}
     if document is None:
         return SampleRow(number, row.text, others, len(row.text.split()), problem=f"{name}: {reason}")
-    return SampleRow(number, document.text, others, document.words, document.split)
+    return _with_twin(SampleRow(number, document.text, others, document.words, document.split), document)
+
+
+def _with_twin(row: SampleRow, document: SourceDocument) -> SampleRow:
+    """As it would come in alone. What rows of one file have to do with each other is seen when they are imported."""
+    twin = twins.join_alone(document)
+    return replace(row, split=document.split, twin=twin)
 
 
 # ---------------------------------------------------------------- importing

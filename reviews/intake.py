@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import astuple, dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
@@ -16,15 +15,19 @@ from django.db import IntegrityError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
+from models_app.foundation.constraints import broke
 from models_app.foundation.errors import Unavailable
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise, one_line
+from models_app.texts.near_duplicates import shingles
+from reviews import twins
 from reviews.models import ImportBatch, SourceDocument
 from reviews.splits import split_of
 
 CHUNK = 500
 REFUSALS_KEPT = 1000
 LONGEST_REFERENCE_WORDS = 2000
+_ONCE = "reviews_sourcedocument_content_hash_key"
 LONGEST = {"title": 300, "external_id": 120, "group_key": 120, "licence": 120, "origin": 120}
 _NOT_IN_DOMAINS = re.compile(r"[^\w -]+")
 
@@ -63,11 +66,25 @@ class Outcome:
     split: str = ""
     field: str = ""
     reason: str = ""
+    twin: int | None = None  # a document that is nearly the same, whose split it joined
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A row that came into the split of a document that is nearly the same."""
+
+    row: int
+    document: int
+    twin: int
+    share: float
+    split: str
 
 
 @dataclass
 class ImportReport:
-    """What came of the rows. `refused` and `repeated` (row, document) keep the first ones; the counts count all."""
+    """What came of the rows. `refused`, `repeated` (row, document) and `joined` keep the first ones; the counts count
+    all."""
 
     read: int = 0
     imported: int = 0
@@ -75,6 +92,8 @@ class ImportReport:
     refused_count: int = 0
     refused: list[Refusal] = field(default_factory=list)
     repeated: list[tuple[int, int]] = field(default_factory=list)
+    joined_count: int = 0
+    joined: list[Joined] = field(default_factory=list)
     documents: list[int] = field(default_factory=list)
     splits: dict[str, int] = field(default_factory=dict)
     #: what came of each row, where the caller gives a list; not in order
@@ -92,11 +111,16 @@ class ImportReport:
         if len(self.repeated) < REFUSALS_KEPT:
             self.repeated.append((row, document))
 
-    def take(self, row: int, document: int, split: str) -> None:
-        self._keep(Outcome(row, "imported", document, split))
+    def take(self, row: int, document: SourceDocument) -> None:
+        twin, share, split = document.twin_id, document.twin_share, document.split
+        self._keep(Outcome(row, "imported", document.pk, split, twin=twin, share=share))
         self.imported += 1
-        self.documents.append(document)
+        self.documents.append(document.pk)
         self.splits[split] = self.splits.get(split, 0) + 1
+        if twin is not None and share is not None:
+            self.joined_count += 1
+            if len(self.joined) < REFUSALS_KEPT:
+                self.joined.append(Joined(row, document.pk, twin, share, split))
 
     def _keep(self, outcome: Outcome) -> None:
         if self.outcomes is not None:
@@ -110,6 +134,8 @@ class ImportReport:
             "refused_count": self.refused_count,
             "refused": sorted([refusal.row, refusal.field, refusal.reason] for refusal in self.refused),
             "repeated": [list(pair) for pair in self.repeated],
+            "joined_count": self.joined_count,
+            "joined": sorted(list(astuple(joined)) for joined in self.joined),
             "splits": self.splits,
         }
 
@@ -197,6 +223,7 @@ def import_rows(
         "created_by": actor and actor.pk,
     }
     iterator = iter(rows)
+    twins.sketch_missing()
     try:
         with transaction.atomic():
             while chunk := list(islice(iterator, CHUNK)):
@@ -208,7 +235,7 @@ def import_rows(
                 data={
                     key: value
                     for key, value in report.to_dict().items()
-                    if key not in ("refused", "repeated")
+                    if key not in ("refused", "repeated", "joined")
                 },
             )
     except OperationalError as error:
@@ -218,13 +245,6 @@ def import_rows(
             ) from error
         raise
     return report
-
-
-@dataclass(frozen=True)
-class _Saved:
-    pk: int
-    split: str
-    created_at: datetime
 
 
 def _import_chunk(chunk: Sequence[DocumentRow], defaults: dict[str, Any], report: ImportReport) -> None:
@@ -244,43 +264,70 @@ def _import_chunk(chunk: Sequence[DocumentRow], defaults: dict[str, Any], report
             document.domain = defaults["domain"]
         document.created_at = at
         accepted.append((number, document))
-    hashes = {document.content_hash for _, document in accepted}
-    known = _saved(hashes)
-    fresh: dict[str, SourceDocument] = {}
-    for _, document in accepted:
-        if document.content_hash not in known:
-            fresh.setdefault(document.content_hash, document)
-    # In one order everywhere: imports of the same documents then wait for each other, mostly, instead of deadlocking.
-    _insert([fresh[digest] for digest in sorted(fresh)])
-    saved = _saved(set(fresh))
+    known, taken = _take(accepted)
     for number, document in accepted:
-        digest = document.content_hash
-        if digest in fresh and saved[digest].created_at == at and fresh.pop(digest) is document:
-            report.take(number, saved[digest].pk, document.split)
+        if document.pk is not None and taken.pop(document.content_hash, None) is not None:
+            report.take(number, document)
         else:
-            there = known.get(digest) or saved[digest]
-            report.repeat(number, there.pk, there.split)
+            report.repeat(number, *known[document.content_hash])
+
+
+def _take(
+    accepted: Sequence[tuple[int, SourceDocument]],
+) -> tuple[dict[str, tuple[int, str]], dict[str, SourceDocument]]:
+    """Save those that are not there: (number and split of every content hash, the saved ones by theirs)."""
+    while True:
+        known = _saved({document.content_hash for _, document in accepted})
+        fresh: dict[str, SourceDocument] = {}
+        for _, document in accepted:
+            if document.content_hash not in known:
+                fresh.setdefault(document.content_hash, document)
+        # In one order everywhere: imports of the same documents then wait for each other, mostly, instead of
+        # deadlocking.
+        ordered = [fresh[digest] for digest in sorted(fresh)]
+        try:
+            with transaction.atomic():
+                _insert(ordered)
+        except IntegrityError as error:
+            if not broke(error, _ONCE):
+                raise
+            for document in ordered:  # another import was faster with one of them: it is known now
+                document.pk = None
+            continue
+        return known | {digest: (document.pk, document.split) for digest, document in fresh.items()}, fresh
 
 
 def _insert(documents: Sequence[SourceDocument]) -> None:
-    """Those that nobody else brings at this moment. COPY takes a third of the time of an INSERT, but knows no
-    ON CONFLICT."""
-    fields = [field for field in SourceDocument._meta.concrete_fields if not field.primary_key]
+    """With their twins. COPY takes a third of the time of an INSERT."""
+    if not documents:
+        return
+    texts = list(shingles(document.text for document in documents))
+    for document, text, pk in zip(documents, texts, _numbers(len(documents)), strict=True):
+        document.pk = pk
+        document.sketch = twins.kept_sketch(text)
+    pairs = twins.join(documents, texts)
+    fields = SourceDocument._meta.concrete_fields
     columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
-    try:
-        with (
-            transaction.atomic(),
-            connection.wrap_database_errors,
-            connection.cursor() as cursor,
-            cursor.copy(f"COPY {SourceDocument._meta.db_table} ({columns}) FROM STDIN") as copy,
-        ):
-            for document in documents:
-                copy.write_row([getattr(document, field.attname) for field in fields])
-    except IntegrityError:
-        SourceDocument.objects.bulk_create(documents, ignore_conflicts=True)
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {SourceDocument._meta.db_table} ({columns}) FROM STDIN") as copy,
+    ):
+        for document in documents:
+            copy.write_row([getattr(document, field.attname) for field in fields])
+    twins.keep(documents, texts, pairs)
 
 
-def _saved(hashes: Collection[str]) -> dict[str, _Saved]:
+def _numbers(count: int) -> list[int]:
+    """Numbers for new documents, ahead of saving them: those of one file name each other as twins."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            [SourceDocument._meta.db_table, count],
+        )
+        return [number for (number,) in cursor.fetchall()]
+
+
+def _saved(hashes: Collection[str]) -> dict[str, tuple[int, str]]:
     rows = SourceDocument.objects.filter(content_hash__in=hashes).order_by()
-    found = rows.values_list("content_hash", "pk", "split", "created_at")
-    return {digest: _Saved(pk, split, created_at) for digest, pk, split, created_at in found}
+    return {digest: (pk, split) for digest, pk, split in rows.values_list("content_hash", "pk", "split")}

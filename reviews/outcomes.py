@@ -28,6 +28,7 @@ from reviews.models import (
     Review,
     ReviewReturn,
     ReviewRevision,
+    Split,
     Summary,
 )
 
@@ -39,6 +40,7 @@ STATES = {
     "waits": "Wait for a decision",
     "accepted": "Accepted",
     "declined": "Declined",
+    "evaluation": "Evaluation data",
     "learnt": "In training data",
     "live": "Learnt by the live model",
     "returned": "Sent back",
@@ -101,6 +103,11 @@ class MyReview:
         return self.review.edited_text.strip() != self.review.summary.text.strip()
 
     @property
+    def for_evaluation(self) -> bool:
+        """It judges models; nothing is learnt from it, and nobody declined it."""
+        return self.review.summary.document.split == Split.TEST
+
+    @property
     def right(self) -> int:
         return sum(question.holds for question in self.judged or [])
 
@@ -124,8 +131,11 @@ def my_reviews(reviewer: User, state: str = "") -> QuerySet[Review]:
     elif state == "declined":
         declined = examples.filter(state=FeedbackExample.State.DECLINED)
         rows = rows.filter(Exists(declined)).exclude(
-            Exists(examples.exclude(state=FeedbackExample.State.DECLINED))
+            Q(summary__document__split=Split.TEST)  # nobody declined those: they judge models
+            | Exists(examples.exclude(state=FeedbackExample.State.DECLINED))
         )
+    elif state == "evaluation":
+        rows = rows.filter(summary__document__split=Split.TEST)
     elif state == "learnt":
         rows = rows.filter(Exists(_in_snapshots(examples)))
     elif state == "live":

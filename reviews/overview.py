@@ -13,41 +13,16 @@ from django.utils import timezone
 from models_app.models import ClientFeedback, Comparison, DatasetSnapshot, Deployment, TrainingRun
 from models_app.monitoring.traffic import Traffic, Window, traffic
 from models_app.serving.readiness import readiness
+from reviews import queueing
 from reviews.models import Review
 from reviews.notices import COUNTED
 
 # Counting stops here: nobody needs to know whether 100 or 40,000 wait, and every page counts them.
 ENOUGH = 100
 
-# Queue by queue from the indexes of seats that can be had, so that it ends with the hundredth: where few or none are
-# left, no other seats are looked at.
-_OPEN_TO_ME = """NOT EXISTS (SELECT 1 FROM {answers} answer
-                              WHERE answer.item_id = slot.item_id AND answer.reviewer_id = %(user)s
-                                AND answer.state IN ('submitted', 'returned'))
-             AND NOT EXISTS (SELECT 1 FROM reviews_skip s
-                              WHERE s.item_id = slot.item_id AND s.reviewer_id = %(user)s
-                                AND (s.until IS NULL OR s.until > now()))
-             AND EXISTS (SELECT 1 FROM reviews_queueitem item WHERE item.id = slot.item_id AND item.state = 'open')"""
-_SEATS = f"""(SELECT count(*) FROM (
-          SELECT 1 FROM reviews_reviewqueue queue CROSS JOIN LATERAL (
-             (SELECT 1 FROM reviews_reviewslot slot
-               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id IS NULL
-                 AND {_OPEN_TO_ME} ORDER BY slot.rank, slot.item_id LIMIT %(enough)s)
-             UNION ALL
-             (SELECT 1 FROM reviews_reviewslot slot
-               WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id = %(user)s
-                 AND {_OPEN_TO_ME} ORDER BY slot.rank, slot.item_id LIMIT %(enough)s)
-             UNION ALL
-             (SELECT 1 FROM reviews_reviewslot slot
-               WHERE slot.queue_id = queue.id AND slot.state = 'held'
-                 AND (slot.reviewer_id = %(user)s
-                      OR slot.lease_until < now() AND coalesce(slot.assigned_to_id, %(user)s) = %(user)s)
-                 AND {_OPEN_TO_ME} LIMIT %(enough)s)) seat
-           WHERE queue.active AND queue.kind IN ({{kinds}})
-           LIMIT %(enough)s) x)"""  # nosec B608
 _WAITING = f"""
-SELECT {_SEATS.format(kinds="'rate and edit', 'prompt trial'", answers="reviews_review")},
-       {_SEATS.format(kinds="'pairwise'", answers="reviews_preference")},
+SELECT ({queueing.WAITING_AT_DESKS.format(kinds="'rate and edit', 'prompt trial'")}),
+       ({queueing.WAITING_AT_DESKS.format(kinds="'pairwise'")}),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_feedbackexample WHERE state = 'proposed' LIMIT %(enough)s) x),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_promptsuggestion WHERE state = 'open' LIMIT %(enough)s) x),
        (SELECT count(*) FROM models_app_trainingrun WHERE state IN ('queued', 'running')),
@@ -56,7 +31,7 @@ SELECT {_SEATS.format(kinds="'rate and edit', 'prompt trial'", answers="reviews_
        (SELECT count(*) FROM (SELECT 1 FROM reviews_notification
                                WHERE user_id = %(user)s AND read_at IS NULL LIMIT %(counted)s) x),
        (SELECT count(*) FROM (SELECT 1 FROM reviews_queueitem WHERE state = 'disputed' LIMIT %(enough)s) x)
-"""  # nosec B608 (made of constants of this module; values are parameters)
+"""  # nosec B608 (made of constants of ours; values are parameters)
 
 
 @dataclass(frozen=True)
@@ -75,8 +50,10 @@ class Waiting:
 
 
 def waiting(user: Any) -> Waiting:
+    """1 query. What waits at the desks is counted as they count it."""
+    values = {"user": user.pk, "reviewer": user.pk, "enough": ENOUGH, "counted": COUNTED}
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING, {"user": user.pk, "enough": ENOUGH, "counted": COUNTED})
+        cursor.execute(_WAITING, values)
         return Waiting(*cursor.fetchone())
 
 

@@ -28,13 +28,18 @@ from reviews.models import ProgressFigures
 PACE_DAYS = 14
 CHART_DAYS = 30
 LEAST_ANSWERS = 10
-"""From fewer, nothing is said about pace or finish."""
+"""From fewer, nothing is said about pace."""
+LEAST_FORECAST_ANSWERS = 30
+LEAST_FORECAST_DAYS = 5
+"""From fewer, or from fewer days with work, nothing is said about when it is finished."""
 KEPT_SECONDS = 60
 KEPT_LONG_SECONDS = 300
 SLOW_SECONDS = 0.03
 """What takes longer to count is counted ahead, and kept longer: a page may have to wait for three such counts."""
 COUNTED_MINUTES = 3
-LONGEST_ESTIMATE_DAYS = 3650
+LONGEST_ESTIMATE_DAYS = 3 * PACE_DAYS
+"""Further ahead, two weeks say nothing."""
+_T_90 = 1.771  # Student's t for 90 %, PACE_DAYS - 1 degrees of freedom
 
 
 # ---------------------------------------------------------------- pure
@@ -63,26 +68,40 @@ class Pace:
 
 @dataclass(frozen=True)
 class Estimate:
-    """`basis` says what it stands on, or why there is none."""
+    """From when to when; `latest` is None where it may take longer than can be said. `basis` says what it stands on, or
+    why there is none."""
 
-    finish: date | None
-    days: int | None
+    earliest: date | None
+    latest: date | None
     basis: str
 
 
-def estimate(*, left: int, answers: int, today: date, days: int = PACE_DAYS) -> Estimate:
-    """When `left` answers will be there, if they go on coming as the last `answers` of so many days did."""
+def estimate(*, left: int, by_day: Sequence[int], today: date) -> Estimate:
+    """When `left` answers will be there, if they go on coming as in the last PACE_DAYS days: `by_day` has the counts of
+    the days with any. The range is that of the mean of all the days, 90 %."""
     if left == 0:
         return Estimate(None, None, "Nothing is left.")
-    if answers < LEAST_ANSWERS:
-        some = f"only {answers}" if answers else "none"
-        return Estimate(None, None, f"Too little to say: {some} in the last {days} days.")
-    a_day = answers / days
-    wanted = math.ceil(left / a_day)
-    basis = f"{answers:,} in the last {days} days, {a_day:,.1f} a day, weekends included"
-    if wanted > LONGEST_ESTIMATE_DAYS:
-        return Estimate(None, None, f"More than ten years at {basis}.")
-    return Estimate(today + timedelta(days=wanted), wanted, basis)
+    answers, days = sum(by_day), sum(count > 0 for count in by_day)
+    if answers < LEAST_FORECAST_ANSWERS or days < LEAST_FORECAST_DAYS:
+        some = f"{answers:,} on {days} day{'s' * (days != 1)}" if answers else "none"
+        return Estimate(
+            None, None,
+            f"Too little to say when: {some} of the last {PACE_DAYS}. "
+            f"It is said from {LEAST_FORECAST_ANSWERS} on {LEAST_FORECAST_DAYS} days on.",
+        )  # fmt: skip
+    a_day = answers / PACE_DAYS
+    spread = sum((count - a_day) ** 2 for count in by_day) + (PACE_DAYS - len(by_day)) * a_day**2
+    margin = _T_90 * math.sqrt(spread / (PACE_DAYS - 1) / PACE_DAYS)
+    basis = f"{answers:,} on {days} of the last {PACE_DAYS} days"
+    soonest = math.ceil(left / (a_day + margin))
+    longest = math.ceil(left / (a_day - margin)) if a_day > margin else math.inf
+    if soonest > LONGEST_ESTIMATE_DAYS:
+        return Estimate(None, None, f"Further ahead than can be said: {basis}.")
+    return Estimate(
+        today + timedelta(days=soonest),
+        None if longest > LONGEST_ESTIMATE_DAYS else today + timedelta(days=int(longest)),
+        basis,
+    )
 
 
 # ---------------------------------------------------------------- mine
@@ -166,11 +185,15 @@ def mine(*, reviewer: User) -> Mine:
         own = _answers("AND reviewer_id = %(me)s AND submitted_at >= %(chart)s")
         cursor.execute(_BY_DAY.format(answers=own), values)
         days = cursor.fetchall()
-    found = Pace(*pace)
+    found, chart = Pace(*pace), _filled(days)
     return Mine(
         done, today, week, active_today, assigned, found,
-        estimate(left=assigned, answers=found.answers, today=timezone.localdate()),
-        _filled(days),
+        estimate(
+            left=assigned,
+            by_day=[day.answers for day in chart[-PACE_DAYS:] if day.answers],
+            today=timezone.localdate(),
+        ),
+        chart,
     )  # fmt: skip
 
 
@@ -219,6 +242,9 @@ _QUEUES = f"""
 WITH recent AS (SELECT item.queue_id, answer.* FROM ({_answers("AND submitted_at >= %(since)s")}) answer
                   JOIN reviews_queueitem item ON item.id = answer.item_id),
      pace AS (SELECT queue_id, {_PACE} FROM recent GROUP BY queue_id),
+     daily AS (SELECT queue_id, array_agg(answers) AS answers FROM (
+                      SELECT queue_id, count(*) AS answers FROM recent
+                       GROUP BY queue_id, (submitted_at AT TIME ZONE %(zone)s)::date) a_day GROUP BY queue_id),
      -- state by state, as the indexes of seats are
      seats AS (SELECT queue_id, sum(done)::bigint AS done, sum(open)::bigint AS open FROM (
                       SELECT queue_id, count(*) AS done, 0 AS open FROM reviews_reviewslot
@@ -238,11 +264,12 @@ WITH recent AS (SELECT item.queue_id, answer.* FROM ({_answers("AND submitted_at
                 WHERE seat.state <> 'done' GROUP BY 1)
 SELECT queue.slug, queue.name, queue.kind, coalesce(seats.done, 0),
        greatest(coalesce(seats.open, 0) - coalesce(aside.seats, 0), 0),
-       coalesce(aside.items, 0), pace.*
+       coalesce(aside.items, 0), coalesce(daily.answers, '{{}}'), pace.*
   FROM reviews_reviewqueue queue
   LEFT JOIN seats ON seats.queue_id = queue.id
   LEFT JOIN aside ON aside.queue_id = queue.id
   LEFT JOIN pace ON pace.queue_id = queue.id
+  LEFT JOIN daily ON daily.queue_id = queue.id
  WHERE queue.active ORDER BY queue.name
 """
 
@@ -252,10 +279,9 @@ def queues() -> Queues:
     figures = _figures("queues")
     today = timezone.localdate()
     found = []
-    for slug, name, kind, done, left, aside, _, *counted in figures.rows:
-        pace = _pace(counted)
-        finish = estimate(left=left, answers=pace.answers, today=today)
-        found.append(QueueProgress(slug, name, kind, done, left, aside, pace, finish))
+    for slug, name, kind, done, left, aside, by_day, _, *counted in figures.rows:
+        finish = estimate(left=left, by_day=by_day, today=today)
+        found.append(QueueProgress(slug, name, kind, done, left, aside, _pace(counted), finish))
     return Queues(figures.at, found)
 
 

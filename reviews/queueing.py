@@ -150,6 +150,29 @@ SELECT active.id, (
        )
   FROM active
 """  # nosec B608 (made of constants of this module; values are parameters)
+#: The same items over all active queues of some kinds, up to `enough`, for every page: queue by queue, so that it ends
+#: with the hundredth, and by look-ups, so that it costs the same for somebody with tens of thousands of reviews.
+WAITING_AT_DESKS = f"""
+SELECT count(*) FROM (
+       SELECT 1 FROM reviews_reviewqueue queue CROSS JOIN LATERAL (
+              (SELECT free.item_id FROM (
+                      SELECT slot.item_id FROM reviews_reviewslot slot
+                       WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id IS NULL
+                         AND {_OPEN_TO_ME}
+                       ORDER BY slot.rank, slot.item_id LIMIT %(enough)s * queue.reviews_per_item) free)
+               UNION
+              (SELECT slot.item_id FROM reviews_reviewslot slot
+                WHERE slot.queue_id = queue.id AND slot.state = 'free' AND slot.assigned_to_id = %(reviewer)s
+                  AND {_OPEN_TO_ME} ORDER BY slot.rank, slot.item_id LIMIT %(enough)s)
+               UNION
+              (SELECT slot.item_id FROM reviews_reviewslot slot
+                WHERE slot.queue_id = queue.id AND slot.state = 'held'
+                  AND (slot.reviewer_id = %(reviewer)s
+                       OR {_EXPIRED.format(seat="slot")}
+                          AND coalesce(slot.assigned_to_id, %(reviewer)s) = %(reviewer)s AND {_OPEN_TO_ME})
+                LIMIT %(enough)s)) item
+        WHERE queue.active AND queue.kind IN ({{kinds}}) LIMIT %(enough)s) waiting
+"""  # nosec B608 (made of constants of this module; values are parameters)
 
 
 def _seat(change: str) -> JoinedRows:
@@ -535,11 +558,7 @@ def put_back(*, item: QueueItem, actor: Any | None) -> None:
 
 def waiting(*, reviewer: User, queue: ReviewQueue | None = None) -> dict[int, int]:
     """Items that this reviewer could take or holds, by queue (or in one); counted up to COUNTED each."""
-    values: dict[str, Any] = {
-        "reviewer": reviewer.pk,
-        "queue": queue.pk if queue else None,
-        "counted": COUNTED,
-    }
+    values = {"reviewer": reviewer.pk, "queue": queue.pk if queue else None, "counted": COUNTED}
     with connection.cursor() as cursor:
         cursor.execute(_WAITING, values)
         return {found: min(count, COUNTED) for found, count in cursor.fetchall()}

@@ -111,7 +111,7 @@ def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
             "SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
         )
         guarded = {table for (table,) in cursor.fetchall()}
-        # Foreign keys made by hand are checked at each statement: what refers goes before what it refers to.
+        # Keys that are looked at with each statement, not at the end: what refers goes first and comes back last.
         cursor.execute(
             "SELECT DISTINCT relname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid "
             "WHERE contype = 'f' AND NOT condeferrable"
@@ -145,7 +145,7 @@ def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
 def _put_back(changed: list[str], kept: dict[str, str], guarded: list[str]) -> Iterator[str]:
     yield from (f'ALTER TABLE "{table}" DISABLE TRIGGER USER' for table in guarded)
     yield from (f'DELETE FROM "{table}"' for table in changed)
-    for table in changed:
+    for table in reversed(changed):
         if columns := kept.get(table):
             yield f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM first_rows."{table}"'
     # A table's triggers cannot be enabled while a deferred check of its rows waits.

@@ -87,13 +87,18 @@ def cast() -> Cast:
     return Cast(*people)
 
 
+def _words_of(number: int, count: int) -> str:
+    """Words that no other document has: without them all documents of the tests would be near duplicates."""
+    return " ".join(f"part{number}of{place}" for place in range(count))
+
+
 def document(text: str = "", *, split: str = "train", **fields: Any) -> SourceDocument:
     number = next(_numbers)
-    text = text or f"{ARTICLE} This is report number {number}."
+    text = text or f"{ARTICLE} This is report number {number}. {_words_of(number, 70)}"
     values = {
         "title": f"Old pier to close, part {number}",
         "domain": "news",
-        "reference": REFERENCE,
+        "reference": f"{REFERENCE}\n{_words_of(number, 24)}",
         "content_hash": hashlib.sha256(text.encode()).hexdigest(),
         "words": len(text.split()),
         "origin": "test",

@@ -35,7 +35,7 @@ class Browser(requests.Session):
 
     def request(self, method: str, path: str, **rest: Any) -> requests.Response:  # type: ignore[override]
         return super().request(
-            method, self.base_url + path, **{"timeout": 60, "allow_redirects": False, **rest}
+            method, self.base_url + path, **{"timeout": 60, **rest, "allow_redirects": False}
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,6 +18,7 @@ from rest_framework.response import Response
 
 from models_app.api.authentication import token_of
 from models_app.foundation.errors import InvalidInput, Refused
+from models_app.foundation.fingerprints import fingerprint
 from models_app.models import IdempotencyKey
 
 KEPT = timedelta(hours=24)
@@ -29,7 +29,8 @@ PARAMETER = OpenApiParameter(
     OpenApiTypes.STR,
     OpenApiParameter.HEADER,
     description="Any text of up to 100 characters, new for each request. The same key with the same body gets the "
-    "same answer for 24 hours; with another body, 422; while the first request still runs, 409.",
+    "same answer for 24 hours; with another body, 422; while the first request still runs, 409. Where "
+    "`GALLEY_KEEP_REQUEST_TEXT` is `no`, a summary is answered once: the same key again gets 409 `answer_not_kept`.",
 )
 
 
@@ -37,6 +38,12 @@ class InProgress(Refused):
     """The first request with this key has not been answered yet."""
 
     code = "in_progress"
+
+
+class AnswerNotKept(Refused):
+    """It was answered, with texts that are not kept: nothing is computed twice, and nothing can be said again."""
+
+    code = "answer_not_kept"
 
 
 def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
@@ -56,10 +63,7 @@ def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
             row.delete()
             raise
         row.status = answer.status_code
-        row.answer = {
-            "data": answer.data,
-            "headers": {name: answer[name] for name in HEADERS if answer.has_header(name)},
-        }
+        row.answer = _to_keep(view, answer)
         row.save(update_fields=["status", "answer"])
         return answer
 
@@ -75,7 +79,8 @@ def _begin(request: Request, key: str) -> tuple[IdempotencyKey, Response | None]
     now = timezone.now()
     IdempotencyKey.objects.filter(created_at__lt=now - KEPT).delete()
     token_key = token_of(request).token_key
-    body_hash = hashlib.sha256(json.dumps(request.data, sort_keys=True).encode()).hexdigest()
+    key = fingerprint("idempotency key", key)
+    body_hash = fingerprint("idempotent body", json.dumps(request.data, sort_keys=True))
     try:
         with transaction.atomic():
             return IdempotencyKey.objects.create(
@@ -92,11 +97,32 @@ def _begin(request: Request, key: str) -> tuple[IdempotencyKey, Response | None]
         )
     if row.status is None:
         return _take_over(row), None
-    answer = Response(row.answer["data"], status=row.status)  # type: ignore[index]
-    for name, value in row.answer["headers"].items():  # type: ignore[index]
+    return row, _again(row)
+
+
+def _to_keep(view: Any, answer: Response) -> dict[str, Any]:
+    """The answer, or which one it was: a view says by `answer_quotes_texts` what the setting may forbid to keep."""
+    if getattr(view, "answer_quotes_texts", False) and not settings.GALLEY_KEEP_REQUEST_TEXT:
+        return {"withheld": answer.data["id"]}
+    return {
+        "data": answer.data,
+        "headers": {name: answer[name] for name in HEADERS if answer.has_header(name)},
+    }
+
+
+def _again(row: IdempotencyKey) -> Response:
+    """Raises AnswerNotKept."""
+    kept: dict[str, Any] = row.answer or {}
+    if "withheld" in kept:
+        raise AnswerNotKept(
+            f"This request was answered, as {kept['withheld']}, and the answer is not kept: this installation keeps "
+            "no texts of requests. Ask again with a new Idempotency-Key."
+        )
+    answer = Response(kept["data"], status=row.status)
+    for name, value in kept["headers"].items():
         answer[name] = value
     answer["Idempotent-Replayed"] = "true"
-    return row, answer
+    return answer
 
 
 def _take_over(row: IdempotencyKey) -> IdempotencyKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
 from rest_framework import serializers
@@ -24,6 +25,7 @@ ARTICLE = (
     "region."
 )
 _TIME = serializers.DateTimeField()
+NOT_KEPT = "not_kept"
 
 
 class SummaryRequestSerializer(serializers.Serializer):
@@ -54,7 +56,14 @@ class SummaryRequestSerializer(serializers.Serializer):
 
 class SummarySerializer(serializers.Serializer):
     id = serializers.UUIDField()
-    summary = serializers.CharField()
+    summary = serializers.CharField(
+        allow_null=True, help_text="null where it was not kept; never in the answer to the request itself"
+    )
+    summary_missing = serializers.ChoiceField(
+        choices=[NOT_KEPT],
+        allow_null=True,
+        help_text=f"why `summary` is null: `{NOT_KEPT}`, since this installation keeps no texts of requests",
+    )
     release = serializers.IntegerField()
     model_version = serializers.IntegerField()
     prompt_version = serializers.IntegerField()
@@ -88,9 +97,10 @@ class FeedbackSerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
-SUMMARY_EXAMPLE = {
+SUMMARY_EXAMPLE: dict[str, Any] = {
     "id": "0b9e1f86-5d7e-4a30-9c8d-0d5f1c3a7e21",
     "summary": "Nordhaven closes its old pier for nine months. 140 rotten piles are replaced for 3.2 million euros.",
+    "summary_missing": None,
     "release": 7,
     "model_version": 5,
     "prompt_version": 2,
@@ -105,6 +115,20 @@ _ANSWER = OpenApiResponse(
     "The summary. The headers `X-Release` and `X-Model-Version` say what wrote it.",
     [OpenApiExample("summary", value=SUMMARY_EXAMPLE)],
 )
+_READ_AGAIN = OpenApiResponse(
+    SummarySerializer,
+    "The summary, or what is kept of it.",
+    [
+        OpenApiExample("summary", value=SUMMARY_EXAMPLE),
+        OpenApiExample("not kept", value={**SUMMARY_EXAMPLE, "summary": None, "summary_missing": NOT_KEPT}),
+    ],
+)
+_ONCE = views.failure(
+    "The first request with this Idempotency-Key still runs (`in_progress`), or its answer was not kept "
+    "(`answer_not_kept`).",
+    "in_progress",
+    "The first request with this Idempotency-Key is still running. Try again in a moment.",
+)
 _TOO_SHORT = "The text has 1 word; at least 20 are needed."
 _TOO_MANY_STARS = "Ensure this value is less than or equal to 5."
 _UNAVAILABLE = views.failure(
@@ -117,9 +141,11 @@ _UNAVAILABLE = views.failure(
 
 def _answer(row: InferenceRequest, status: int) -> Response:
     """In the shape of SummarySerializer, written out: building one for each request costs more than all else here."""
+    missing = not row.summary and bool(row.summary_hash)
     data = {
         "id": str(row.pk),
-        "summary": row.summary,
+        "summary": None if missing else row.summary,
+        "summary_missing": NOT_KEPT if missing else None,
         "release": row.release_id,
         "model_version": row.model_version_id,
         "prompt_version": row.prompt_version_id,
@@ -148,6 +174,7 @@ def _own(request: Request, pk: uuid.UUID) -> InferenceRequest:
 
 class SummariesView(views.ApiView):
     scope = "summaries:write"
+    answer_quotes_texts = True
 
     @extend_schema(
         operation_id="summaries_create",
@@ -161,7 +188,7 @@ class SummariesView(views.ApiView):
             201: _ANSWER,
             401: views.UNAUTHORIZED,
             403: views.FORBIDDEN,
-            409: views.IN_PROGRESS,
+            409: _ONCE,
             413: views.TOO_LARGE,
             422: views.failure("Some fields are wrong.", "invalid", _TOO_SHORT, {"text": _TOO_SHORT}),
             429: views.THROTTLED,
@@ -197,8 +224,10 @@ class SummaryView(views.ApiView):
         operation_id="summaries_retrieve",
         summary="Read a summary again",
         tags=["summaries"],
+        description="Where `GALLEY_KEEP_REQUEST_TEXT` is `no`, `summary` is null and `summary_missing` says so; all "
+        "else is there.",
         responses={
-            200: _ANSWER,
+            200: _READ_AGAIN,
             401: views.UNAUTHORIZED,
             403: views.FORBIDDEN,
             404: views.NOT_FOUND,

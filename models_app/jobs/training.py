@@ -139,6 +139,12 @@ def _finish(row: TrainingRun, result: TrainingResult, model_version: int) -> Non
     )
 
 
+def _is_told_always(progress: Progress) -> bool:
+    """Validations, the first training step, where the curve begins, and the end of each phase."""
+    first = progress.phase == "training" and progress.step == 1
+    return first or progress.validation_loss is not None or progress.step >= progress.total
+
+
 class _Reporter:
     """Brings phase, step, speed and loss to the pages, at most once a second."""
 
@@ -152,7 +158,7 @@ class _Reporter:
 
     def progress(self, progress: Progress) -> None:
         now = time.monotonic()
-        if now - self.last < 1 and progress.validation_loss is None and progress.step < progress.total:
+        if now - self.last < 1 and not _is_told_always(progress):
             return
         self.last = now
         if progress.phase != "training" and progress.validation_loss is None:
@@ -164,7 +170,7 @@ class _Reporter:
             phase=progress.phase,
             step=progress.step,
             total_steps=progress.total,
-            eta_seconds=progress.eta_seconds,
+            **({} if progress.eta_seconds is None else {"eta_seconds": progress.eta_seconds}),
         )
         TrainingMetric.objects.bulk_create(
             [

@@ -100,7 +100,7 @@ GUARDS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models_app", "0009_cache_of_several_web_processes")]
+    dependencies = [("models_app", "0012_texts_that_are_not_kept")]
     operations = [
         migrations.AddField("approval", "void_reason", models.TextField(blank=True, default=""), preserve_default=False),
         migrations.AlterField(

@@ -77,8 +77,9 @@ class Progress:
     """What has happened so far.
 
     `step` of `total` counts what the phase counts: examples while encoding and validating, else training steps.
-    When a validation is done it is told once: phase validating, the training step, its `validation_loss`, and the
-    mean training `loss` since the one before. No other progress has a `validation_loss`.
+    When a validation is done it is told once: phase validating, the training step, its `validation_loss`, the mean
+    training `loss` since the one before (None at step 0, where nothing was trained yet), and rate and speed of the
+    steps so far. No other progress has a `validation_loss`.
     """
 
     phase: Phase
@@ -96,10 +97,11 @@ class Progress:
 @dataclass(frozen=True)
 class TrainingResult:
     weights: Path  #: a save_pretrained directory, LoRA merged in
-    best_step: int  #: the step whose weights these are; 0 is the base model, where no step was better
+    best_step: int  #: the step whose weights these are; 0 is the base model, kept where no step was better
     steps: int
     train_loss: float  #: mean per target token since the last validation but one
     validation_loss: float  #: of these weights
+    #: Of each validation, step 0 first, which has no training `loss`.
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0  #: of training steps, validation and loading left out, all resumed parts together
     examples_per_second: float = 0.0
@@ -236,7 +238,7 @@ class _Run:
         saved = time.monotonic()
         while state.step < total and not self._out_of_patience():
             step = self.steps[state.step]
-            rate = self.recipe.learning_rate * learning_rate_factor(state.step, total, self.recipe)
+            rate = self._rate(state.step)
             step_began = time.monotonic()
             loss = self._step(step, rate)
             state.seconds += time.monotonic() - step_began
@@ -263,6 +265,10 @@ class _Run:
                 write_checkpoint(self.work_dir, state, self.weights, self.optimizer)
                 saved = time.monotonic()
         return state.step < total
+
+    def _rate(self, step: int) -> float:
+        """The learning rate of the step after `step` others."""
+        return self.recipe.learning_rate * learning_rate_factor(step, len(self.steps), self.recipe)
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.patience
@@ -298,19 +304,29 @@ class _Run:
         """Measures the validation loss, keeps the weights if the recipe wants them, and writes history."""
         state = self.state
         loss = self._validation_loss(epoch)
-        train_loss = state.loss_sum / state.loss_tokens if state.loss_tokens else loss
+        train_loss = state.loss_sum / state.loss_tokens if state.loss_tokens else None
         state.history.append(
             {
                 "step": state.step,
                 "epoch": epoch,
-                "loss": train_loss,
+                **({} if train_loss is None else {"loss": train_loss}),
                 "validation_loss": loss,
                 "seconds": state.seconds,
             }
         )
         state.loss_sum, state.loss_tokens = 0.0, 0
         self.on_progress(
-            Progress("validating", state.step, len(self.steps), epoch, loss=train_loss, validation_loss=loss)
+            Progress(
+                phase="validating",
+                step=state.step,
+                total=len(self.steps),
+                epoch=epoch,
+                loss=train_loss,
+                validation_loss=loss,
+                learning_rate=self._rate(state.step - 1) if state.step else None,
+                tokens_per_second=state.tokens / state.seconds if state.step else None,
+                examples_per_second=state.examples / state.seconds if state.step else None,
+            )
         )
         if self.recipe.keep == "last":  # the checkpoint holds them
             state.best_step, state.best_loss = state.step, loss

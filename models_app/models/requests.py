@@ -37,9 +37,12 @@ class InferenceRequest(models.Model):
     session_hash = models.CharField(max_length=32, blank=True)
     title = models.CharField(max_length=300, blank=True)
     domain = models.CharField(max_length=40, blank=True)
-    text = models.TextField(blank=True, help_text="empty where the setting keeps only the hash")
-    text_hash = models.CharField(max_length=64)
-    summary = models.TextField(blank=True)
+    text = models.TextField(blank=True, help_text="empty where the setting says that texts are not kept")
+    text_hash = models.CharField(max_length=64, help_text="keyed: `foundation.fingerprints`")
+    summary = models.TextField(blank=True, help_text="empty where texts are not kept")
+    summary_hash = models.CharField(
+        max_length=64, blank=True, help_text="keyed, of a summary that is not kept"
+    )
     input_words = models.PositiveIntegerField(default=0)
     summary_words = models.PositiveIntegerField(default=0)
     max_words = models.PositiveIntegerField(null=True)
@@ -62,7 +65,10 @@ class InferenceRequest(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """An answer already given for a client's `Idempotency-Key`; a repeat gets the same answer."""
+    """An answer already given for a client's `Idempotency-Key`; a repeat gets the same answer.
+
+    The key and the body are kept as keyed hashes: clients make keys of texts, too.
+    """
 
     token_key = models.CharField(max_length=25)
     key = models.CharField(max_length=100)
@@ -88,6 +94,7 @@ class ClientFeedback(models.Model):
     stars = models.PositiveSmallIntegerField()
     comment = models.TextField(blank=True)
     edited_summary = models.TextField(blank=True)
+    edited = models.BooleanField(default=False, help_text="whether they wrote another one, kept or not")
     wants = models.CharField(max_length=10, choices=Wants, default=Wants.NONE)
     sentiment = models.CharField(max_length=10, blank=True)
     sentiment_score = models.FloatField(null=True)

@@ -178,7 +178,7 @@ def voice(window: Window, release: Release | None = None) -> ClientVoice:
         stars_sd=StdDev("stars", sample=True),
         retrain=Count("pk", filter=Q(wants="retrain")),
         refine=Count("pk", filter=Q(wants="refine")),
-        edited=Count("pk", filter=~Q(edited_summary="")),
+        edited=Count("pk", filter=Q(edited=True)),
     )
     return ClientVoice(
         n=found["n"],

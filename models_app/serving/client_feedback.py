@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from models_app.foundation import jobs
@@ -13,6 +14,7 @@ from models_app.models import ClientFeedback, InferenceRequest
 from models_app.monitoring import metrics
 from models_app.monitoring.comment_classes import COMPLAINTS, classify_comment
 from models_app.monitoring.sentiment import sentiment
+from models_app.serving.summarizing import summary_hash
 
 FEW_STARS = 2
 
@@ -20,7 +22,10 @@ FEW_STARS = 2
 def give_feedback(
     *, request: InferenceRequest, stars: int, comment: str = "", edited_summary: str = "", wants: str = "none"
 ) -> ClientFeedback:
-    """Keep it, with the comment's sentiment and class; let the desk look at the summary where it is asked for."""
+    """Keep it, with the comment's sentiment and class; let the desk look at the summary where it is asked for.
+
+    Comments and edits quote the texts they are about: where those are not kept, neither are they.
+    """
     if wants not in ClientFeedback.Wants.values:
         raise InvalidInput(
             "Nothing like that can be wanted.", fields={"wants": "Write none, retrain or refine."}
@@ -28,12 +33,16 @@ def give_feedback(
     if not 1 <= stars <= 5:
         raise InvalidInput("Stars go from 1 to 5.", fields={"stars": "Write a whole number from 1 to 5."})
     comment, edited = normalise(comment), normalise(edited_summary)
+    if edited and _is_the_summary(edited, request):
+        edited = ""
+    kept = settings.GALLEY_KEEP_REQUEST_TEXT and bool(request.text)
     tone = sentiment(comment) if comment else None
     feedback = ClientFeedback(
         request=request,
         stars=stars,
-        comment=comment,
-        edited_summary="" if edited == normalise(request.summary) else edited,
+        comment=comment if kept else "",
+        edited_summary=edited if kept else "",
+        edited=bool(edited),
         wants=wants,
         sentiment=tone.label if tone else "",
         sentiment_score=tone.score if tone else None,
@@ -45,6 +54,12 @@ def give_feedback(
             _send_to_desk(feedback)
     metrics.client_feedback(stars)
     return feedback
+
+
+def _is_the_summary(edited: str, request: InferenceRequest) -> bool:
+    if request.summary_hash:
+        return summary_hash(edited) == request.summary_hash
+    return edited == normalise(request.summary)
 
 
 def needs_review(feedback: ClientFeedback) -> bool:

@@ -8,6 +8,8 @@ import threading
 import time
 from dataclasses import dataclass
 
+from django.conf import settings
+
 from models_app.models import Route, Slot
 
 # A switch reaches every web process within this time; until then the slot of the release before still answers.
@@ -89,10 +91,16 @@ def read_target(environment: str = ENVIRONMENT) -> Target:
 router = Router()
 
 
-def keyed_hash(kind: str, value: str, *, salt: str) -> str:
-    """A user or session as it is kept: HMAC-SHA256 with the route's salt, 32 hex digits; empty stays empty.
+def person_hash(kind: str, value: str, *, salt: str) -> str:
+    """A client's user or session as it is kept; empty stays empty. The route's salt lies in the database, beside what
+    it protects: the installation's secret does not."""
+    return keyed_hash(kind, value, salt=f"{salt}{settings.SECRET_KEY}")
 
-    The same person gives the same hash as long as the salt stays, and nobody finds the person from it.
+
+def keyed_hash(kind: str, value: str, *, salt: str) -> str:
+    """HMAC-SHA256 with the salt as its key, 32 hex digits; empty stays empty.
+
+    The same person gives the same hash as long as the salt stays, and nobody without it finds the person.
     """
     if not value:
         return ""

@@ -16,6 +16,7 @@ import stat
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -53,6 +54,7 @@ class SlotSpec:
     device: str
     most_waiting: int
     parent: int
+    quotes: bool = True  # whether the log may have an error's own words, which may quote a text
 
     @classmethod
     def read(cls, stream: BinaryIO) -> SlotSpec:
@@ -161,7 +163,11 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         except (MLError, ValueError) as error:
             return 422, _error("invalid", str(error), field="prompt")
         except Exception as error:
-            log.exception("a request failed")
+            if self.slot.spec.quotes:
+                log.exception("a request failed")
+            else:
+                where = "".join(traceback.format_tb(error.__traceback__))
+                log.error("a request failed: %s\n%s", type(error).__name__, where)
             said = f"The model failed on this request ({type(error).__name__}). It has been logged."
             return 503, _error("error", said, retry_after=5)
 

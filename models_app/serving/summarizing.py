@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from django.conf import settings
 
 from models_app.evaluation.measures import unsupported_numbers
 from models_app.foundation.errors import GalleyError, InvalidInput, Unavailable
+from models_app.foundation.fingerprints import fingerprint
 from models_app.foundation.rows import Insertion
 from models_app.foundation.texts import normalise, one_line
 from models_app.models import InferenceRequest
 from models_app.monitoring import metrics
 from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
-from models_app.serving.routing import Target, keyed_hash, router
+from models_app.serving.routing import Target, person_hash, router
+
+
+class Unquoted(Exception):
+    """In place of an error whose words may quote a text that is not to be kept."""
+
 
 OUTCOMES = {
     "overloaded": InferenceRequest.Outcome.OVERLOADED,
@@ -35,7 +40,8 @@ def summarize(
     client: Any | None,
     token_key: str = "",
 ) -> InferenceRequest:
-    """The logged request with its summary. Users and sessions are kept as keyed hashes.
+    """The logged request with its summary. Users and sessions are kept as keyed hashes, and so are the texts where the
+    setting says that they are not to be kept; the returned row has its summary even then.
 
     Raises InvalidInput (nothing is asked of the model, nothing logged) where the text is too short or too long, and
     what `serving.client.generate` raises, logged.
@@ -45,20 +51,27 @@ def summarize(
     row = InferenceRequest(
         client=client,
         token_key=token_key,
-        user_hash=keyed_hash("user", user, salt=target.salt),
-        session_hash=keyed_hash("session", session, salt=target.salt),
+        user_hash=person_hash("user", user, salt=target.salt),
+        session_hash=person_hash("session", session, salt=target.salt),
         title=one_line(title)[:300] if settings.GALLEY_KEEP_REQUEST_TEXT else "",
         domain=one_line(domain).lower()[:40],
         text=text if settings.GALLEY_KEEP_REQUEST_TEXT else "",
-        text_hash=hashlib.sha256(text.encode()).hexdigest(),
+        text_hash=fingerprint("request text", text),
         input_words=len(text.split()),
         max_words=max_words,
     )
     try:
         served = serving.generate(text=text, title=one_line(title), domain=row.domain, max_words=max_words)
-    except Exception as error:
+    except GalleyError as error:
         _log_failure(row, target, error)
         raise
+    except Exception as error:
+        _log_failure(row, target, error)
+        if settings.GALLEY_KEEP_REQUEST_TEXT:
+            raise
+        raise Unquoted(f"{type(error).__name__}; its words are not logged").with_traceback(
+            error.__traceback__
+        ) from None
     return _log_success(row, text, served)
 
 
@@ -81,7 +94,9 @@ def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> Inf
     row.release_id = served.release_id
     row.model_version_id = served.model_version_id
     row.prompt_version_id = served.prompt_version_id
-    row.summary = served.text
+    kept = settings.GALLEY_KEEP_REQUEST_TEXT
+    row.summary = served.text if kept else ""
+    row.summary_hash = "" if kept else summary_hash(served.text)
     row.summary_words = len(served.text.split())
     row.latency_ms = served.latency_ms
     row.queue_ms = served.queue_ms
@@ -89,8 +104,14 @@ def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> Inf
     row.outcome = InferenceRequest.Outcome.OK
     row.flags = _flags(text, served)
     _REQUESTS.add(row)
+    row.summary = served.text
     metrics.summary_served(row)
     return row
+
+
+def summary_hash(text: str) -> str:
+    """By which a summary that was not kept is recognised."""
+    return fingerprint("request summary", normalise(text))
 
 
 def _flags(text: str, served: ServedSummary) -> list[str]:
@@ -109,11 +130,16 @@ def _log_failure(row: InferenceRequest, target: Target, error: Exception) -> Non
     row.prompt_version_id = target.prompt_version_id
     code = error.code if isinstance(error, Unavailable) else "error"
     row.outcome = OUTCOMES.get(code, InferenceRequest.Outcome.ERROR)
-    row.error = (error.message if isinstance(error, GalleyError) else f"{type(error).__name__}: {error}")[
-        :300
-    ]
+    row.error = _said(error)[:300]
     _REQUESTS.add(row)
     metrics.summary_failed(row)
+
+
+def _said(error: Exception) -> str:
+    """Errors may quote what they are about."""
+    if not settings.GALLEY_KEEP_REQUEST_TEXT:
+        return error.code if isinstance(error, GalleyError) else type(error).__name__
+    return error.message if isinstance(error, GalleyError) else f"{type(error).__name__}: {error}"
 
 
 # In one message to the database, and without waiting for its disk: both would take longer than all else we do. Where

@@ -109,6 +109,7 @@ def slot_spec(release: Release, *, address: str) -> SlotSpec:
         device="cpu" if lead else settings.GALLEY_DEVICE,
         most_waiting=settings.GALLEY_SLOT_QUEUE,
         parent=os.getpid(),
+        quotes=settings.GALLEY_KEEP_REQUEST_TEXT,
     )
 
 

@@ -136,3 +136,9 @@ def times(value: float | None, factor: float) -> float | None:
 def score_points(score: Any, metric: str) -> str:
     """A ROUGE score of an example as points with one decimal."""
     return number(getattr(score, metric) * 100, 1)
+
+
+@register.filter
+def percent_at_most(share: float) -> int:
+    """0.999 is not all of it, so it is 99 %."""
+    return int(100 * share)

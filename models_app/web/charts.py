@@ -387,8 +387,32 @@ def _places_of(ticks: Sequence[float]) -> int:
 # ---------------------------------------------------------------- counts
 
 
+#: Smaller differences are rounding: such documents are equal.
+EQUAL = 1e-9
+
+
+def sides(differences: Sequence[float]) -> tuple[int, int, int]:
+    """How many are below, equal to and above no change: what a histogram's bars of each side add up to."""
+    finite = [value for value in differences if math.isfinite(value)]
+    below = sum(value < -EQUAL for value in finite)
+    above = sum(value > EQUAL for value in finite)
+    return below, len(finite) - below - above, above
+
+
+def _bin_of(value: float, step: float) -> int:
+    """0 holds no change alone; 1 what is up to one step above it, -1 what is up to one step below it, and so on."""
+    if abs(value) <= EQUAL:
+        return 0
+    return math.ceil(value / step) if value > 0 else math.floor(value / step)
+
+
 def _bin(k: int, count: int, step: float, x: _Scale, y: _Scale, tone: str) -> SafeString:
-    said = f"about {signed_number(k * step, _places_of([step]))}: {count:,} documents"
+    places = _places_of([step])
+    ends = (signed_number((k - 1) * step, places), signed_number(k * step, places))
+    if k < 0:
+        ends = (signed_number((k + 1) * step, places), ends[1])
+    where = f"{ends[0]} to {ends[1]}" if k else "no change"
+    said = f"{where}: {count:,} document{'s' * (count != 1)}"
     left, right = x(k - 0.5) + 1.5, x(k + 0.5) - 1.5
     return tag(
         "rect",
@@ -411,7 +435,8 @@ def histogram(
     width: int = 560,
     height: int = 220,
 ) -> SafeString:
-    """How per-document differences spread; the middle bin is centred on no change, so that it takes no side.
+    """How per-document differences spread. The middle bin holds no change alone, so that it takes no side and the bars
+    of each side add up to what `sides` counts.
 
     Worse lies on the side where the metric gets worse and is named there.
     """
@@ -419,7 +444,7 @@ def histogram(
     if not finite:
         return _nothing_yet("histogram", title, "No documents compared yet")
     step = nice_step(max([0.0, *finite]) - min([0.0, *finite]), most_bins - 1)
-    counts = Counter(math.floor(value / step + 0.5) for value in finite)
+    counts = Counter(_bin_of(value, step) for value in finite)
     first, last, most = min([-1, *counts]), max([1, *counts]), max(counts.values())
     left, right, bottom = 40.0, width - 8.0, height - 46.0
     x, y = _Scale(first - 0.5, last + 0.5, left, right), _Scale(0, most, bottom, 12.0)

@@ -216,6 +216,7 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
     changes = [
         value * METRICS[metric].scale for value in paired(comparison, metric).values_list("change", flat=True)
     ]
+    worse, equal, better = charts.sides(changes)
     release = comparison.candidate.release
     rows = metric_rows(results)
     context |= {
@@ -227,9 +228,9 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
         "histogram": charts.histogram(
             changes, title=f"{METRICS[metric].label}, after minus before, by document"
         ),
-        "better": sum(change > 1e-9 for change in changes),
-        "worse": sum(change < -1e-9 for change in changes),
-        "equal": sum(abs(change) <= 1e-9 for change in changes),
+        "worse": worse,
+        "equal": equal,
+        "better": better,
         "metrics": [METRICS[name] for name in SHOWN_ROUGE],
         "looks": Comparison.objects.filter(
             candidate__evaluation_set=comparison.candidate.evaluation_set_id

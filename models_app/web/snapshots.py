@@ -76,6 +76,7 @@ def snapshot_page(request: HttpRequest, pk: int) -> HttpResponse:
         .order_by("-pk")[:MADE_FROM_IT],
         "least": settings.GALLEY_MIN_TRAINING_EXAMPLES,
         "chosen": _chosen(snapshot.selection),
+        "left_out": snapshot.selection.get("left_out", {}),
         **_files(snapshot),
     }
     return render(request, "models_app/snapshot.html", context)
@@ -105,6 +106,8 @@ def _chosen(selection: dict[str, Any]) -> list[tuple[str, str]]:
     """The selection in words; nothing where everything was taken."""
     told = []
     for name, value in selection.items():
+        if name == "left_out":  # not chosen: what the choice could not have
+            continue
         if not value:
             continue
         if name == "documents" and isinstance(value, list):
@@ -152,6 +155,7 @@ def test_set_page(request: HttpRequest, pk: int) -> HttpResponse:
         .select_related("release__model_version", "job")
         .order_by("-pk")[:MADE_FROM_IT],
         "chosen": _chosen(test_set.selection),
+        "left_out": test_set.selection.get("left_out", {}),
     }
     return render(request, "models_app/test_set.html", context)
 

@@ -16,6 +16,7 @@ from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import require
 from models_app.ml.recipe import PRESETS, Recipe
 from models_app.models import DatasetSnapshot, ModelVersion, PromptVersion, TrainingMetric, TrainingRun
+from models_app.training.outcomes import kept_in_words
 from models_app.training.starting import cancel_training, resume_training, start_training
 from models_app.web import charts
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
@@ -202,13 +203,23 @@ def loss_chart(run: TrainingRun) -> str:
 
 
 def _kept(run: TrainingRun, metrics: list[TrainingMetric]) -> tuple[float, float] | None:
-    """The validation that chose the weights, where the recipe lets one choose."""
-    if run.recipe.get("keep", "best") != "best":
-        return None
+    """Step and validation loss of the weights that were kept."""
     step = run.summary.get("best_step")
     return next(
         ((m.step, m.validation_loss) for m in metrics if m.step == step and m.validation_loss is not None),
         None,
+    )
+
+
+def _kept_words(run: TrainingRun) -> str:
+    if "best_step" not in run.summary:
+        return ""
+    measured = TrainingMetric.objects.filter(run=run, validation_loss__isnull=False).order_by("step")
+    return kept_in_words(
+        keep=run.recipe.get("keep", "best"),
+        step=run.summary["best_step"],
+        loss=run.summary["validation_loss"],
+        validations=[(row.step, row.validation_loss) for row in measured if row.validation_loss is not None],
     )
 
 
@@ -227,6 +238,7 @@ def run_page(request: HttpRequest, pk: int) -> HttpResponse:
         "run": run,
         "chart": loss_chart(run),
         "last": last,
+        "kept": _kept_words(run),
         "model": ModelVersion.objects.filter(pk=model_id).first() if model_id else None,
         "recipe": [(name, run.recipe.get(name)) for name in ("preset", *RECIPE_FIELDS)],
         "share": run.step / run.total_steps if run.total_steps else None,

@@ -34,7 +34,7 @@ MOST_DOCUMENTS = 500
 API_ORIGIN = "API"
 _COLUMNS = (
     "id", "title", "domain", "split", "words", "external_id", "origin", "created_at", "text", "reference", "group_key",
-    "licence", "content_hash",
+    "licence", "content_hash", "twin", "twin_share",
 )  # fmt: skip
 
 
@@ -83,7 +83,8 @@ class DocumentListedSerializer(serializers.Serializer):
     domain = serializers.CharField()
     split = serializers.ChoiceField(
         choices=Split.choices,
-        help_text="set by a hash when it came in, for ever; `test` documents never train",
+        help_text="set when it came in, for ever: by a hash, or that of a document with nearly the same text; `test` "
+        "documents never train",
     )
     words = serializers.IntegerField()
     has_reference = serializers.BooleanField()
@@ -98,6 +99,13 @@ class DocumentSerializer(DocumentListedSerializer):
     group = serializers.CharField(source="group_key", allow_blank=True)
     licence = serializers.CharField(allow_blank=True)
     content_hash = serializers.CharField(help_text="SHA-256 of its words")
+    twin = serializers.IntegerField(
+        allow_null=True,
+        help_text="the document with nearly the same text whose split it joined; null for most",
+    )
+    twin_share = serializers.FloatField(
+        allow_null=True, help_text="0–1: how much of the shorter one's text is in the other"
+    )
 
 
 class DocumentTakenSerializer(DocumentSerializer):
@@ -117,6 +125,12 @@ class DocumentResultSerializer(serializers.Serializer):
     result = serializers.ChoiceField(choices=["imported", "duplicate", "refused"])
     id = serializers.IntegerField(required=False, help_text="of the new document, or of the one there before")
     split = serializers.ChoiceField(choices=Split.choices, required=False)
+    twin = serializers.IntegerField(
+        required=False, help_text="the document with nearly the same text whose split it joined"
+    )
+    twin_share = serializers.FloatField(
+        required=False, help_text="0–1: how much of the shorter one's text is in the other"
+    )
     error = DocumentRefusalSerializer(required=False)
 
 
@@ -156,13 +170,15 @@ _WHOLE = {
     "group": "",
     "licence": "",
     "content_hash": "0f3b0c7f9b6d1a8f5c5c0b7a5f6d2a4f3e8b9c1d7e6f5a4b3c2d1e0f9a8b7c6d",
+    "twin": None,
+    "twin_share": None,
 }
 _RESULTS = {
     "imported": 1,
     "duplicates": 1,
     "refused": 1,
     "results": [
-        {"index": 0, "result": "imported", "id": 18, "split": "test"},
+        {"index": 0, "result": "imported", "id": 18, "split": "test", "twin": 12, "twin_share": 0.97},
         {"index": 1, "result": "duplicate", "id": 17, "split": "train"},
         {
             "index": 2,
@@ -322,6 +338,8 @@ def _take_list(request: Request, given: list[Any]) -> Response:
             result = _refused(outcome.reason, {_public(outcome.field): outcome.reason})
         else:
             result = {"result": outcome.result, "id": outcome.document, "split": outcome.split}
+            if outcome.twin is not None:
+                result |= {"twin": outcome.twin, "twin_share": outcome.share}
         results[outcome.row - 1] = result
     counts = Counter(result["result"] for result in results.values())
     data = {

@@ -1,6 +1,13 @@
 """The human side's tables: documents, summaries, queues, reviews, feedback examples, prompt suggestions."""
 
-from reviews.models.documents import ImportBatch, SourceDocument, Split, Summary
+from reviews.models.documents import (
+    ImportBatch,
+    NearDuplicate,
+    SketchHash,
+    SourceDocument,
+    Split,
+    Summary,
+)
 from reviews.models.exports import Export
 from reviews.models.queues import (
     Criterion,
@@ -44,6 +51,7 @@ __all__ = [
     "Grounding",
     "ImportBatch",
     "Mention",
+    "NearDuplicate",
     "Notification",
     "Preference",
     "ProgressFigures",
@@ -62,6 +70,7 @@ __all__ = [
     "ReviewSlot",
     "RubricVersion",
     "SentenceSupport",
+    "SketchHash",
     "Skip",
     "SourceDocument",
     "SpanMark",

@@ -68,6 +68,22 @@ class SourceDocument(models.Model):
     split = models.CharField(max_length=10, choices=Split)
     reference = models.TextField(blank=True, help_text="a reference summary, one sentence a line")
     words = models.PositiveIntegerField()
+    twin = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="the document with nearly the same text whose split it joined when it came in",
+    )
+    twin_share = models.FloatField(
+        null=True, blank=True, help_text="0–1: how much of the shorter one's text is in the other"
+    )
+    sketch = models.BinaryField(
+        null=True,
+        help_text="the 64 lowest hashes of its words (`models_app.texts`); null where nothing is compared with it yet",
+    )
     batch = models.ForeignKey(
         ImportBatch, null=True, blank=True, on_delete=models.PROTECT, related_name="documents"
     )
@@ -83,11 +99,50 @@ class SourceDocument(models.Model):
             models.Index(fields=["domain", "-id"], name="document_domain"),
             models.Index(fields=["origin", "-id"], name="document_origin"),
             GinIndex(SEARCHED, name="document_search"),
+            models.Index(fields=["id"], condition=Q(sketch=None), name="document_unsketched"),
         ]
-        constraints = [models.CheckConstraint(condition=~Q(text=""), name="document_has_text")]
+        constraints = [
+            models.CheckConstraint(condition=~Q(text=""), name="document_has_text"),
+            models.CheckConstraint(
+                condition=Q(twin=None, twin_share=None) | Q(twin__isnull=False, twin_share__isnull=False),
+                name="document_twin_has_share",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.title or f"document {self.pk}"
+
+
+class SketchHash(models.Model):
+    """One of the hashes by which documents with nearly the same text are found (`models_app.texts.near_duplicates`).
+
+    Written with its document, in the same transaction, 16 a document; looked up by hash alone. Therefore the key is its
+    only index, test documents first, and no constraint asks for the document once more."""
+
+    pk = models.CompositePrimaryKey("hash", "learnt", "document_id")
+    hash = models.BigIntegerField()
+    learnt = models.BooleanField(help_text="False for test documents")
+    document = models.ForeignKey(
+        SourceDocument, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+
+
+class NearDuplicate(models.Model):
+    """Two documents with nearly the same text, counted out on their words."""
+
+    earlier = models.ForeignKey(
+        SourceDocument, on_delete=models.PROTECT, related_name="later_twins", db_index=False
+    )
+    later = models.ForeignKey(SourceDocument, on_delete=models.PROTECT, related_name="earlier_twins")
+    share = models.FloatField(help_text="0–1: how much of the shorter one's text is in the other")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["earlier", "later"], name="near_duplicate_once"),
+            models.CheckConstraint(
+                condition=Q(earlier__lt=models.F("later")), name="near_duplicate_earlier_first"
+            ),
+        ]
 
 
 class Summary(models.Model):

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, page_or_fragment, paginate
-from reviews import finding
+from reviews import finding, twins
 from reviews.drafting import live_release, start_drafting
 from reviews.feedback import propose_from_references
 from reviews.finding import DocumentFilter
@@ -101,7 +101,7 @@ class SummaryRow:
 @require_safe
 @capability("view_documents")
 def document_page(request: HttpRequest, pk: int) -> HttpResponse:
-    document = get_object_or_404(SourceDocument.objects.select_related("batch", "created_by"), pk=pk)
+    document = get_object_or_404(SourceDocument.objects.select_related("batch", "created_by", "twin"), pk=pk)
     name, kind, why = SPLITS[Split(document.split)]
     # Who only reviews must not learn here what the desk hides: which model wrote it, and what others answered.
     sees_all = allowed(request.user, "view_models")
@@ -110,6 +110,7 @@ def document_page(request: HttpRequest, pk: int) -> HttpResponse:
         "document": document,
         "split": {"name": name, "kind": kind, "why": why},
         "grouped": bool(document.group_key),
+        "twins": twins.told(document),
         "summaries": _summaries(document, request.user, sees_all),
         "sees_all": sees_all,
         "may_act": may_act,

@@ -13,8 +13,7 @@ from django.views.decorators.http import require_safe
 
 from models_app.web.pages import capability, user_of
 from reviews import agreement_report, gold
-from reviews.agreement import Offset
-from reviews.agreement_report import LEAST_OWN_ITEMS, STARS, question_names
+from reviews.agreement_report import LEAST_OWN_ITEMS, STARS, Beside, question_names
 from reviews.gold import Share
 
 
@@ -24,14 +23,14 @@ class Mine:
 
     key: str
     name: str
-    offset: Offset | None
+    beside: Beside | None
     gold: Share | None
 
 
-def _mine(offsets: Mapping[str, Offset], shares: Mapping[str, Share]) -> list[Mine]:
-    keys = {*offsets, *shares} or {STARS}
+def _mine(beside: Mapping[str, Beside], shares: Mapping[str, Share]) -> list[Mine]:
+    keys = {*beside, *shares} or {STARS}
     names = question_names(sorted(keys))
-    return [Mine(key, name, offsets.get(key), shares.get(key)) for key, name in names.items() if key in keys]
+    return [Mine(key, name, beside.get(key), shares.get(key)) for key, name in names.items() if key in keys]
 
 
 @never_cache
@@ -40,11 +39,10 @@ def _mine(offsets: Mapping[str, Offset], shares: Mapping[str, Share]) -> list[Mi
 def how_i_rate(request: HttpRequest) -> HttpResponse:
     me = user_of(request)
     shares = gold.results(reviewer=me).get(me.pk, {})
-    offsets = agreement_report.own_offsets(me)
+    beside = agreement_report.beside_others(me)
     context = {
-        "rows": _mine(offsets, shares),
-        "some": bool(offsets or shares),
-        "offsets": offsets,
+        "rows": _mine(beside, shares),
+        "some": bool(beside or shares),
         "least": LEAST_OWN_ITEMS,
         "answers": gold.my_answers(me),
     }

@@ -20,7 +20,7 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import importing, uploads
+from reviews import importing, twins, uploads
 from reviews.columns import guess_columns
 from reviews.importing import ImportOptions
 from reviews.models import ImportBatch
@@ -221,6 +221,7 @@ def _report(batch: ImportBatch) -> dict[str, Any]:
         "report": report,
         "refused": refused,
         "repeated": report.get("repeated", [])[:ROWS_SHOWN],
+        "joined": report.get("joined", [])[:ROWS_SHOWN],
         "splits": [(name, report["splits"].get(name, 0)) for name in ("train", "validation", "test")],
         "mapping": [(names[name], column) for name, column in report.get("mapping", {}).items()],
     }
@@ -294,6 +295,9 @@ def _report_lines(report: Mapping[str, Any]) -> Iterator[str]:
         yield writer.writerow(["refused", row, name, reason, ""])
     for row, document in report.get("repeated", []):
         yield writer.writerow(["duplicate", row, "", "the same text is there already", document])
+    for row, document, twin, share, split in report.get("joined", []):
+        reason = f"joins the {split} split: {twins.percent(share)} % the same as document {twin}"
+        yield writer.writerow(["joined", row, "", reason, document])
 
 
 @require_safe

@@ -133,15 +133,14 @@ class Learning(Newsroom):
                 created_by=self.mila,
             )
         self.end_run(run, "succeeded", result={"model_version": version.pk})
-        best = TrainingMetric.objects.filter(run=run, validation_loss__isnull=False).earliest(
-            "validation_loss"
-        )
+        # the recipe keeps the weights of the end
+        kept = TrainingMetric.objects.filter(run=run, validation_loss__isnull=False).latest("step")
         TrainingRun.objects.filter(pk=run.pk).update(
             device="cpu",
             summary={
-                "model_version": version.pk, "seconds": 1384.0, "steps": 66, "best_step": best.step,
-                "train_loss": best.loss,
-                "validation_loss": best.validation_loss, "examples_per_second": 0.93, "tokens_per_second": 412.0,
+                "model_version": version.pk, "seconds": 1384.0, "steps": 66, "best_step": kept.step,
+                "train_loss": kept.loss,
+                "validation_loss": kept.validation_loss, "examples_per_second": 0.93, "tokens_per_second": 412.0,
                 "peak_memory_bytes": 2_280_000_000, "stopped_early": False, "precision": "fp32",
             },
         )  # fmt: skip
@@ -158,7 +157,7 @@ class Learning(Newsroom):
         return run
 
     def curve(self, run: TrainingRun, *, steps: int, total: int, start: float, end: float) -> None:
-        rows = []
+        rows = [TrainingMetric(run=run, step=0, epoch=0, validation_loss=start + 0.2)]
         for step in range(1, steps + 1):
             share = step / total
             loss = end + (start - end) * (1 - share) ** 2.2 + self.rng.uniform(-0.06, 0.06)

@@ -113,6 +113,7 @@ class Releasing(Newsroom):
         later(180)
         roll_back(
             environment=Environment.objects.get(name="production"), actor=self.otto,
+            to=release.pk,  # named, since a made-up model has no files
             reason="Latency doubled at noon; clients waited more than four seconds.",
         )  # fmt: skip
         at(1, 9)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 
 from models_app.evaluation.measures import unsupported_numbers
+from models_app.foundation.fingerprints import fingerprint
 from models_app.models import (
     InferenceRequest,
     Job,
     Route,
 )
 from models_app.serving.client_feedback import give_feedback
-from models_app.serving.routing import keyed_hash, read_target
+from models_app.serving.routing import person_hash, read_target
 from reviews.models import (
     SourceDocument,
 )
@@ -46,9 +47,10 @@ class Traffic(Newsroom):
                         release=release, model_version=release.model_version,
                         prompt_version_id=release.prompt_version_id, token_key=self.token.token_key, client=self.mila,
                         title=document.title, domain=document.domain,
-                        user_hash=keyed_hash("user", f"u{self.rng.randint(1, 70)}", salt=target.salt),
-                        session_hash=keyed_hash("session", f"s{day}-{self.rng.randint(1, 25)}", salt=target.salt),
-                        text=document.text, text_hash=document.content_hash, input_words=document.words,
+                        user_hash=person_hash("user", f"u{self.rng.randint(1, 70)}", salt=target.salt),
+                        session_hash=person_hash("session", f"s{day}-{self.rng.randint(1, 25)}", salt=target.salt),
+                        text=document.text, text_hash=fingerprint("request text", document.text),
+                        input_words=document.words,
                         summary=summary if ok else "", summary_words=len(summary.split()) if ok else 0,
                         latency_ms=slow * self.rng.lognormvariate(7.25, 0.32) if ok else None,
                         queue_ms=self.rng.expovariate(1 / 60) if ok else None,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import uuid
@@ -15,6 +14,7 @@ from django.test import Client
 from models_app.api import authentication
 from models_app.api.summaries import SummarySerializer
 from models_app.foundation.errors import Unavailable
+from models_app.foundation.fingerprints import fingerprint
 from models_app.ml.engines import Capacity, Generation, LeadEngine
 from models_app.models import IdempotencyKey, InferenceRequest, Release, Route, Slot
 from models_app.serving.routing import router
@@ -42,7 +42,7 @@ def test_a_summary_is_answered_as_promised(api: Api, live: Release) -> None:
     assert body["latency_ms"] > 0
     assert (answer["X-Release"], answer["X-Model-Version"]) == (str(live.pk), str(live.model_version_id))
     assert uuid.UUID(answer["X-Request-ID"])
-    assert answer["Cache-Control"] == "no-store"
+    assert "no-store" in answer["Cache-Control"]
 
     again = api.get(f"summaries/{body['id']}/")
     assert again.status_code == 200
@@ -57,7 +57,7 @@ def test_every_call_is_logged_with_people_only_as_keyed_hashes(api: Api, live: R
     assert (row.outcome, row.client, row.token_key) == ("ok", api.user, api.row.token_key)
     assert (row.title, row.domain, row.max_words) == ("Old pier", "news", 40)
     assert row.text == make.ARTICLE
-    assert row.text_hash == hashlib.sha256(make.ARTICLE.encode()).hexdigest()
+    assert row.text_hash == fingerprint("request text", make.ARTICLE)
     assert len(row.user_hash) == 32
     assert "reader" not in row.user_hash
     assert row.user_hash == other.user_hash
@@ -93,8 +93,8 @@ def test_the_text_is_kept_only_where_the_setting_says_so(api: Api, live: Release
     settings.GALLEY_KEEP_REQUEST_TEXT = False
     body = ask(api, title="Old pier").json()
     row = InferenceRequest.objects.get(pk=body["id"])
-    assert (row.text, row.title) == ("", "")
-    assert row.text_hash == hashlib.sha256(make.ARTICLE.encode()).hexdigest()
+    assert (row.text, row.title, row.summary) == ("", "", "")
+    assert row.text_hash == fingerprint("request text", make.ARTICLE)
     assert row.input_words == len(make.ARTICLE.split())
 
 
@@ -340,7 +340,9 @@ def test_answers_are_kept_for_a_day(api: Api, live: Release) -> None:
     ask(api, key="a-1")
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=25))
     ask(api, key="a-2")
-    assert list(IdempotencyKey.objects.values_list("key", flat=True)) == ["a-2"]
+    assert list(IdempotencyKey.objects.values_list("key", flat=True)) == [
+        fingerprint("idempotency key", "a-2")
+    ]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from models_app.foundation.errors import NotAllowed
 from models_app.models import Job
 from reviews import agreement_report
-from reviews.agreement_report import agreement_of, find_report, measure, measure_all, own_offsets, read
+from reviews.agreement_report import agreement_of, beside_others, find_report, measure, measure_all, read
 from reviews.models import AgreementReport, Criterion, QueueItem, Review, ReviewQueue, ReviewRating
 from tests import make
 
@@ -166,16 +166,20 @@ def test_ones_own_offset_is_told_over_ten_finished_items_and_more(
     cast: make.Cast, queue: ReviewQueue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     shared(queue, cast, 9, stricter=1)
-    assert own_offsets(cast.another_reviewer) == {}, "few would tell what a peer answered"
+    few = beside_others(cast.another_reviewer)["stars"]
+    assert (few.shared, few.offset) == (9, None), "few would tell what a peer answered"
     item = shared(queue, cast, 1, stricter=1)[0]
     with django_assert_num_queries(1):
-        mine = own_offsets(cast.another_reviewer)
-    assert set(mine) == {"stars", "consistency", "relevance", "coherence", "fluency"}
+        found = beside_others(cast.another_reviewer)
+    assert set(found) == {"stars", "consistency", "relevance", "coherence", "fluency"}
+    mine = {key: beside.offset for key, beside in found.items() if beside.offset is not None}
     assert (mine["stars"].n, mine["stars"].direction) == (10, "strict")
     assert mine["stars"].mean == pytest.approx(-1)
-    assert own_offsets(cast.reviewer)["stars"].mean == pytest.approx(1)
+    other = beside_others(cast.reviewer)["stars"].offset
+    assert other is not None
+    assert other.mean == pytest.approx(1)
     QueueItem.objects.filter(pk=item.pk).update(state="open")
-    assert own_offsets(cast.another_reviewer) == {}, "an open item does not count yet"
+    assert beside_others(cast.another_reviewer)["stars"] == few, "an open item does not count yet"
     with pytest.raises(NotAllowed):
-        own_offsets(cast.stranger)
+        beside_others(cast.stranger)
     assert np.isfinite(mine["fluency"].mean)

@@ -284,7 +284,7 @@ def test_the_preview_counts_what_would_be_frozen(
     settings.GALLEY_MIN_TRAINING_EXAMPLES = 3
     for split, domain in (("train", "news"), ("train", "sport"), ("validation", "sport"), ("test", "sport")):
         approved(split, domain=domain)
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         preview = preview_snapshot(Selection())
     assert (preview.train, preview.validation, preview.rows) == (2, 1, 3)
     assert preview.domains == [("sport", 1, 1), ("news", 1, 0)]

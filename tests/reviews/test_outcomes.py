@@ -27,6 +27,7 @@ from models_app.models import (
 )
 from models_app.serving.routing import router
 from reviews import outcomes
+from reviews.feedback import TEST_SPLIT
 from reviews.models import (
     Adjudication,
     FeedbackExample,
@@ -118,13 +119,16 @@ def test_each_state_gives_the_reviews_that_are_in_it(cast: make.Cast, live: Rele
         item=settled.item, adjudicator=cast.ml_engineer, stars=3, verdict="fair", rubric=settled.rubric,
         edited_text="Settled.",
     )  # fmt: skip
+    judges = reviewed(rita, split="test")
+    example(judges, "declined", reason=TEST_SPLIT)
     reviewed(cast.another_reviewer)
     Review.objects.filter(pk=reviewed(rita).pk).update(state="draft")
     expected = {
-        "": {*by.values(), returned, settled},
+        "": {*by.values(), returned, settled, judges},
         "waits": {by["waits"], by["held"]},
         "accepted": {by["accepted"], by["learnt"], by["live"]},
         "declined": {by["declined"]},
+        "evaluation": {judges},
         "learnt": {by["learnt"], by["live"]},
         "live": {by["live"]},
         "returned": {returned},

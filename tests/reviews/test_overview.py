@@ -1,14 +1,15 @@
-"""What waits for a person, as every page's navigation counts it: which seats, up to how many, at what cost."""
+"""What waits for a person, as every page's navigation counts it: as the desk does, up to how many, at what cost."""
 
 from __future__ import annotations
 
+import random
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from reviews import overview, queueing
+from reviews import overview, queries, queueing
 from reviews.models import QueueItem, ReviewQueue, ReviewSlot
 from reviews.reviewing import Answers, submit_review
 from tests import make
@@ -17,7 +18,7 @@ from tests.reviews.test_queueing import COMPLETE, claimed
 pytestmark = pytest.mark.django_db
 
 
-def test_seats_that_i_can_have_are_counted_and_no_others(
+def test_items_that_i_can_have_are_counted_and_no_others(
     django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     cast = make.cast()
@@ -26,17 +27,19 @@ def test_seats_that_i_can_have_are_counted_and_no_others(
 
     def count() -> int:
         with django_assert_num_queries(1):
-            return overview.waiting(me).review
+            found = overview.waiting(me).review
+        assert found == sum(row.waiting for row in queries.queues_for(me)), "as the desk says"
+        return found
 
     assert count() == 0
     make.queue_item(in_queue=queue)
-    assert count() == 2, "both seats of it"
+    assert count() == 1, "an item, however many seats it has"
     theirs = claimed(queue, other)
     assert count() == 1, "what others hold is theirs"
     ReviewSlot.objects.filter(pk=theirs.slot.pk).update(lease_until=timezone.now() - timedelta(minutes=1))
-    assert count() == 2, "until their time is over"
+    assert count() == 1, "their time is over, and I can have one seat of it at most"
     mine = claimed(queue, me)
-    assert count() == 2, "what I hold waits for me"
+    assert count() == 1, "what I hold waits for me"
     submit_review(item=mine.slot.item, answers=Answers(**COMPLETE), reviewer=me)
     assert count() == 0, "I have answered"
 
@@ -52,7 +55,7 @@ def test_seats_that_i_can_have_are_counted_and_no_others(
     queueing.step_aside(item=second, reviewer=me)
     assert count() == 0, "passed by for good"
     make.queue_item(in_queue=queue)
-    assert count() == 2
+    assert count() == 1
     ReviewQueue.objects.update(active=False)
     assert count() == 0
 
@@ -64,3 +67,50 @@ def test_it_counts_no_further_than_is_shown(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(overview, "ENOUGH", 2)
     found = overview.waiting(cast.reviewer).review
     assert (found, overview.shown(found)) == (2, "1+")
+
+
+def test_with_three_reviews_an_item_the_navigation_and_the_desk_say_the_same() -> None:
+    cast = make.cast()
+    queue = make.queue(reviews_per_item=3)
+    for _ in range(5):
+        make.queue_item(in_queue=queue)
+    submit_review(
+        item=claimed(queue, cast.reviewer).slot.item, answers=Answers(**COMPLETE), reviewer=cast.reviewer
+    )
+    claimed(queue, cast.another_reviewer)
+    for person, left in ((cast.reviewer, 4), (cast.another_reviewer, 5), (cast.ml_engineer, 5)):
+        assert overview.waiting(person).review == left
+        assert queueing.waiting(reviewer=person, queue=queue) == {queue.pk: left}
+
+
+def test_whatever_happened_to_the_seats_the_navigation_and_the_desk_say_the_same() -> None:
+    cast = make.cast()
+    rng = random.Random(8)
+    people = [cast.reviewer, cast.another_reviewer, cast.ml_engineer]
+    queues = [
+        make.queue(slug=slug, reviews_per_item=number)
+        for slug, number in (("new-drafts", 3), ("weak-outputs", 2))
+    ]
+    for _ in range(4):
+        for queue in queues:
+            for _ in range(3):
+                make.queue_item(in_queue=queue)
+        for seat in ReviewSlot.objects.filter(state="free"):
+            person, fate = rng.choice(people), rng.random()
+            if fate < 0.2:
+                if not ReviewSlot.objects.filter(item=seat.item_id, assigned_to=person).exists():
+                    ReviewSlot.objects.filter(pk=seat.pk).update(assigned_to=person)
+            elif fate < 0.5 and (lease := queueing.hold(item=seat.item, reviewer=person)) is not None:
+                if fate < 0.3:
+                    submit_review(item=seat.item, answers=Answers(**COMPLETE), reviewer=person)
+                elif fate < 0.36:
+                    queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=person)
+                elif fate < 0.4:
+                    queueing.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=person)
+                elif fate < 0.44:
+                    over = timezone.now() - timedelta(minutes=1)
+                    ReviewSlot.objects.filter(pk=lease.slot.pk).update(lease_until=over)
+            elif fate > 0.95:
+                QueueItem.objects.filter(pk=seat.item_id, state="open").update(state="set aside")
+        for person in people:
+            assert overview.waiting(person).review == sum(row.waiting for row in queries.queues_for(person))

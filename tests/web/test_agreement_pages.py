@@ -412,6 +412,17 @@ def test_nothing_at_the_desk_tells_a_gold_item_from_another(
     )
 
 
+def test_how_i_rate_says_how_many_items_are_shared_before_it_says_how(
+    cast: make.Cast, queue: ReviewQueue, rita: Client
+) -> None:
+    shared(queue, cast, 8, stricter=1)
+    page = rita.get(reverse("how_i_rate")).content.decode()
+    assert "Nothing to compare yet" not in page
+    assert "said from 10 shared items on" in page
+    assert '<td class="num" data-label="Items">8</td>' in page
+    assert "more lenient" not in page
+
+
 def test_how_i_rate_shows_nobody_but_me(cast: make.Cast, queue: ReviewQueue, rita: Client) -> None:
     shared(queue, cast, 12, stricter=1)
     page = rita.get(reverse("how_i_rate")).content.decode()

@@ -21,6 +21,7 @@ from models_app.web.charts import (
     line_chart,
     nice_ticks,
     plain_number,
+    sides,
     signed_number,
     sparkline,
     stacked_shares,
@@ -185,8 +186,24 @@ def test_the_line_of_no_change_is_drawn_even_where_no_interval_reaches_it() -> N
 def test_every_document_is_in_a_bin() -> None:
     values = [-12.0, -3.2, -0.1, 0.0, 0.0, 0.4, 2.2, 2.3, 18.0, math.nan]
     bins = by_class(parsed(histogram(values, title="t")), "bin")
-    counts = [int(re.search(r": (\d+) documents", bar[0].text or "").group(1)) for bar in bins]  # type: ignore[union-attr]
+    counts = [int(re.search(r": (\d+) document", bar[0].text or "").group(1)) for bar in bins]  # type: ignore[union-attr]
     assert sum(counts) == 9
+
+
+def test_the_bars_of_each_side_add_up_to_what_the_text_counts() -> None:
+    """A document that is 0.1 points worse is worse in the bars as well: the middle bar holds no change alone."""
+    values = [-12.0, -3.2, -0.1, 0.0, 1e-12, 0.4, 2.2, 2.3, 18.0, math.nan]
+    assert sides(values) == (3, 2, 4)
+    bars = {"bad": 0, "zero": 0, "ok": 0}
+    said = []
+    for bar in by_class(parsed(histogram(values, title="t")), "bin"):
+        count = int(re.search(r": (\d+) document", bar[0].text or "").group(1))  # type: ignore[union-attr]
+        bars[bar.attrib["class"].split()[1]] += count
+        said.append(bar[0].text)
+    assert tuple(bars.values()) == sides(values)
+    assert "no change: 2 documents" in said
+    assert "0 to +2: 1 document" in said
+    assert "0 to −2: 1 document" in said
 
 
 @pytest.mark.parametrize(("higher", "left", "right"), [(True, "bad", "ok"), (False, "ok", "bad")])

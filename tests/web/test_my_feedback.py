@@ -65,6 +65,22 @@ def test_my_feedback_follows_a_review_to_the_release_that_learnt_from_it(
     assert f'href="/models/{release.model_version_id}/"' not in page, "reviewers may not open models"
 
 
+def test_a_review_of_a_test_document_is_told_as_evaluation_data_and_not_as_declined(
+    rita: Client, cast: make.Cast, queue: ReviewQueue
+) -> None:
+    make.queue_item(make.summary(make.document(split="test")), in_queue=queue)
+    lease = queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+    assert lease is not None
+    submit_review(item=lease.slot.item, answers=ANSWERS, reviewer=cast.reviewer)
+    assert FeedbackExample.objects.get(kind="demonstration").state == "declined", "nothing is learnt from it"
+    page = rita.get("/my-feedback/").content.decode()
+    assert "Evaluation data" in page
+    assert "Declined</b>" not in page
+    assert '<li class="bad' not in page
+    assert "None of your reviews" in rita.get("/my-feedback/?state=declined").content.decode()
+    assert "<b>Evaluation data</b>" in rita.get("/my-feedback/?state=evaluation").content.decode()
+
+
 def test_my_feedback_says_why_something_was_declined(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
