@@ -143,6 +143,7 @@ def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
 
 
 def _put_back(changed: list[str], kept: dict[str, str], guarded: list[str]) -> Iterator[str]:
+    yield "SET CONSTRAINTS ALL DEFERRED"  # tables are emptied in any order
     yield from (f'ALTER TABLE "{table}" DISABLE TRIGGER USER' for table in guarded)
     yield from (f'DELETE FROM "{table}"' for table in changed)
     for table in reversed(changed):

@@ -17,7 +17,7 @@ ALTER TABLE models_app_comparisonresult ENABLE TRIGGER USER;
 # No run has scores of two signatures, and a run that has scores keeps its signature.
 ONE_SIGNATURE = """
 ALTER TABLE models_app_examplescore ADD CONSTRAINT score_has_signature_of_run
-  FOREIGN KEY (run_id, signature) REFERENCES models_app_evaluationrun (id, signature);
+  FOREIGN KEY (run_id, signature) REFERENCES models_app_evaluationrun (id, signature) DEFERRABLE;
 """
 ANY_SIGNATURE = "ALTER TABLE models_app_examplescore DROP CONSTRAINT score_has_signature_of_run;"
 
