@@ -104,9 +104,12 @@ def _url(value: str) -> str:
 
 def _networks(value: str) -> list[IPv4Network | IPv6Network]:
     try:
-        return [ip_network(word, strict=False) for word in _words(value)]
+        networks = [ip_network(word, strict=False) for word in _words(value)]
     except ValueError as error:
         raise ValueError("write addresses or networks such as 127.0.0.1,10.0.0.0/8") from error
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("name the proxies, not everybody: what clients write themselves would be believed")
+    return networks
 
 
 def _database(value: str) -> str:

@@ -63,6 +63,11 @@ def count(what: str, *, user: User | None, name: str = "") -> Try:
     return Try(what, account, address)
 
 
+def forget_passwords(user: User) -> None:
+    """A new password is no longer what was tried."""
+    Tries.objects.filter(what=PASSWORD, account=f"user:{user.pk}").delete()
+
+
 def is_password_of(user: User, password: str) -> bool:
     """`user.check_password`, counted. Raises TooManyTries."""
     attempt = count(PASSWORD, user=user)
@@ -84,9 +89,12 @@ def _count(what: str, account: str, address: str, limit: Limit, user: User | Non
         if row.count == limit.tries + 1:  # told once in each window: a storm must not fill the trail
             _tell(what, account, address, limit, user)
     if refused:
+        seconds = max(1, round((row.began_at + limit.window - now).total_seconds()))
+        minutes = -(-seconds // 60)
         raise TooManyTries(
-            "Too many wrong tries for this account. Nothing was checked; wait before the next one.",
-            retry_after=max(1, round((row.began_at + limit.window - now).total_seconds())),
+            "Too many wrong tries for this account. Nothing was checked; "
+            f"try again in {minutes} minute{'' if minutes == 1 else 's'}.",
+            retry_after=seconds,
         )
 
 

@@ -17,7 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from models_app.foundation import addresses, audit
+from models_app.foundation import addresses, audit, tries
 from models_app.foundation.errors import InvalidInput, NotFound, Refused
 from models_app.foundation.roles import require
 from models_app.models import PasswordLink
@@ -97,6 +97,7 @@ def set_password_by_link(*, secret: str, password: str) -> User:
         person.set_password(password)
         person.save(update_fields=["password"])
         drop_sessions(person)
+        tries.forget_passwords(person)
         PasswordLink.objects.filter(pk=link.pk).update(used_at=timezone.now())
         # By nobody: whoever has the link is not known to be the person.
         audit.record(

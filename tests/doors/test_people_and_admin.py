@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import threading
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
@@ -29,6 +33,12 @@ from tests.reviews.test_queueing import claimed
 
 pytestmark = pytest.mark.django_db
 NEW_PASSWORD = "quite another secret 7"
+
+
+@pytest.fixture(autouse=True)
+def no_requests_before() -> None:
+    """Of the sign-ins a minute that one address has."""
+    cache.clear()
 
 
 def events(person: User) -> list[str]:
@@ -234,6 +244,30 @@ def test_a_link_is_dead_after_a_newer_one_after_48_hours_and_when_its_person_lea
             PasswordLink(user=cast.reviewer, digest=digest, made_at=timezone.now(), expires_at=timezone.now())
             for digest in ("a", "b")
         )
+
+
+def test_whoever_tried_the_forgotten_password_too_often_comes_in_with_the_new_one(cast: make.Cast) -> None:
+    for _ in range(9):
+        signed_in("rita", "forgotten")
+    assert not is_in(signed_in("rita"))
+    _, secret = links.make_password_link(person=cast.reviewer, actor=cast.administrator)
+    links.set_password_by_link(secret=secret, password=NEW_PASSWORD)
+    assert is_in(signed_in("rita", NEW_PASSWORD))
+
+
+def test_the_command_lets_the_last_administrator_in_and_says_so_in_the_trail(cast: make.Cast) -> None:
+    printed, said = StringIO(), StringIO()
+    call_command("password_link", "alma", stdout=printed, stderr=said)
+    path = printed.getvalue().strip().removeprefix(settings.PUBLIC_URL)
+    assert said.getvalue().startswith("For alma, until ")
+    assert last_event(cast.administrator).actor is None
+    client = Client()
+    assert client.get(path).status_code == 302
+    form = {"password": NEW_PASSWORD, "again": NEW_PASSWORD}
+    assert client.post("/accounts/link/", form).status_code == 302
+    assert is_in(signed_in("alma", NEW_PASSWORD))
+    with pytest.raises(CommandError, match="no account 'nobody'"):
+        call_command("password_link", "nobody")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -43,6 +43,12 @@ LIMIT = tries.FROM_ONE_ADDRESS.tries
 AT_SIGN_IN = "/accounts/2fa/authenticate/"
 
 
+@pytest.fixture(autouse=True)
+def no_requests_before() -> None:
+    """Of the sign-ins a minute that one address has."""
+    cache.clear()
+
+
 def right_code() -> str:
     cache.clear()  # a code is good once
     return totp.format_hotp_value(totp.hotp_value(SECRET, next(totp.yield_hotp_counters_from_time())))

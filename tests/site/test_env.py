@@ -27,6 +27,8 @@ def test_defaults_make_an_installation() -> None:
         ("GALLEY_PUBLIC_URL", "galley.example.org", "https://"),
         ("GALLEY_API_RATE", "many", "600/minute"),
         ("GALLEY_SECRET_KEY", "short", "at least 32"),
+        ("GALLEY_TRUSTED_PROXIES", "proxy.example.org", "127.0.0.1,10.0.0.0/8"),
+        ("GALLEY_TRUSTED_PROXIES", "10.0.0.1,0.0.0.0/0", "not everybody"),
         ("DATABASE_URL", "mysql://localhost/galley", "PostgreSQL only"),
     ],
 )
