@@ -20,7 +20,7 @@ from models_app.serving.engines import open_engine
 from models_app.serving.routing import ENVIRONMENT
 from reviews.linking import link
 from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
-from reviews.queueing import put_in_queue
+from reviews.queueing import put_in_queue, takes
 
 if TYPE_CHECKING:
     from models_app.ml.engines import Generation
@@ -96,7 +96,7 @@ def draft_summaries(
     }
     if queue_slug:
         for summary in written.values():
-            put_in_queue(summary=summary, queue_slug=queue_slug, reason=QueueItem.Reason.NEW, actor=None)
+            _queue(summary, queue_slug)
     missing = [document for document in documents if document.pk not in written]
     if not missing:
         return 0
@@ -116,12 +116,16 @@ def draft_summaries(
                 if queue_slug:
                     link(summaries=[summary.pk for summary in kept])  # there when the first reviewer comes
                     for summary in kept:
-                        put_in_queue(
-                            summary=summary, queue_slug=queue_slug, reason=QueueItem.Reason.NEW, actor=None
-                        )
+                        _queue(summary, queue_slug)
             if progress is not None:
                 progress(start + len(batch), len(missing))
     return len(missing)
+
+
+def _queue(summary: Summary, slug: str) -> None:
+    queue = ReviewQueue.objects.filter(slug=slug).first()
+    if queue is None or takes(queue=queue, document=summary.document):  # else there is no trial on it
+        put_in_queue(summary=summary, queue_slug=slug, reason=QueueItem.Reason.NEW, actor=None)
 
 
 def _keep(document: SourceDocument, release: Release, output: Generation, latency_ms: float) -> Summary:

@@ -31,6 +31,7 @@ from reviews.models import (
     Split,
     Summary,
 )
+from reviews.trying import tells_model
 
 MOST_ASKED_AT_ONCE = 3
 DEADLINE_SECONDS = 900
@@ -268,9 +269,7 @@ def _judged(reviews: Sequence[Review]) -> dict[int, list[Judged]]:
 def shows_live(review: Review) -> bool:
     """While others may still judge an item whose model is hidden, the live model's text would tell whether it is the
     one behind the draft. Of gold items none is asked for: they are about people."""
-    if review.item.reason == QueueItem.Reason.GOLD:
-        return False
-    return not review.item.queue.blind_to_model or review.item.state == QueueItem.State.DONE
+    return tells_model(review.item)
 
 
 def _live_texts(reviews: Sequence[Review]) -> dict[int, LiveText]:

@@ -41,6 +41,7 @@ from reviews.models import (
     Summary,
 )
 from reviews.notices import notify
+from reviews.trying import refuse_quotes, usable_documents
 
 if TYPE_CHECKING:
     from models_app.serving.client import ServedSummary
@@ -71,16 +72,11 @@ class Chosen:
 # ---------------------------------------------------------------- which articles
 
 
-def usable_documents() -> QuerySet[SourceDocument]:
-    """Test documents judge releases: a prompt that was tuned on them would be judged by what it was made for."""
-    return SourceDocument.objects.exclude(split=Split.TEST)
-
-
 def choose_articles(*, words: str, queue: ReviewQueue | None, count: int, actor: User) -> list[Chosen]:
     """By number or words of the title, of one queue or of all; the newest first. Raises InvalidInput.
 
-    Reviewers who write no prompts try theirs on articles that they have handed in: what the live model writes of an
-    article that they are still to judge would unblind them."""
+    Reviewers who write no prompts try theirs on articles that they have handed in, once nobody judges them any more
+    where that is blind: what the live model writes of an article would tell which model the draft is of."""
     count = max(1, min(count, MOST_ARTICLES))
     rows = _usable_named(words)
     if queue is not None or not allowed(actor, "edit_prompts"):
@@ -92,7 +88,7 @@ def choose_articles(*, words: str, queue: ReviewQueue | None, count: int, actor:
     if not chosen:
         message = "No article was found. Other words, or another queue? Test documents are left out."
         if not allowed(actor, "edit_prompts"):
-            message = "No article was found among those that you have handed in. Test documents are left out."
+            message = "No article was found among those you have handed in that are done. Test documents are left out."
         raise InvalidInput(message, fields={"article": message})
     return [
         Chosen(document, document.reference, PromptTrialResult.Target.REFERENCE if document.reference else "")
@@ -121,7 +117,15 @@ def _of(queue: ReviewQueue | None) -> list[int]:
 
 
 def _of_reviewer(reviewer: User, queue: ReviewQueue | None) -> list[int]:
-    mine = Review.objects.filter(reviewer=reviewer, state=Review.State.SUBMITTED).order_by("-submitted_at")
+    mine = (
+        Review.objects.filter(
+            Q(item__state=QueueItem.State.DONE) | Q(item__queue__blind_to_model=False),
+            reviewer=reviewer,
+            state=Review.State.SUBMITTED,
+        )
+        .exclude(item__reason=QueueItem.Reason.GOLD)
+        .order_by("-submitted_at")
+    )
     if queue is not None:
         mine = mine.filter(item__queue=queue)
     return list(mine.values_list("summary__document", flat=True)[:LOOKED_THROUGH])
@@ -144,7 +148,8 @@ def failing_articles(*, words: str = "", queue: ReviewQueue | None, count: int, 
         state=Review.State.SUBMITTED,
         item__state=QueueItem.State.DONE,
         item__other=None,
-    ).exclude(summary__document__split=Split.TEST)
+        summary__document__in=usable_documents(),
+    )
     if words.strip():
         failing = failing.filter(summary__document__in=_usable_named(words))
     if queue is not None:
@@ -201,8 +206,12 @@ def start_trial(
         raise NotAllowed("Your role does not try prompts. Ask an administrator.")
     template, system = plain(template), plain(system)
     check_template(kind=based_on.prompt.kind, system=system, template=template)
-    if any(chosen.document.split == Split.TEST for chosen in articles):
-        message = "Test documents judge releases, so no prompt is tuned on them."
+    refuse_quotes(template=template, system=system)
+    keys = {chosen.document.pk for chosen in articles}
+    if usable_documents().filter(pk__in=keys).count() != len(keys):
+        message = (
+            "Test documents judge releases, so no prompt is tuned on them, nor on what is nearly the same."
+        )
         raise InvalidInput(message, fields={"article": message})
     live = live_release()
     if live is None:

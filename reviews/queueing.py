@@ -35,6 +35,7 @@ from reviews.models import (
     ReviewSlot,
     Skip,
     SourceDocument,
+    Split,
     Summary,
 )
 
@@ -218,6 +219,12 @@ def put_in_queue(
     queue = ReviewQueue.objects.filter(slug=queue_slug).first()
     if queue is None:
         raise NotFound(f"There is no review queue {queue_slug!r}.")
+    if not takes(queue=queue, document=summary.document):
+        raise Refused(
+            f"Document {summary.document_id} is a test document: no prompt is tried on it, so it is in no queue for "
+            "trying prompts.",
+            code="test_document",
+        )
     with transaction.atomic():
         seating.share_queue(queue.pk)
         queue.refresh_from_db()  # it may just have been changed
@@ -234,6 +241,11 @@ def put_in_queue(
                 audit.record(actor=actor, action="item.queue", subject=item, data={"queue": queue.slug})
                 start_linking()
     return item
+
+
+def takes(*, queue: ReviewQueue, document: SourceDocument) -> bool:
+    """Test documents are in no queue whose reviewers try prompts."""
+    return queue.kind != ReviewQueue.Kind.PROMPT_TRIAL or document.split != Split.TEST
 
 
 @dataclass(frozen=True)
@@ -258,6 +270,9 @@ def put_many(
         queue.refresh_from_db()
         there = queue.items.filter(summary__in=notes, other=None).values_list("summary", flat=True)
         wanted = sorted(set(notes) - set(there))
+        if queue.kind == ReviewQueue.Kind.PROMPT_TRIAL:
+            tests = Summary.objects.filter(pk__in=wanted, document__split=Split.TEST)
+            wanted = sorted(set(wanted) - set(tests.values_list("pk", flat=True)))
         confidence = dict(Summary.objects.filter(pk__in=wanted).values_list("pk", "confidence"))
         QueueItem.objects.bulk_create(
             (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -14,10 +15,11 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
-from models_app.models import PromptVersion
-from models_app.prompts.versions import LONGEST_NOTE, check_template, create_version, plain
+from models_app.models import Prompt, PromptVersion
+from models_app.prompts.versions import LONGEST_NOTE, check_template, create_prompt, create_version, plain
 from reviews.models import Notification, PromptSuggestion, Review, SourceDocument
 from reviews.notices import notify
+from reviews.trying import refuse_judges, refuse_quotes
 
 
 def suggest_prompt(
@@ -34,6 +36,7 @@ def suggest_prompt(
     """Keep a changed prompt, with what the live model wrote with it. Refuses one that changes nothing; keeping the same
     for the same article again gives the suggestion there is, with the newer output and note."""
     require(actor, "review")
+    refuse_judges(document)
     template, system, note = plain(template), plain(system), one_line(note)
     check_template(kind=based_on.prompt.kind, system=system, template=template)
     if (template, system) == (based_on.template, based_on.system):
@@ -44,6 +47,7 @@ def suggest_prompt(
         raise InvalidInput(
             "The note is too long.", fields={"note": f"Write at most {LONGEST_NOTE} characters."}
         )
+    refuse_quotes(template=template, system=system)
     same = {
         "suggested_by": actor,
         "document": document,
@@ -63,6 +67,39 @@ def suggest_prompt(
     return suggestion
 
 
+def save_version(
+    *,
+    prompt: Prompt,
+    template: str,
+    system: str = "",
+    note: str = "",
+    parent: PromptVersion | None,
+    actor: Any | None,
+    authors: Sequence[int] = (),
+) -> PromptVersion:
+    """`create_version`, for words that people write: they quote no test document."""
+    require(actor, "edit_prompts")
+    refuse_quotes(template=plain(template), system=plain(system))
+    return create_version(
+        prompt=prompt,
+        template=template,
+        system=system,
+        note=note,
+        parent=parent,
+        actor=actor,
+        authors=authors,
+    )
+
+
+def save_prompt(
+    *, name: str, kind: str, template: str, system: str = "", note: str = "", actor: Any | None
+) -> Prompt:
+    """`create_prompt`, likewise."""
+    require(actor, "edit_prompts")
+    refuse_quotes(template=plain(template), system=plain(system))
+    return create_prompt(name=name, kind=kind, template=template, system=system, note=note, actor=actor)
+
+
 def adopt_suggestion(
     *,
     suggestion: PromptSuggestion,
@@ -76,7 +113,7 @@ def adopt_suggestion(
     require(actor, "edit_prompts")
     note = one_line(note)
     with transaction.atomic():
-        version = create_version(
+        version = save_version(
             prompt=suggestion.based_on.prompt,
             template=suggestion.template if template is None else template,
             system=suggestion.system if system is None else system,

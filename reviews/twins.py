@@ -18,7 +18,9 @@ from django.db import connection, transaction
 
 from models_app.texts.near_duplicates import (
     MOST_OF_A_HASH,
+    SHARE,
     SHARED_HASHES,
+    SHINGLE_WORDS,
     Hashes,
     candidates,
     likeness,
@@ -29,6 +31,8 @@ from models_app.texts.near_duplicates import (
 from reviews.models import NearDuplicate, SketchHash, SourceDocument, Split
 
 _AT_ONCE = 500
+_QUOTED_ARTICLE = 25
+_QUOTED_REFERENCE = 8
 # Test documents come first: a flood of copies that train must not hide the one that judges.
 _LOOK_UP = f"""
 SELECT wanted.hash, found.document_id
@@ -376,6 +380,41 @@ def _near_now(
         _keep_pairs(_pairs(chosen, twins))
         found |= {document.pk: row for document, row in zip(chosen, twins, strict=True) if row}
     return found
+
+
+# ---------------------------------------------------------------- what quotes a test document
+
+
+@dataclass(frozen=True)
+class Quoted:
+    document: int
+    words: int
+
+
+def quoted_test(text: str) -> Quoted | None:
+    """The test document of which this text has the most, where that is more than chance: QUOTED phrases of three words
+    of the article, or most of its reference summary. Of an article, a quotation of 50 words is seen in seven cases of
+    ten, one of 200 words in 99 of 100: by one of the 16 hashes that it is found by. 3 queries."""
+    (mine,) = shingles([text])
+    if len(mine) < _QUOTED_REFERENCE:
+        return None
+    sketch_missing()
+    owners = _owners(_signed(mine), only_tests=True, only_learnt=False)
+    found = [
+        (likeness(mine, other).common, document)
+        for document, (_, other) in _read({owner for row in owners.values() for owner in row}).items()
+    ]
+    found = [row for row in found if row[0] >= _QUOTED_ARTICLE]
+    tests = SourceDocument.objects.filter(split=Split.TEST).exclude(reference="").order_by()
+    rows = list(tests.values_list("pk", "reference"))
+    for (pk, _), other in zip(rows, shingles(reference for _, reference in rows), strict=True):
+        common = likeness(mine, other).common
+        if common >= _QUOTED_REFERENCE and common >= SHARE * len(other):
+            found.append((common, pk))
+    if not found:
+        return None
+    common, document = max(found)
+    return Quoted(document, common + SHINGLE_WORDS - 1)
 
 
 def told(document: SourceDocument, limit: int = 10) -> list[Twin]:

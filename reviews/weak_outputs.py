@@ -14,7 +14,7 @@ from models_app.monitoring.comment_cues import CommentClass
 from reviews.feedback import propose_from_client
 from reviews.intake import DocumentRow, content_hash, import_rows
 from reviews.models import QueueItem, QueueRule, ReviewQueue, SourceDocument, Summary
-from reviews.queueing import put_in_queue
+from reviews.queueing import put_in_queue, takes
 from reviews.rules import Complaint, FewStars, Params, Wants, params_of
 from reviews.seating import rank_seats
 
@@ -92,7 +92,9 @@ def bring_back(*, feedback: ClientFeedback, queues: Sequence[ReviewQueue] | None
             return Returned(f"The text was not taken as a document: {refusal}")
         summary = _summary(request, document)
         there = set(QueueItem.objects.filter(summary=summary, other=None).values_list("pk", flat=True))
-        items = [_queued(summary, feedback, *found) for found in wanted]
+        items = [
+            _queued(summary, feedback, *found) for found in wanted if takes(queue=found[0], document=document)
+        ]
         example = (
             propose_from_client(summary=summary, corrected=feedback.edited_summary)
             if feedback.edited_summary

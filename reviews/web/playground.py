@@ -18,15 +18,16 @@ from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import allowed, require
 from models_app.ml.prompting import VARIABLES
 from models_app.models import PromptVersion, Release
-from models_app.prompts.versions import check_template, create_version, plain
+from models_app.prompts.versions import check_template, plain
 from models_app.releases.composing import compose_release, live_release
 from models_app.web.pages import is_fragment, user_of
 from reviews import playground
 from reviews.finding import number_of
 from reviews.models import PromptSuggestion, PromptTrial, PromptTrialResult, ReviewQueue
 from reviews.notices import mark_read_about
-from reviews.playground import MOST_ARTICLES, MOST_MENDED, Chosen, usable_documents, visible_trial
-from reviews.suggestions import adopt_suggestion, suggest_prompt
+from reviews.playground import MOST_ARTICLES, MOST_MENDED, Chosen, visible_trial
+from reviews.suggestions import adopt_suggestion, save_version, suggest_prompt
+from reviews.trying import usable_documents
 from reviews.web.prompts import PromptForm, is_version, put_errors, say_saved, writers
 
 NEWEST, FAILING = "newest", "failing"
@@ -370,7 +371,7 @@ def _saved(request: HttpRequest, form: PlaygroundForm) -> PromptVersion:
             suggestion=suggestion, system=system, template=template, note=note, actor=request.user
         )
     else:
-        version = create_version(
+        version = save_version(
             prompt=parent.prompt,
             parent=parent,
             system=system,

@@ -24,13 +24,11 @@ from models_app.prompts.versions import (
     LONGEST_CHARACTERS,
     LONGEST_NOTE,
     check_template,
-    create_prompt,
-    create_version,
     plain,
 )
 from models_app.web.pages import View, capability, paginate
 from reviews.models import PromptSuggestion, Thread
-from reviews.suggestions import adopt_suggestion, decline_suggestion
+from reviews.suggestions import adopt_suggestion, decline_suggestion, save_prompt, save_version
 
 MOST_CHOICES = 500
 OPEN_STATES = ("draft", "awaiting approval", "approved", "warming", "live")
@@ -223,7 +221,7 @@ def new_prompt(request: HttpRequest) -> HttpResponse:
     form = NewPromptForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            made = create_prompt(**form.cleaned_data, actor=request.user)
+            made = save_prompt(**form.cleaned_data, actor=request.user)
         except InvalidInput as error:
             put_errors(form, error)
         else:
@@ -246,7 +244,7 @@ def new_version(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         there = is_version(row, form.cleaned_data["system"], form.cleaned_data["template"])
         try:
-            made = create_version(prompt=row, parent=base, **form.cleaned_data, actor=request.user)
+            made = save_version(prompt=row, parent=base, **form.cleaned_data, actor=request.user)
         except InvalidInput as error:
             put_errors(form, error)
         else:

@@ -24,6 +24,7 @@ from reviews.queueing import Lease
 from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft
 from reviews.rubrics import criteria_of
 from reviews.spans import sentences
+from reviews.trying import at_hand, why_not
 from reviews.web.desk.answers import VERDICTS, saved_answers
 from reviews.web.desk.form_values import scales
 from reviews.web.desk.key_sheet import key_sheet
@@ -113,6 +114,7 @@ def desk(
     errors = {name.partition(".")[0]: text for name, text in error.fields.items()} if error else {}
     done = queries.done_today(reviewer).get(item.queue_id, 0)
     waiting = queueing.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
+    no_trial = why_not(item.summary.document)
     context = {
         "item": item,
         "queue": item.queue,
@@ -142,7 +144,8 @@ def desk(
         "whole": done + waiting,
         "waiting": waiting,
         "more": waiting >= queueing.COUNTED,
-        "prompt": live_prompt(),
+        "prompt": live_prompt() if not no_trial and (lease or at_hand(item=item, user=reviewer)) else None,
+        "no_trial": no_trial,
         "variables": VARIABLES,
         "kept_share": _kept_share(item),
         "talk": conversations.drawer(item=item, user=reviewer),

@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import path
 from django.views.decorators.http import require_http_methods, require_POST
 
-from models_app.evaluation.differences import word_difference
 from models_app.foundation.errors import InvalidInput, Refused, Unavailable
 from models_app.ml.prompting import VARIABLES, PromptSpec
 from models_app.models import PromptVersion
@@ -20,6 +19,7 @@ from models_app.serving import client
 from models_app.web.pages import is_fragment, user_of
 from reviews.models import QueueItem, Review
 from reviews.suggestions import suggest_prompt
+from reviews.trying import SAME_PROMPT, refuse_quotes, require_trial, tells_model
 from reviews.web.desk.form_values import integer
 from reviews.web.desk.pages import item_of, live_prompt
 from reviews.web.desk.requests import desk_view
@@ -36,9 +36,19 @@ def _wanted_prompt(request: HttpRequest) -> tuple[PromptVersion, str, str]:
     return based_on, template, system
 
 
+def is_live(template: str, system: str) -> bool:
+    live = live_prompt()
+    return live is not None and (live.template.strip(), live.system.strip()) == (
+        template.strip(),
+        system.strip(),
+    )
+
+
 def _trial(request: HttpRequest, item: QueueItem, context: dict[str, Any], status: int = 200) -> HttpResponse:
     page = "reviews/_trial.html" if is_fragment(request) else "reviews/trial.html"
+    blind = not tells_model(item)
     common = {
+        "blind": blind,
         "item": item,
         "summary": item.summary,
         "document": item.summary.document,
@@ -53,6 +63,7 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
     """Let the live model write this article's summary with another prompt, now. Asked for without one, a page that
     begins with the live prompt: what the desk's dialog is where there is no script."""
     item = item_of(pk)
+    require_trial(item=item, user=user_of(request))
     if request.method != "POST":
         live = live_prompt()
         if live is None:
@@ -67,6 +78,9 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
     document = item.summary.document
     try:
         check_template(kind=prompt.prompt.kind, system=system, template=template)
+        refuse_quotes(template=template, system=system)
+        if not tells_model(item) and is_live(template, system):
+            raise InvalidInput(SAME_PROMPT, fields={"template": SAME_PROMPT})
         spec = PromptSpec(prompt.prompt.kind, system, template)  # type: ignore[arg-type]
         served = client.generate(
             text=document.text, title=document.title, domain=document.domain, prompt=spec
@@ -82,8 +96,8 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
         "seconds": served.latency_ms / 1000,
         "words": len(served.text.split()),
         "cut": served.kept_text_tokens / served.total_text_tokens if served.truncated else None,
-        "same": word_difference(item.summary.text, served.text)
-        and served.text.strip() == item.summary.text.strip(),
+        # in a blind queue it would tell which model wrote the proof
+        "same": tells_model(item) and served.text.strip() == item.summary.text.strip(),
         # what the model wrote comes back with the suggestion; signed, so that it is what the model wrote
         "trial": signing.dumps([item.pk, template, system, served.text], salt=TRIAL_SALT, compress=True),
     }
@@ -94,6 +108,7 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
 def suggest(request: HttpRequest, pk: int) -> HttpResponse:
     """What stands in the boxes, with what the model wrote where it was tried just as it stands."""
     item = item_of(pk)
+    require_trial(item=item, user=user_of(request))
     prompt, template, system = _wanted_prompt(request)
     trial = request.POST.get("trial", "")
     output = _output_of(trial, item, template, system)
