@@ -1,29 +1,30 @@
-"""What `run_loop` leaves behind: report.md and report.json, with the paper's tables 1 and 5, intervals and verdicts."""
+"""What `run_loop` leaves behind: report.json with every figure, and report.md, which is made of it and of nothing else.
+
+`markdown` is pure, so that a report can be written again from its figures when the words change
+(`script/render_report.py`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.utils import timezone
 
+from models_app.evaluation.comparing import PRIMARY
 from models_app.evaluation.metrics import METRICS
-from models_app.models import ComparisonResult, ExampleScore
-from models_app.monitoring.traffic import Window
+from models_app.evaluation.statistics import STORED, MetricComparison, from_stored
+from models_app.evaluation.wording import margins_in_words, verdict_in_words
+from models_app.models import ComparisonResult, ExampleScore, TrainingMetric
+from models_app.monitoring.traffic import MeanAndDeviation, Window
+from models_app.training.outcomes import kept_in_words
 from reviews.looping import LoopResult
-from reviews.tables import BEGINNING, ROUGE, Table, figure, reviewer_voice, rouge_row, spread
+from reviews.tables import BEGINNING, BESIDE, ROUGE, Table, as_markdown, comparison_table, reviewer_voice
 
-BESIDE = (
-    "summary_words",
-    "length_ratio",
-    "repetition",
-    "copied_share",
-    "unsupported_numbers",
-    "unsupported_names",
-)
 STAND_IN = (
     "Reference summaries stood in for reviewers' edits: no person reviewed anything in this run. Nothing here says how "
     "people would judge the summaries."
@@ -33,27 +34,32 @@ STAND_IN = (
 def write_report(result: LoopResult, directory: Path, *, command: str) -> tuple[Path, Path]:
     """Write report.md and report.json into `directory`; returns their paths."""
     directory.mkdir(parents=True, exist_ok=True)
-    facts = _facts(result, command)
-    markdown, data = directory / "report.md", directory / "report.json"
-    for path, text in (
-        (data, json.dumps(facts, indent=2, ensure_ascii=False, default=str)),
-        (markdown, _markdown(result, facts)),
+    # as it is read again: numbers, texts, lists
+    facts = json.loads(json.dumps(_facts(result, command), ensure_ascii=False, default=str))
+    return write_facts(facts, directory)
+
+
+def write_facts(facts: Mapping[str, Any], directory: Path) -> tuple[Path, Path]:
+    """Both files, of these figures."""
+    text, data = directory / "report.md", directory / "report.json"
+    for path, content in (
+        (data, json.dumps(facts, indent=2, ensure_ascii=False)),
+        (text, markdown(facts)),
     ):
         beside = path.with_suffix(path.suffix + ".partial")
-        beside.write_text(text + "\n", encoding="utf-8")
+        beside.write_text(content + "\n", encoding="utf-8")
         beside.replace(path)
-    return markdown, data
+    return text, data
 
 
-def _results(result: LoopResult, against: str) -> dict[str, ComparisonResult]:
-    rows = ComparisonResult.objects.filter(comparison=result.comparison, against=against, slice="all")
-    return {row.metric: row for row in rows}
+# ---------------------------------------------------------------- the figures
 
 
 def _facts(result: LoopResult, command: str) -> dict[str, Any]:
-    fields = ("metric", "against", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "verdict",
-              "more_needed")  # fmt: skip
-    options = result.options
+    options, comparison = result.options, result.comparison
+    results = list(
+        ComparisonResult.objects.filter(comparison=comparison).order_by("pk").values("against", *STORED)
+    )
     return {
         "command": command,
         "made": timezone.now().isoformat(timespec="seconds"),
@@ -87,15 +93,24 @@ def _facts(result: LoopResult, command: str) -> dict[str, Any]:
         "recipe": result.recipe.to_dict(),
         "snapshot": result.snapshot.digest,
         "test_set": result.test_set.digest,
-        "training": result.training.summary,
-        "comparison": {
-            "verdict": result.comparison.verdict,
-            "sentence": result.comparison.sentence,
-            "digest": result.comparison.digest,
-            "signature": result.comparison.signature,
-            "resamples": result.comparison.resamples,
-            "results": list(ComparisonResult.objects.filter(comparison=result.comparison).values(*fields)),
+        "training": {
+            **result.training.summary,
+            "device": result.training.device,
+            "job_minutes": _job_minutes(result),
+            "earlier": all(phase.name != "fine-tuning" for phase in result.phases),
+            "validations": _validations(result),
         },
+        "comparison": {
+            "verdict": comparison.verdict,
+            "sentence": comparison.sentence,
+            "n": comparison.n,
+            "digest": comparison.digest,
+            "signature": comparison.signature,
+            "resamples": comparison.resamples,
+            "results": results,
+        },
+        "stars": _stars(result),
+        "documents_apart": _documents_apart(result),
         "release": {"id": result.release.pk, "state": result.release.state},
         "drafted": result.drafted,
         "phases": [
@@ -112,94 +127,6 @@ def _facts(result: LoopResult, command: str) -> dict[str, Any]:
     }
 
 
-def table_1(result: LoopResult) -> list[Table]:
-    """The paper's table 1, against the base model and against lead-3."""
-    columns = (
-        "Metric",
-        "Baseline",
-        "Tuned",
-        "Improvement",
-        "95 % interval of the difference",
-        "n",
-        "Verdict",
-    )
-    baseline, lead = _results(result, "baseline"), _results(result, "lead")
-    n = result.comparison.n
-    tables = [
-        Table(
-            1, "Baseline against tuned model",
-            f"ROUGE F-measure in points; {n} test documents; paired bootstrap, "
-            f"{result.comparison.resamples:,} resamples, "
-            f"seed {result.comparison.seed}.",
-            columns, [rouge_row(METRICS[name].label, baseline[name]) for name in ROUGE],
-        )
-    ]  # fmt: skip
-    if lead:
-        tables.append(
-            Table(
-                1, "Lead-3 against tuned model",
-                "Lead-3 takes the article's first three sentences; news is hard to beat with it.",
-                ("Metric", "Lead-3", *columns[2:]), [rouge_row(METRICS[name].label, lead[name]) for name in ROUGE],
-            )
-        )  # fmt: skip
-    return tables
-
-
-def table_5(result: LoopResult) -> Table:
-    """The paper's table 5: before and after the feedback loop, with ratings where there are any."""
-    now = timezone.now()
-    before, after = (
-        reviewer_voice(Window(BEGINNING, now), release) for release in (result.before.release, result.release)
-    )
-    rows: list[Sequence[str]] = []
-    baseline = _results(result, "baseline")
-    for name in (*ROUGE, *BESIDE):
-        row = baseline[name]
-        metric = METRICS[name]
-        interval = "–" if row.low is None else f"{figure(row.low, 2)} … {figure(row.high, 2)}"
-        rows.append(
-            (metric.label, figure(row.before, 2), figure(row.after, 2), interval, f"{row.n:,}", row.verdict)
-        )
-    rows.append(
-        ("Stars of reviewers", spread(before.stars, 2), spread(after.stars, 2), "–", f"{after.n:,}", "–")
-    )
-    note = "" if before.n or after.n else " No ratings: nobody reviewed these summaries."
-    return Table(
-        5, "Before and after the feedback loop", f"{result.comparison.n} test documents.{note}",
-        ("Measure", "Before", "After", "95 % interval of the difference", "n", "Verdict"), rows,
-    )  # fmt: skip
-
-
-def _table(table: Table) -> str:
-    head = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns)
-    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows)
-    return f"{table.note}\n\n{head}\n{body}\n"
-
-
-def _examples(result: LoopResult) -> list[str]:
-    """Document, before and after of the largest loss, a middle change and the largest gain in ROUGE-2."""
-    after = {s.example_id: s for s in ExampleScore.objects.filter(run=result.after).select_related("example")}
-    before = {s.example_id: s for s in ExampleScore.objects.filter(run=result.before)}
-    order = sorted(after, key=lambda pk: after[pk].rouge2 - before[pk].rouge2)
-    lines = []
-    for name, pk in (
-        ("largest loss", order[0]),
-        ("median", order[len(order) // 2]),
-        ("largest gain", order[-1]),
-    ):
-        change = (after[pk].rouge2 - before[pk].rouge2) * 100
-        lines += [
-            f"**{name}** ({change:+.1f} ROUGE-2), document `{after[pk].example.document_hash[:12]}`, "
-            f"{before[pk].summary_words} → {after[pk].summary_words} words",
-            "",
-        ]
-    return lines
-
-
-def _trained_earlier(result: LoopResult) -> bool:
-    return all(phase.name != "fine-tuning" for phase in result.phases)
-
-
 def _job_minutes(result: LoopResult) -> float:
     run = result.training
     if run.started_at is None or run.finished_at is None:
@@ -207,50 +134,143 @@ def _job_minutes(result: LoopResult) -> float:
     return (run.finished_at - run.started_at).total_seconds() / 60
 
 
-def _markdown(result: LoopResult, facts: dict[str, Any]) -> str:
-    training, machine = result.training.summary, result.machine
-    documents = facts["documents"]
+def _validations(result: LoopResult) -> list[tuple[int, float]]:
+    rows = TrainingMetric.objects.filter(run=result.training).order_by("step")
+    return [(row.step, row.validation_loss) for row in rows if row.validation_loss is not None]
+
+
+def _stars(result: LoopResult) -> dict[str, dict[str, Any]]:
+    window = Window(BEGINNING, timezone.now())
+    releases = {"before": result.before.release, "after": result.release}
+    return {name: asdict(reviewer_voice(window, release).stars) for name, release in releases.items()}
+
+
+def _documents_apart(result: LoopResult) -> list[dict[str, Any]]:
+    """The largest loss, a middle change and the largest gain in ROUGE-2."""
+    after = {s.example_id: s for s in ExampleScore.objects.filter(run=result.after).select_related("example")}
+    before = {s.example_id: s for s in ExampleScore.objects.filter(run=result.before)}
+    order = sorted(after, key=lambda pk: after[pk].rouge2 - before[pk].rouge2)
+    places = (("largest loss", order[0]), ("median", order[len(order) // 2]), ("largest gain", order[-1]))
+    return [
+        {
+            "name": name,
+            "change": (after[pk].rouge2 - before[pk].rouge2) * 100,
+            "document": after[pk].example.document_hash,
+            "words_before": before[pk].summary_words,
+            "words_after": after[pk].summary_words,
+        }
+        for name, pk in places
+    ]
+
+
+# ---------------------------------------------------------------- the words
+
+
+def sentence(facts: Mapping[str, Any]) -> str:
+    """The verdict in words, from the results themselves."""
+    return verdict_in_words(_results(facts, "baseline"), primary=PRIMARY)
+
+
+def _results(facts: Mapping[str, Any], against: str) -> list[MetricComparison]:
+    return [from_stored(row) for row in facts["comparison"]["results"] if row["against"] == against]
+
+
+def table_1(facts: Mapping[str, Any]) -> list[Table]:
+    """The paper's table 1, against the base model and against lead-3."""
+    comparison = facts["comparison"]
+    note = (
+        f"ROUGE F-measure in points; {comparison['n']} test documents; paired bootstrap, {comparison['resamples']:,} "
+        f"resamples, seed {facts['seed']}."
+    )
+    results, lead = _results(facts, "baseline"), _results(facts, "lead")
+    title = "Baseline against tuned model"
+    made = [comparison_table(1, title, note, results, ROUGE, before="Baseline", after="Tuned")]
+    if lead:
+        note = "Lead-3 takes the article's first three sentences; news is hard to beat with it."
+        title = "Lead-3 against tuned model"
+        made.append(comparison_table(1, title, note, lead, ROUGE, before="Lead-3", after="Tuned"))
+    return made
+
+
+def table_5(facts: Mapping[str, Any]) -> Table:
+    """The paper's table 5: before and after the feedback loop, with ratings where there are any."""
+    results = _results(facts, "baseline")
+    before, after = (MeanAndDeviation(**facts["stars"][name]) for name in ("before", "after"))
+    ratings = "" if before.n or after.n else " No ratings: nobody reviewed these summaries."
+    whole = {row.metric: row for row in results if row.slice == "all"}
+    metrics = (*ROUGE, *BESIDE)
+    margins = margins_in_words((METRICS[name], whole[name].margin) for name in metrics if name in whole)
+    note = f"{facts['comparison']['n']} test documents.{ratings} {margins}"
+    return comparison_table(
+        5, "Before and after the feedback loop", note, results, metrics, stars=(before, after)
+    )
+
+
+def _training(facts: Mapping[str, Any]) -> list[str]:
+    training = facts["training"]
+    kept = kept_in_words(
+        keep=facts["recipe"]["keep"],
+        step=training["best_step"],
+        loss=training["validation_loss"],
+        validations=[(step, loss) for step, loss in training["validations"]],
+    )
+    used = f", {training['cpu_seconds'] / 60:.1f} CPU-minutes" if "cpu_seconds" in training else ""
+    earlier = "; it ran in an earlier call of this command" if training["earlier"] else ""
+    return [
+        f"- Training: {training['steps']} steps in {training['seconds']:.0f} s, "
+        f"{training['examples_per_second']:.2f} examples/s, most memory "
+        f"{training['peak_memory_bytes'] / 2**30:.2f} GiB. {kept}",
+        f"- The training job took {training['job_minutes']:.1f} minutes{used}{earlier}.",
+    ]
+
+
+def _apart(facts: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for found in facts["documents_apart"]:
+        change = f"{found['change']:+.1f}".replace("-", "−")
+        lines += [
+            f"**{found['name']}** ({change} ROUGE-2), document `{found['document'][:12]}`, "
+            f"{found['words_before']} → {found['words_after']} words",
+            "",
+        ]
+    return lines
+
+
+def markdown(facts: Mapping[str, Any]) -> str:
+    """The report of these figures."""
+    machine, documents, comparison = facts["machine"], facts["documents"], facts["comparison"]
+    model, training = facts["model"], facts["training"]
     parts = [
         f"# The loop on {documents['file']}",
         "",
-        f"{datetime.fromisoformat(facts['made']):%d %B %Y}. {result.comparison.sentence}",
+        f"{datetime.fromisoformat(facts['made']):%d %B %Y}. {sentence(facts)}",
         "",
-        STAND_IN,
+        facts["reviewers"],
         "",
         "```",
         facts["command"],
         "```",
         "",
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, Python "
-        f"{machine['python']}, {training.get('precision', '')} on {result.training.device}. "
+        f"{machine['python']}, {training['precision']} on {training['device']}. "
         f"Time: {facts['minutes']} minutes, {facts['cpu_minutes']} CPU-minutes. Seed {facts['seed']}.",
         "",
         f"Documents: {documents['read']} read, {documents['imported']} imported, {documents['duplicates']} duplicates, "
         f"{documents['refused']} refused; {documents['train']} to train, {documents['validation']} to choose the "
         f"checkpoint, {documents['test']} to judge. Splits are by hash of the document.",
-    ]
-    for table in table_1(result):
-        parts += ["", f"## Table 1. {table.title}", "", _table(table)]
-    five = table_5(result)
-    parts += ["", f"## Table 5. {five.title}", "", _table(five)]
-    parts += [
+        "",
+        as_markdown([*table_1(facts), table_5(facts)], level=2),
         "## What was run",
         "",
-        f"- Base: {result.base.name} (`{result.base.digest[:12]}`), {result.base.parameters:,} parameters, served by "
-        f"{result.base.engine} {result.base.precision}; the same engine wrote what was evaluated.",
-        f"- Prompt: `{json.dumps(result.prompt.template, ensure_ascii=False)}`",
+        f"- Base: {model['name']} (`{model['digest'][:12]}`), {model['parameters']:,} parameters, served by "
+        f"{model['engine']} {model['precision']}; the same engine wrote what was evaluated.",
+        f"- Prompt: `{json.dumps(facts['prompt']['template'], ensure_ascii=False)}`",
         f"- Decoding, before and after: `{json.dumps(facts['decoding'])}`",
         f"- Recipe: `{json.dumps(facts['recipe'])}`",
-        f"- Training: {training.get('steps')} steps in {training.get('seconds', 0):.0f} s, "
-        f"{training.get('examples_per_second', 0):.2f} examples/s, most memory "
-        f"{training.get('peak_memory_bytes', 0) / 2**30:.2f} GiB; the checkpoint of step {training.get('best_step')} "
-        f"was kept, validation loss {training.get('validation_loss', 0):.3f}.",
+        *_training(facts),
         f"- Snapshot `{facts['snapshot'][:16]}`, test set `{facts['test_set'][:16]}`, comparison "
-        f"`{result.comparison.digest[:16]}`, metric signature `{result.comparison.signature}`.",
-        f"- The training job took {_job_minutes(result):.1f} minutes"
-        + (f", {training['cpu_seconds'] / 60:.1f} CPU-minutes" if "cpu_seconds" in training else "")
-        + ("; it ran in an earlier call of this command." if _trained_earlier(result) else "."),
-        f"- {result.drafted} drafts by the base model; release {result.release.pk} {result.release.state}.",
+        f"`{comparison['digest'][:16]}`, metric signature `{comparison['signature']}`.",
+        f"- {facts['drafted']} drafts by the base model; release {facts['release']['id']} {facts['release']['state']}.",
         "",
         "| Phase | Seconds | CPU-seconds |",
         "|---|---|---|",
@@ -261,6 +281,6 @@ def _markdown(result: LoopResult, facts: dict[str, Any]) -> str:
         "",
         "## Single documents",
         "",
-        *_examples(result),
+        *_apart(facts),
     ]
     return "\n".join(parts).rstrip()

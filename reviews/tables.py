@@ -2,7 +2,9 @@
 
 1. ROUGE of the model before and after fine-tuning; 2. service: latency, throughput, availability; 3. use: requests,
 users, sessions, lengths, domains, quality; 4. voices: stars, sentiment, classes of comments, what is wanted;
-5. before and after each release.
+5. before and after the feedback loop, then each release while it was live.
+
+`comparison_table` and `as_markdown` make every table with ROUGE, on the page, in the command and in a loop's report.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from typing import Any
 
 from django.db.models import Avg, Count, Q, StdDev
 
-from models_app.evaluation.metrics import METRICS
-from models_app.models import Comparison, ComparisonResult
+from models_app.evaluation.metrics import METRICS, Metric
+from models_app.evaluation.statistics import EVERYTHING, STORED, MetricComparison, from_stored
+from models_app.models import Comparison, ComparisonResult, Deployment
+from models_app.monitoring.availability import NOTE, Availability, availability
 from models_app.monitoring.traffic import (
     ClientVoice,
     MeanAndDeviation,
@@ -26,10 +30,14 @@ from models_app.monitoring.traffic import (
     traffic,
     voice,
 )
+from models_app.templatetags.galley import duration
 from reviews.models import Review, ReviewRating
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+BESIDE = (
+    "summary_words", "length_ratio", "repetition", "copied_share", "unsupported_numbers", "unsupported_names",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,32 @@ def _share(n: int, total: int) -> str:
     return f"{n:,} ({n / total:.0%})".replace("%", " %") if total else "0"
 
 
+def _percent(share: float) -> str:
+    """Two decimals, and never 100 where something is missing."""
+    if 0.9999 < share < 1:
+        return "over 99.99 %"
+    return f"{share:.2%}".replace("%", " %")
+
+
+def percent_of_time(up: Availability) -> str:
+    return "–" if up.share is None else f"{_percent(up.share)} of {duration(up.counted_seconds)}"
+
+
+def outages_in_words(up: Availability) -> str:
+    if up.share is None:
+        return "–"
+    if not up.outages:
+        return "none"
+    longest = max(up.outages, key=lambda outage: outage.seconds)
+    count = len(up.outages)
+    if count == 1:
+        return f"1, {duration(longest.seconds)} from {longest.start:%Y-%m-%d %H:%M}: {longest.reason}"
+    return (
+        f"{count}, {duration(up.outage_seconds)} together; the longest {duration(longest.seconds)} from "
+        f"{longest.start:%Y-%m-%d %H:%M}: {longest.reason}"
+    )
+
+
 def _window(window: Window) -> str:
     return f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
 
@@ -134,13 +168,15 @@ def _window(window: Window) -> str:
 
 
 def tables(window: Window) -> list[Table]:
-    """All five, for the window; the first is about the newest comparison that was submitted or made."""
+    """All five, for the window; the first is about the newest comparison that was submitted or made. The fifth comes in
+    two parts."""
     service, voices, reviewers = traffic(window), voice(window), reviewer_voice(window)
     return [
         rouge_table(newest_comparison(window.end)),
-        service_table(window, service),
+        service_table(window, service, availability(window)),
         use_table(window, service, reviewers),
         voices_table(window, voices, reviewers),
+        loop_table(newest_change(window.end), window.end),
         releases_table(window.end),
     ]
 
@@ -152,55 +188,120 @@ def newest_comparison(before: datetime) -> Comparison | None:
     return rows.filter(releases__isnull=False).order_by("-pk").first() or rows.order_by("-pk").first()
 
 
-def rouge_table(comparison: Comparison | None) -> Table:
-    columns = ("Metric", "Before", "After", "Improvement", "95 % interval of the difference", "n", "Verdict")
-    title = "ROUGE before and after"
-    if comparison is None:
-        return Table(1, title, "No comparison has been made yet.", columns, [])
-    results = {
-        row.metric: row
-        for row in ComparisonResult.objects.filter(comparison=comparison, against="baseline", slice="all")
-    }
-    rows = [rouge_row(METRICS[name].label, results[name]) for name in ROUGE if name in results]
-    note = (
+def newest_change(before: datetime) -> Comparison | None:
+    """The comparison that the newest release which went live was submitted with."""
+    deployment = (
+        Deployment.objects.filter(live_from__lt=before, release__comparison__isnull=False)
+        .select_related("release__comparison__candidate__release", "release__comparison__baseline__release")
+        .order_by("-live_from")
+        .first()
+    )
+    return deployment.release.comparison if deployment is not None else None
+
+
+def stored_results(comparison: Comparison, against: str = "baseline") -> list[MetricComparison]:
+    """On all documents and on slices, in the order they were computed."""
+    rows = ComparisonResult.objects.filter(comparison=comparison, against=against).order_by("pk")
+    return [from_stored(row) for row in rows.values(*STORED)]
+
+
+def comparison_note(comparison: Comparison) -> str:
+    return (
         f"Comparison {comparison.pk}: release {comparison.candidate.release_id} against release "
         f"{comparison.baseline.release_id}, {comparison.n} test documents, {comparison.resamples:,} paired resamples, "
         f"seed {comparison.seed}."
     )
-    return Table(1, title, note, columns, rows)
 
 
-def rouge_row(label: str, result: ComparisonResult) -> tuple[str, ...]:
-    """Improvement is in percent of before, as the paper gives it; the interval is of the difference in points."""
-    improvement = f"{result.delta / result.before:+.1%}".replace("%", " %") if result.before else "–"
+def rouge_table(comparison: Comparison | None) -> Table:
+    title = "ROUGE before and after"
+    if comparison is None:
+        return comparison_table(1, title, "No comparison has been made yet.", [], ROUGE)
+    return comparison_table(1, title, comparison_note(comparison), stored_results(comparison), ROUGE)
+
+
+def loop_table(comparison: Comparison | None, now: datetime) -> Table:
+    """Before and after the release that went live last: ROUGE and what is measured beside it, and reviewers' stars."""
+    title = "Before and after the feedback loop"
+    if comparison is None:
+        return comparison_table(
+            5, title, "No release that was compared with another has gone live yet.", [], ROUGE
+        )
+    before, after = (
+        reviewer_voice(Window(BEGINNING, now), run.release).stars
+        for run in (comparison.baseline, comparison.candidate)
+    )
+    return comparison_table(
+        5,
+        title,
+        comparison_note(comparison),
+        stored_results(comparison),
+        (*ROUGE, *BESIDE),
+        stars=(before, after),
+    )
+
+
+def comparison_table(
+    number: int,
+    title: str,
+    note: str,
+    results: Sequence[MetricComparison],
+    metrics: Sequence[str],
+    *,
+    before: str = "Before",
+    after: str = "After",
+    stars: tuple[MeanAndDeviation, MeanAndDeviation] | None = None,
+) -> Table:
+    """`metrics` on all documents: before, after, improvement in percent of before, interval, n and verdict; with
+    reviewers' `stars` before and after in a last line."""
+    whole = {row.metric: row for row in results if row.slice == EVERYTHING}
+    rows = [_comparison_row(METRICS[name], whole[name]) for name in metrics if name in whole]
+    if rows and stars is not None:
+        rows.append(
+            ("Stars of reviewers", spread(stars[0], 2), spread(stars[1], 2), "–", "–", f"{stars[1].n:,}", "–")
+        )
+    columns = ("Measure", before, after, "Improvement", "95 % interval of the difference", "n", "Verdict")
+    return Table(number, title, note, columns, rows)
+
+
+def _comparison_row(metric: Metric, result: MetricComparison) -> tuple[str, ...]:
+    """Improvement is in percent of before, less than nothing where it got worse; the interval is of the difference in
+    the measure's own unit."""
+    gain = {"higher": result.delta, "lower": -result.delta, "neither": None}[metric.better]
+    improvement = (
+        f"{gain / result.before:+.1%}".replace("%", " %") if gain is not None and result.before else "–"
+    )
     interval = "–" if result.low is None else f"{figure(result.low, 2)} … {figure(result.high, 2)}"
     return (
-        label,
+        metric.label,
         figure(result.before, 2),
         figure(result.after, 2),
         improvement.replace("-", "−"),
         interval,
         f"{result.n:,}",
-        result.verdict,
+        result.verdict.value,
     )
 
 
-def service_table(window: Window, found: Traffic) -> Table:
+def service_table(window: Window, found: Traffic, up: Availability) -> Table:
     rows = [
         ("Requests", f"{found.requests:,}"),
         ("Throughput", f"{figure(found.per_minute, 2)} a minute; busiest minute {found.busiest_minute:,}"),
         ("Latency, median", f"{figure(found.latency_p50, 0)} ms (n = {found.answered:,})"),
         ("Latency, 95th percentile", f"{figure(found.latency_p95, 0)} ms"),
         ("Latency, mean", f"{figure(found.latency_mean, 0)} ms"),
+        ("Availability", percent_of_time(up)),
+        ("Outages", outages_in_words(up)),
+        *([("Stopped on purpose, not counted", duration(up.planned_seconds))] if up.planned_seconds else []),
         (
-            "Availability",
+            "Requests answered",
             "–"
-            if found.availability is None
-            else f"{found.availability:.2%} (n = {found.requests:,})".replace("%", " %"),
+            if found.answered_share is None
+            else f"{_percent(found.answered_share)} (n = {found.requests:,})",
         ),
         *((f"Outcome: {name}", f"{n:,}") for name, n in found.outcomes.items() if name != "ok"),
     ]
-    return Table(2, "Service", _window(window), ("Measure", "Value"), rows)
+    return Table(2, "Service", f"{_window(window)}. {NOTE}", ("Measure", "Value"), rows)
 
 
 def use_table(window: Window, found: Traffic, reviewers: ReviewerVoice) -> Table:
@@ -246,13 +347,13 @@ def voices_table(window: Window, clients: ClientVoice, reviewers: ReviewerVoice)
 
 def releases_table(now: datetime) -> Table:
     columns = (
-        "Release", "Live", "Requests", "Availability", "Latency p50 / p95", "Stars of clients", "Reviewed good",
-        "Stars of reviewers", "Want retraining", "Want a better prompt",
+        "Release", "Live", "Requests", "Availability", "Answered", "Latency p50 / p95", "Stars of clients",
+        "Reviewed good", "Stars of reviewers", "Want retraining", "Want a better prompt",
     )  # fmt: skip
     rows = [_release_row(period, now) for period in reversed(release_periods(now=now))]
     note = "Each release while it was live, the oldest first; reviews are of its own summaries, whenever written."
     return Table(
-        5, "Before and after each release", note if rows else "Nothing has been live yet.", columns, rows
+        5, "Each release while it was live", note if rows else "Nothing has been live yet.", columns, rows
     )
 
 
@@ -264,7 +365,8 @@ def _release_row(period: ReleasePeriod, now: datetime) -> tuple[str, ...]:
         f"release {period.release.pk}: {period.release.model_version.name}",
         f"{period.live_from:%Y-%m-%d %H:%M} – {until}",
         f"{seen.requests:,}",
-        "–" if seen.availability is None else f"{seen.availability:.2%}".replace("%", " %"),
+        percent_of_time(availability(Window(period.live_from, period.live_to or now))),
+        "–" if seen.answered_share is None else _percent(seen.answered_share),
         f"{figure(seen.latency_p50, 0)} / {figure(seen.latency_p95, 0)} ms",
         spread(voices.stars, 2),
         _share(reviewers.verdicts["good"], reviewers.n) if reviewers.n else "–",
@@ -274,12 +376,13 @@ def _release_row(period: ReleasePeriod, now: datetime) -> tuple[str, ...]:
     )
 
 
-def as_markdown(found: Sequence[Table]) -> str:
+def as_markdown(found: Sequence[Table], *, level: int = 3) -> str:
     parts = []
     for table in found:
         head = "| " + " | ".join(table.columns) + " |\n|" + "---|" * len(table.columns)
         body = "\n".join(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table.rows
         )
-        parts.append(f"### Table {table.number}. {table.title}\n\n{table.note}\n\n{head}\n{body}\n")
+        title = f"{'#' * level} Table {table.number}. {table.title}"
+        parts.append(f"{title}\n\n{table.note}\n\n{head}\n{body}\n")
     return "\n".join(parts)

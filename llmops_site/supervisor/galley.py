@@ -14,6 +14,7 @@ from pathlib import Path
 from llmops_site import embedded
 from llmops_site.env import BASE_DIR, Environment
 from llmops_site.supervisor import orphans, preflight, welcome
+from llmops_site.supervisor.availability import AvailabilityProbe
 from llmops_site.supervisor.child import Program, end_with_parent
 from llmops_site.supervisor.marked import Mark
 from llmops_site.supervisor.output import Console
@@ -68,11 +69,20 @@ def _run(env: Environment, stop: StopRequest, console: Console) -> int:
                 on_ready=front.summaries_are_served,
                 log=supervisor.log,
             )
+            availability = AvailabilityProbe(
+                host=env.host,
+                port=env.port,
+                database_url=database.url,
+                stopping=lambda: bool(stop),
+                log=supervisor.log,
+            )
             probe.start()
+            availability.start()
             try:
                 supervisor.run()
             finally:
                 probe.stop()
+                availability.stop()
                 front.close()
         orphans.collect()
     return 0

@@ -79,6 +79,12 @@ class MetricComparison:
     more_needed: int | None = None
 
 
+#: What a comparison keeps of a result.
+STORED = (
+    "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "margin", "verdict", "more_needed",
+)  # fmt: skip
+
+
 def from_stored(row: Mapping[str, Any]) -> MetricComparison:
     """A result as a comparison keeps it, in a table or a report; the spreads and counts that are not kept are None
     and 0."""

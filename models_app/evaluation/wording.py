@@ -131,7 +131,7 @@ def _losses_on_slices(on_slices: Sequence[Fall]) -> list[str]:
     if count:
         lines.append(
             f"On slices {count} more interval{'s lie' if count > 1 else ' lies'} on the worse side of zero; corrected "
-            f"for the number of slices, {'these are' if count > 1 else 'this is'} what chance gives."
+            f"for the number of slices, {'they are' if count > 1 else 'it is'} within what chance gives."
         )
     return lines
 

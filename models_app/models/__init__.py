@@ -2,6 +2,7 @@
 
 from models_app.models.access import ApiToken, Capability, ServiceAccount
 from models_app.models.audit import AuditEvent
+from models_app.models.availability import ServiceInterval
 from models_app.models.datasets import DatasetSnapshot, EvaluationExample, EvaluationSet, SnapshotExample
 from models_app.models.evaluation import (
     Comparison,
@@ -44,6 +45,7 @@ __all__ = [
     "Release",
     "Route",
     "ServiceAccount",
+    "ServiceInterval",
     "Slot",
     "SnapshotExample",
     "TrainingMetric",

@@ -51,7 +51,7 @@ class MeanAndDeviation:
 class Traffic:
     requests: int
     answered: int
-    availability: float | None  # answered / all, 0–1
+    answered_share: float | None  # 0–1, of the requests that were logged; availability.py counts time
     per_minute: float
     busiest_minute: int
     latency_p50: float | None  # ms, answered requests
@@ -135,7 +135,7 @@ def traffic(window: Window, release: Release | None = None) -> Traffic:
     return Traffic(
         requests=n,
         answered=answered,
-        availability=answered / n if n else None,
+        answered_share=answered / n if n else None,
         per_minute=n / (window.seconds / 60) if window.seconds else 0.0,
         busiest_minute=_busiest_minute(rows),
         latency_p50=found["p50"],

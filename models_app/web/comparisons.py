@@ -18,7 +18,7 @@ from models_app.evaluation.comparing import COMPARED, ROUGE, start_comparison
 from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.people import People, preferences
 from models_app.evaluation.signature import SIGNATURE
-from models_app.evaluation.statistics import from_stored
+from models_app.evaluation.statistics import STORED, from_stored
 from models_app.evaluation.wording import Fall, falls, margins_in_words
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
@@ -39,9 +39,6 @@ from models_app.web.pages import capability, page_or_fragment, paginate
 
 SORTS = ("loss", "gain", "title", "words")
 SHOWN_ROUGE = ROUGE
-STORED = (
-    "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "margin", "verdict", "more_needed",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)

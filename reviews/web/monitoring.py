@@ -10,6 +10,7 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from models_app.monitoring.availability import availability
 from models_app.monitoring.traffic import Window, series, traffic, voice
 from models_app.serving.readiness import readiness
 from models_app.web import charts
@@ -80,6 +81,7 @@ def monitoring(request: HttpRequest) -> HttpResponse:
         "key": key,
         "label": LABELS[key],
         "traffic": seen,
+        "up": availability(window),
         "clients": clients,
         "commented": sum(clients.sentiments.get(name, 0) for name in moods),
         "reviewers": reviewers,

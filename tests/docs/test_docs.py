@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from django.core.management import get_commands
 from drf_spectacular.generators import SchemaGenerator
 
 from llmops_site.env import settings_table
+from reviews.loop_report import markdown, sentence
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -48,3 +50,12 @@ def test_links_and_pictures_of_the_documentation_are_there(document: Path) -> No
 def test_scripts_named_in_the_documentation_are_there(document: Path) -> None:
     named = set(re.findall(r"(?<![\w/.-])((?:script|benchmarks)/[\w./-]+\w)", document.read_text()))
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("report", sorted((ROOT / "docs" / "reports").glob("*/report.json")), ids=str)
+def test_the_words_of_a_published_report_are_the_codes_own(report: Path) -> None:
+    facts = json.loads(report.read_text())
+    assert report.with_name("report.md").read_text() == markdown(facts) + "\n", (
+        "render it: script/render_report.py"
+    )
+    assert facts["comparison"]["sentence"] == sentence(facts)

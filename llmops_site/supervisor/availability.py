@@ -1,0 +1,136 @@
+"""Writes down whether summaries could be had, so that the time nobody could ask counts as well.
+
+A thread asks `/readyz` and keeps one row for as long as the answer stays the same. It speaks plain SQL, since the
+supervisor carries no Django. Nothing is written while the database is away, the machine off or everything killed: what
+no row covers counts as an outage. A stop that somebody asked for is written as such. `models_app/monitoring/
+availability.py` reads it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+
+PAUSE_SECONDS = 10.0
+LOOK_SECONDS = 0.2
+TIMEOUT_SECONDS = 5.0
+# After a longer silence the time between was not seen: the machine slept, or the supervisor was frozen.
+GAP_SECONDS = 30
+KEEP_DAYS = 400
+REASON_LENGTH = 300
+
+GO_ON = """
+    UPDATE models_app_serviceinterval SET seen_at = now()
+     WHERE id = %s AND now() - seen_at < make_interval(secs => %s)
+"""
+BEGIN = """
+    INSERT INTO models_app_serviceinterval (state, reason, began_at, seen_at) VALUES (%s, %s, now(), now()) RETURNING id
+"""
+FORGET = "DELETE FROM models_app_serviceinterval WHERE seen_at < now() - make_interval(days => %s)"
+
+
+@dataclass(frozen=True)
+class Answer:
+    ready: bool
+    reason: str = ""
+
+
+class AvailabilityProbe:
+    """Runs beside the supervisor from its start to its stop. `stopping` says whether somebody asked for a stop."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        database_url: str,
+        stopping: Callable[[], bool],
+        log: Callable[[str], None],
+        pause_seconds: float = PAUSE_SECONDS,
+        gap_seconds: float = GAP_SECONDS,
+    ) -> None:
+        self._host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # nosec B104
+        self._port = port
+        self._database_url = database_url
+        self._stopping = stopping
+        self._log = log
+        self._pause_seconds = pause_seconds
+        self._gap_seconds = gap_seconds
+        self._ended = threading.Event()
+        self._row: int | None = None
+        self._said: Answer | None = None
+        self._trouble = ""
+        self._thread = threading.Thread(target=self._run, name="availability", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """A stop that somebody asked for is written down first."""
+        self._ended.set()
+        self._thread.join(2 * TIMEOUT_SECONDS)
+
+    def _run(self) -> None:
+        self._write(lambda connection: connection.execute(FORGET, (KEEP_DAYS,)))
+        due = time.monotonic()
+        while not self._stopping() and not self._ended.wait(LOOK_SECONDS):
+            if time.monotonic() >= due:
+                due = time.monotonic() + self._pause_seconds
+                self.note(self._ask())
+        if self._stopping():
+            self._write(lambda connection: connection.execute(BEGIN, ("stopped", "")))
+
+    def note(self, answer: Answer) -> None:
+        """Move the row on, or begin another where the answer or the time between is another."""
+        if self._stopping():
+            return  # what is not ready now is so because it was asked to stop
+        self._write(lambda connection: self._note(connection, answer))
+
+    def _note(self, connection: psycopg.Connection[tuple[int]], answer: Answer) -> None:
+        if answer == self._said and connection.execute(GO_ON, (self._row, self._gap_seconds)).rowcount:
+            return
+        state = "ready" if answer.ready else "not ready"
+        row = connection.execute(BEGIN, (state, answer.reason)).fetchone()
+        self._row, self._said = (row[0] if row else None), answer
+
+    def _write(self, write: Callable[[psycopg.Connection[tuple[int]]], object]) -> None:
+        """Trouble is logged once; the time that could not be written counts as an outage."""
+        try:
+            with psycopg.connect(
+                self._database_url, connect_timeout=3, options="-c statement_timeout=3000"
+            ) as connection:
+                write(connection)
+        except psycopg.Error as error:
+            words = " ".join(str(error).split())
+            if words != self._trouble:
+                self._log(f"cannot write down whether summaries are served: {words}")
+            self._trouble = words
+        else:
+            self._trouble = ""
+
+    def _ask(self) -> Answer:
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request("GET", "/readyz")
+            response = connection.getresponse()
+            body = response.read(10_000)
+        except (OSError, http.client.HTTPException) as error:
+            return Answer(False, f"the web process does not answer ({type(error).__name__})")
+        finally:
+            connection.close()
+        if response.status == 200:
+            return Answer(True)
+        return Answer(False, _detail(body, response.status)[:REASON_LENGTH])
+
+
+def _detail(body: bytes, status: int) -> str:
+    try:
+        return str(json.loads(body)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"/readyz answers {status}"
