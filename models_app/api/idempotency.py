@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import wraps
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import connection
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
@@ -47,56 +50,88 @@ class AnswerNotKept(Refused):
 
 
 def idempotent(post: Callable[..., Response]) -> Callable[..., Response]:
-    """For a view's `post`. Answers of 2xx are kept; after an error the same key may be tried again."""
+    """For a view's `post`. Answers of 2xx are kept; after an error the same key may be tried again.
+
+    Who answers holds a lock of the database's session, so that a process that is killed gives its key back in the same
+    moment: a row without an answer whose lock is free belongs to nobody any more.
+    """
 
     @wraps(post)
     def guarded(view: Any, request: Request, *args: Any, **kwargs: Any) -> Response:
         key = request.headers.get("Idempotency-Key", "")
         if not key:
             return post(view, request, *args, **kwargs)
-        row, kept = _begin(request, key)
-        if kept is not None:
-            return kept
-        try:
-            answer = post(view, request, *args, **kwargs)
-        except BaseException:
-            row.delete()
-            raise
-        row.status = answer.status_code
-        row.answer = _to_keep(view, answer)
-        row.save(update_fields=["status", "answer"])
-        return answer
+        if len(key) > 100 or not key.isprintable():
+            raise InvalidInput(
+                "The Idempotency-Key has to be 1 to 100 printable characters.", code="idempotency_key"
+            )
+        asked = _Asked(
+            token_key=token_of(request).token_key,
+            key=fingerprint("idempotency key", key),
+            path=request.path[:200],
+            body_hash=fingerprint("idempotent body", json.dumps(request.data, sort_keys=True)),
+        )
+        with _alone(asked):
+            row, kept = _begin(asked)
+            if kept is not None:
+                return kept
+            try:
+                answer = post(view, request, *args, **kwargs)
+            except BaseException:
+                row.delete()
+                raise
+            row.status = answer.status_code
+            row.answer = _to_keep(view, answer)
+            row.save(update_fields=["status", "answer"])
+            return answer
 
     return guarded
 
 
-def _begin(request: Request, key: str) -> tuple[IdempotencyKey, Response | None]:
-    """Claim the key, or find the answer that it has. Raises InvalidInput, InProgress."""
-    if len(key) > 100 or not key.isprintable():
-        raise InvalidInput(
-            "The Idempotency-Key has to be 1 to 100 printable characters.", code="idempotency_key"
-        )
-    now = timezone.now()
-    IdempotencyKey.objects.filter(created_at__lt=now - KEPT).delete()
-    token_key = token_of(request).token_key
-    key = fingerprint("idempotency key", key)
-    body_hash = fingerprint("idempotent body", json.dumps(request.data, sort_keys=True))
+@dataclass(frozen=True)
+class _Asked:
+    """What one request asks for under which key."""
+
+    token_key: str
+    key: str
+    path: str
+    body_hash: str
+
+    @property
+    def lock(self) -> int:
+        """A number of 64 bits, as PostgreSQL's advisory locks are named by."""
+        digest = hashlib.sha256(f"idempotency {self.token_key} {self.key}".encode()).digest()
+        return int.from_bytes(digest[:8], signed=True)
+
+
+@contextmanager
+def _alone(asked: _Asked) -> Iterator[None]:
+    """Raises InProgress where another request with the key is being answered."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [asked.lock])
+        if cursor.fetchone() != (True,):
+            _kept(asked)  # another body is told so before it waits for an answer that is not its own
+            raise InProgress(
+                "The first request with this Idempotency-Key is still running. Try again in a moment."
+            )
+    session = connection.connection
     try:
-        with transaction.atomic():
-            return IdempotencyKey.objects.create(
-                token_key=token_key, key=key, path=request.path[:200], body_hash=body_hash
-            ), None
-    except IntegrityError:
-        row = IdempotencyKey.objects.filter(token_key=token_key, key=key).first()
-    if row is None:  # the first request has just failed and given the key back
-        raise InProgress("The first request with this Idempotency-Key has just ended. Send it again.")
-    if row.path != request.path[:200] or row.body_hash != body_hash:
-        raise InvalidInput(
-            "This Idempotency-Key was used for another request. Use a new one for each.",
-            code="idempotency_key",
-        )
-    if row.status is None:
-        return _take_over(row), None
+        yield
+    finally:
+        # Where the session is gone, its lock is gone with it.
+        if connection.connection is session and not session.closed:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [asked.lock])
+
+
+def _begin(asked: _Asked) -> tuple[IdempotencyKey, Response | None]:
+    """The key's row, and the answer that it has. Raises InvalidInput. Nobody else holds the key."""
+    IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    row = _kept(asked)
+    if row is None:
+        return IdempotencyKey.objects.create(**asdict(asked)), None
+    if row.status is None:  # the process that had begun is dead
+        return row, None
     return row, _again(row)
 
 
@@ -125,13 +160,11 @@ def _again(row: IdempotencyKey) -> Response:
     return answer
 
 
-def _take_over(row: IdempotencyKey) -> IdempotencyKey:
-    """The first request is under way, unless its process died: no request takes longer than the setting says."""
-    now = timezone.now()
-    dead = now - timedelta(seconds=settings.GALLEY_REQUEST_SECONDS + 30)
-    taken = IdempotencyKey.objects.filter(pk=row.pk, status=None, created_at__lt=dead).update(created_at=now)
-    if not taken:
-        raise InProgress(
-            "The first request with this Idempotency-Key is still running. Try again in a moment."
+def _kept(asked: _Asked) -> IdempotencyKey | None:
+    row = IdempotencyKey.objects.filter(token_key=asked.token_key, key=asked.key).first()
+    if row is not None and (row.path, row.body_hash) != (asked.path, asked.body_hash):
+        raise InvalidInput(
+            "This Idempotency-Key was used for another request. Use a new one for each.",
+            code="idempotency_key",
         )
     return row
