@@ -161,6 +161,8 @@ FIELDS = (
           "keep texts of API requests, summaries and remarks on them, for people to review; else keyed hashes alone"),
     Field("GALLEY_API_RATE", "600/minute", _rate, "API requests of one token"),
     Field("GALLEY_MAX_UPLOAD_MB", "100", _whole(1, 10000), "largest file that can be imported"),
+    Field("GALLEY_IMPORT_MEMORY_MB", "1024", _whole(64, 1_000_000),
+          "most memory that reading an imported file may take, beside what its process has anyway"),
     Field("GALLEY_EXPORT_DAYS", "7", _whole(1, 365), "days until the file of an export is removed"),
     Field("GALLEY_UPLOAD_DAYS", "7", _whole(1, 365), "days until a file that nobody imported is forgotten"),
     Field("GALLEY_NOTIFICATION_DAYS", "90", _whole(1, 3650), "days until a notification that was read is removed"),

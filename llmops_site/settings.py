@@ -197,6 +197,7 @@ GALLEY_SLOT_QUEUE: int = ENV.slot_queue
 GALLEY_REQUEST_SECONDS: int = ENV.request_seconds
 GALLEY_KEEP_REQUEST_TEXT: bool = ENV.keep_request_text
 GALLEY_MAX_UPLOAD_MB: int = ENV.max_upload_mb
+GALLEY_IMPORT_MEMORY_MB: int = ENV.import_memory_mb
 GALLEY_EXPORT_DAYS: int = ENV.export_days
 GALLEY_UPLOAD_DAYS: int = ENV.upload_days
 GALLEY_NOTIFICATION_DAYS: int = ENV.notification_days

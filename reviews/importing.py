@@ -1,7 +1,7 @@
 """Batches: one file or Hugging Face data set each, from being handed in to the report on every row.
 
-A batch is looked at first (columns, first rows), then imported with the mapping that somebody confirmed. Files wait in
-`<GALLEY_HOME>/uploads/<SHA-256>/<name>` and go once they are in.
+A batch is looked at first (columns, first rows), then imported with the mapping that somebody confirmed, both by jobs.
+Files wait in `<GALLEY_HOME>/uploads/<SHA-256>/<name>` and go once they are in.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, Refused, TooLarge
 from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
@@ -26,17 +24,16 @@ from reviews import batches, reading, twins, uploads
 from reviews.columns import choose_columns
 from reviews.intake import ImportReport, check, import_rows
 from reviews.models import ImportBatch, SourceDocument
-from reviews.sources.files import open_file
+from reviews.sources.files import open_file, recognised
 from reviews.sources.hub import open_hub
 from reviews.sources.source import Progress, Source
 from reviews.twins import Twin
 
 ROWS_SHOWN = 5
 LONGEST_SHOWN = 50_000
+MOST_SHOWN = 1_000_000  # characters of all cells that are kept to be shown
 PLACE = "uploads"
 _DISCARD = "import.discard"
-
-Status = Literal["looking", "ready", "importing", "imported", "failed", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -75,18 +72,17 @@ class SampleRow:
 
 
 def hand_in_file(*, path: Path, options: ImportOptions, actor: Any | None) -> ImportBatch:
-    """Look at an uploaded file (see `uploads.keep`) and keep it as a batch that can be imported. A file that cannot be
-    imported is removed, and InvalidInput says why."""
+    """Keep an uploaded file (see `uploads.keep`) as a batch and let the queue look at it. One that its first bytes show
+    to be something else is removed, and InvalidInput says so."""
     require(actor, "import_documents")
     drop_left_behind()
     try:
-        sample = _look(open_file(path, format=options.format or None))
+        recognised(path, format=options.format or None)
     except (InvalidInput, TooLarge):
         uploads.drop(path, waits=ImportBatch)
         raise
-    upload = str(path.relative_to(settings.GALLEY_HOME))
-    return ImportBatch.objects.create(
-        name=path.name, upload=upload, options=asdict(options), report={"sample": sample}, imported_by=actor
+    return batches.hand_in(
+        ImportBatch, name=path.name, path=path, options=options, actor=actor, kind="import_documents"
     )
 
 
@@ -97,31 +93,22 @@ def hand_in_hub(*, options: ImportOptions, actor: Any | None) -> ImportBatch:
     if not hub_data.NAME.fullmatch(name):
         message = "Write the data set's name, such as abisee/cnn_dailymail."
         raise InvalidInput(message, fields={"hub": message})
-    with transaction.atomic():
-        label = " ".join(part for part in (name, options.config, options.split) if part)
-        batch = ImportBatch.objects.create(name=label[:200], options=asdict(options), imported_by=actor)
-        batch.job = jobs.enqueue(
-            kind="import_documents",
-            actor=actor,
-            subject=f"importbatch:{batch.pk}",
-            payload={"batch": batch.pk, "look": True},
-            deadline_seconds=900,
-        )
-        batch.save(update_fields=["job"])
-    return batch
+    label = " ".join(part for part in (name, options.config, options.split) if part)
+    return batches.hand_in(ImportBatch, name=label, options=options, actor=actor, kind="import_documents")
 
 
 def _look(source: Source) -> dict[str, Any]:
     """Columns and first rows, to be shown and mapped later without opening the source again."""
     rows = []
+    longest = min(LONGEST_SHOWN, MOST_SHOWN // (ROWS_SHOWN * max(1, len(source.columns))))
     for number, values in reading.first(source, ROWS_SHOWN):
-        rows.append([number, values if isinstance(values, str) else _shortened(values)])
+        rows.append([number, values if isinstance(values, str) else _shortened(values, source, longest)])
     return {"format": source.format, "columns": list(source.columns), "rows": rows}
 
 
-def _shortened(values: Mapping[str, Any]) -> dict[str, Any]:
-    texts = {name: reading.as_text(value) for name, value in values.items()}
-    return {name: None if text is None else text[:LONGEST_SHOWN] for name, text in texts.items()}
+def _shortened(values: Mapping[str, Any], source: Source, longest: int) -> dict[str, Any]:
+    texts = {name: reading.as_text(values[name]) for name in source.columns if name in values}
+    return {name: None if text is None else text[:longest] for name, text in texts.items()}
 
 
 def sample_rows(
@@ -180,32 +167,22 @@ def start_import(*, batch: ImportBatch, options: ImportOptions, actor: Any | Non
     )
 
 
-def status_of(batch: ImportBatch) -> Status:
-    """Where it stands; of a row of `newest_first()` or a whole one."""
-    if batches.is_imported(batch):
-        return "imported"
-    job = batch.job
-    if job is None or (job.state == Job.State.SUCCEEDED and job.payload.get("look")):
-        return "ready"
-    if job.is_active:
-        return "looking" if job.payload.get("look") else "importing"
-    return "cancelled" if job.state == Job.State.CANCELLED else "failed"
-
-
 def newest_first() -> QuerySet[ImportBatch]:
     return batches.newest_first(ImportBatch, repeated="duplicates")
 
 
-def look_at(*, batch: ImportBatch) -> dict[str, Any]:
-    """The job's part of `hand_in_hub`."""
-    sample = _look(_open(batch))
-    ImportBatch.objects.filter(pk=batch.pk).update(report={"sample": sample})
-    return {"columns": sample["columns"]}
+def look_at(*, batch: ImportBatch, job: Job) -> dict[str, Any]:
+    """The job's part of handing in. Raises InvalidInput and TooLarge."""
+    with batches.within_memory(batch):
+        sample = _look(_open(batch))
+    batches.looked(batch, job=job, sample=sample)
+    return {"columns": len(sample["columns"])}
 
 
 def carry_out(*, batch: ImportBatch, progress: Progress | None = None) -> ImportReport | None:
     """Import it in one transaction, its report included; None where that was done before (a job that came twice)."""
-    return batches.carry_out(batch, lambda locked: _import(locked, _open(locked), progress))
+    with batches.within_memory(batch):
+        return batches.carry_out(batch, lambda locked: _import(locked, _open(locked), progress))
 
 
 def import_at_once(

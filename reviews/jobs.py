@@ -69,14 +69,14 @@ class _Telling:
 
 
 def import_documents(context: JobContext) -> dict[str, Any]:
-    """{"batch": id, "look": bool}: look at a data set's columns and first rows, or import the whole batch."""
+    """{"batch": id, "look": bool}: look at its columns and first rows, or import the whole batch."""
     batch = ImportBatch.objects.filter(pk=context.payload["batch"]).first()
     if batch is None:
         raise NotFound(f"There is no import {context.payload['batch']}; it may have been discarded.")
     ImportBatch.objects.filter(pk=batch.pk).exclude(job=context.job).update(job=context.job)
     if context.payload.get("look"):
         context.phase("looking at the first rows")
-        return importing.look_at(batch=batch)
+        return importing.look_at(batch=batch, job=context.job)
     context.phase("importing documents")
     with _Telling(context) as tell:
         importing.carry_out(batch=batch, progress=tell)
@@ -85,8 +85,11 @@ def import_documents(context: JobContext) -> dict[str, Any]:
 
 
 def import_ended(job: Job) -> None:
-    if not job.payload.get("look"):
-        batches.ended(ImportBatch, job)
+    _batch_ended(ImportBatch, job)
+
+
+def _batch_ended(table: type[ImportBatch] | type[RatingImport], job: Job) -> None:
+    (batches.look_ended if job.payload.get("look") else batches.ended)(table, job)
 
 
 def export(context: JobContext) -> dict[str, Any]:
@@ -104,12 +107,16 @@ def export_ended(job: Job) -> None:
 
 
 def import_ratings(context: JobContext) -> dict[str, Any]:
-    """{"batch": id}: import the whole file."""
+    """{"batch": id, "look": bool}: look at its columns and first rows, or import the whole file."""
     batch = RatingImport.objects.filter(pk=context.payload["batch"]).first()
     if batch is None:
         raise NotFound(
             f"There is no import of ratings {context.payload['batch']}; it may have been discarded."
         )
+    RatingImport.objects.filter(pk=batch.pk).exclude(job=context.job).update(job=context.job)
+    if context.payload.get("look"):
+        context.phase("looking at the first rows")
+        return rating_import.look_at(batch=batch, job=context.job)
     context.phase("importing ratings")
     with _Telling(context) as tell:
         rating_import.carry_out(batch=batch, progress=tell)
@@ -118,7 +125,7 @@ def import_ratings(context: JobContext) -> dict[str, Any]:
 
 
 def ratings_ended(job: Job) -> None:
-    batches.ended(RatingImport, job)
+    _batch_ended(RatingImport, job)
 
 
 def review_requests(context: JobContext) -> dict[str, Any]:

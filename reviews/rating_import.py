@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput
+from models_app.foundation.errors import InvalidInput, TooLarge
 from models_app.foundation.roles import require
 from models_app.models import Job
 from reviews import batches, rating_rows, reading, uploads
@@ -26,14 +26,27 @@ from reviews.models import (
 )
 from reviews.rating_intake import Report, take_in
 from reviews.rating_rows import PairRow, RatedRow, Rules, Unreadable
-from reviews.sources.files import open_file
+from reviews.sources.files import open_file, recognised
 from reviews.sources.source import Progress, Source
 
 SAMPLE_ROWS = 3
-LONGEST_SHOWN = 2000
+MOST_SHOWN = 1_000_000  # characters of what is kept to be shown
+DEEPEST_SHOWN = 5
 PLACE = "rating-uploads"
 _DISCARD = "ratings.import.discard"
 _NAME = re.compile(r"[\w.@+-]{1,150}")
+
+
+class Cut(NamedTuple):
+    """How many characters of a text are shown, and how many parts of what has several."""
+
+    text: int
+    keys: int
+    items: int
+
+
+#: The first that is short enough is taken. The last one is: at most 10^5 texts of 20 characters a record.
+CUTS = (Cut(2000, 50, 20), Cut(200, 50, 5), Cut(20, 10, 2))
 
 
 @dataclass(frozen=True)
@@ -73,27 +86,37 @@ def _may(actor: Any | None) -> None:
 
 
 def hand_in(*, path: Path, options: Options, actor: Any | None) -> RatingImport:
-    """Look at an uploaded file (uploads.keep, place PLACE) and keep it. One that cannot be read is removed."""
+    """Keep an uploaded file (uploads.keep, place PLACE) and let the queue look at it. One that its first bytes show to
+    be something else is removed, and InvalidInput says so."""
     _may(actor)
     drop_left_behind()
     try:
-        sample = look(open_file(path, format=options.format or None))
-    except Exception:
+        recognised(path, format=options.format or None)
+    except (InvalidInput, TooLarge):
         uploads.drop(path, waits=RatingImport)
         raise
-    return RatingImport.objects.create(
-        name=path.name,
-        upload=str(path.relative_to(settings.GALLEY_HOME)),
-        options=asdict(options),
-        report={"sample": sample},
-        imported_by=actor,
+    return batches.hand_in(
+        RatingImport, name=path.name, path=path, options=options, actor=actor, kind="import_ratings"
     )
+
+
+def look_at(*, batch: RatingImport, job: Job) -> dict[str, Any]:
+    """The job's part of handing in. Raises InvalidInput and TooLarge."""
+    with batches.within_memory(batch):
+        sample = look(open_file(uploads.path_of(batch), format=Options.of(batch).format or None))
+    batches.looked(batch, job=job, sample=sample)
+    return {"columns": len(sample["columns"])}
 
 
 def look(source: Source) -> dict[str, Any]:
     """Columns, the paths that a mapping could name, and the first records, shortened."""
     records = [values for _, values in reading.first(source, SAMPLE_ROWS) if not isinstance(values, str)]
-    shown = [_shortened(record) for record in records]
+    shown = next(
+        shown
+        for cut in CUTS
+        if len(json.dumps(shown := [_shortened(record, cut) for record in records])) <= MOST_SHOWN
+        or cut == CUTS[-1]
+    )
     return {
         "format": source.format,
         "columns": list(source.columns),
@@ -102,14 +125,18 @@ def look(source: Source) -> dict[str, Any]:
     }
 
 
-def _shortened(value: Any) -> Any:
+def _shortened(value: Any, cut: Cut, depth: int = 1) -> Any:
+    """What a page shows of a record and tries mappings on: its first parts."""
+    if depth > DEEPEST_SHOWN and isinstance(value, dict | list):
+        return None
     if isinstance(value, dict):
-        return {str(key): _shortened(one) for key, one in islice(value.items(), 50)}
+        parts = islice(value.items(), cut.keys)
+        return {str(key)[: cut.text]: _shortened(one, cut, depth + 1) for key, one in parts}
     if isinstance(value, list):
-        return [_shortened(one) for one in value[:20]]
+        return [_shortened(one, cut, depth + 1) for one in value[: cut.items]]
     if isinstance(value, str):
-        return value[:LONGEST_SHOWN]
-    return value if value is None or isinstance(value, bool | int | float) else str(value)[:LONGEST_SHOWN]
+        return value[: cut.text]
+    return value if value is None or isinstance(value, bool | int | float) else str(value)[: cut.text]
 
 
 @dataclass(frozen=True)
@@ -171,8 +198,13 @@ def start(*, batch: RatingImport, options: Options, actor: Any | None) -> Job:
         actor=actor,
         kind="import_ratings",
         action="ratings.import.start",
-        check=lambda locked: _check(options, locked.report["sample"]["columns"]),
+        check=lambda locked: _readable(locked, options),
     )
+
+
+def _readable(batch: RatingImport, options: Options) -> None:
+    uploads.path_of(batch)
+    _check(options, batch.report["sample"]["columns"])
 
 
 def newest_first() -> QuerySet[RatingImport]:
@@ -186,7 +218,8 @@ def carry_out(*, batch: RatingImport, progress: Progress | None = None) -> Repor
         source = open_file(uploads.path_of(locked), format=Options.of(locked).format or None)
         return _import(locked, source, progress)
 
-    return batches.carry_out(batch, work)
+    with batches.within_memory(batch):
+        return batches.carry_out(batch, work)
 
 
 def import_at_once(

@@ -233,7 +233,7 @@ def _value(record: Mapping[str, Any], path: str, star: str) -> Any:
         key = star if part == "*" else part
         if isinstance(inside, dict):
             inside = inside.get(key)
-        elif isinstance(inside, list) and key.isdecimal() and int(key) < len(inside):
+        elif isinstance(inside, list) and key.isdecimal() and len(key) < 10 and int(key) < len(inside):
             inside = inside[int(key)]
         else:
             return None
@@ -328,7 +328,7 @@ def _number(name: str, value: Any) -> float:
         raise Unreadable(name, "There is no value." if value in (None, "") else "It is not a number.")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise Unreadable(name, f"{str(value)[:40]!r} is not a number.") from None
     if not math.isfinite(number):
         raise Unreadable(name, "It is not a number.")
@@ -364,4 +364,6 @@ def _instant(value: Any) -> datetime | None:
         at = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
     except ValueError:
         raise Unreadable("at", f"{str(value)[:40]!r} is no time, such as 2026-11-24T09:30:00Z.") from None
+    if not 1970 <= at.year < 2200:  # others are mistakes, and the ends of the calendar no instants everywhere
+        raise Unreadable("at", f"{at.year} is no year of a rating.")
     return at if at.tzinfo else at.replace(tzinfo=UTC)

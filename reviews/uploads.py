@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -93,6 +94,25 @@ def _safe_name(name: str) -> str:
 # ---------------------------------------------------------------- waiting
 
 
+def hold(path: Path) -> str:
+    """For a new row that waits for the file, in its transaction: nobody removes the file until it is committed. Returns
+    what the row keeps. Raises Unavailable where somebody who handed in the same file has just removed it."""
+    upload = str(path.relative_to(settings.GALLEY_HOME))
+    _lock(upload)
+    if not path.is_file():
+        raise Unavailable(
+            f"Another upload of {path.name} has just been removed, and this one with it. Send it again."
+        )
+    return upload
+
+
+def _lock(upload: str) -> None:
+    """Until the transaction ends: either a row comes to wait for the file, or the file goes."""
+    key = int.from_bytes(hashlib.sha256(upload.encode()).digest()[:8], signed=True)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+
+
 def path_of(batch: ImportBatch | RatingImport) -> Path:
     """The file that waits to be imported. Raises Refused where it is gone."""
     path = Path(settings.GALLEY_HOME) / batch.upload
@@ -105,9 +125,8 @@ def left_behind(batches: type[Batch]) -> QuerySet[Batch]:
     """Those with a file whose time is over since they were handed in, or since the last attempt failed."""
     idle = Q(job=None) | ~Q(job__state__in=Job.ACTIVE)
     touched = batches.objects.alias(touched=Coalesce("finished_at", "created_at"))
-    return (
-        touched.filter(idle, touched__lt=_time_is_over()).exclude(upload="").exclude(report__has_key="read")
-    )
+    has_one = ~Q(upload="") | Q(report__has_key="refused")  # or had one that could not be read
+    return touched.filter(idle, has_one, touched__lt=_time_is_over()).exclude(report__has_key="read")
 
 
 def _time_is_over() -> datetime:
@@ -120,12 +139,14 @@ def _time_is_over() -> datetime:
 def drop(path: Path, *, waits: type[ImportBatch] | type[RatingImport], but: int | None = None) -> None:
     """Remove a file, unless another of these batches waits for it."""
     upload = str(path.relative_to(settings.GALLEY_HOME))
-    others = waits.objects.filter(upload=upload).exclude(report__has_key="read")
-    if (others if but is None else others.exclude(pk=but)).exists():
-        return
-    path.unlink(missing_ok=True)
-    with suppress(OSError):  # another file of the same content is in there
-        path.parent.rmdir()
+    with transaction.atomic():
+        _lock(upload)
+        others = waits.objects.filter(upload=upload).exclude(report__has_key="read")
+        if (others if but is None else others.exclude(pk=but)).exists():
+            return
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # another file of the same content is in there
+            path.parent.rmdir()
 
 
 def drop_of(batch: ImportBatch | RatingImport) -> None:

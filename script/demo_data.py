@@ -89,6 +89,9 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
             chunks = (json.dumps(row).encode() + b"\n" for row in rows)
             path = uploads.keep(chunks=chunks, name=f"{name}.jsonl", place=rating_import.PLACE)
             batch = rating_import.hand_in(path=path, options=RatingOptions(), actor=self.mila)
+            if batch.job is not None:
+                in_this_process(batch.job)
+                batch.refresh_from_db()
             if name == "experts-spring":
                 found = rating_rows.guess(batch.report["sample"]["paths"], keys, "reviews")
                 options = RatingOptions(mapping={**found, "rater": "=city-desk"}, rounding=True)

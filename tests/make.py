@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
@@ -14,11 +14,12 @@ from models_app.foundation import jobs
 from models_app.models import Job, ModelVersion, PromptVersion, Release
 from models_app.models.releases import Environment
 from models_app.releases import deploying
-from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
+from reviews.models import ImportBatch, QueueItem, RatingImport, ReviewQueue, SourceDocument, Summary
 from reviews.seating import fit_seats
 
 PASSWORD = "a-long-test-password"
 _numbers = itertools.count(1)
+Handed = TypeVar("Handed", ImportBatch, RatingImport)
 
 ARTICLE = (
     "The harbour authority of Nordhaven said on Monday that it will close the old pier for nine months. "
@@ -151,6 +152,14 @@ def queue_item(of: Summary | None = None, in_queue: ReviewQueue | None = None, *
         QueueItem.objects.filter(pk=item.pk).update(state=fields["state"])
     item.refresh_from_db()
     return item
+
+
+def looked_at(batch: Handed) -> Handed:
+    """Handed in, and looked at by its job in this process."""
+    assert batch.job is not None
+    carried_out(batch.job)
+    batch.refresh_from_db()
+    return batch
 
 
 def carried_out(job: Job) -> Job:

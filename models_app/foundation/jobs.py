@@ -319,6 +319,8 @@ def _start_child(job: Job) -> subprocess.Popen[bytes]:
         "GALLEY_JOB_TOKEN": str(job.lease_token),
         "OMP_NUM_THREADS": str(settings.GALLEY_TORCH_THREADS),
         "TOKENIZERS_PARALLELISM": "false",
+        # Arrow's usual allocator reserves a gigabyte ahead, which would count against a limit (memory.at_most).
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
     }
     with path.open("ab") as log_file:
         return subprocess.Popen(

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from reviews.columns import USUAL_NAMES, listed
-from reviews.sources.source import SAMPLE_BYTES, Lines, Place, Record, Source, wrong
+from reviews.sources.limits import LONGEST_ROW
+from reviews.sources.source import SAMPLE_BYTES, Lines, Place, Record, Source, not_too_wide, wrong
 
 _DELIMITERS = ",\t;|"
 
@@ -20,13 +21,14 @@ def comma_separated(path: Path, format: str) -> Source:  # noqa: A002
     place = Place()
 
     def values() -> Iterator[tuple[int, list[str]]]:
-        csv.field_size_limit(1 << 30)  # the module's own limit of 128 KiB is less than a long article
+        csv.field_size_limit(LONGEST_ROW)  # the module's own limit of 128 KiB is less than a long article
         with path.open("rb") as file:
             lines = Lines(path, file)
             place.now = lines.position
             reader = csv.reader(lines, strict=True, **options)
             number = 0
             while True:
+                lines.begin_row()
                 try:
                     row = next(reader)
                 except StopIteration:
@@ -38,6 +40,7 @@ def comma_separated(path: Path, format: str) -> Source:  # noqa: A002
                     number += 1
 
     header = next(values(), (0, []))[1]
+    not_too_wide(path, header)
     columns = tuple(name.strip() or f"column {i}" for i, name in enumerate(header, 1))
     twice = sorted({name for name in columns if columns.count(name) > 1})
     if twice:

@@ -12,6 +12,7 @@ from reviews.sources.csv_files import comma_separated
 from reviews.sources.json_files import json_lines, json_list
 from reviews.sources.parquet_files import parquet
 from reviews.sources.source import SAMPLE_BYTES, Source, wrong
+from reviews.sources.storable import storable
 
 FORMATS = {"jsonl": "JSON Lines", "json": "JSON list", "csv": "CSV", "tsv": "TSV", "parquet": "Parquet"}
 _SUFFIXES = {
@@ -39,12 +40,7 @@ WHAT_IS_READ = "Galley reads JSON Lines, JSON lists, CSV, TSV and Parquet."
 def open_file(path: Path, *, format: str | None = None) -> Source:  # noqa: A002
     """Look at the file and find its columns. Raises InvalidInput and TooLarge in words for whoever chose the file."""
     path = Path(path)
-    if format and format not in FORMATS:
-        raise InvalidInput(
-            f"There is no format {format!r}; there are {', '.join(FORMATS)}.", fields={"format": format}
-        )
-    head = _head(path)
-    actual = _format_of(path, head, format)
+    actual = recognised(path, format=format)
     openers = {
         "jsonl": json_lines,
         "json": json_list,
@@ -52,7 +48,17 @@ def open_file(path: Path, *, format: str | None = None) -> Source:  # noqa: A002
         "tsv": comma_separated,
         "parquet": parquet,
     }
-    return openers[actual](path, actual)
+    return storable(openers[actual](path, actual))
+
+
+def recognised(path: Path, *, format: str | None = None) -> str:  # noqa: A002
+    """The format, by the file's first bytes and its name: they are looked at, not read as what they say they are.
+    Raises InvalidInput and TooLarge."""
+    if format and format not in FORMATS:
+        raise InvalidInput(
+            f"There is no format {format!r}; there are {', '.join(FORMATS)}.", fields={"format": format}
+        )
+    return _format_of(path, _head(path), format)
 
 
 def _head(path: Path) -> bytes:

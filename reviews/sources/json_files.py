@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from reviews.sources.source import SAMPLE_ROWS, Lines, Place, Record, Source, not_utf8, wrong
+from reviews.sources.limits import LONGEST_ROW
+from reviews.sources.source import SAMPLE_ROWS, Lines, Place, Record, Source, not_too_wide, not_utf8, wrong
 
 _CHUNK = 1 << 20
 
@@ -23,6 +24,7 @@ def json_lines(path: Path, format: str) -> Source:  # noqa: A002
             lines = Lines(path, file)
             place.now = lines.position
             for line in lines:
+                lines.begin_row()
                 if line.strip():
                     yield lines.number, _object(line)
 
@@ -33,6 +35,7 @@ def json_lines(path: Path, format: str) -> Source:  # noqa: A002
             first_mistake = first_mistake or f"Line {number}: {values}"
         else:
             columns.update(dict.fromkeys(values))
+            not_too_wide(path, columns)
     if not columns:
         wrong(path, f"is not JSON Lines, one object a line. {first_mistake or 'Its objects are empty.'}")
     return Source(path.name, format, tuple(columns), records, place)
@@ -43,6 +46,8 @@ def _object(line: str) -> dict[str, Any] | str:
         value = json.loads(line, strict=False)  # control characters are removed later, not refused
     except json.JSONDecodeError as error:
         return f"This is not JSON: {error.msg} at character {error.pos + 1}."
+    except ValueError as error:  # a number that Python does not read: it would take it minutes
+        return f"This is not a row: {error}."
     except RecursionError:
         return "This is not a row: it is nested too deeply."
     return value if isinstance(value, dict) else "This is JSON, but not an object with named values."
@@ -54,7 +59,7 @@ def json_list(path: Path, format: str) -> Source:  # noqa: A002
     def records(_: Collection[str] | None) -> Iterator[Record]:
         with path.open("rb") as file:
             size = path.stat().st_size
-            place.now = lambda: (file.tell(), size)
+            place.now = lambda: (size if file.closed else file.tell(), size)  # asked once more at the end
             for number, value in enumerate(_list_items(path, _texts(path, file)), 1):
                 yield (
                     number,
@@ -65,6 +70,7 @@ def json_list(path: Path, format: str) -> Source:  # noqa: A002
     for _, values in itertools.islice(records(None), SAMPLE_ROWS):
         if not isinstance(values, str):
             columns.update(dict.fromkeys(values))
+            not_too_wide(path, columns)
     if not columns:
         wrong(path, "is not a JSON list of objects: [{…}, {…}].")
     return Source(path.name, format, tuple(columns), records, place)
@@ -143,8 +149,16 @@ def _list_items(path: Path, chunks: Iterator[str]) -> Iterator[Any]:
                 if end < len(buffer) or ended or not more():
                     break
             except json.JSONDecodeError as error:
+                if len(buffer) - at > LONGEST_ROW:
+                    wrong(
+                        path,
+                        f"has an item of more than {LONGEST_ROW >> 20} MB, or one that is not whole JSON: "
+                        f"in item {count + 1}, {error.msg.lower()}.",
+                    )
                 if ended or not more():
                     wrong(path, f"is not whole JSON: in item {count + 1}, {error.msg.lower()}.")
+            except ValueError as error:
+                wrong(path, f"holds a number that cannot be read in item {count + 1}: {error}.")
             except RecursionError:
                 wrong(path, f"is nested too deeply in item {count + 1}.")
         at += length

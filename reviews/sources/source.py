@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from models_app.foundation.errors import InvalidInput
+from reviews.sources.limits import LONGEST_ROW, MOST_COLUMNS
 
 Progress = Callable[[int, int], None]
 """(done, total) in bytes, or in rows where only these are known; total 0 where nobody knows."""
@@ -36,18 +37,34 @@ def wrong(path: Path, what: str) -> NoReturn:
     raise InvalidInput(f"{path.name} {what}", fields={"file": what[:1].upper() + what[1:]})
 
 
+def not_too_wide(path: Path, columns: Sized) -> None:
+    if len(columns) > MOST_COLUMNS:
+        wrong(path, f"has {len(columns):,} columns; at most {MOST_COLUMNS:,} are read.")
+
+
 class Lines:
     """Decoded lines of a file with their line breaks, and where in it we are. Raises InvalidInput at a byte that is
-    not UTF-8."""
+    not UTF-8, and where the lines since `begin_row` are more than a row may have."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self.file = path, file
         self.number = self.offset = 0
         self.size = path.stat().st_size
+        self.begin_row()
+
+    def begin_row(self) -> None:
+        self._began, self._left = self.number + 1, LONGEST_ROW
 
     def __iter__(self) -> Iterator[str]:
-        for line in self.file:
+        while line := self.file.readline(self._left + 1):
             self.number += 1
+            self._left -= len(line)
+            if self._left < 0:
+                wrong(
+                    self.path,
+                    f"has a row of more than {LONGEST_ROW >> 20} MB, from line {self._began:,} on. "
+                    "A line break or a closing quote may be missing.",
+                )
             try:
                 text = line.decode("utf-8-sig" if self.number == 1 else "utf-8")
             except UnicodeDecodeError as error:

@@ -20,7 +20,7 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import importing, twins, uploads
+from reviews import batches, importing, twins, uploads
 from reviews.columns import guess_columns
 from reviews.importing import ImportOptions
 from reviews.models import ImportBatch
@@ -127,7 +127,7 @@ def imports(request: HttpRequest) -> HttpResponse:
     context = {
         **forms_shown,
         "page": page,
-        "rows": [(row, importing.status_of(row)) for row in page],
+        "rows": [(row, batches.status_of(row)) for row in page],
         "active": any(row.job and row.job.is_active for row in page),
         "limit_mb": settings.GALLEY_MAX_UPLOAD_MB,
         "least_words": settings.GALLEY_MIN_DOCUMENT_WORDS,
@@ -174,7 +174,7 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _context(request: HttpRequest, batch: ImportBatch, form: OptionsForm | None = None) -> dict[str, Any]:
-    status = importing.status_of(batch)
+    status = batches.status_of(batch)
     context: dict[str, Any] = {
         "batch": batch,
         "status": status,
@@ -233,7 +233,7 @@ def preview(request: HttpRequest, pk: int) -> HttpResponse:
     """The first rows by the mapping in the form, as a fragment."""
     batch = _batch(pk)
     if not batch.report.get("sample"):
-        raise Refused(f"{batch.name} has been imported meanwhile. Reload the page.")
+        raise Refused(f"There are no rows of {batch.name} to show now. Reload the page.")
     form = _options_form(batch, request.POST)
     context = {"batch": batch, **_preview(batch, _mapping_shown(form))}
     return render(request, "reviews/_import_sample.html", context)
@@ -244,7 +244,8 @@ def preview(request: HttpRequest, pk: int) -> HttpResponse:
 def start(request: HttpRequest, pk: int) -> HttpResponse:
     batch = _batch(pk)
     if not batch.report.get("sample"):
-        messages.info(request, f"{batch.name} has been imported already.")
+        if batches.is_imported(batch):
+            messages.info(request, f"{batch.name} has been imported already.")
         return redirect("import_batch", pk)
     form = _options_form(batch, request.POST)
     if "preview" not in request.POST and form.is_valid():

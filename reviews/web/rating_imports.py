@@ -15,9 +15,8 @@ from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation import jobs
-from models_app.foundation.errors import GalleyError, InvalidInput
+from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import require
-from models_app.models import Job
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 from reviews import batches, rating_import, rating_rows, uploads
 from reviews.models import Criterion, RatingImport
@@ -131,16 +130,6 @@ def _batch(request: HttpRequest, pk: int) -> RatingImport:
     return get_object_or_404(RatingImport.objects.select_related("job", "imported_by"), pk=pk)
 
 
-def _status(batch: RatingImport) -> str:
-    if batches.is_imported(batch):
-        return "imported"
-    if batch.job is None:
-        return "ready"
-    if batch.job.is_active:
-        return "importing"
-    return "cancelled" if batch.job.state == Job.State.CANCELLED else "failed"
-
-
 # ---------------------------------------------------------------- handing in
 
 
@@ -159,7 +148,7 @@ def index(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "page": page,
-        "rows": [(row, _status(row)) for row in page],
+        "rows": [(row, batches.status_of(row)) for row in page],
         "limit_mb": settings.GALLEY_MAX_UPLOAD_MB,
     }
     return render(request, "reviews/rating_imports.html", context, status=status)
@@ -191,22 +180,24 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
     answer = page_or_fragment(
         request, "reviews/rating_import.html", "reviews/_rating_import_progress.html", context
     )
-    if is_fragment(request) and context["status"] != "importing":
+    if is_fragment(request) and context["status"] not in ("looking", "importing"):
         answer["HX-Refresh"] = "true"  # it has ended: the page has other parts now
     return answer
 
 
 def _context(batch: RatingImport, form: MappingForm | None = None) -> dict[str, Any]:
-    status = _status(batch)
+    status = batches.status_of(batch)
     context: dict[str, Any] = {"batch": batch, "status": status, "options": Options.of(batch)}
     if status == "imported":
         shown = [
             (row, _label(name), reason) for row, name, reason in batch.report["refused"][:REFUSALS_SHOWN]
         ]
         return {**context, "report": batch.report, "refused": shown}
-    if status == "importing":
+    if status in ("looking", "importing"):
         total = batch.job.total if batch.job else 0
         return {**context, "share": batch.job.step / total if batch.job and total else None}
+    if not batch.report.get("sample"):
+        return context
     form = form or _form(batch)
     return {**context, "form": form, "paths": batch.report["sample"]["paths"], **_preview(batch, form)}
 
@@ -247,6 +238,8 @@ def _preview(batch: RatingImport, form: MappingForm) -> dict[str, Any]:
 def preview(request: HttpRequest, pk: int) -> HttpResponse:
     """The first rows by the mapping in the form, as a fragment."""
     batch = _batch(request, pk)
+    if not batch.report.get("sample"):
+        raise Refused(f"There are no rows of {batch.name} to show now. Reload the page.")
     form = _form(batch, request.POST)
     return render(request, "reviews/_rating_import_sample.html", {"batch": batch, **_preview(batch, form)})
 
@@ -257,6 +250,8 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
     batch = _batch(request, pk)
     if batches.is_imported(batch):
         messages.info(request, f"{batch.name} has been imported already.")
+        return redirect("rating_import", pk)
+    if not batch.report.get("sample"):
         return redirect("rating_import", pk)
     form = _form(batch, request.POST)
     if "preview" not in request.POST and form.is_valid():

@@ -50,7 +50,12 @@ def empty_store() -> Iterator[None]:
 
 def handed_in(cast: make.Cast, content: bytes = b"", name: str = "a.jsonl", **options: Any) -> ImportBatch:
     path = uploads.keep(chunks=[content or lines(3)], name=name, place=importing.PLACE)
-    return importing.hand_in_file(path=path, options=ImportOptions(**options), actor=cast.ml_engineer)
+    batch = importing.hand_in_file(path=path, options=ImportOptions(**options), actor=cast.ml_engineer)
+    return make.looked_at(batch)
+
+
+def imports_asked_for() -> int:
+    return Job.objects.exclude(payload__has_key="look").count()
 
 
 # ---------------------------------------------------------------- handing in
@@ -146,7 +151,7 @@ def test_who_may_not_import_can_do_none_of_it(cast: make.Cast, name: str) -> Non
         with pytest.raises(NotAllowed):
             act()
     assert ImportBatch.objects.count() == 1
-    assert not Job.objects.exists()
+    assert not imports_asked_for()
 
 
 # ---------------------------------------------------------------- importing, with a job
@@ -202,7 +207,7 @@ def test_asking_twice_gives_one_job(cast: make.Cast) -> None:
     first = importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
     second = importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
     assert first == second
-    assert Job.objects.count() == 1
+    assert imports_asked_for() == 1
     assert AuditEvent.objects.filter(action="import.start").count() == 1
 
 
@@ -212,7 +217,7 @@ def test_a_mapping_that_does_not_fit_starts_nothing(cast: make.Cast) -> None:
         importing.start_import(
             batch=batch, options=ImportOptions(mapping={"text": "body"}), actor=cast.ml_engineer
         )
-    assert not Job.objects.exists()
+    assert not imports_asked_for()
 
 
 @pytest.mark.usefixtures("telling_in_this_thread")

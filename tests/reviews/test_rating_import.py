@@ -389,7 +389,7 @@ def test_a_file_is_handed_in_looked_at_and_imported_by_a_job(
     home = Path(settings.GALLEY_HOME) / rating_import.PLACE / "x"
     home.mkdir(parents=True, exist_ok=True)
     path = written(home / "ratings.jsonl", record())
-    batch = rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer)
+    batch = make.looked_at(rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
     seen = rating_import.looked(sample=batch.report["sample"], options=Options(mapping=MAPPING))
     assert [one.row.system for one in seen if isinstance(one.row, rating_rows.RatedRow)] == ["M0", "M1"]
     job = rating_import.start(batch=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
@@ -412,7 +412,7 @@ def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
     def handed_in(name: str) -> RatingImport:
         content = json.dumps(record()).encode()
         path = uploads.keep(chunks=[content], name=name, place=rating_import.PLACE)
-        return rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer)
+        return make.looked_at(rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
 
     old, same, other = handed_in("one.jsonl"), handed_in("one.jsonl"), handed_in("other.jsonl")
     job = rating_import.start(batch=same, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
@@ -448,6 +448,10 @@ def test_the_pages_look_map_import_and_report(cast: make.Cast) -> None:
     answer = client.post("/ratings/", {"kind": "reviews", "file": upload})
     batch = RatingImport.objects.get()
     assert answer["Location"] == f"/ratings/{batch.pk}/"
+    assert "Looking at the first rows" in client.get(answer["Location"]).content.decode()
+    assert client.post(f"/ratings/{batch.pk}/preview/", {}).status_code == 409
+    assert client.post(f"/ratings/{batch.pk}/start/", {}).status_code == 302
+    make.looked_at(batch)
     assert "to be checked" in client.get("/ratings/").content.decode()
     page = client.get(answer["Location"]).content.decode()
     assert 'value="ratings.*.coherence"' in page
@@ -485,10 +489,11 @@ def test_pages_of_pairs_and_of_files_that_are_none(cast: make.Cast) -> None:
         "winner": "after",
     }
     upload = SimpleUploadedFile("pairs.jsonl", json.dumps(row).encode())
-    page = client.post("/ratings/", {"kind": "pairwise", "file": upload}, follow=True).content.decode()
+    client.post("/ratings/", {"kind": "pairwise", "file": upload})
+    batch = make.looked_at(RatingImport.objects.get())
+    page = client.get(f"/ratings/{batch.pk}/").content.decode()
     assert "nothing wrong with it" in page
     assert 'name="map_stars"' not in page
-    batch = RatingImport.objects.get()
     assert client.post(f"/ratings/{batch.pk}/discard/").status_code == 302
     assert not RatingImport.objects.exists()
     broken = SimpleUploadedFile("a.pdf", b"%PDF-1.7 something")

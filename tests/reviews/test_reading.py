@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,10 @@ def test_a_long_json_list_is_never_held_whole(read: Reader) -> None:
     assert [row.text for row in rows] == [item["text"] for item in items]
 
 
+_HALF = re.compile("[\ud800-\udfff]")
+_IN_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+
+
 @given(
     items=st.lists(
         st.dictionaries(st.sampled_from(["text", "title", "x"]), st.text(), min_size=1), min_size=1
@@ -120,13 +125,11 @@ def test_any_json_list_reads_back(
     path.write_text(
         json.dumps(items, indent=indent, ensure_ascii=ascii_only), "utf-8", errors="surrogatepass"
     )
-    if any(
-        "\ud800" <= character <= "\udfff" for item in items for value in item.values() for character in value
-    ):
+    if not ascii_only and any(_HALF.search(value) for item in items for value in item.values()):
         return
     rows = list(read_file(path))
     assert [(row.text, row.title) for row in rows] == [
-        (item.get("text", ""), item.get("title", "")) for item in items
+        tuple(_IN_NO_TEXT.sub("", item.get(name, "")) for name in ("text", "title")) for item in items
     ]
 
 
@@ -276,7 +279,7 @@ def test_a_csv_row_with_too_many_values_is_refused(read: Reader) -> None:
 
 def test_control_characters_in_json_are_no_reason_to_refuse(read: Reader) -> None:
     rows, report = read("a.jsonl", '{"text": "a\\u0000b\tc\x07"}\n')
-    assert rows[0].text == "a\0b\tc\a"
+    assert rows[0].text == "ab\tc\a", "only what no database can hold is gone already"
     assert report.refused == []
 
 

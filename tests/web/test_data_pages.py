@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
+from django.db.models import QuerySet
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -80,7 +81,7 @@ def reviewed(cast: make.Cast, document: SourceDocument | None = None, **fields: 
 
 def batch(cast: make.Cast, content: bytes = b"", name: str = "rows.jsonl") -> ImportBatch:
     path = uploads.keep(chunks=[content or lines(3)], name=name, place=importing.PLACE)
-    return importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
+    return make.looked_at(importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
 
 
 # ---------------------------------------------------------------- who may what
@@ -147,7 +148,7 @@ def test_who_may_only_look_can_change_nothing(cast: make.Cast, live: Release, wh
         "/feedback/test-set/": {"name": "x"},
     }
     assert {client.post(path, values).status_code for path, values in posts.items()} == {403}
-    assert not Job.objects.exists()
+    assert not imports_asked_for()
     assert not DatasetSnapshot.objects.exists()
     assert FeedbackExample.objects.get().state == "proposed"
     assert ImportBatch.objects.count() == 1
@@ -180,8 +181,8 @@ def test_documents_are_found_by_words_split_domain_and_origin(cast: make.Cast) -
 @pytest.mark.parametrize(
     "query",
     [
-        "q=%00%27%5C%26%7C%21%3A%2A",
-        "split=dev&domain=%00&batch=abc&reference=x",
+        "q=%27%5C%26%7C%21%3A%2A",
+        "split=dev&domain=%01&batch=abc&reference=x",
         "batch=99999999999999999999",
         "page=2",
     ],
@@ -297,6 +298,10 @@ def upload(client: Client, content: bytes, name: str = "rows.jsonl", **values: s
     )
 
 
+def imports_asked_for() -> QuerySet[Job]:
+    return Job.objects.exclude(payload__has_key="look")
+
+
 def test_a_file_is_looked_at_mapped_imported_and_reported(
     cast: make.Cast, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
@@ -305,6 +310,12 @@ def test_a_file_is_looked_at_mapped_imported_and_reported(
     answer = upload(client, lines(3) + b'{"article": "short"}\n')
     handed_in = ImportBatch.objects.get()
     assert answer["Location"] == f"/documents/imports/{handed_in.pk}/"
+    assert "Looking at the first rows" in text_of(client, answer["Location"])
+    assert "HX-Refresh" not in client.get(answer["Location"], headers=HTMX)
+    assert client.post(f"{answer['Location']}preview/", {}).status_code == 409
+    assert client.post(f"{answer['Location']}start/", {"map_text": "article"}).status_code == 302
+    make.looked_at(handed_in)
+    assert client.get(answer["Location"], headers=HTMX)["HX-Refresh"] == "true"
     page = text_of(client, answer["Location"])
     assert "1 of 4 would be refused" in page
     assert not SourceDocument.objects.exists()
@@ -326,7 +337,7 @@ def test_a_file_is_looked_at_mapped_imported_and_reported(
     assert "waiting for the queue" in text_of(client, answer["Location"])
     assert "HX-Refresh" not in client.get(answer["Location"], headers=HTMX)
     with django_capture_on_commit_callbacks(execute=True):
-        make.carried_out(Job.objects.get())
+        make.carried_out(imports_asked_for().get())
     assert client.get(answer["Location"], headers=HTMX)["HX-Refresh"] == "true"
     page = text_of(client, answer["Location"])
     assert "3 of 4 rows came in as new documents" in page
@@ -342,7 +353,7 @@ def test_without_script_the_rows_are_shown_again(cast: make.Cast) -> None:
     answer = signed_in(cast.ml_engineer).post(f"{path}start/", {"map_text": "highlights", "preview": "1"})
     assert answer.status_code == 200
     assert "3 of 3 would be refused" in answer.content.decode()
-    assert not Job.objects.exists()
+    assert not imports_asked_for()
 
 
 @pytest.mark.parametrize(
@@ -350,11 +361,10 @@ def test_without_script_the_rows_are_shown_again(cast: make.Cast) -> None:
     [
         (b"", "a.jsonl", "empty"),
         (b"%PDF-1.7", "a.jsonl", "a.jsonl is a PDF document"),
-        (b'{"article": "caf\xe9"}', "a.jsonl", "line 1, byte 17 of the file is 0xE9"),
         (b"<!doctype html>", "page.csv", "page.csv is a web page"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_at_the_field(
+def test_a_file_that_is_something_else_is_told_at_the_field(
     cast: make.Cast, content: bytes, name: str, words: str
 ) -> None:
     answer = upload(signed_in(cast.ml_engineer), content, name)
@@ -363,13 +373,33 @@ def test_a_file_that_cannot_be_read_is_told_at_the_field(
     assert not ImportBatch.objects.exists()
 
 
+def test_a_file_that_cannot_be_read_is_told_on_its_page_and_goes(
+    cast: make.Cast, settings: Any, django_capture_on_commit_callbacks: Any
+) -> None:
+    client = signed_in(cast.ml_engineer)
+    path = upload(client, b'{"article": "caf\xe9"}')["Location"]
+    with django_capture_on_commit_callbacks(execute=True):
+        refused = make.looked_at(ImportBatch.objects.get())
+    page = text_of(client, path)
+    assert "It could not be read" in page
+    assert "line 1, byte 17 of the file is 0xE9" in page
+    assert "Hand it in again" in page
+    assert refused.upload == ""
+    assert list((Path(settings.GALLEY_HOME) / "uploads").glob("*")) == []
+    assert client.post(f"{path}start/", {"map_text": "article"}).status_code == 302
+    assert not imports_asked_for()
+    assert client.post(f"{path}discard/").status_code == 302
+    assert not ImportBatch.objects.exists()
+
+
 def test_a_file_without_a_column_for_the_text_can_be_mapped(cast: make.Cast) -> None:
     client = signed_in(cast.ml_engineer)
     path = upload(client, lines(2).replace(b"article", b"inhalt"))["Location"]
+    make.looked_at(ImportBatch.objects.get())
     page = text_of(client, path)
     assert "No column is known to hold the article&#x27;s text. The columns are" in page
     client.post(f"{path}start/", {"map_text": "inhalt"})
-    assert Job.objects.count() == 1
+    assert imports_asked_for().count() == 1
 
 
 def test_a_mapping_that_is_wrong_is_told_at_the_field(cast: make.Cast) -> None:
@@ -381,7 +411,7 @@ def test_a_mapping_that_is_wrong_is_told_at_the_field(cast: make.Cast) -> None:
         {"map_text": "article", "map_reference": "article"},
     ):
         assert client.post(path, values).status_code == 422, values
-    assert not Job.objects.exists()
+    assert not imports_asked_for()
 
 
 def test_a_file_above_the_limit_is_read_away_and_told(cast: make.Cast, settings: Any) -> None:
@@ -403,7 +433,7 @@ def test_a_name_of_a_data_set_is_handed_to_the_queue(cast: make.Cast, settings: 
     assert "Looking at the first rows" in text_of(client, path)
     make.carried_out(Job.objects.get())
     page = text_of(client, path)
-    assert "It could not be imported" in page
+    assert "It could not be read" in page
     assert "never asks the hub" in page
     assert client.post("/documents/imports/", {"from": "hub", "hub": "../etc"}).status_code == 422
 
