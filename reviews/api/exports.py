@@ -134,7 +134,7 @@ class ExportSerializer(serializers.Serializer):
     def get_sha256(self, export: Export) -> str | None:
         return export.digest or None
 
-    @extend_schema_field(OpenApiTypes.URI_REF)
+    @extend_schema_field({"type": ["string", "null"], "format": "uri-reference"})
     def get_file(self, export: Export) -> str | None:
         ready = exporting.status_of(export) == "ready"
         return reverse("api_export_file", args=[export.pk]) if ready else None

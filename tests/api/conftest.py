@@ -13,10 +13,14 @@ from django.utils import timezone
 
 from models_app.foundation.tokens import create_token
 from models_app.ml.engines import LeadEngine
-from models_app.models import ApiToken, Release, Slot
+from models_app.models import ApiToken, PromptVersion, Release, Slot
 from models_app.serving.routing import router
 from models_app.serving.slot import Slot as ServedSlot
 from models_app.serving.slot import SlotSpec, _Server
+from reviews import exporting
+from reviews.export_rows import Request as ExportRequest
+from reviews.queueing import claim_next
+from reviews.talking import open_thread
 from tests import make
 
 
@@ -90,6 +94,33 @@ def live(cast: make.Cast, tmp_path: Path) -> Iterator[Release]:
     router.reread()
     yield release
     stop()
+
+
+@pytest.fixture
+def one_of_each(cast: make.Cast, live: Release) -> dict[str, Any]:
+    """A row of each kind, found by the place that names it in a path."""
+    for _ in range(3):
+        make.queue_item()
+    queue = make.queue()
+    document = make.document()
+    person = cast.administrator
+    claimed = claim_next(queue=queue, reviewer=person)
+    assert claimed is not None
+    version = PromptVersion.objects.earliest("pk")
+    thread = open_thread(about=version, text="Is this said well?", actor=person)
+    export = exporting.request_export(request=ExportRequest(kind="reviews"), actor=person)
+    asked = Api(person, "summaries:write").post("summaries/", {"text": make.ARTICLE}).json()
+    return {
+        "summaries": asked["id"],
+        "releases": live.pk,
+        "documents": document.pk,
+        "queues": queue.slug,
+        "items": claimed.slot.item_id,
+        "prompt-versions": version.pk,
+        "threads": thread.pk,
+        "comments": thread.comments.get().pk,
+        "exports": export.pk,
+    }
 
 
 def error(answer: Any) -> tuple[int, str]:
