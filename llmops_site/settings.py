@@ -78,6 +78,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
     "models_app.web.middleware.ErrorPagesMiddleware",
+    "models_app.web.middleware.NulMiddleware",
     "models_app.web.request_log.RequestLogMiddleware",
 ]
 

@@ -11,6 +11,7 @@ from django.db import connection, models
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Left
 
+from models_app.foundation.texts import row_number
 from reviews.models import FeedbackExample, SourceDocument, Split, Summary
 from reviews.models.documents import SEARCHED
 
@@ -53,7 +54,7 @@ class Counted(Generic[Row]):
 
 def number_of(raw: str) -> int | None:
     """A row's number as typed or from an address; None for anything else."""
-    number = int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 20 else 0
+    number = row_number(raw) or 0
     return number if 0 < number <= _MOST_NUMBER else None
 
 

@@ -22,6 +22,7 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Refused, Unavailable
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import allowed, require
+from models_app.foundation.texts import row_number
 from models_app.ml.prompting import PromptSpec
 from models_app.models import Job, PromptVersion, Release
 from models_app.prompts.versions import check_template, plain
@@ -99,7 +100,7 @@ def choose_articles(*, words: str, queue: ReviewQueue | None, count: int, actor:
 def _usable_named(words: str) -> QuerySet[SourceDocument]:
     """Those with this number, or with these words in the title; all of them where there are no words."""
     words = words.strip()
-    number = int(words) if words.isdecimal() and len(words) < 19 else None
+    number = row_number(words)
     if number is not None and SourceDocument.objects.filter(pk=number, split=Split.TEST).exists():
         message = (
             f"Document {number} belongs to the test split. It judges releases, so no prompt is tuned on it."

@@ -24,6 +24,11 @@ def normalise(text: str) -> str:
     return (_BLANK_LINES.sub("\n\n", text) if "\n\n\n" in text else text).strip()
 
 
+def row_number(text: str) -> int | None:
+    """The number of a row that a text names; None where it is none that a table could have."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def one_line(text: str) -> str:
     """For titles and names."""
     return " ".join(normalise(text).split())

@@ -11,6 +11,7 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import allowed, require
+from models_app.foundation.texts import row_number
 from models_app.foundation.transitions import move
 from models_app.ml.recipe import Recipe
 from models_app.models import DatasetSnapshot, Job, ModelVersion, PromptVersion, TrainingRun
@@ -84,7 +85,7 @@ def _base_model(base: str) -> ModelVersion | None:
     if not base.startswith("model:"):
         return None
     number = base.removeprefix("model:")
-    version = ModelVersion.objects.filter(pk=int(number)).first() if number.isdigit() else None
+    version = ModelVersion.objects.filter(pk=row_number(number)).first()
     if version is None or not version.artefact:
         raise InvalidInput(
             f"There is no trainable model {number}.",

@@ -14,6 +14,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import InvalidInput, Unavailable
+from models_app.foundation.texts import row_number
 from models_app.models import Deployment, Release
 from models_app.models.releases import Environment
 from models_app.releases.deploying import as_of, roll_back, stop_warming
@@ -68,8 +69,8 @@ def go_back(request: HttpRequest) -> HttpResponse:
             environment=environment,
             actor=request.user,
             reason=request.POST.get("reason", ""),
-            expected=_number(request.POST.get("live", "")),
-            to=_number(request.POST.get("to", "")),
+            expected=row_number(request.POST.get("live", "")),
+            to=row_number(request.POST.get("to", "")),
         )
     except InvalidInput as error:
         messages.error(request, " ".join(error.fields.values()) or error.message)
@@ -78,10 +79,6 @@ def go_back(request: HttpRequest) -> HttpResponse:
     else:
         messages.success(request, f"Rolled back: release {deployment.release_id} is live again.")
     return redirect("deployments")
-
-
-def _number(raw: str) -> int | None:
-    return int(raw) if raw.isdecimal() and len(raw) < 19 else None
 
 
 @require_POST

@@ -9,13 +9,14 @@ from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequired
 from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 
 from models_app.foundation import addresses, doors, turns
 from models_app.foundation.errors import GalleyError
 from models_app.web import error_pages
 
 Handler = Callable[[HttpRequest], HttpResponse]
+NUL = "\x00"
 
 
 class HealthMiddleware:
@@ -125,6 +126,41 @@ class LoginRequiredMiddleware(DjangoLoginRequired):
             answer["HX-Redirect"] = redirect_to_login(here, self.get_login_url(view_func)).url
             return answer
         return super().handle_no_permission(request, view_func)
+
+
+class NulMiddleware:
+    """PostgreSQL's texts have no NUL. An address with one is refused: no browser writes it. From a form it is taken
+    out, as other control characters are later (`texts.normalise`): people paste from anywhere. The API's bodies are
+    read by its serializers."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., HttpResponse], args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        if NUL in request.path or _has_nul(request.GET):
+            error = GalleyError("The address holds a NUL, which is in no text.", code="bad_request")
+            return error_pages.galley_error(request, error)
+        if request.method == "POST" and not request.path.startswith("/api/") and _has_nul(request.POST):
+            request.POST = _without_nul(request.POST)  # type: ignore[assignment]
+        return None
+
+
+def _has_nul(values: QueryDict) -> bool:
+    return any(NUL in text for name, texts in values.lists() for text in (name, *texts))
+
+
+def _without_nul(values: QueryDict) -> QueryDict:
+    cleaned = QueryDict(mutable=True, encoding=values.encoding)
+    for name, texts in values.lists():
+        for text in texts:
+            cleaned.appendlist(name.replace(NUL, ""), text.replace(NUL, ""))
+    cleaned._mutable = False
+    return cleaned
 
 
 class ErrorPagesMiddleware:

@@ -18,6 +18,7 @@ from models_app.evaluation.people import preferences
 from models_app.evaluation.wording import margins_in_words
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused, TooManyTries
 from models_app.foundation.roles import allowed
+from models_app.foundation.texts import row_number
 from models_app.ml.recipe import Decoding
 from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
 from models_app.releases.approving import approve, may_decide, reject
@@ -136,7 +137,7 @@ def _initial(request: HttpRequest, live: Release | None) -> dict[str, Any]:
 
 def _asked(request: HttpRequest, name: str, rows: Any) -> Any | None:
     raw = request.GET.get(name, "")
-    return rows.filter(pk=raw).first() if raw.isdecimal() and len(raw) < 19 else None
+    return rows.filter(pk=row_number(raw)).first()
 
 
 @capability("submit_release")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from django.urls import NoReverseMatch, reverse
 
 from models_app.foundation import doors
+from models_app.foundation.texts import row_number
 from models_app.models import ApiToken, AuditEvent
 
 # What the actor did, said after the actor's name.
@@ -140,7 +141,7 @@ def subject_words(subject: str) -> About:
     """'release:14' → release 14, with its page."""
     name, _, key = subject.partition(":")
     word, url_name = SUBJECTS.get(name, (name, ""))
-    url = page_url(url_name, key) if url_name and key.isdecimal() else ""
+    url = page_url(url_name, key) if url_name and row_number(key) is not None else ""
     return About(f"{word} {key}".strip(), url)
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import require
+from models_app.foundation.texts import row_number
 from models_app.ml.recipe import PRESETS, Recipe
 from models_app.models import DatasetSnapshot, ModelVersion, PromptVersion, TrainingMetric, TrainingRun
 from models_app.training.outcomes import kept_in_words
@@ -107,7 +108,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     preset = request.GET.get("preset", "")
     with_weights = ModelVersion.objects.exclude(artefact="")
     asked = request.GET.get("base", "")
-    chosen = with_weights.filter(pk=asked).first() if asked.isdigit() and len(asked) < 19 else None
+    chosen = with_weights.filter(pk=row_number(asked)).first()
     newest = chosen or with_weights.first()
     if preset not in PRESETS:
         llama = newest is None or newest.family == "llama"

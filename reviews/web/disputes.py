@@ -12,6 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError, InvalidInput
+from models_app.foundation.texts import row_number
 from models_app.web.pages import capability, paginate, user_of
 from reviews import disputes
 from reviews.adjudicating import Ruling, objection, set_dispute_points, settle
@@ -100,8 +101,8 @@ def _seen(request: HttpRequest) -> dict[int, int]:
     found = {}
     for name in request.POST:
         review = name.removeprefix(SEEN)
-        if name.startswith(SEEN) and review.isdecimal() and len(review) < 19:
-            found[int(review)] = integer(request.POST, name) or 0
+        if name.startswith(SEEN) and (number := row_number(review)) is not None:
+            found[number] = integer(request.POST, name) or 0
     return found
 
 

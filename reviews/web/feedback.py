@@ -248,6 +248,7 @@ class TestSetForm(forms.Form):
     name = forms.CharField(max_length=120, required=False, help_text="By its size unless given.")
     limit = forms.IntegerField(
         min_value=1,
+        max_value=10_000_000,
         required=False,
         label="At most",
         help_text="All unless given. The lowest content hashes are taken, so that the same number gives the same set.",

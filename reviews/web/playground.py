@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import allowed, require
+from models_app.foundation.texts import row_number
 from models_app.ml.prompting import VARIABLES
 from models_app.models import PromptVersion, Release
 from models_app.prompts.versions import check_template, plain
@@ -86,7 +87,7 @@ class PlaygroundForm(PromptForm):
 
 def _number(request: HttpRequest, name: str) -> int | None:
     raw = request.GET.get(name, "")
-    return int(raw) if raw.isdecimal() and len(raw) < 19 else None
+    return row_number(raw)
 
 
 # ---------------------------------------------------------------- the page

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError, InvalidInput, NotAllowed, NotFound, StaleState
 from models_app.foundation.roles import allowed
 from models_app.foundation.seeds import prompt_digest
+from models_app.foundation.texts import row_number
 from models_app.ml.prompting import VARIABLES, variables
 from models_app.models import Deployment, Prompt, PromptVersion, Release
 from models_app.prompts.versions import (
@@ -236,7 +237,7 @@ def new_version(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Prompt, pk=pk)
     raw = request.POST.get("parent") or request.GET.get("base", "")
     versions = PromptVersion.objects.filter(prompt=row).select_related("prompt")
-    base = versions.filter(pk=raw).first() if raw.isdecimal() and len(raw) < 19 else None
+    base = versions.filter(pk=row_number(raw)).first()
     base = base or versions.order_by("-number")[0]
     form = PromptForm(request.POST or None, initial={"system": base.system, "template": base.template})
     if row.kind != Prompt.Kind.CHAT:
@@ -328,7 +329,7 @@ def compare(request: HttpRequest) -> HttpResponse:
     """Any two versions, of one prompt or of two."""
     versions = PromptVersion.objects.select_related("prompt", "created_by")
     asked = [request.GET.get(name, "") for name in ("a", "b")]
-    keys = [int(raw) if raw.isdecimal() and len(raw) < 19 else 0 for raw in asked]
+    keys = [row_number(raw) or 0 for raw in asked]
     found = versions.in_bulk([key for key in keys if key])
     if any(raw and key not in found for raw, key in zip(asked, keys, strict=True)):
         raise NotFound("There is no such prompt version.")

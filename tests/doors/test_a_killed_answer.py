@@ -19,7 +19,7 @@ import pytest
 from django.conf import settings
 
 from models_app.ml.engines import Generation, LeadEngine
-from models_app.models import IdempotencyKey, InferenceRequest, Release
+from models_app.models import IdempotencyKey, InferenceRequest
 from models_app.releases.deploying import go_live
 from tests import make
 from tests.api.conftest import Api, serve

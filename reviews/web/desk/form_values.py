@@ -23,6 +23,12 @@ def integer(values: Mapping[str, str], name: str, errors: dict[str, str] | None 
     return None
 
 
+def row_id(values: Mapping[str, str], name: str) -> int | None:
+    """None where there is none, or what no row has."""
+    found = integer(values, name)
+    return found if found is not None and found > 0 else None
+
+
 def ratings_of(values: Mapping[str, str], errors: dict[str, str]) -> dict[str, int]:
     """By the criterion's key."""
     return {

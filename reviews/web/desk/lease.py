@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.http import HttpRequest, JsonResponse
 
 from models_app.foundation.errors import StaleState
+from models_app.foundation.texts import row_number
 from models_app.web.pages import user_of
 from reviews import queueing
 from reviews.models import QueueItem, ReviewQueue, ReviewSlot
@@ -21,9 +22,9 @@ AHEAD = timedelta(minutes=3)
 
 def claimed(request: HttpRequest, queue: ReviewQueue, kind: ReviewQueue.Kind) -> Lease | None:
     """The item that I hold in this queue, else the next one. `?ahead=ID`: the one after that, fetched by the script."""
-    reviewer, ahead = user_of(request), request.GET.get("ahead", "")
-    if ahead.isdecimal() and len(ahead) < 19:
-        return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind, but_not=int(ahead), lease=AHEAD)
+    reviewer, ahead = user_of(request), row_number(request.GET.get("ahead", ""))
+    if ahead is not None:
+        return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind, but_not=ahead, lease=AHEAD)
     return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind)
 
 

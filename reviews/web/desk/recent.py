@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 
 from models_app.web.pages import is_fragment, user_of
 from reviews import queries
-from reviews.web.desk.form_values import integer
+from reviews.web.desk.form_values import row_id
 from reviews.web.desk.requests import back_to, desk_view
 
 
@@ -19,7 +19,7 @@ def recent(request: HttpRequest) -> HttpResponse:
     context = {
         "rows": queries.recent_of(user_of(request)),
         "back": back_to(request),
-        "here": integer(request.GET, "here"),
+        "here": row_id(request.GET, "here"),
         "most": queries.RECENT,
     }
     page = "reviews/_recent.html" if is_fragment(request) else "reviews/recent.html"
@@ -34,7 +34,7 @@ def _to(item: int, back: int | None) -> HttpResponse:
 @desk_view(require_GET)
 def older(request: HttpRequest) -> HttpResponse:
     """`than`: the item I look at. From one that is not handed in: the newest."""
-    than, back = integer(request.GET, "than"), back_to(request)
+    than, back = row_id(request.GET, "than"), back_to(request)
     items = [row.item_id for row in queries.recent_of(user_of(request))]
     if not items:
         messages.info(request, "You have not handed in a review yet.")
@@ -53,7 +53,7 @@ def older(request: HttpRequest) -> HttpResponse:
 @desk_view(require_GET)
 def newer(request: HttpRequest) -> HttpResponse:
     """`than`: the item I look at. From the newest: to where I was."""
-    than, back = integer(request.GET, "than"), back_to(request)
+    than, back = row_id(request.GET, "than"), back_to(request)
     items = [row.item_id for row in queries.recent_of(user_of(request))]
     at = items.index(than) if than in items else 0
     if at:

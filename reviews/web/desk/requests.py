@@ -19,7 +19,7 @@ from models_app.web.pages import View, capability
 from reviews.pairwise import StaleChoice
 from reviews.reviewing import AlreadySubmitted, StaleDraft
 from reviews.web.desk.answers import answers_json
-from reviews.web.desk.form_values import integer
+from reviews.web.desk.form_values import integer, row_id
 from reviews.web.pairwise.judgements import judgement_json
 
 
@@ -64,7 +64,7 @@ def desk_view(*methods: Callable[[View], View]) -> Callable[[View], View]:
 def back_to(request: HttpRequest) -> int | None:
     """The item that somebody left to look at an earlier review, and comes back to."""
     values = request.POST if request.method == "POST" else request.GET
-    return integer(values, "back")
+    return row_id(values, "back")
 
 
 def base_revision(request: HttpRequest) -> int | None:
