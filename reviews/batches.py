@@ -113,15 +113,16 @@ def looked(batch: Batch, *, job: Job, sample: dict[str, Any]) -> None:
     rows.update(report={"sample": sample})
 
 
-def look_ended(table: type[Batch], job: Job) -> None:
+def look_ended(table: type[ImportBatch] | type[RatingImport], job: Job) -> None:
     """A file that could not be looked at is kept no longer, only why. May be called more than once."""
     if job.state == Job.State.SUCCEEDED:
         return
     rows = table.objects.filter(job=job).exclude(upload="").exclude(report__has_any_keys=["sample", "read"])
-    for batch in rows.select_for_update():
+    batch = rows.select_for_update().first()
+    if batch is not None:
         path = Path(settings.GALLEY_HOME) / batch.upload
         rows.filter(pk=batch.pk).update(upload="", report={"refused": job.reason}, finished_at=timezone.now())
-        transaction.on_commit(lambda path=path: uploads.drop(path, waits=table))  # type: ignore[misc]
+        transaction.on_commit(lambda: uploads.drop(path, waits=table))
 
 
 # ---------------------------------------------------------------- importing

@@ -86,8 +86,8 @@ def with_failures(result: dict[str, Any], generator: Any, request: Any, public: 
             responses = operation["responses"]
             for status, (when, code, message) in failures.items():
                 responses.setdefault(str(status), _failure(when, code, message))
-            for status in ("429", "503"):
-                responses[status].setdefault("headers", _RETRY)
+            for later in ("429", "503"):
+                responses[later].setdefault("headers", _RETRY)
             operation["responses"] = dict(sorted(responses.items()))
     return result
 

@@ -85,7 +85,7 @@ def _base_model(base: str) -> ModelVersion | None:
     if not base.startswith("model:"):
         return None
     number = base.removeprefix("model:")
-    version = ModelVersion.objects.filter(pk=row_number(number)).first()
+    version = ModelVersion.objects.filter(pk=row_number(number) or 0).first()
     if version is None or not version.artefact:
         raise InvalidInput(
             f"There is no trainable model {number}.",

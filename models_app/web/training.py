@@ -108,7 +108,7 @@ def _initial(request: HttpRequest) -> dict[str, Any]:
     preset = request.GET.get("preset", "")
     with_weights = ModelVersion.objects.exclude(artefact="")
     asked = request.GET.get("base", "")
-    chosen = with_weights.filter(pk=row_number(asked)).first()
+    chosen = with_weights.filter(pk=row_number(asked) or 0).first()
     newest = chosen or with_weights.first()
     if preset not in PRESETS:
         llama = newest is None or newest.family == "llama"

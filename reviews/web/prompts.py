@@ -237,7 +237,7 @@ def new_version(request: HttpRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(Prompt, pk=pk)
     raw = request.POST.get("parent") or request.GET.get("base", "")
     versions = PromptVersion.objects.filter(prompt=row).select_related("prompt")
-    base = versions.filter(pk=row_number(raw)).first()
+    base = versions.filter(pk=row_number(raw) or 0).first()
     base = base or versions.order_by("-number")[0]
     form = PromptForm(request.POST or None, initial={"system": base.system, "template": base.template})
     if row.kind != Prompt.Kind.CHAT:

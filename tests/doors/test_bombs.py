@@ -111,12 +111,15 @@ def test_a_file_that_grows_is_refused_with_the_reason_and_goes(
     store = importing.PLACE if place == "documents" else rating_import.PLACE
     path = uploads.keep(chunks=[content], name=name, place=store)
     batch: ImportBatch | RatingImport
-    if place == "documents":
-        batch = importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
-    else:
-        batch = rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer)
     with django_capture_on_commit_callbacks(execute=True):
-        batch = make.looked_at(batch)
+        if place == "documents":
+            batch = make.looked_at(
+                importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
+            )
+        else:
+            batch = make.looked_at(
+                rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer)
+            )
     assert batches.status_of(batch) == "failed"
     assert batch.job is not None
     assert name in batch.job.reason
