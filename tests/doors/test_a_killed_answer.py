@@ -96,7 +96,7 @@ def test_a_key_whose_process_was_killed_is_free_at_once(
     release = make.release(state="warming")
     stop = serve(release, tmp_path / "live.sock", engine)
     go_live(release=release)
-    api = Api(make.cast().stranger, "summaries:write")
+    api = Api(make.cast().ml_engineer, "summaries:write")
     lost: list[object] = []
 
     def send() -> None:
