@@ -173,7 +173,7 @@ def carry_out(batch: Batch, work: Callable[[Batch], Report]) -> Report | None:
     return report
 
 
-def ended(table: type[Batch], job: Job) -> None:
+def ended(table: type[ImportBatch] | type[RatingImport], job: Job) -> None:
     """Its job has. May be called more than once."""
     batch = table.objects.filter(pk=job.payload.get("batch")).first()
     if batch is not None and not is_imported(batch):

@@ -43,7 +43,7 @@ def bodies() -> dict[str, tuple[bytes, dict[str, str]]]:
         "lease_token", "base_revision", "marks", "wants", "snapshot", "max_words", "side", "quote",
         "external_id", "notes", "reason",
     )  # fmt: skip
-    made = {
+    made: dict[str, tuple[bytes, dict[str, str]]] = {
         f"{what} everywhere": (json.dumps(dict.fromkeys(names, value)).encode(), {})
         for what, value in fields.items()
     }
