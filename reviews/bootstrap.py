@@ -105,6 +105,7 @@ def load_sample() -> int:
 REGULAR_WORK = {
     "reap": ("models_app.foundation.jobs.reap", 1),
     "release lost seats": ("reviews.assigning.release_lost", 1),
+    "forget expired sessions": ("models_app.people.sessions.forget_expired", 24 * 60),
     "forget old tries": ("models_app.foundation.tries.forget_old", 60),
     "count progress": ("reviews.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.fill_later", 5),

@@ -102,6 +102,7 @@ PAGES = {
     "tokens": ("mila", "/tokens/"),
     "two-factor": ("mila", "/accounts/2fa/"),
     "sessions": ("mila", "/accounts/sessions/"),
+    "history": ("mila", "/accounts/history/"),
     "password": ("mila", "/accounts/password/change/"),
     "sign-in": ("", "/accounts/login/"),
     "not-found": ("mila", "/nothing-here/"),

@@ -47,3 +47,11 @@ def sessions_of(person: User) -> list[str]:
         ):
             keys.append(session.pk)
     return keys
+
+
+def forget_expired() -> int:
+    """Called every day; returns how many there were."""
+    with transaction.atomic():
+        gone = Session.objects.filter(expire_date__lte=timezone.now()).delete()[0]
+        UserSession.objects.exclude(session_key__in=Session.objects.values("session_key")).delete()
+    return gone

@@ -1,4 +1,5 @@
-"""allauth's pages of the second factor, with an event in the transaction of what it tells of."""
+"""allauth's pages of the second factor, with an event in the transaction of what it tells of; and what was done to
+one's own account, by whom: somebody whose password an administrator set anew shall see it."""
 
 from __future__ import annotations
 
@@ -7,11 +8,15 @@ from typing import Any
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from django.db import transaction
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import path
+from django.views.decorators.http import require_safe
 
+from models_app.models import AuditEvent
 from models_app.people.own import record_own
-from models_app.web.pages import user_of
+from models_app.web.pages import paginate, user_of
+from models_app.web.trail import tell
 
 
 class ActivateTOTP(ActivateTOTPView):
@@ -38,8 +43,16 @@ class GenerateRecoveryCodes(GenerateRecoveryCodesView):
         return answer
 
 
+@require_safe
+def history(request: HttpRequest) -> HttpResponse:
+    events = AuditEvent.objects.filter(subject=f"user:{user_of(request).pk}").order_by("-id")
+    context = {"page": (page := paginate(request, events, 50)), "told": tell(page)}
+    return render(request, "account/history.html", context)
+
+
 # Before allauth's own at the same addresses.
 urlpatterns = [
+    path("history/", history, name="account_history"),
     path("2fa/totp/activate/", ActivateTOTP.as_view(), name="mfa_activate_totp"),
     path("2fa/totp/deactivate/", DeactivateTOTP.as_view(), name="mfa_deactivate_totp"),
     path("2fa/recovery-codes/generate/", GenerateRecoveryCodes.as_view(), name="mfa_generate_recovery_codes"),

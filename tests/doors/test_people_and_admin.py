@@ -12,6 +12,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
@@ -348,6 +349,15 @@ def test_ended_sessions_are_those_of_that_person_and_of_nobody_else(cast: make.C
     assert is_in(other)
     assert last_event(cast.reviewer).data["sessions"] == 2
     assert is_in(signed_in("rita"))
+
+
+def test_sessions_that_are_over_are_forgotten(cast: make.Cast) -> None:
+    signed_in("rita"), signed_in("ruben")
+    gone = sessions.sessions_of(cast.reviewer)
+    Session.objects.filter(pk__in=gone).update(expire_date=timezone.now())
+    assert sessions.sessions_of(cast.reviewer) == []
+    assert sessions.forget_expired() == 1
+    assert list(UserSession.objects.values_list("user", flat=True)) == [cast.another_reviewer.pk]
 
 
 def test_a_sign_in_that_waits_for_its_code_ends_too(cast: make.Cast) -> None:

@@ -120,3 +120,15 @@ def test_accounts_of_imported_raters_and_programs_have_no_page(alma: Client) -> 
     program = User.objects.create_user("a-program")
     assert alma.get(f"/people/{program.pk}/").status_code == 404
     assert again(alma).post(f"/people/{program.pk}/password-link/").status_code == 404
+
+
+def test_people_see_what_was_done_to_their_own_account_and_to_no_other(cast: make.Cast, alma: Client) -> None:
+    again(alma).post(f"/people/{cast.approver.pk}/roles/", {"roles": ["reviewer"]})
+    alma.post(f"/people/{cast.reviewer.pk}/end-sessions/")
+    ada = Client()
+    ada.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
+    page = ada.get("/accounts/history/").content.decode()
+    assert "alma changed the roles of ada" in page
+    assert "gained reviewer; lost approver" in page
+    assert "rita" not in page
+    assert ada.get("/accounts/history/?page=none").status_code == 422
