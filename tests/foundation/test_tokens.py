@@ -154,7 +154,8 @@ def test_the_command_prints_the_token_alone_on_standard_output(cast: make.Cast) 
     [
         (["--user", "nobody", "--scope", "summaries:write"], "no user"),
         (["--user", "rita", "--scope", "metrics:read"], "role"),
-        (["--user", "mila", "--scope", "releases:submit"], "invalid choice"),
+        (["--user", "mila", "--scope", "releases:submit"], "cannot know who types"),
+        (["--user", "mila", "--scope", "everything"], "invalid choice"),
     ],
 )
 def test_the_command_says_what_is_wrong(cast: make.Cast, arguments: list[str], said: str) -> None:

@@ -20,7 +20,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--user", required=True, help="name of the person that it belongs to")
         parser.add_argument(
-            "--scope", required=True, action="append", choices=ApiToken.PROGRAM_SCOPES, help="repeat for more"
+            "--scope",
+            required=True,
+            action="append",
+            choices=ApiToken.SCOPES,
+            metavar="SCOPE",
+            help=f"one of {', '.join(ApiToken.PROGRAM_SCOPES)}; repeat for more",
         )
         parser.add_argument(
             "--days", type=int, default=90, help=f"how long it lasts, 1 to {LONGEST_DAYS} [90]"
