@@ -17,7 +17,7 @@ from models_app.foundation.transitions import move
 from models_app.ml.errors import MLError, TrainingCancelled
 from models_app.ml.prompting import PromptSpec
 from models_app.ml.recipe import Recipe
-from models_app.models import SnapshotExample, TrainingMetric, TrainingRun
+from models_app.models import ModelVersion, SnapshotExample, TrainingMetric, TrainingRun
 from models_app.training import starting
 from models_app.training.registering import artefact_path, base_cache, register_artefact
 
@@ -57,6 +57,7 @@ def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
         base_directory = families.resolve_base(
             row.base, base_cache(), offline=settings.GALLEY_OFFLINE or None
         )
+    parent = row.base_model or _recognised(base_directory)
     reporter.phase("reading the snapshot")
     examples = _examples(row)
     work = work_directory(row)
@@ -75,7 +76,6 @@ def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
         should_stop=context.should_stop,
     )
     reporter.phase("registering the model")
-    parent = row.base_model
     directory = work / "artefact"
     if not (directory / artefacts.MANIFEST).is_file():
         artefacts.artefact_from_weights(
@@ -96,6 +96,15 @@ def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
     _finish(row, result, version.pk)
     shutil.rmtree(work, ignore_errors=True)
     return {"model_version": version.pk}
+
+
+def _recognised(base_directory: Path) -> ModelVersion | None:
+    """The registered version that a base which is none was made from: the same weights, or more than half of them."""
+    from models_app.ml.fingerprints import fingerprint
+    from models_app.training.recognising import recognise
+
+    known = recognise(fingerprint(base_directory))
+    return ModelVersion.objects.get(pk=known.pk) if known is not None else None
 
 
 def _examples(row: TrainingRun) -> dict[str, list[Any]]:

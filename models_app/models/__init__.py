@@ -14,7 +14,7 @@ from models_app.models.evaluation import (
 from models_app.models.jobs import Job
 from models_app.models.people import PasswordLink, Tries
 from models_app.models.prompts import Prompt, PromptVersion
-from models_app.models.registry import ModelVersion
+from models_app.models.registry import ModelVersion, WeightMatch, WeightTensor
 from models_app.models.releases import Approval, Deployment, Environment, Release, Route, Slot
 from models_app.models.requests import ClientFeedback, IdempotencyKey, InferenceRequest
 from models_app.models.training import TrainingMetric, TrainingRun
@@ -51,4 +51,6 @@ __all__ = [
     "TrainingMetric",
     "TrainingRun",
     "Tries",
+    "WeightMatch",
+    "WeightTensor",
 ]

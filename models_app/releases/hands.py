@@ -98,14 +98,12 @@ def _actors(subjects: Iterable[str], *actions: str) -> list[int]:
 
 
 def training_lineage(release: Release) -> list[TrainingRun]:
-    """The training runs that made the model, the latest first, through all its ancestors; one query each."""
-    runs = []
-    version: ModelVersion | None = release.model_version
-    while version is not None:
-        if version.training_run_id is not None:
-            runs.append(TrainingRun.objects.select_related("snapshot").get(pk=version.training_run_id))
-        version = version.parent
-    return runs
+    """The training runs that made the model, the latest first, through all that it was made from; one query each."""
+    return [
+        TrainingRun.objects.select_related("snapshot").get(pk=version.training_run_id)
+        for version in _made_from(release.model_version)
+        if version.training_run_id is not None
+    ]
 
 
 def new_prompts(release: Release) -> list[PromptVersion]:
@@ -121,14 +119,27 @@ def new_prompts(release: Release) -> list[PromptVersion]:
 def new_versions(release: Release) -> list[ModelVersion]:
     """The release's model version and its ancestors, back to one that has been live in another release: that one was
     judged, and who registered it has no part in what came after."""
-    versions: list[ModelVersion] = []
-    version: ModelVersion | None = release.model_version
-    while version is not None:
-        if Deployment.objects.filter(release__model_version=version).exclude(release=release).exists():
-            break
-        versions.append(version)
-        version = version.parent
-    return versions
+    live = Deployment.objects.exclude(release=release)
+    return _made_from(
+        release.model_version, until=lambda row: live.filter(release__model_version=row).exists()
+    )
+
+
+def _made_from(
+    version: ModelVersion, *, until: Callable[[ModelVersion], bool] = lambda version: False
+) -> list[ModelVersion]:
+    """The version and what it was made from: its parents, and those it was recognised as by its weights."""
+    found: dict[int, ModelVersion] = {}
+    waiting = [version]
+    while waiting:
+        version = waiting.pop(0)
+        if version.pk in found or until(version):
+            continue
+        found[version.pk] = version
+        if version.parent is not None:
+            waiting.append(version.parent)
+        waiting += [match.of for match in version.recognised_as.select_related("of").order_by("pk")]
+    return list(found.values())
 
 
 def work_began(release: Release) -> datetime:

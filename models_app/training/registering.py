@@ -17,7 +17,9 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.ml.errors import MLError
+from models_app.ml.fingerprints import fingerprint, weights_digest
 from models_app.models import Job, ModelVersion, TrainingRun
+from models_app.training import recognising
 from models_app.training.places import checked_reference
 
 
@@ -67,7 +69,11 @@ def start_registering(*, reference: str, name: str = "", actor: Any | None, deli
 
 
 def register_base(*, reference: str, name: str = "", actor: Any | None) -> ModelVersion:
-    """Fetch, check, copy and convert a base model in this process. The same weights give the same model version."""
+    """Fetch, check, copy and convert a base model in this process.
+
+    The same files under the same name give the same version; the same weights in other files, or made from those of
+    another version, give one whose parent is that version.
+    """
     from models_app.ml import artefacts, families
 
     try:
@@ -100,7 +106,9 @@ def register_artefact(
 ) -> ModelVersion:
     """Convert the artefact in `directory` for serving, move it into the store, record it.
 
-    A crash in between leaves a directory without a row, which the next try replaces.
+    Its weights are compared with those of every version: what is recognised and has no `parent` gets that version as
+    its parent, and what was made from it and came before is noted. A crash in between leaves a directory without a
+    row, which the next try replaces.
     """
     from models_app.ml import artefacts, convert
 
@@ -108,6 +116,7 @@ def register_artefact(
     existing = ModelVersion.objects.filter(digest=manifest.digest).first()
     if existing is not None:
         return existing
+    prints = fingerprint(directory / artefacts.WEIGHTS)
     convert.convert(directory)
     manifest = artefacts.read_manifest(directory)
     relative = f"models/{manifest.digest[:16]}"
@@ -118,6 +127,10 @@ def register_artefact(
     directory.rename(final)
     conversion = manifest.conversions[0] if manifest.conversions else None
     with transaction.atomic():
+        recognising.one_at_a_time()
+        known = recognising.recognise(prints) if parent is None else None
+        if known is not None:
+            parent = ModelVersion.objects.get(pk=known.pk)
         version, made = ModelVersion.objects.get_or_create(
             digest=manifest.digest,
             defaults={
@@ -131,16 +144,37 @@ def register_artefact(
                 "parameters": manifest.parameters,
                 "size_bytes": sum(file.stat().st_size for file in final.rglob("*") if file.is_file()),
                 "manifest": manifest.to_dict(),
+                "weights_digest": weights_digest(prints),
+                "note": _recognised(known),
                 "parent": parent,
                 "training_run": training_run,
                 "created_by": actor,
             },
         )
         if made:
+            recognising.keep(version, prints)
+            if known is not None:
+                recognising.note_match(version, known)
+            earlier = recognising.recognise_earlier_ones(version, prints)
             audit.record(
                 actor=actor,
                 action="model.registered",
                 subject=version,
-                data={"digest": manifest.digest, "base": base},
+                data={
+                    "digest": manifest.digest,
+                    "base": base,
+                    "weights": version.weights_digest,
+                    "recognised": known.pk if known is not None else None,
+                    "made_from_it": [match.version_id for match in earlier],
+                },
             )
     return version
+
+
+def _recognised(known: recognising.Known | None) -> str:
+    if known is None:
+        return ""
+    return (
+        f"Recognised by its weights: {known.closeness:.1%} of them are those of model {known.pk}. So its parent is "
+        "that model, and whoever trained it or curated its data has a hand in this one too."
+    )

@@ -12,7 +12,7 @@ from django.db import connection
 
 from models_app.foundation import jobs
 from models_app.foundation.tokens import create_token
-from models_app.models import HumanVote, TrainingMetric, TrainingRun
+from models_app.models import HumanVote, TrainingMetric, TrainingRun, WeightMatch, WeightTensor
 from reviews import queueing
 from reviews.feedback import approve_example
 from reviews.gold import mark_gold
@@ -108,6 +108,27 @@ def origins(the: Scene) -> list[str]:
             )
         ),
     ]  # fmt: skip
+
+
+def recognised(the: Scene) -> list[str]:
+    WeightTensor.objects.create(version=the.model, position=0, size=4, digest="x", sketch=b"", telling=True)
+    WeightMatch.objects.create(version=the.model, of=the.live.model_version, closeness=0.9)
+    return [
+        *kept("models_app_weighttensor"),
+        *kept("models_app_weightmatch"),
+        *changes("models_app_weighttensor", "digest", "version_id", "size"),
+        *changes("models_app_weightmatch", "version_id", "of_id", "closeness"),
+        "TRUNCATE models_app_weighttensor",
+        "TRUNCATE models_app_weightmatch",
+        f"UPDATE models_app_modelversion SET weights_digest = 'other' WHERE id = {the.model.pk}",
+    ]
+
+
+def as_itself(the: Scene) -> list[str]:
+    return [
+        "INSERT INTO models_app_weightmatch (version_id, of_id, closeness, at) VALUES "
+        f"({the.model.pk}, {the.model.pk}, 1, now())"
+    ]
 
 
 def finished(the: Scene) -> list[str]:
@@ -295,6 +316,10 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "audit events are append-only": [(append_only, TRIGGER)],
     "snapshots, test sets, evaluations, trainings, model versions and releases keep what they are made of and by "
     "whom; none of them is deleted": [(origins, TRIGGER)],
+    "what weights are recognised by, and as what, is append-only; a version is not recognised as itself": [
+        (recognised, TRIGGER),
+        (as_itself, CONSTRAINT),
+    ],
     "a succeeded evaluation keeps its figures, a succeeded training its metrics": [(finished, TRIGGER)],
     "the interval of a deployment is closed once, an approval voided once; nothing else of them changes": [
         (once, TRIGGER)
