@@ -18,7 +18,7 @@ GUARDS = [
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("models_app", "0014_evidence_stays"),
+        ("models_app", "0017_service_intervals"),
     ]
 
     operations = [
