@@ -23,10 +23,11 @@ from models_app.foundation.tokens import (
     create_token,
     revoke_token,
 )
-from models_app.models import ApiToken, ServiceAccount
+from models_app.models import ApiToken, Release, ServiceAccount
 from reviews.models import Export, ReviewSlot
 from tests import make
 from tests.api.conftest import Api, error
+from tests.releases.scene import scene
 
 pytestmark = pytest.mark.django_db
 LIVE = "releases/live/"
@@ -162,6 +163,18 @@ def test_what_a_service_account_does_counts_as_its_owner_s(cast: make.Cast) -> N
     again = Api(cast.reviewer, "reviews:write").post("queues/new-drafts/next/", {})
     assert again.json()["item"] == item.pk, "the same seat: the owner holds it already"
     assert ReviewSlot.objects.filter(reviewer__isnull=False).count() == 1
+
+
+def test_what_a_service_account_submitted_its_owner_cannot_approve() -> None:
+    the = scene()
+    owner = make.user("olga", "ml engineer", "approver")
+    answer = of_account(owner, "releases:submit").post("releases/", {"comparison": the.comparison.pk})
+    assert answer.status_code == 201, answer.content
+    release = Release.objects.get(pk=the.candidate.pk)
+    assert release.requested_by == owner
+    with pytest.raises(NotAllowed):
+        the.approved_by(owner)
+    assert the.approved_by(the.cast.approver)
 
 
 def test_a_closed_service_account_works_no_more(cast: make.Cast) -> None:
