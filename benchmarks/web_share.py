@@ -1,6 +1,6 @@
 """What a summary request costs besides the model: HTTP, token, throttle, checks, route, slot, log, answer.
 
-    python benchmarks/web_share.py [--seconds 10] [--clients 16] [--workers 1]
+    python benchmarks/web_share.py [--seconds 10] [--clients 16] [--workers 1] [--web COMMAND]
 
 A real web process and a real slot with leading sentences in it, which take about a tenth of a millisecond; the text has
 400 words. One client first, then many, each with a connection of its own, each asking as soon as it is answered. The
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import socket
 import statistics
 import subprocess
@@ -95,8 +96,8 @@ def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
 
 
 @contextmanager
-def processes(workers: int) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """Web process and serving supervisor; the port, and the web process."""
+def processes(workers: int, web: str = "") -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """Web process (or the command `web` in its place) and serving supervisor; the port, and the web process."""
     from llmops_site.env import read_environment
     from llmops_site.supervisor.galley import programs
 
@@ -109,7 +110,9 @@ def processes(workers: int) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     }
     started = {
         program.name: subprocess.Popen(
-            list(program.command), cwd=installation.ROOT, env={**environment, **program.environment}
+            shlex.split(web.format(port=port)) if web and program.name == "web" else list(program.command),
+            cwd=installation.ROOT,
+            env={**environment, **program.environment},
         )
         for program in programs(read_environment(environment))
         if program.name in ("web", "serving")
@@ -163,6 +166,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--workers", type=int, default=1, help="web processes")
+    parser.add_argument("--web", default="", help="command of another server; {port} stands for the port")
     options = parser.parse_args()
     words = (
         "The council of Nordhaven will close its old pier for nine months after divers found rotten piles."
@@ -171,7 +175,7 @@ def main() -> None:
     body = json.dumps({"text": text, "domain": "news", "user": "reader-1", "session": "s-1"}).encode()
     with installation.temporary():
         token = prepare()
-        with processes(options.workers) as (port, web):
+        with processes(options.workers, options.web) as (port, web):
             wait_until_ready(port)
             load(port, token, body, clients=1, seconds=1)
             for clients in (1, options.clients):

@@ -163,7 +163,7 @@ def public_url(env: Environment) -> str:
 def _web_command(env: Environment) -> list[str]:
     options = {
         "bind": f"{_bracketed(env.host)}:{env.port}",
-        "worker-class": "llmops_site.web_worker.PatientWorker",
+        "worker-class": "llmops_site.web_server.worker.WholeRequestWorker",
         "workers": str(env.web_workers),
         "threads": str(env.web_threads),
         # A summary may take its time, and then some.

@@ -30,7 +30,7 @@ def web() -> Iterator[Web]:
         listener.listen(256)
         command = [
             sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "--threads", "1",
-            "--worker-class", "llmops_site.web_worker.PatientWorker", "--keep-alive", "120",
+            "--worker-class", "llmops_site.web_server.worker.WholeRequestWorker", "--keep-alive", "120",
             "--graceful-timeout", "120", "--no-control-socket", "--log-level", "warning",
             "tests.site.hello:application",
         ]  # fmt: skip
