@@ -80,6 +80,7 @@ MIDDLEWARE = [
     "models_app.web.middleware.ErrorPagesMiddleware",
     "models_app.web.middleware.NulMiddleware",
     "models_app.web.request_log.RequestLogMiddleware",
+    "models_app.web.middleware.DatabaseAwayMiddleware",
 ]
 
 ROOT_URLCONF = "llmops_site.urls"
@@ -110,7 +111,16 @@ else:
 DATABASES = {
     "default": {
         **_database,
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "models_app.foundation.postgresql",
+        "OPTIONS": {
+            **_database.get("OPTIONS", {}),
+            # For a server that stops answering; models_app/foundation/postgresql says what else is for that.
+            "connect_timeout": 2,
+            "keepalives_idle": 30,
+            "keepalives_interval": 10,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,
+        },
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,

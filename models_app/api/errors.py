@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from models_app.foundation.errors import GalleyError, TooLarge, Unavailable
+from models_app.foundation.unavailability import unavailable
 
 _WHOLE = "non_field_errors"  # DRF's word
 
@@ -49,6 +50,7 @@ def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler."""
     if isinstance(exception, RequestDataTooBig):
         exception = TooLarge(f"The request has more than {settings.DATA_UPLOAD_MAX_MEMORY_SIZE >> 20} MB.")
+    exception = unavailable(exception) or exception
     if isinstance(exception, GalleyError):
         refusal = Response(body(exception.code, exception.message, exception.fields), status=exception.status)
         if isinstance(exception, Unavailable):

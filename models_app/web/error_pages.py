@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
 from models_app.foundation.errors import GalleyError, TooManyTries, Unavailable
+from models_app.foundation.unavailability import unavailable
 
 
 def _wants_json(request: HttpRequest) -> bool:
@@ -44,4 +48,27 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Of any error that nothing else has answered; it is the one being handled."""
+    if missing := unavailable(sys.exc_info()[1]):
+        return without_database(request, missing)
     return _answer(request, 500, "server_error", "Something went wrong on our side. It has been logged.")
+
+
+def without_database(request: HttpRequest, error: Unavailable) -> HttpResponse:
+    """Nothing of the page's frame, which asks the database who reads it and what waits."""
+    answer: HttpResponse
+    if _wants_json(request):
+        answer = JsonResponse({"error": {"code": error.code, "message": error.message}}, status=error.status)
+    elif request.headers.get("HX-Request") == "true":
+        text = render_to_string("partials/_error_message.html", {"message": error.message})
+        answer = HttpResponse(text, status=error.status)
+        answer["HX-Retarget"] = "#messages"
+        answer["HX-Reswap"] = "innerHTML"
+    else:
+        text = render_to_string("503.html", {"message": error.message})
+        answer = HttpResponse(text, status=error.status)
+    answer["Retry-After"] = str(error.retry_after)
+    answer["Cache-Control"] = "no-store"
+    # `unavailable` has logged a line; Django would add a traceback for each request.
+    answer._has_been_logged = True  # type: ignore[attr-defined]
+    return answer

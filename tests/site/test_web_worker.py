@@ -1,19 +1,30 @@
 from __future__ import annotations
 
+import hashlib
 import http.client
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from llmops_site.web_server import limits
+from llmops_site.web_server.connection import State
+from llmops_site.web_server.crowd import Crowd
+from tests.site.hello import LARGE
+
 ROOT = Path(__file__).resolve().parents[2]
 IDLE = 60
+HEAD = b"Host: here\r\n"
 
 
 @dataclass
@@ -63,3 +74,129 @@ def test_they_do_not_hold_up_an_orderly_end(web: Web) -> None:
         assert hello(web) == b"hello"
         web.program.send_signal(signal.SIGTERM)
         assert web.program.wait(60) == 0
+
+
+def test_two_requests_at_once_are_answered_one_after_the_other(web: Web) -> None:
+    with socket.create_connection(web.address, timeout=60) as client:
+        client.sendall((b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n") * 2)
+        assert read_until(client, 2).count(b"hello") == 2
+
+
+def read_until(client: socket.socket, answers: int) -> bytes:
+    said = b""
+    while said.count(b"HTTP/1.1 ") < answers or not said.endswith(b"hello"):
+        piece = client.recv(4096)
+        assert piece, said
+        said += piece
+    return said
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 3_000_000])
+@pytest.mark.parametrize("expect", [{}, {"Expect": "100-continue"}], ids=["at once", "asked first"])
+def test_a_body_arrives_as_it_was_sent(web: Web, size: int, expect: dict[str, str]) -> None:
+    body = bytes(number % 251 for number in range(size))
+    connection = http.client.HTTPConnection(*web.address, timeout=60)
+    connection.request("POST", "/", body=body, headers=expect)
+    assert connection.getresponse().read().decode() == hashlib.sha256(body).hexdigest()
+    assert hello(web) == b"hello"
+
+
+@pytest.mark.parametrize("path", ["/streamed", "/file"])
+def test_who_does_not_read_a_large_answer_keeps_nobody_waiting_and_may_have_it_later(
+    web: Web, path: str
+) -> None:
+    with socket.create_connection(web.address, timeout=60) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+        # the only thread is free again although the client has taken nothing
+        assert hello(web) == b"hello"
+        head, _, got = client.recv(4096).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        size, digest = len(got), hashlib.sha256(got)
+        while piece := client.recv(1 << 20):
+            size += len(piece)
+            digest.update(piece)
+    assert size == LARGE
+    assert digest.hexdigest() == hashlib.sha256((b"f" if path == "/file" else b"\0") * LARGE).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 70_000, b"431"),
+        (
+            b"POST / HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            b"411",
+        ),
+        (b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 99999999999\r\n\r\n", b"413"),
+        (b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: -1\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", b"400"),
+        (b"\x00\x01\x02 nonsense\r\n\r\n", b"400"),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_and_the_next_request_is_answered(
+    web: Web, sent: bytes, status: bytes
+) -> None:
+    with socket.create_connection(web.address, timeout=60) as client:
+        client.sendall(sent)
+        assert client.recv(4096).startswith(b"HTTP/1.1 " + status)
+    assert hello(web) == b"hello"
+
+
+def test_a_request_that_does_not_come_to_its_end_is_given_up_after_ten_seconds(web: Web) -> None:
+    with ExitStack() as open_ones:
+        connect = partial(socket.create_connection, web.address, timeout=60)
+        head, body = (open_ones.enter_context(connect()) for _ in range(2))
+        head.sendall(b"GET / HTTP/1.1\r\nHost: he")
+        body.sendall(b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 100\r\n\r\na")
+        began = time.monotonic()
+        for number in range(6):  # a byte every two seconds does not help
+            time.sleep(1.5)
+            for client in (head, body):
+                client.sendall(b"e" if number else b"r")
+        for client in (head, body):
+            assert client.recv(4096).startswith(b"HTTP/1.1 408")
+        assert 9 < time.monotonic() - began < 20
+
+
+def test_a_slow_but_steady_line_gets_its_file_through(web: Web) -> None:
+    """50 kB a second, for longer than a request that stands still would be waited for."""
+    piece = bytes(5_000)
+    with socket.create_connection(web.address, timeout=60) as client:
+        client.sendall(b"POST / HTTP/1.1\r\n" + HEAD + b"Content-Length: 700000\r\n\r\n")
+        for _ in range(140):
+            client.sendall(piece)
+            time.sleep(0.1)
+        assert hashlib.sha256(piece * 140).hexdigest().encode() in client.recv(4096)
+
+
+def test_an_address_with_too_many_connections_loses_those_that_say_nothing(web: Web) -> None:
+    with ExitStack() as open_ones:
+        clients = []
+        for _ in range(limits.MOST_OF_ONE_ADDRESS + 40):
+            client = open_ones.enter_context(socket.create_connection(web.address, timeout=60))
+            client.sendall(b"GET / HTTP/1.1\r\n")
+            clients.append(client)
+        assert hello(web) == b"hello"
+        with suppress(ConnectionResetError):
+            assert clients[0].recv(100) == b"", "who came first has gone"
+        clients[-1].sendall(HEAD + b"\r\n")
+        assert read_until(clients[-1], 1).endswith(b"hello")
+
+
+@pytest.mark.parametrize(
+    ("states", "goes"),
+    [
+        ([State.HEAD, State.IDLE, State.BODY], 1),
+        ([State.HEAD, State.HEAD, State.WORKING], 0),
+        ([State.WORKING, State.BODY, State.SENDING], 2),
+        ([State.WORKING, State.WORKING], None),
+    ],
+)
+def test_who_goes_is_who_uses_its_place_least(states: list[State], goes: int | None) -> None:
+    some: list[Any] = [SimpleNamespace(state=state, since=float(since)) for since, state in enumerate(states)]
+    assert Crowd.who_goes(some) is (None if goes is None else some[goes])
+
+
+def test_a_transfer_has_ten_seconds_and_then_to_move() -> None:
+    assert limits.deadline(100.0, 0) == 110.0
+    assert limits.deadline(100.0, limits.LEAST_BYTES_PER_SECOND * 60) == 170.0

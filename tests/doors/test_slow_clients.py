@@ -1,0 +1,106 @@
+"""Slow and greedy clients of a running Galley make nobody else wait. The worker by itself: tests/site."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.process.programs import wait_for
+from tests.process.running import Run
+
+pytestmark = pytest.mark.slow
+HEAD = b"Host: localhost\r\n"
+HALF_A_HEAD = b"GET / HTTP/1.1\r\n" + HEAD
+SLOW_BODY = b"POST /accounts/login/ HTTP/1.1\r\n" + HEAD + b"Content-Length: 100000\r\n\r\na"
+SIGN_IN = b"GET /accounts/login/ HTTP/1.1\r\n" + HEAD + b"\r\n"
+#: Beside what the machine does otherwise. It was twenty and more before, or for ever.
+SOON = 5.0
+
+
+@contextmanager
+def connections(
+    run: Run, number: int, sends: bytes, *, source: str, reads: bool = True
+) -> Iterator[list[socket.socket]]:
+    clients = []
+    try:
+        for _ in range(number):
+            client = socket.socket()
+            if not reads:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.settimeout(20)
+            client.bind((source, 0))
+            client.connect(("127.0.0.1", run.port))
+            clients.append(client)
+            # The server takes no more of it while it cannot send what it has, or has closed the connection.
+            client.setblocking(False)
+            with suppress(BlockingIOError, ConnectionError):
+                client.send(sends)
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+
+
+def seconds(run: Run, path: str) -> float:
+    began = time.monotonic()
+    assert run.get(path, timeout=40) == 200
+    return time.monotonic() - began
+
+
+def others_are_answered(run: Run) -> None:
+    for path in ("/healthz", "/accounts/login/"):
+        assert seconds(run, path) < SOON
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"], ids=["same address", "another address"])
+def test_two_hundred_half_sent_headers_and_fifty_slow_bodies_keep_nobody_waiting(
+    installation: Run, source: str
+) -> None:
+    seconds(installation, "/accounts/login/")
+    with (
+        connections(installation, 200, HALF_A_HEAD, source=source),
+        connections(installation, 50, SLOW_BODY, source=source),
+    ):
+        others_are_answered(installation)
+
+
+def test_clients_that_never_read_keep_nobody_waiting(installation: Run) -> None:
+    with connections(installation, 50, SIGN_IN * 400, source="127.0.0.3", reads=False):
+        others_are_answered(installation)
+
+
+def test_a_thousand_idle_connections_keep_nobody_out(installation: Run) -> None:
+    with connections(installation, 1000, b"GET /healthz HTTP/1.1\r\n" + HEAD + b"\r\n", source="127.0.0.4"):
+        others_are_answered(installation)
+
+
+def test_half_closed_connections_keep_nobody_waiting(installation: Run) -> None:
+    with connections(installation, 100, HALF_A_HEAD, source="127.0.0.5") as clients:
+        for client in clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_WR)
+        others_are_answered(installation)
+
+
+def test_a_supervisor_that_stands_still_keeps_no_process_from_answering(installation: Run) -> None:
+    """Nor does its terminal: what the processes write goes to files, not through a pipe that somebody has to read."""
+    logs = installation.home / "logs"
+    before = sum(path.stat().st_size for path in logs.glob("web.log*"))
+    long = "a" * 3500
+    installation.process.send_signal(signal.SIGSTOP)
+    try:
+
+        def written() -> int:
+            # each leaves lines with its address
+            assert installation.get(f"/{long}", timeout=40) in (0, 404)
+            return sum(path.stat().st_size for path in logs.glob("web.log*")) - before > 1_200_000
+
+        wait_for(written, seconds=150)
+        others_are_answered(installation)
+    finally:
+        installation.process.send_signal(signal.SIGCONT)
