@@ -51,7 +51,7 @@ class Run:
             assert self.process.poll() is None, self.output.read_text()
             return self.get("/healthz") == 200
 
-        wait_for(answers, seconds=180)
+        wait_for(answers, seconds=400)
 
     def stop(self) -> float:
         began = time.monotonic()
