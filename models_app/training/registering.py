@@ -41,12 +41,17 @@ def artefact_path(model_version: ModelVersion) -> Path:
     if not model_version.artefact:
         raise Refused(f"{model_version} has no weights.")
     path = store() / model_version.artefact
-    if not (path / "manifest.json").is_file():
+    if files_are_missing(model_version):
         raise Refused(
             f"The files of {model_version} are missing from {store()}. Restore them from a backup of the data "
             "directory."
         )
     return path
+
+
+def files_are_missing(model_version: ModelVersion) -> bool:
+    """Whether a version that has weights lost them, as after a backup that was restored in part."""
+    return bool(model_version.artefact) and not (store() / model_version.artefact / "manifest.json").is_file()
 
 
 def start_registering(*, reference: str, name: str = "", actor: Any | None, deliver: bool = True) -> Job:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import InvalidInput
 from models_app.models import Job, ModelVersion, Release
-from models_app.training.registering import start_registering
+from models_app.training.registering import files_are_missing, start_registering
 from models_app.web.pages import capability, page_or_fragment, paginate
 
 
@@ -23,12 +23,17 @@ def models(request: HttpRequest) -> HttpResponse:
         .annotate(n=Count("releases"))
         .order_by("-pk")
     )
+    page = paginate(request, rows, 30)
     registering = Job.objects.filter(kind__in=("register_model", "prepare_workspace"), state__in=Job.ACTIVE)
     return page_or_fragment(
         request,
         "models_app/models.html",
         "models_app/_model_list.html",
-        {"page": paginate(request, rows, 30), "registering": list(registering)},
+        {
+            "page": page,
+            "missing": {version.pk for version in page if files_are_missing(version)},
+            "registering": list(registering),
+        },
     )
 
 
@@ -48,6 +53,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
     )
     context = {
         "model": version,
+        "missing": files_are_missing(version),
         "lineage": lineage,
         "releases": releases[:50],
         "conversions": version.manifest.get("conversions", []),
