@@ -13,14 +13,13 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from models_app.datasets.freezing import SnapshotRow, freeze
-from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
 from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.rows import Insertion
 from models_app.foundation.texts import normalise, one_line
-from models_app.models import DatasetSnapshot, EvaluationSet, SnapshotExample
+from models_app.models import DatasetSnapshot, SnapshotExample
 from models_app.texts.near_duplicates import Index, shingles
 from reviews import twins
 from reviews.models import (
@@ -36,7 +35,7 @@ from reviews.models import (
 
 TEST_SPLIT = (
     "Test document: it judges models, so nothing is learnt from it. "
-    "The correction counts as evaluation data only."
+    "Once its item is settled, the correction can be a reference in a test set."
 )
 CORRECTED_SINCE = "The reviewer corrected this review since; the newer text is decided on its own."
 DISPUTED = "Its reviewers differ: it waits until somebody has settled what holds."
@@ -67,8 +66,11 @@ class Selection:
 
 def _objection(document: SourceDocument, target: str) -> str:
     """Why Galley itself declines an example, or nothing."""
-    if document.split == Split.TEST:
-        return TEST_SPLIT
+    return TEST_SPLIT if document.split == Split.TEST else unfit(target)
+
+
+def unfit(target: str) -> str:
+    """Why a text is neither learnt from nor measured against, or nothing."""
     if len(target.split()) < LEAST_WORDS:
         return f"Too short to learn from: fewer than {LEAST_WORDS} words."
     if _PERSONAL.search(target):
@@ -454,52 +456,7 @@ def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:
     ]
 
 
-def freeze_test_set(
-    *,
-    actor: Any | None,
-    name: str = "",
-    batch: int | None = None,
-    documents: Sequence[int] = (),
-    limit: int | None = None,
-) -> EvaluationSet:
-    """Freeze the test documents that have a reference summary; the lowest content hashes where there is a limit. Those
-    that are nearly the same as what some snapshot learns from are left out; the set names them."""
-    rows = SourceDocument.objects.filter(split=Split.TEST).exclude(reference="").order_by("content_hash")
-    if batch is not None:
-        rows = rows.filter(batch=batch)
-    if documents:
-        rows = rows.filter(pk__in=documents)
-    chosen, left_out = _unlearnt(list(rows), limit)
-    if left_out and not chosen:
-        raise Refused(
-            f"Nothing is left to freeze: all {len(left_out):,} test documents are nearly the same as what a snapshot "
-            f"learns from. {left_out[0]}",
-            code="learnt",
-        )
-    return freeze_evaluation_set(
-        rows=[
-            EvaluationRow(
-                document_hash=document.content_hash,
-                origin=f"document:{document.pk}",
-                source=document.text,
-                reference=document.reference,
-                title=document.title,
-                domain=document.domain,
-            )
-            for document in chosen
-        ],
-        name=name or f"{len(chosen)} test documents",
-        selection={
-            "batch": batch,
-            "limit": limit,
-            "documents": len(documents),
-            "left_out": {"near_training_documents": len(left_out), "documents": left_out[:LEFT_OUT_NAMED]},
-        },
-        actor=actor,
-    )
-
-
-def _unlearnt(
+def unlearnt(
     documents: Sequence[SourceDocument], limit: int | None
 ) -> tuple[list[SourceDocument], list[str]]:
     """The first documents that no snapshot holds a near duplicate of, and for each that was passed over, why."""

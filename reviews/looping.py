@@ -41,12 +41,12 @@ from reviews.feedback import (
     Selection,
     approve_examples,
     freeze_snapshot,
-    freeze_test_set,
     propose_from_references,
 )
 from reviews.intake import ImportReport, content_hash, import_rows
 from reviews.models import FeedbackExample, SourceDocument, Split
 from reviews.reading import read_file
+from reviews.references import freeze_test_set
 
 Say = Callable[[str], None]
 ADVICE = "Give a smaller number, more documents, or other shares for new documents (GALLEY_SPLIT_SHARES)."

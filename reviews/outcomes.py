@@ -31,6 +31,7 @@ from reviews.models import (
     Split,
     Summary,
 )
+from reviews.references import where_used
 from reviews.trying import tells_model
 
 MOST_ASKED_AT_ONCE = 3
@@ -97,6 +98,7 @@ class MyReview:
     returned: ReviewReturn | None  # the last time it was sent back
     adjudication: Adjudication | None
     judged: list[Judged] | None  # of a gold item, against the known answer
+    test_sets: Sequence[int]  # in which my text is a reference
     live: LiveText | None  # None where it may not be shown, or nothing is live
 
     @property
@@ -177,7 +179,7 @@ def _learnt_by_live() -> list[int]:
 
 
 def with_what_became(reviews: Sequence[Review]) -> list[MyReview]:
-    """11 queries, however many reviews."""
+    """12 queries, however many reviews."""
     examples: dict[int, dict[str, FeedbackExample]] = {}
     for example in FeedbackExample.objects.filter(review__in=reviews).order_by("pk"):
         if example.review_id is not None:  # a declined one gives way to a later one of its kind
@@ -193,6 +195,7 @@ def with_what_became(reviews: Sequence[Review]) -> list[MyReview]:
     }
     judged = _judged(reviews)
     live = _live_texts(reviews)
+    used = where_used(reviews)
     rows = []
     for review in reviews:
         kinds = examples.get(review.pk, {})
@@ -207,6 +210,7 @@ def with_what_became(reviews: Sequence[Review]) -> list[MyReview]:
                 returned=returned.get(review.pk),
                 adjudication=settled.get(review.item_id),
                 judged=judged.get(review.pk),
+                test_sets=used.get(review.pk, ()),
                 live=live.get(review.pk),
             )
         )

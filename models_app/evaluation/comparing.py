@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.running import start_evaluation
+from models_app.evaluation.sets import whom_references_favour
 from models_app.evaluation.statistics import (
     MetricComparison,
     Verdict,
@@ -73,6 +74,9 @@ def compare_releases(
             columns[2].values, columns[0].values, metrics, seed=seed, resamples=resamples
         )
     verdict = overall_verdict(against["baseline"])
+    favour = whom_references_favour(
+        candidate.evaluation_set, candidate=candidate.release_id, baseline=baseline.release_id
+    )
     try:
         with transaction.atomic():
             comparison = Comparison.objects.create(
@@ -82,7 +86,9 @@ def compare_releases(
                 n=len(columns[0].values),
                 primary_metric=PRIMARY,
                 verdict=verdict,
-                sentence=verdict_in_words(against["baseline"], primary=PRIMARY),
+                sentence=" ".join(
+                    filter(None, (verdict_in_words(against["baseline"], primary=PRIMARY), favour))
+                ),
                 seed=seed,
                 resamples=resamples,
                 signature=candidate.signature,

@@ -8,6 +8,7 @@ coverage and density of Grusky, Naaman and Artzi (Newsroom, NAACL 2018, section 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -45,6 +46,12 @@ def measure(*, source: str, reference: str, summary: str) -> Measures:
         unsupported_numbers=len(unsupported_numbers(source, summary)),
         unsupported_names=len(unsupported_names(source, summary)),
     )
+
+
+def closest_in_length(references: Sequence[str], summary: str) -> str:
+    """The reference that a summary's length is measured against, of equals the first."""
+    written = len(words(summary))
+    return min(references, key=lambda reference: abs(len(words(reference)) - written))
 
 
 # Letters, digits and their combining marks, with the apostrophes, hyphens, points and commas inside; in scripts that

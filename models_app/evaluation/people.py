@@ -198,6 +198,7 @@ class Count:
     tally: Tally
     up_to: int  # the last vote's id; 0 where there is none
     digest: str  # over all these votes, those that do not count included
+    judges_left_out: tuple[int, ...] = ()  # who voted and had a hand in the candidate
 
 
 def count_votes(
@@ -245,6 +246,7 @@ def _counted(
         ),
         rows[-1].pk if rows else 0,
         digest.hexdigest() if rows else "",
+        tuple(sorted({row.judge_id for row in rows if row.judge_id is not None and row.judge_id in hands})),
     )
 
 
@@ -291,6 +293,7 @@ class People:
             "identical": said.identical,
             "choices": said.choices,
             "choices_left_out": said.left_out,
+            "judges_left_out": list(self.count.judges_left_out),
             "share": None if said.share is None else round(said.share, 4),
             "low": round(self.low, 4),
             "high": round(self.high, 4),

@@ -4,7 +4,8 @@ Equal to the last bit: the same tokens, the same counts, the same divisions in t
 the same choice among equally long common subsequences. The time goes elsewhere: a word is stemmed once per
 process, a stem is one character, and subsequences come from bit-parallel arithmetic instead of tables.
 
-ROUGE-Lsum wants one sentence a line on both sides; `score_pair` and `score_many` see to that with `as_lines`.
+ROUGE-Lsum wants one sentence a line on both sides; `score_pair`, `score_best` and `score_many` see to that with
+`as_lines`.
 """
 
 from __future__ import annotations
@@ -65,6 +66,16 @@ def as_lines(text: str) -> str:
 def score_pair(reference: str, prediction: str) -> RougeScores:
     """What rouge-score gives for `as_lines` of both texts."""
     return score_lines(as_lines(reference), as_lines(prediction))
+
+
+def score_best(references: Sequence[str], prediction: str) -> RougeScores:
+    """Against several references of one text: for each metric the one with the largest F-measure, of equals the first;
+    what `RougeScorer.score_multi` gives for `as_lines` of all."""
+    if not references:
+        raise ValueError("there is no reference")
+    lines = as_lines(prediction)
+    columns = zip(*(score_lines(as_lines(reference), lines) for reference in references), strict=True)
+    return RougeScores(*(max(scores, key=lambda score: score.fmeasure) for scores in columns))
 
 
 def score_many(references: Sequence[str], predictions: Sequence[str]) -> list[RougeScores]:

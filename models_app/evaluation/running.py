@@ -12,7 +12,7 @@ from django.db.models import Avg, Count
 from django.utils import timezone
 
 from models_app.evaluation import measures, rouge
-from models_app.evaluation.signature import SIGNATURE
+from models_app.evaluation.signature import signature_of
 from models_app.foundation import audit, jobs
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import Refused, StaleState
@@ -41,7 +41,10 @@ def start_evaluation(
         try:
             with transaction.atomic():
                 run = EvaluationRun.objects.create(
-                    release=release, evaluation_set=evaluation_set, signature=SIGNATURE, requested_by=actor
+                    release=release,
+                    evaluation_set=evaluation_set,
+                    signature=signature_of(evaluation_set),
+                    requested_by=actor,
                 )
         except IntegrityError as error:
             if not broke(error, "evaluation_once"):
@@ -49,7 +52,7 @@ def start_evaluation(
             return EvaluationRun.objects.get(
                 release=release,
                 evaluation_set=evaluation_set,
-                signature=SIGNATURE,
+                signature=signature_of(evaluation_set),
                 state__in=("queued", "running", "succeeded"),
             )
         _enqueue(run, actor, deliver=deliver)
@@ -120,17 +123,18 @@ def _use_todays_signature(run: EvaluationRun) -> None:
 
     Raises Refused for one that has scores of another, or where an evaluation of today's is there already.
     """
-    if run.signature == SIGNATURE:
+    todays = signature_of(run.evaluation_set)
+    if run.signature == todays:
         return
     if ExampleScore.objects.filter(run=run).exists():
         raise Refused(
             f"Evaluation {run.pk} was begun by another version of the metrics ({run.signature or 'not written down'}); "
-            f"this one scores with {SIGNATURE}. Scores of two versions are never mixed: start the evaluation or the "
+            f"this one scores with {todays}. Scores of two versions are never mixed: start the evaluation or the "
             "comparison anew, which evaluates all documents again and leaves this one as it is."
         )
     try:
         with transaction.atomic():
-            EvaluationRun.objects.filter(pk=run.pk).update(signature=SIGNATURE)
+            EvaluationRun.objects.filter(pk=run.pk).update(signature=todays)
     except IntegrityError as error:
         if not broke(error, "evaluation_once"):
             raise
@@ -138,7 +142,7 @@ def _use_todays_signature(run: EvaluationRun) -> None:
             f"Release {run.release_id} has been evaluated on test set {run.evaluation_set_id} with today's metrics "
             f"meanwhile; evaluation {run.pk} is not needed any more."
         ) from error
-    run.signature = SIGNATURE
+    run.signature = todays
 
 
 def again(job: Job) -> Job | None:
@@ -152,7 +156,7 @@ def again(job: Job) -> Job | None:
 def carry_out(context: JobContext) -> dict[str, Any]:
     """The job: generates what is missing, batch by batch, then averages."""
     run = EvaluationRun.objects.select_related(
-        "release__model_version", "release__prompt_version__prompt"
+        "release__model_version", "release__prompt_version__prompt", "evaluation_set"
     ).get(pk=context.payload["run"])
     if run.state == EvaluationRun.State.QUEUED:
         move(run, to="running", actor=None, action="evaluation.running")
@@ -191,12 +195,16 @@ def _score(run: EvaluationRun, batch: Sequence[EvaluationExample], engine: Any) 
     latency = (time.monotonic() - began) * 1000 / len(batch)
     rows = []
     for example, output in zip(batch, outputs, strict=True):
-        scores = rouge.score_pair(example.reference, output.text)
-        found = measures.measure(source=example.source, reference=example.reference, summary=output.text)
+        scores = rouge.score_best(example.texts, output.text)
+        found = measures.measure(
+            source=example.source,
+            reference=measures.closest_in_length(example.texts, output.text),
+            summary=output.text,
+        )
         rows.append(
             ExampleScore(
                 run=run,
-                signature=SIGNATURE,
+                signature=run.signature,
                 example=example,
                 output=output.text,
                 rouge1=scores.rouge1.fmeasure,

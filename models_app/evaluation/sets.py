@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,15 +16,51 @@ from models_app.foundation.errors import Refused
 from models_app.foundation.roles import require
 from models_app.models import EvaluationExample, EvaluationSet
 
+IMPORTED = "imported"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A text that a summary is measured against, and where it came from."""
+
+    text: str
+    origins: tuple[str, ...] = ()  # e.g. document:17, review:31, adjudication:4
+    settled: str = IMPORTED  # or how it was settled, e.g. "by its reviewers", "by adjudication"
+    people: int = 0  # by how many it was written or agreed on; 0 for what was imported
+    authors: tuple[int, ...] = ()  # ids of the users who wrote it
+    edit_of: int | None = None  # the release whose summary was corrected into it
+
+    @property
+    def is_correction(self) -> bool:
+        return self.settled != IMPORTED
+
 
 @dataclass(frozen=True)
 class EvaluationRow:
+    """A test document; with `references` where there are several or one was not imported, the first as `reference`."""
+
     document_hash: str
     origin: str
     source: str
     reference: str
     title: str = ""
     domain: str = ""
+    references: tuple[Reference, ...] = ()
+
+    def known(self) -> list[dict[str, Any]]:
+        """As `EvaluationExample.all_references` has it."""
+        if all(not reference.is_correction for reference in self.references) and len(self.references) < 2:
+            return []
+        return [
+            {**asdict(one), "origins": list(one.origins), "authors": sorted(one.authors)}
+            for one in self.references
+        ]
+
+    def canonical(self) -> list[Any]:
+        """All that a model is shown, a metric reads or a slice is cut by; of corrections also where they came from,
+        since that says whom they favour."""
+        row = [self.document_hash, self.source, self.reference, self.title, self.domain]
+        return [*row, known] if (known := self.known()) else row
 
 
 def freeze_evaluation_set(
@@ -33,14 +70,12 @@ def freeze_evaluation_set(
     require(actor, "evaluate")
     if not rows:
         raise Refused("There are no test documents with a reference summary. Import some, then evaluate.")
-    if any(not row.reference.strip() for row in rows):
+    if any(not text.strip() for row in rows for text in _texts(row)):
         raise Refused("Every test document needs a reference summary.")
+    if any(row.references and row.references[0].text != row.reference for row in rows):
+        raise ValueError("the first of the references is the reference")
     ordered = sorted(rows, key=lambda row: row.document_hash)
-    # All that a model is shown, a metric reads or a slice is cut by; not where it came from.
-    lines = [
-        json.dumps([row.document_hash, row.source, row.reference, row.title, row.domain], ensure_ascii=False)
-        for row in ordered
-    ]
+    lines = [json.dumps(row.canonical(), ensure_ascii=False) for row in ordered]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     existing = EvaluationSet.objects.filter(digest=digest).first()
     if existing is not None:
@@ -48,15 +83,20 @@ def freeze_evaluation_set(
     try:
         with transaction.atomic():
             frozen = EvaluationSet.objects.create(
-                name=name, digest=digest, rows=len(ordered), selection=selection, created_by=actor
-            )
+                name=name, digest=digest, rows=len(ordered), selection=selection, created_by=actor,
+                most_references=max(len(_texts(row)) for row in ordered),
+            )  # fmt: skip
             EvaluationExample.objects.bulk_create(
                 [
-                    EvaluationExample(evaluation_set=frozen, position=i, **asdict(row))
+                    EvaluationExample(
+                        evaluation_set=frozen, position=i, document_hash=row.document_hash, origin=row.origin,
+                        source=row.source, reference=row.reference, title=row.title, domain=row.domain,
+                        all_references=row.known(),
+                    )
                     for i, row in enumerate(ordered)
                 ],
                 batch_size=1000,
-            )
+            )  # fmt: skip
             audit.record(
                 actor=actor,
                 action="evaluation_set.freeze",
@@ -66,3 +106,65 @@ def freeze_evaluation_set(
     except IntegrityError:
         return EvaluationSet.objects.get(digest=digest)
     return frozen
+
+
+def _texts(row: EvaluationRow) -> list[str]:
+    return [reference.text for reference in row.references] or [row.reference]
+
+
+# ---------------------------------------------------------------- where the references came from
+
+
+@dataclass(frozen=True)
+class References:
+    """What a test set's documents are measured against."""
+
+    documents: int
+    imported: int
+    corrections: int
+    several: int  # documents with more than one
+    people: int  # who wrote the corrections
+    edits: Mapping[int, int]  # documents with a reference that is an edit of this release's text, by release
+
+    @property
+    def total(self) -> int:
+        return self.imported + self.corrections
+
+
+def references_of(evaluation_set: EvaluationSet) -> References:
+    """1 query."""
+    imported = corrections = several = 0
+    people: set[int] = set()
+    edits: Counter[int] = Counter()
+    rows = EvaluationExample.objects.filter(evaluation_set=evaluation_set)
+    for known in rows.values_list("all_references", flat=True):
+        new = [row for row in known if row["settled"] != IMPORTED]
+        corrections += len(new)
+        imported += len(known) - len(new) if known else 1
+        several += len(known) > 1
+        people.update(person for row in new for person in row["authors"])
+        edits.update({row["edit_of"] for row in new if row["edit_of"] is not None})
+    return References(evaluation_set.rows, imported, corrections, several, len(people), dict(edits))
+
+
+def authors_of(evaluation_sets: Iterable[EvaluationSet]) -> set[int]:
+    """Ids of the users who wrote references of these test sets: a release is measured against their words. 1 query."""
+    rows = EvaluationExample.objects.filter(evaluation_set__in=list(evaluation_sets)).exclude(
+        all_references=[]
+    )
+    known = rows.values_list("all_references", flat=True)
+    return {person for references in known for row in references for person in row["authors"]}
+
+
+def whom_references_favour(evaluation_set: EvaluationSet, *, candidate: int, baseline: int) -> str:
+    """A sentence for a comparison: how many references began as a text of one of the two, or nothing. 1 query."""
+    found = references_of(evaluation_set)
+    sides = [("after", candidate), ("before", baseline)]
+    parts = [
+        f"those of {found.edits[release]:,} are corrections of what release {release} ({side}) wrote, which favours it"
+        for side, release in sides
+        if found.edits.get(release)
+    ]
+    if not parts:
+        return ""
+    return f"Of the references of {found.documents:,} documents {'; '.join(parts)}."

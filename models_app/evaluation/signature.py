@@ -7,5 +7,13 @@ Each part carries a version. Those of the code here are numbers that a person ra
 from __future__ import annotations
 
 from models_app.evaluation import measures, rouge
+from models_app.models import EvaluationSet
 
 SIGNATURE = f"{rouge.SIGNATURE}|measures-{measures.VERSION}"
+
+
+def signature_of(evaluation_set: EvaluationSet) -> str:
+    """Of an evaluation on this test set: it says so where documents have several references."""
+    if evaluation_set.most_references == 1:
+        return SIGNATURE
+    return f"{SIGNATURE}|references:best-of-up-to-{evaluation_set.most_references}"

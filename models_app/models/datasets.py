@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KT
 from django.utils import timezone
 
 
@@ -62,6 +63,9 @@ class EvaluationSet(models.Model):
     name = models.CharField(max_length=120)
     digest = models.CharField(max_length=64, unique=True)
     rows = models.PositiveIntegerField()
+    most_references = models.PositiveSmallIntegerField(
+        default=1, help_text="that a document of it has; scores are the best over a document's references"
+    )
     selection = models.JSONField(default=dict)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
@@ -83,13 +87,26 @@ class EvaluationExample(models.Model):
     domain = models.CharField(max_length=40, blank=True)
     title = models.CharField(max_length=300, blank=True)
     source = models.TextField()
-    reference = models.TextField()
+    reference = models.TextField(help_text="the first one")
+    all_references = models.JSONField(
+        default=list,
+        help_text="each reference with its text and where it came from; empty where there is one that was imported",
+    )
 
     class Meta:
         ordering = ["evaluation_set", "position"]
         constraints = [
+            models.CheckConstraint(
+                condition=Q(all_references=[]) | Q(reference=KT("all_references__0__text")),
+                name="evaluation_first_reference",
+            ),
             models.UniqueConstraint(fields=["evaluation_set", "position"], name="evaluation_position"),
             models.UniqueConstraint(
                 fields=["evaluation_set", "document_hash"], name="evaluation_document_once"
             ),
         ]
+
+    @property
+    def texts(self) -> list[str]:
+        """Its references, the first one first."""
+        return [row["text"] for row in self.all_references] or [self.reference]

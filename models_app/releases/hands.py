@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from models_app.evaluation.sets import authors_of
 from models_app.foundation import audit
 from models_app.models import (
     AuditEvent,
@@ -87,6 +88,8 @@ def _judged_by(release: Release, note: Callable[[int | None, str], None]) -> Non
     for run in evaluations:
         note(run.requested_by_id, "ran its evaluation")
         note(run.evaluation_set.created_by_id, "froze its test set")
+    for user_id in sorted(authors_of({run.evaluation_set for run in evaluations})):
+        note(user_id, "wrote references that it is measured against")
     subjects = [audit.subject_of(run) for run in evaluations]
     for user_id in _actors(subjects, "evaluation.start", "evaluation.resume"):
         note(user_id, "ran its evaluation")

@@ -25,7 +25,7 @@ class Standing:
         return not self.problem
 
 
-def evidence_problem(release: Release, *, thorough: bool = False, hands: Hands | None = None) -> str:
+def evidence_problem(release: Release, *, thorough: bool = False) -> str:
     """Why the evidence of a submitted release no longer holds; empty where it does.
 
     `thorough` reads every score, test document and training row again, which takes up to two seconds; without it
@@ -40,11 +40,13 @@ def evidence_problem(release: Release, *, thorough: bool = False, hands: Hands |
             f"Release {live} went live after this one was compared with release {comparison.baseline.release_id}. "
             "Compare it with what is live now and submit it again."
         )
+    people = release.evidence.get("people", {})
     facts = evidence(
         release,
         comparison,
-        hands=involved(release) if hands is None else hands,
-        votes_up_to=release.evidence.get("people", {}).get("votes_up_to"),
+        # as it was then: who comes to have a hand in it later makes nothing void
+        hands=people.get("judges_left_out", ()),
+        votes_up_to=people.get("votes_up_to"),
         rows=None if thorough else release.evidence.get("rows", {}),
     )
     if canonical_digest(facts) != release.evidence_digest:

@@ -79,7 +79,7 @@ _SCORES = _digest(f"""
 """)  # nosec B608 (names of ours; values are parameters)
 _TEST_SET = _digest(f"""
     SELECT position AS place, sha256(convert_to(
-           {_texts("document_hash", "source", "reference", "title", "domain")}, 'UTF8')) AS h
+           {_texts("document_hash", "source", "reference", "title", "domain", "all_references::text")}, 'UTF8')) AS h
       FROM {EvaluationExample._meta.db_table} WHERE evaluation_set_id = %s
 """)  # nosec B608
 _SNAPSHOT = _digest(f"""

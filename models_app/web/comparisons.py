@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.evaluation.comparing import COMPARED, ROUGE, start_comparison
 from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.people import People, preferences
-from models_app.evaluation.signature import SIGNATURE
+from models_app.evaluation.signature import signature_of
 from models_app.evaluation.statistics import STORED, from_stored
 from models_app.evaluation.wording import Fall, falls, margins_in_words
 from models_app.foundation.errors import GalleyError
@@ -232,7 +232,7 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
         "looks": Comparison.objects.filter(
             candidate__evaluation_set=comparison.candidate.evaluation_set_id
         ).count(),
-        "by_other_metrics": comparison.signature != SIGNATURE,
+        "by_other_metrics": comparison.signature != signature_of(comparison.candidate.evaluation_set),
         "release": release,
         "people": _people(comparison),
         "may_let_choose": allowed(request.user, "manage_queues"),

@@ -277,7 +277,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "needed": release.environment.approvals_required,
         "may": may,
         "why": why,
-        "problem": evidence_problem(release, hands=hands) if waiting else "",
+        "problem": evidence_problem(release) if waiting else "",
         "form": form or DecisionForm(initial=initial),
         "trail": tell(queries.trail(release, comparisons)),
         "times": queries.times_live(release),

@@ -15,6 +15,7 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 
 from models_app.datasets.freezing import SPLITS, files_of
+from models_app.evaluation.sets import references_of
 from models_app.foundation.errors import Refused
 from models_app.models import (
     DatasetSnapshot,
@@ -156,6 +157,7 @@ def test_set_page(request: HttpRequest, pk: int) -> HttpResponse:
         .order_by("-pk")[:MADE_FROM_IT],
         "chosen": _chosen(test_set.selection),
         "left_out": test_set.selection.get("left_out", {}),
+        "references": references_of(test_set),
     }
     return render(request, "models_app/test_set.html", context)
 

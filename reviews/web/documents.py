@@ -45,7 +45,7 @@ SPLITS = {
         "test",
         "maybe",
         "Test document: never trains. It judges models, and a model that had seen it would be judged by what it "
-        "remembers. Its corrections count as evaluation data only.",
+        "remembers. Settled corrections of its summaries can be references in a test set.",
     ),
 }
 

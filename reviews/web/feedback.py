@@ -26,11 +26,11 @@ from reviews.feedback import (
     decline_example,
     decline_examples,
     freeze_snapshot,
-    freeze_test_set,
     preview_snapshot,
 )
 from reviews.finding import ExampleFilter
 from reviews.models import FeedbackExample, SourceDocument, Split
+from reviews.references import SOURCES, freeze_test_set, settled_corrections
 from reviews.web.documents import back
 
 PER_PAGE = 20
@@ -253,16 +253,29 @@ class TestSetForm(forms.Form):
         label="At most",
         help_text="All unless given. The lowest content hashes are taken, so that the same number gives the same set.",
     )
+    references = forms.ChoiceField(
+        choices=tuple(SOURCES.items()),
+        required=False,
+        label="References",
+        help_text="A correction began as some release's summary, so it favours that release. The test set and every "
+        "comparison on it say so.",
+    )
 
 
 @capability("evaluate")
 def test_set(request: HttpRequest) -> HttpResponse:
-    form = TestSetForm(request.POST or None)
+    tests = SourceDocument.objects.filter(split=Split.TEST)
+    imported, corrected = tests.exclude(reference="").count(), settled_corrections()
+    sources = "imported" if imported else "corrections"
+    form = TestSetForm(request.POST or None, initial={"references": sources})
     if request.method == "POST" and form.is_valid():
         asked_at = timezone.now()
         try:
             frozen = freeze_test_set(
-                actor=request.user, name=form.cleaned_data["name"], limit=form.cleaned_data["limit"]
+                actor=request.user,
+                name=form.cleaned_data["name"],
+                limit=form.cleaned_data["limit"],
+                references=form.cleaned_data["references"] or "imported",
             )
         except GalleyError as error:
             form.add_error(None, error.message)
@@ -275,11 +288,12 @@ def test_set(request: HttpRequest) -> HttpResponse:
             )
             messages.success(request, f"{said}, as {frozen.name}.")
             return redirect("test_set", frozen.pk)
-    tests = SourceDocument.objects.filter(split=Split.TEST)
     context = {
         "form": form,
-        "usable": tests.exclude(reference="").count(),
-        "without": tests.filter(reference="").count(),
+        "imported": imported,
+        "corrected": len(corrected),
+        "corrections": sum(map(len, corrected.values())),
+        "documents": tests.count(),
     }
     return render(request, "reviews/test_set_new.html", context, status=422 if form.errors else 200)
 

@@ -24,7 +24,6 @@ from reviews.feedback import (
     approve_example,
     decline_example,
     freeze_snapshot,
-    freeze_test_set,
     propose_from_references,
 )
 from reviews.models import (
@@ -33,6 +32,7 @@ from reviews.models import (
     SourceDocument,
 )
 from reviews.playground import failing_articles, start_trial
+from reviews.references import freeze_test_set
 from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
 from script.demo.clock import at, later
 from script.demo.newsroom import Newsroom, first_prompt

@@ -15,9 +15,10 @@ from playwright.sync_api import Page, expect
 from models_app.foundation import jobs
 from models_app.models import DatasetSnapshot, Job, Route
 from reviews import importing, uploads
-from reviews.feedback import freeze_snapshot, freeze_test_set, propose_from_review
+from reviews.feedback import freeze_snapshot, propose_from_review
 from reviews.importing import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
+from reviews.references import freeze_test_set
 from tests import make
 from tests.browser.conftest import Enter, no_violation
 

@@ -22,12 +22,12 @@ from reviews.feedback import (
     Selection,
     approve_example,
     freeze_snapshot,
-    freeze_test_set,
     preview_snapshot,
     propose_from_references,
 )
 from reviews.intake import DocumentRow, content_hash, import_rows
 from reviews.models import FeedbackExample, NearDuplicate, SourceDocument
+from reviews.references import freeze_test_set
 from reviews.splits import split_of
 from tests import make
 from tests.api.conftest import Api

@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from models_app.evaluation.people import count_votes, preferences
 from models_app.foundation.errors import Refused, StaleState
-from models_app.models import Comparison, EvaluationExample, HumanVote, Release
+from models_app.models import Comparison, EvaluationExample, EvaluationRun, HumanVote, Release
 from models_app.releases.composing import submit_release
 from models_app.releases.hands import involved
 from models_app.releases.standing import evidence_problem
@@ -316,8 +316,23 @@ def test_votes_of_one_who_requests_the_release_later_are_left_out(
     people = release.evidence["people"]
     assert (people["candidate_preferred"], people["choices_left_out"]) == (0, 16)
     assert people["verdict"] == "inconclusive"
+    assert people["judges_left_out"] == [wants_it.pk]
     assert evidence_problem(release) == ""
     assert claim_next(queue=queue, reviewer=wants_it, kind="pairwise") is None
+
+
+def test_a_judge_who_comes_to_have_a_hand_later_makes_nothing_void(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem]
+) -> None:
+    for item in pairs[:16]:
+        prefer("after", item, judge)
+    release = the.submitted()
+    EvaluationRun.objects.create(
+        release=release, evaluation_set=scenes.evaluation_set(1), signature="s", requested_by=judge
+    )
+    assert judge.pk in involved(release)
+    assert evidence_problem(release) == ""
+    assert the.approved_by(the.cast.approver).evidence["people"]["candidate_preferred"] == 16
 
 
 # ---------------------------------------------------------------- at the same instant

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 import threading
+from collections import Counter
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from models_app.evaluation import rouge
+from models_app.ml.sentences import split_sentences
 from tests.evaluation.shared_data import records
 
 THEIRS = RougeScorer(list(rouge.METRICS), use_stemmer=True)
@@ -67,6 +70,67 @@ def test_whole_articles_score_as_in_rouge_score() -> None:
     for row in records("cnndm-validation-1000/validation", 30):
         lines = rouge.as_lines(row["reference"]), rouge.as_lines(row["article"])
         assert tuple(map(tuple, rouge.score_lines(*lines))) == expected(*lines)
+
+
+def expected_of_several(references: list[str], prediction: str) -> tuple[tuple[float, float, float], ...]:
+    scores = THEIRS.score_multi([rouge.as_lines(each) for each in references], rouge.as_lines(prediction))
+    return tuple(tuple(scores[metric]) for metric in rouge.METRICS)
+
+
+def test_real_texts_with_several_references_score_as_in_rouge_score() -> None:
+    """Each article of the sample: its reference, its first and its last sentences, and its neighbour's reference."""
+    path = Path(__file__).resolve().parents[2] / "reviews" / "sample" / "articles.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    chosen = Counter[int]()
+    for row, neighbour in zip(rows, [*rows[1:], rows[0]], strict=True):
+        sentences = split_sentences(row["text"])
+        references = [
+            row["reference"],
+            " ".join(sentences[:3]),
+            " ".join(sentences[-2:]),
+            neighbour["reference"],
+        ]
+        for prediction in (" ".join(sentences[1:4]), " ".join(sentences[-3:]), neighbour["reference"], ""):
+            found = rouge.score_best(references, prediction)
+            assert tuple(map(tuple, found)) == expected_of_several(references, prediction)
+            each = [rouge.score_pair(reference, prediction) for reference in references]
+            chosen.update(
+                score.index(max(score))
+                for score in zip(*[[s.fmeasure for s in one] for one in each], strict=True)
+            )
+    assert min(chosen.values()) > 0
+    assert set(chosen) == {0, 1, 2, 3}, "each reference is the best one somewhere"
+
+
+def test_outputs_of_systems_with_several_references_score_as_in_rouge_score() -> None:
+    for row in records("summeval/summeval", 20):
+        texts = list(row["systems"].values())
+        references = [row["reference"], *texts[:4]]
+        for prediction in texts[4:]:
+            found = rouge.score_best(references, prediction)
+            assert tuple(map(tuple, found)) == expected_of_several(references, prediction)
+
+
+@settings(max_examples=200)
+@given(st.lists(tied_text, min_size=1, max_size=4), tied_text)
+def test_of_equally_good_references_the_first_one_counts(references: list[str], prediction: str) -> None:
+    found = rouge.score_best(references, prediction)
+    assert tuple(map(tuple, found)) == expected_of_several(references, prediction)
+
+
+def test_each_metric_takes_its_own_best_reference() -> None:
+    turned, half = "four three two one", "one two five six"
+    found = rouge.score_best([turned, half], "one two three four")
+    assert found.rouge1 == rouge.score_pair(turned, "one two three four").rouge1
+    assert found.rouge2 == rouge.score_pair(half, "one two three four").rouge2
+    assert found.rouge1.fmeasure == 1
+    assert found.rouge2.fmeasure > 0
+
+
+def test_no_reference_is_an_error_and_one_is_as_it_was() -> None:
+    with pytest.raises(ValueError, match="no reference"):
+        rouge.score_best([], "a")
+    assert rouge.score_best(["A b c."], "A b.") == rouge.score_pair("A b c.", "A b.")
 
 
 def test_thousands_of_words_in_use_stay_apart(monkeypatch: pytest.MonkeyPatch) -> None:

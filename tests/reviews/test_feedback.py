@@ -18,13 +18,13 @@ from reviews.feedback import (
     decline_example,
     decline_examples,
     freeze_snapshot,
-    freeze_test_set,
     preview_snapshot,
     propose_from_client,
     propose_from_references,
     propose_from_review,
 )
 from reviews.models import FeedbackExample, Review, SourceDocument
+from reviews.references import freeze_test_set
 from tests import make
 
 BETTER = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."

@@ -18,9 +18,10 @@ from django.test.utils import CaptureQueriesContext
 
 from models_app.models import DatasetSnapshot, EvaluationSet, Job, Release, Route
 from reviews import finding, importing, uploads
-from reviews.feedback import TEST_SPLIT, freeze_snapshot, freeze_test_set, propose_from_review
+from reviews.feedback import TEST_SPLIT, freeze_snapshot, propose_from_review
 from reviews.importing import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
+from reviews.references import freeze_test_set
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -609,12 +610,12 @@ def test_rows_of_a_snapshot_are_filtered_by_split_and_domain(cast: make.Cast) ->
 
 def test_the_test_set_is_frozen_from_the_page_once(cast: make.Cast) -> None:
     client = signed_in(cast.ml_engineer)
-    assert "There are no test documents" in text_of(client, "/feedback/test-set/")
+    assert "There is nothing to measure summaries against" in text_of(client, "/feedback/test-set/")
     for _ in range(3):
         make.document(split="test")
     make.document(split="test", reference="")
     page = text_of(client, "/feedback/test-set/")
-    assert "1 without one cannot" in page
+    assert 'Of <b class="num">4</b> test documents <b class="num">3</b> came with a reference' in page
     answer = client.post("/feedback/test-set/", {"limit": "2"})
     frozen = EvaluationSet.objects.get()
     assert answer["Location"] == f"/snapshots/test-sets/{frozen.pk}/"

@@ -9,8 +9,9 @@ from django.utils import timezone
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
 from models_app.models import DatasetSnapshot, EvaluationSet
-from reviews.feedback import Selection, freeze_snapshot, freeze_test_set, preview_snapshot
+from reviews.feedback import Selection, freeze_snapshot, preview_snapshot
 from reviews.models import FeedbackExample
+from reviews.references import SOURCES, freeze_test_set
 
 
 class Command(BaseCommand):
@@ -31,6 +32,11 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="say what would be in and freeze nothing")
         parser.add_argument("--test-set", action="store_true", help="freeze test documents instead")
         parser.add_argument("--limit", type=int, help="with --test-set: at most so many documents")
+        parser.add_argument(
+            "--references", choices=tuple(SOURCES), default="imported",
+            help="with --test-set: what summaries are measured against; settled corrections favour the release that "
+            "wrote what was corrected",
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true")
         arguments.add_user(parser)
 
@@ -78,7 +84,11 @@ class Command(BaseCommand):
     def _freeze_test_set(self, options: dict[str, Any], actor: Any | None) -> None:
         before = timezone.now()
         frozen = freeze_test_set(
-            actor=actor, name=options["name"], batch=options["batch"], limit=options["limit"]
+            actor=actor,
+            name=options["name"],
+            batch=options["batch"],
+            limit=options["limit"],
+            references=options["references"],
         )
         self._say(
             {"test_set": frozen.pk, "digest": frozen.digest, "rows": frozen.rows},

@@ -1,0 +1,194 @@
+"""Test documents and what summaries of them are measured against: imported references, and settled corrections.
+
+A correction of a test document teaches no model. Once its item is settled, it can be a reference: when all its wanted
+reviews are in and nobody disputes them, each reviewer's text, and after an adjudication the adjudicator's alone. It
+began as some model's summary, so it favours that model; the test set and every comparison on it say so. What a
+reviewer left as it was is the model's own text and no reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from models_app.evaluation.sets import EvaluationRow, Reference, freeze_evaluation_set
+from models_app.foundation.errors import InvalidInput, Refused
+from models_app.models import EvaluationExample, EvaluationSet
+from reviews.feedback import LEFT_OUT_NAMED, unfit, unlearnt
+from reviews.models import Adjudication, QueueItem, Review, SourceDocument, Split
+
+Sources = Literal["imported", "corrections", "both"]
+SOURCES: dict[Sources, str] = {
+    "imported": "what came with the documents",
+    "corrections": "settled corrections of reviewers",
+    "both": "both, where a document has both",
+}
+BY_REVIEWERS = "by its reviewers"
+BY_ADJUDICATION = "by adjudication"
+
+
+def freeze_test_set(
+    *,
+    actor: Any | None,
+    name: str = "",
+    batch: int | None = None,
+    documents: Sequence[int] = (),
+    limit: int | None = None,
+    references: Sources = "imported",
+) -> EvaluationSet:
+    """Freeze the test documents that have a reference of the wanted kind; the lowest content hashes where there is a
+    limit. Those that are nearly the same as what some snapshot learns from are left out; the set names them. Raises
+    Refused where none has a reference, and says what there is instead."""
+    if references not in SOURCES:
+        raise InvalidInput(
+            "Which references?", fields={"references": f"One of {', '.join(SOURCES)}, not {references}."}
+        )
+    rows = SourceDocument.objects.filter(split=Split.TEST).order_by("content_hash")
+    if references == "imported":
+        rows = rows.exclude(reference="")
+    if batch is not None:
+        rows = rows.filter(batch=batch)
+    if documents:
+        rows = rows.filter(pk__in=documents)
+    corrections = settled_corrections() if references != "imported" else {}
+    if references == "corrections":
+        rows = rows.filter(pk__in=corrections)
+    known = {
+        document.pk: found
+        for document in rows
+        if (found := _references(document, corrections.get(document.pk, []), references))
+    }
+    if not known:
+        raise Refused(_nothing_to_freeze(references))
+    chosen, left_out = unlearnt([document for document in rows if document.pk in known], limit)
+    if not chosen:
+        raise Refused(
+            f"Nothing is left to freeze: all {len(left_out):,} test documents are nearly the same as what a snapshot "
+            f"learns from. {left_out[0]}",
+            code="learnt",
+        )
+    return freeze_evaluation_set(
+        rows=[_row(document, known[document.pk]) for document in chosen],
+        name=name or f"{len(chosen)} test documents",
+        selection={
+            "batch": batch, "limit": limit, "documents": len(documents),
+            "references": "" if references == "imported" else SOURCES[references],
+            "left_out": {"near_training_documents": len(left_out), "documents": left_out[:LEFT_OUT_NAMED]},
+        },
+        actor=actor,
+    )  # fmt: skip
+
+
+def _references(
+    document: SourceDocument, corrections: Sequence[Reference], sources: Sources
+) -> list[Reference]:
+    known = list(corrections) if sources != "imported" else []
+    if sources != "corrections" and document.reference.strip():
+        imported = Reference(document.reference, (f"document:{document.pk}",))
+        known = [imported, *(one for one in known if one.text != imported.text)]
+    return known
+
+
+def _row(document: SourceDocument, known: Sequence[Reference]) -> EvaluationRow:
+    return EvaluationRow(
+        document_hash=document.content_hash,
+        origin=f"document:{document.pk}",
+        source=document.text,
+        reference=known[0].text,
+        title=document.title,
+        domain=document.domain,
+        references=tuple(known),
+    )
+
+
+def _nothing_to_freeze(sources: Sources) -> str:
+    corrected = len(settled_corrections())
+    if sources == "imported" and corrected:
+        return (
+            f"No test document came with a reference summary, but {corrected:,} "
+            f"{'has' if corrected == 1 else 'have'} a settled correction: freeze those instead."
+        )
+    if sources == "imported":
+        return "There are no test documents with a reference summary. Import some, then evaluate."
+    return (
+        "No test document has a settled correction yet. Let reviewers correct summaries of test documents; what they "
+        "hand in counts once its item has all the reviews it wants and nobody disputes them."
+    )
+
+
+def settled_corrections(documents: Iterable[int] | None = None) -> dict[int, list[Reference]]:
+    """By test document: each settled text that is not what the model wrote, the adjudicated ones first. 2 queries."""
+    found: dict[int, dict[str, Reference]] = {}
+    for adjudication in _adjudications(documents):
+        review_count = len(adjudication.reviews)
+        _note(
+            found, adjudication, adjudication.edited_text,
+            Reference(
+                adjudication.edited_text.strip(), (f"adjudication:{adjudication.pk}",), BY_ADJUDICATION,
+                review_count + 1, (adjudication.adjudicator_id,), adjudication.item.summary.release_id,
+            ),
+        )  # fmt: skip
+    for review in _reviews(documents):
+        _note(
+            found, review, review.edited_text,
+            Reference(
+                review.edited_text.strip(), (f"review:{review.pk}",), BY_REVIEWERS, 1, (review.reviewer_id,),
+                review.summary.release_id,
+            ),
+        )  # fmt: skip
+    return {document: list(texts.values()) for document, texts in found.items()}
+
+
+def _note(
+    found: dict[int, dict[str, Reference]], row: Adjudication | Review, text: str, reference: Reference
+) -> None:
+    summary = row.item.summary
+    if text.strip() == summary.text.strip() or unfit(reference.text):
+        return
+    texts = found.setdefault(summary.document_id, {})
+    same = texts.get(reference.text)
+    if same is None:
+        texts[reference.text] = reference
+        return
+    texts[reference.text] = replace(
+        same,
+        origins=(*same.origins, *reference.origins),
+        people=len({*same.authors, *reference.authors}) if same.settled == BY_REVIEWERS else same.people,
+        authors=tuple(sorted({*same.authors, *reference.authors})),
+    )
+
+
+def _adjudications(documents: Iterable[int] | None) -> Iterable[Adjudication]:
+    rows = Adjudication.objects.filter(item__in=_settled_items(documents))
+    return rows.select_related("item__summary").order_by("pk")
+
+
+def _reviews(documents: Iterable[int] | None) -> Iterable[Review]:
+    """Of items that nobody had to settle. Those sent back, and those given elsewhere, are not settled here."""
+    rows = Review.objects.filter(
+        item__in=_settled_items(documents).filter(adjudication=None),
+        state=Review.State.SUBMITTED,
+        imported_from=None,
+    )
+    return rows.select_related("item__summary", "summary").order_by("pk")
+
+
+def _settled_items(documents: Iterable[int] | None) -> Any:
+    items = QueueItem.objects.filter(
+        state=QueueItem.State.DONE, other=None, queue__calibration=False, summary__document__split=Split.TEST
+    ).exclude(reason=QueueItem.Reason.GOLD)
+    return items if documents is None else items.filter(summary__document__in=documents)
+
+
+def where_used(reviews: Iterable[Review]) -> Mapping[int, list[int]]:
+    """By review: the test sets in which its text is a reference, oldest first. 1 query."""
+    wanted = {f"review:{review.pk}": review.pk for review in reviews}
+    rows = EvaluationExample.objects.filter(
+        document_hash__in={review.summary.document.content_hash for review in reviews}
+    ).exclude(all_references=[])
+    used: dict[int, list[int]] = {}
+    for test_set, known in rows.order_by("evaluation_set").values_list("evaluation_set", "all_references"):
+        for origin in {origin for reference in known for origin in reference["origins"]} & wanted.keys():
+            used.setdefault(wanted[origin], []).append(test_set)
+    return used
