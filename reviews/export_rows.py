@@ -292,11 +292,13 @@ def columns_of(request: Request) -> list[Column]:
 # ---------------------------------------------------------------- the statements
 
 
-# What the asker still has to judge without knowing what peers said.
-_NOT_BLIND = """NOT (queue.blind_to_peers AND answer.reviewer_id <> %(asker)s AND EXISTS (
-    SELECT 1 FROM reviews_reviewslot seat WHERE seat.item_id = item.id
-       AND ((seat.state = 'held' AND seat.reviewer_id = %(asker)s)
-            OR (seat.state = 'free' AND seat.assigned_to_id = %(asker)s))))"""
+# What the asker may still be asked to judge without knowing what peers said: `blindness.judged`, as a condition.
+_NOT_BLIND = """NOT (%(may_judge)s AND queue.blind_to_peers AND item.state <> 'done'
+    AND (item.state <> 'disputed' OR EXISTS (
+        SELECT 1 FROM reviews_review mine WHERE mine.item_id = item.id AND mine.reviewer_id = %(asker)s))
+    AND answer.reviewer_id <> %(asker)s AND NOT EXISTS (
+    SELECT 1 FROM reviews_skip passed WHERE passed.item_id = item.id AND passed.reviewer_id = %(asker)s
+       AND (passed.saw_others OR passed.meaning = 'had a hand')))"""
 
 
 def _instant(column: str) -> str:
@@ -367,8 +369,8 @@ SELECT (SELECT count(*) FROM chosen), answer.id, item.id, queue.slug, item.reaso
 _CHOSEN_EXAMPLES = """
   FROM reviews_feedbackexample example
   JOIN reviews_sourcedocument document ON document.id = example.document_id
-  LEFT JOIN reviews_review review ON review.id = example.review_id
-  LEFT JOIN reviews_queueitem item ON item.id = review.item_id
+  LEFT JOIN reviews_review answer ON answer.id = example.review_id
+  LEFT JOIN reviews_queueitem item ON item.id = answer.item_id
   LEFT JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
 """
 # Several people's choices between the same two summaries are one row: what most of them preferred, none where they
@@ -405,7 +407,12 @@ def _days(request: Request) -> dict[str, datetime | None]:
 
 def _statement(request: Request, actor: Any | None) -> Statement:
     days = _days(request)
-    values = {"asker": actor.pk if actor is not None else 0, "queue": request.queue, **days}
+    values = {
+        "asker": actor.pk if actor is not None else 0,
+        "may_judge": actor is not None and allowed(actor, "review"),
+        "queue": request.queue,
+        **days,
+    }
 
     def filters(at: str) -> str:
         wanted = ["queue.slug = %(queue)s"] if request.queue else []
@@ -449,7 +456,8 @@ def _training_statement(request: Request, values: dict[str, Any], filters: Calla
         return Statement(f"SELECT (SELECT count(*) {where}), {what} {where} ORDER BY position", values)
     examples = f"""chosen AS MATERIALIZED (SELECT example.id {_CHOSEN_EXAMPLES}
  WHERE example.state = 'approved' AND example.kind = %(kind)s AND document.split IN ('train', 'validation')
-   AND document.split = ANY(%(splits)s) {filters("example.decided_at")} ORDER BY example.id)"""
+   AND document.split = ANY(%(splits)s) {filters("example.decided_at")}
+   AND (answer.id IS NULL OR {_NOT_BLIND}) ORDER BY example.id)"""
     what = """document.split, document.domain, document.title, document.text, example.target, example.rejected
   FROM chosen
   JOIN reviews_feedbackexample example ON example.id = chosen.id

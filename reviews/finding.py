@@ -12,6 +12,7 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Left
 
 from models_app.foundation.texts import row_number
+from reviews.blindness import Reader, readable_examples
 from reviews.models import FeedbackExample, SourceDocument, Split, Summary
 from reviews.models.documents import SEARCHED
 
@@ -199,9 +200,10 @@ class ExampleFilter:
             document=number_of(values.get("document", "")),
         )
 
-    def rows(self) -> QuerySet[FeedbackExample]:
-        """What waits longest first, decided ones latest first."""
+    def rows(self, reader: Reader) -> QuerySet[FeedbackExample]:
+        """What waits longest first, decided ones latest first; none that the reader is still to judge blind."""
         rows = FeedbackExample.objects.order_by("pk" if self.state == "proposed" else "-pk")
+        rows = readable_examples(rows, reader)
         if self.state:
             rows = rows.filter(state=self.state)
         if self.kind:
@@ -240,21 +242,21 @@ def example_rows() -> QuerySet[FeedbackExample]:
     )
 
 
-def example_states(wanted: ExampleFilter) -> tuple[dict[str, int], int]:
+def example_states(wanted: ExampleFilter, reader: Reader) -> tuple[dict[str, int], int]:
     """How many there are in each state under the filter, and in all; up to COUNTED each. A query for each state."""
-    any_state = ExampleFilter(**{**wanted.__dict__, "state": ""}).rows().order_by()
+    any_state = ExampleFilter(**{**wanted.__dict__, "state": ""}).rows(reader).order_by()
     states = {
         state: any_state.filter(state=state)[:COUNTED].count() for state in FeedbackExample.State.values
     }
     return states, min(sum(states.values()), COUNTED)
 
 
-def find_examples(wanted: ExampleFilter) -> ExampleList:
+def find_examples(wanted: ExampleFilter, reader: Reader) -> ExampleList:
     """5 queries, and 2 more for each slice."""
-    states, everything = example_states(wanted)
+    states, everything = example_states(wanted, reader)
     total = states[wanted.state] if wanted.state else everything
     return ExampleList(
-        rows=Counted(wanted.rows()[:COUNTED], example_rows(), total, more=total >= COUNTED),
+        rows=Counted(wanted.rows(reader)[:COUNTED], example_rows(), total, more=total >= COUNTED),
         states=states,
         everything=everything,
         domains=distinct_values(SourceDocument, "domain"),

@@ -259,8 +259,10 @@ def _record(preference: Preference, reviewer: User, action: str, **moved: Any) -
     audit.record(
         actor=reviewer, action=action, subject=preference,
         data={
-            "item": preference.item_id, "choice": preference.choice, "strength": preference.strength,
-            "late": preference.late, **({"before": before} if before else {}),
+            "item": preference.item_id, "late": preference.late,
+            "answer": {
+                "choice": preference.choice, "strength": preference.strength, **({"before": before} if before else {}),
+            },
         },
         **moved,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.db.models import Count, F, Prefetch, Q, QuerySet
 
+from reviews.blindness import sees_answers
 from reviews.finding import Counted
 from reviews.models import (
     Criterion,
@@ -224,20 +225,10 @@ class ItemPage:
     free: int
 
 
-def may_see_answers(item: QueueItem, viewer: User) -> bool:
-    """Whoever could still be asked for an item of a blind queue sees nobody's answers to it. 2 queries at most."""
-    if not item.queue.blind_to_peers or item.state in (QueueItem.State.DONE, QueueItem.State.SET_ASIDE):
-        return True
-    if ReviewSlot.objects.filter(item=item, reviewer=viewer, state="held").exists():
-        return False
-    answered = Review.objects.filter(item=item, reviewer=viewer, state="submitted")
-    return answered.exists() or item.skips.filter(reviewer=viewer, saw_others=True).exists()
-
-
 def item_page(item: QueueItem, viewer: User) -> ItemPage:
     """At most 6 queries beside the item's own."""
     seats = list(item.slots.select_related("reviewer", "assigned_to").order_by("position"))
-    seen = may_see_answers(item, viewer)
+    seen = sees_answers(item=item, reader=viewer)
     handed_in = (
         Review.objects.filter(item=item, state__in=["submitted", "returned"])
         .select_related("reviewer")

@@ -548,6 +548,8 @@ def step_aside(*, item: QueueItem, reviewer: User) -> None:
         QueueItem.objects.select_for_update(no_key=True).get(pk=item.pk)
         if ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").exists():
             raise Refused("You hold this item. Hand it in or pass it by at the desk first.")
+        if _has_answered(item, reviewer):  # and may correct it
+            raise Refused("You have answered it. You see what others answered once all have.")
         Skip.objects.filter(item=item, reviewer=reviewer, meaning=Skip.Meaning.LATER).delete()
         Skip.objects.update_or_create(
             item=item,

@@ -20,6 +20,7 @@ from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Ref
 from models_app.foundation.texts import normalise
 from models_app.models import PromptVersion
 from reviews import conversations
+from reviews.blindness import sees_answers
 from reviews.conversations import Standing, about_of, may_see, name_for, visible_thread
 from reviews.mentions import named_in
 from reviews.models import Comment, Mention, Notification, QueueItem, Thread
@@ -234,7 +235,12 @@ def _tell(thread: Thread, comment: Comment, people: Iterable[User], kind: Notifi
 
 
 def _called(writer: User, by_manager: bool, reader: User, thread: Thread) -> str:
-    place = conversations.standing(user=reader, about=about_of(thread))
+    about = about_of(thread)
+    place = conversations.standing(user=reader, about=about)
+    if isinstance(about, QueueItem) and not sees_answers(item=about, reader=reader):
+        place = (
+            Standing.OWN
+        )  # a notification comes unasked: it must not tell a manager who may review who does
     name = name_for(writer=writer, by_manager=by_manager, reader=reader, standing=place)
     return "A reviewer" if name == conversations.SOMEBODY else name
 

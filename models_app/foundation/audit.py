@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection, models, transaction
 from django.utils import timezone
 
 from models_app.foundation import doors
+from models_app.foundation.roles import allowed
 from models_app.models.audit import AuditEvent
 
 CHAIN_LOCK = 0x6A117E7
@@ -174,3 +176,11 @@ def first_broken(since: datetime | None = None) -> AuditEvent | None:
             return event
         previous = event.hash
     return None
+
+
+def data_for(event: AuditEvent, reader: User | AnonymousUser) -> dict[str, Any]:
+    """What an event's data say to this reader. How somebody answered blind (`answer`) is kept in the trail, and told to
+    nobody who may be asked the same."""
+    if "answer" not in event.data or not allowed(reader, "review"):
+        return event.data
+    return {**event.data, "answer": "kept, and not shown to people who review"}

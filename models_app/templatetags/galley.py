@@ -12,6 +12,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from models_app.evaluation.differences import around_changes, word_difference
+from models_app.foundation import audit
 from models_app.foundation.roles import allowed
 
 register = template.Library()
@@ -142,3 +143,8 @@ def score_points(score: Any, metric: str) -> str:
 def percent_at_most(share: float) -> int:
     """0.999 is not all of it, so it is 99 %."""
     return int(100 * share)
+
+
+@register.filter
+def data_for(event: Any, reader: Any) -> dict[str, Any]:
+    return audit.data_for(event, reader)

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
@@ -176,7 +176,7 @@ def _events(rows: QuerySet[AuditEvent]) -> Iterator[AuditEvent]:
         last = chunk[-1].pk
 
 
-def _values(event: AuditEvent) -> dict[str, Any]:
+def _values(event: AuditEvent, reader: User | AnonymousUser) -> dict[str, Any]:
     return {
         "id": event.pk,
         "at": event.at.isoformat(),
@@ -188,7 +188,7 @@ def _values(event: AuditEvent) -> dict[str, Any]:
         "from": event.from_state,
         "to": event.to_state,
         "reason": event.reason,
-        "data": event.data,
+        "data": chain.data_for(event, reader),
         "hash": event.hash,
     }
 
@@ -204,16 +204,16 @@ class _Echo:
         return line
 
 
-def _csv(events: Iterator[AuditEvent]) -> Iterator[str]:
+def _csv(events: Iterator[AuditEvent], reader: User | AnonymousUser) -> Iterator[str]:
     writer = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
     for event in events:
-        yield writer.writerow([_cell(value) for value in _values(event).values()])
+        yield writer.writerow([_cell(value) for value in _values(event, reader).values()])
 
 
-def _lines(events: Iterator[AuditEvent]) -> Iterator[str]:
+def _lines(events: Iterator[AuditEvent], reader: User | AnonymousUser) -> Iterator[str]:
     for event in events:
-        yield json.dumps(_values(event), ensure_ascii=False) + "\n"
+        yield json.dumps(_values(event, reader), ensure_ascii=False) + "\n"
 
 
 @require_safe
@@ -225,9 +225,11 @@ def download(request: HttpRequest, extension: str) -> HttpResponse:
         return audit(request)
     events = _events(form.rows())
     if extension == "csv":
-        answer = StreamingHttpResponse(_csv(events), content_type="text/csv; charset=utf-8")
+        answer = StreamingHttpResponse(_csv(events, request.user), content_type="text/csv; charset=utf-8")
     else:
-        answer = StreamingHttpResponse(_lines(events), content_type="application/jsonl; charset=utf-8")
+        answer = StreamingHttpResponse(
+            _lines(events, request.user), content_type="application/jsonl; charset=utf-8"
+        )
     name = f"audit-{timezone.localtime():%Y-%m-%d}.{extension}"
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     return cast(HttpResponse, answer)  # the decorators of views know no other kind of answer

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
@@ -15,8 +16,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.foundation.roles import allowed
-from models_app.web.pages import capability, page_or_fragment, paginate
-from reviews import finding, twins
+from models_app.web.pages import capability, page_or_fragment, paginate, user_of
+from reviews import blindness, finding, twins
 from reviews.drafting import live_release, start_drafting
 from reviews.feedback import propose_from_references
 from reviews.finding import DocumentFilter
@@ -96,6 +97,7 @@ def _live_or_none() -> Any | None:
 class SummaryRow:
     summary: Summary
     reviews: list[Review]
+    shows_model: bool
 
 
 @require_safe
@@ -111,20 +113,25 @@ def document_page(request: HttpRequest, pk: int) -> HttpResponse:
         "split": {"name": name, "kind": kind, "why": why},
         "grouped": bool(document.group_key),
         "twins": twins.told(document),
-        "summaries": _summaries(document, request.user, sees_all),
+        "summaries": _summaries(document, user_of(request), sees_all),
         "sees_all": sees_all,
+        "hides": blindness.judged(request.user).filter(summary__document=document).exists(),
         "may_act": may_act,
         "live": _live_or_none() if may_act else None,
         "queues": _queues() if may_act else [],
-        "examples": list(FeedbackExample.objects.filter(document=document).select_related("decided_by"))
+        "examples": list(
+            blindness.readable_examples(
+                FeedbackExample.objects.filter(document=document).select_related("decided_by"), request.user
+            )
+        )
         if allowed(request.user, "decide_feedback")
         else None,
     }
     return render(request, "reviews/document.html", context)
 
 
-def _summaries(document: SourceDocument, user: Any, sees_all: bool) -> list[SummaryRow]:
-    """Newest first, each with the reviews that this user may see. 2 queries.
+def _summaries(document: SourceDocument, user: User, sees_all: bool) -> list[SummaryRow]:
+    """Newest first, each with the reviews that this user may see. 3 queries.
 
     Of a pair that people are asked to choose from, reviewers learn nothing here: their numbers tell which is older.
     """
@@ -140,12 +147,17 @@ def _summaries(document: SourceDocument, user: Any, sees_all: bool) -> list[Summ
     reviews = Review.objects.filter(summary__in=summaries, state=Review.State.SUBMITTED).order_by(
         "submitted_at"
     )
+    reviews = blindness.readable_reviews(reviews, user)
     if not sees_all:
         reviews = reviews.filter(reviewer=user)
+    hidden = blindness.hidden_models(found, user) if sees_all else set()
     by_summary: dict[int, list[Review]] = {}
     for review in reviews.select_related("reviewer"):
         by_summary.setdefault(review.summary_id, []).append(review)
-    return [SummaryRow(summary, by_summary.get(summary.pk, [])) for summary in summaries]
+    return [
+        SummaryRow(summary, by_summary.get(summary.pk, []), sees_all and summary.pk not in hidden)
+        for summary in summaries
+    ]
 
 
 # ---------------------------------------------------------------- asking for drafts and examples

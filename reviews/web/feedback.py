@@ -18,6 +18,7 @@ from models_app.foundation.roles import allowed
 from models_app.models import DatasetSnapshot
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 from reviews import finding
+from reviews.blindness import readable_examples
 from reviews.feedback import (
     TEST_SPLIT,
     Selection,
@@ -58,7 +59,7 @@ REASONS = (
 @capability("decide_feedback")
 def examples(request: HttpRequest) -> HttpResponse:
     wanted = ExampleFilter.of(request.GET.dict())
-    found = finding.find_examples(wanted)
+    found = finding.find_examples(wanted, request.user)
     page = paginate(request, found.rows, PER_PAGE)
     context = {
         "page": page,
@@ -83,14 +84,14 @@ def _tabs(states: dict[str, int], everything: int) -> list[tuple[str, str, str]]
     ]
 
 
-def _example(pk: int) -> FeedbackExample:
-    return get_object_or_404(finding.example_rows(), pk=pk)
+def _example(request: HttpRequest, pk: int) -> FeedbackExample:
+    return get_object_or_404(readable_examples(finding.example_rows(), request.user), pk=pk)
 
 
 @require_safe
 @capability("decide_feedback")
 def example_page(request: HttpRequest, pk: int) -> HttpResponse:
-    context = {"example": _example(pk), "reasons": REASONS, "test_split": TEST_SPLIT}
+    context = {"example": _example(request, pk), "reasons": REASONS, "test_split": TEST_SPLIT}
     return render(request, "reviews/feedback_example.html", context)
 
 
@@ -98,7 +99,7 @@ def example_page(request: HttpRequest, pk: int) -> HttpResponse:
 @capability("decide_feedback")
 def article(request: HttpRequest, pk: int) -> HttpResponse:
     """The article, fetched when somebody unfolds it."""
-    example = get_object_or_404(FeedbackExample.objects.select_related("document"), pk=pk)
+    example = _example(request, pk)
     return render(request, "reviews/_example_article.html", {"document": example.document})
 
 
@@ -108,14 +109,16 @@ def article(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @capability("decide_feedback")
 def approve(request: HttpRequest, pk: int) -> HttpResponse:
-    approve_example(example=_example(pk), actor=request.user)
+    approve_example(example=_example(request, pk), actor=request.user)
     return _decided(request, pk)
 
 
 @require_POST
 @capability("decide_feedback")
 def decline(request: HttpRequest, pk: int) -> HttpResponse:
-    decline_example(example=_example(pk), actor=request.user, reason=request.POST.get("reason", "")[:300])
+    decline_example(
+        example=_example(request, pk), actor=request.user, reason=request.POST.get("reason", "")[:300]
+    )
     return _decided(request, pk)
 
 
@@ -124,9 +127,9 @@ def _decided(request: HttpRequest, pk: int) -> HttpResponse:
         return back(request, reverse("feedback_example", args=[pk]))
     shown = dict(parse_qsl(urlsplit(request.headers.get("HX-Current-URL", "")).query))
     wanted = ExampleFilter.of(shown)
-    states, everything = finding.example_states(wanted)
+    states, everything = finding.example_states(wanted, request.user)
     context = {
-        "example": _example(pk),
+        "example": _example(request, pk),
         "reasons": REASONS,
         "test_split": TEST_SPLIT,
         "wanted": wanted,
@@ -140,7 +143,8 @@ def _decided(request: HttpRequest, pk: int) -> HttpResponse:
 @capability("decide_feedback")
 def decide_many(request: HttpRequest) -> HttpResponse:
     ids = [number for raw in request.POST.getlist("example") if (number := finding.number_of(raw))]
-    chosen = list(FeedbackExample.objects.filter(pk__in=ids).select_related("document").order_by("pk"))
+    asked = FeedbackExample.objects.filter(pk__in=ids).select_related("document").order_by("pk")
+    chosen = list(readable_examples(asked, request.user))
     if not chosen:
         messages.error(request, "Tick at least one example.")
         return back(request, reverse("feedback"))

@@ -28,6 +28,7 @@ from models_app.prompts.versions import (
     plain,
 )
 from models_app.web.pages import View, capability, paginate
+from reviews.blindness import readable_suggestions
 from reviews.models import PromptSuggestion, Thread
 from reviews.suggestions import adopt_suggestion, decline_suggestion, save_prompt, save_version
 
@@ -100,6 +101,7 @@ def prompts(request: HttpRequest) -> HttpResponse:
         rows = PromptSuggestion.objects.select_related(
             "suggested_by", "document", "based_on__prompt", "adopted_as__prompt", "decided_by"
         ).defer("document__text", "document__reference")
+        rows = readable_suggestions(rows, request.user)
         rows = rows.filter(state="open") if shown == "suggestions" else rows.exclude(state="open")
         context["page"] = paginate(
             request, rows.order_by("pk" if shown == "suggestions" else "-decided_at"), 10

@@ -30,7 +30,7 @@ def review(by: Any, *, item: QueueItem | None = None, split: str = "train", **fi
             make.document(split=split, external_id="a-1"), WROTE,
             release=make.release(), model_version=make.lead_model(), prompt_version=PromptVersion.objects.first(),
         )  # fmt: skip
-        item = make.queue_item(summary)
+        item = make.queue_item(summary, state=QueueItem.State.DONE)  # one review is wanted, and here it is
     values = {
         "state": "submitted", "stars": 2, "verdict": "poor", "edited_text": BETTER, "comment": "=1+1 is wrong",
         "active_seconds": 90, "revision": 3, "submitted_at": timezone.now(), "rubric": item.queue.rubric,

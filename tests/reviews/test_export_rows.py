@@ -102,7 +102,8 @@ def test_queue_and_days_choose(cast: make.Cast) -> None:
     today = timezone.localdate()
     old = review(cast.reviewer, submitted_at=timezone.now() - timedelta(days=5))
     new = review(cast.reviewer)
-    other = review(cast.reviewer, item=make.queue_item(new.summary, make.queue(slug="weak-outputs")))
+    done = make.queue_item(new.summary, make.queue(slug="weak-outputs"), state="done")
+    other = review(cast.reviewer, item=done)
 
     def chosen(**fields: Any) -> list[int]:
         return [row["review"] for row in rows_of(exported(cast.ml_engineer, kind="reviews", **fields))]
@@ -229,7 +230,7 @@ def test_pairwise_choices_and_the_pairs_they_teach(cast: make.Cast) -> None:
     documents = {split: make.document(split=split) for split in ("train", "test")}
     for document in documents.values():
         before, after = make.summary(document, "It closes, they say here."), make.summary(document, BETTER)
-        item = QueueItem.objects.create(queue=queue, summary=before, other=after)
+        item = QueueItem.objects.create(queue=queue, summary=before, other=after, state="done")
         for person, choice in (
             (cast.reviewer, "after"),
             (cast.another_reviewer, "after"),
@@ -247,6 +248,7 @@ def test_pairwise_choices_and_the_pairs_they_teach(cast: make.Cast) -> None:
         queue=queue,
         summary=make.summary(documents["train"], "Left one."),
         other=make.summary(documents["train"], "Right."),
+        state="done",
     )
     for person, choice in ((cast.reviewer, "after"), (cast.another_reviewer, "before")):
         Preference.objects.create(
@@ -303,7 +305,7 @@ def test_a_folder_is_read_by_datasets(
     for split in ("train", "test"):
         one = review(cast.reviewer, split=split)
         other = make.summary(one.summary.document, "Another one.")
-        pair = QueueItem.objects.create(queue=one.item.queue, summary=one.summary, other=other)
+        pair = QueueItem.objects.create(queue=one.item.queue, summary=one.summary, other=other, state="done")
         Preference.objects.create(
             item=pair, reviewer=cast.reviewer, choice="tie", state="submitted", submitted_at=timezone.now()
         )

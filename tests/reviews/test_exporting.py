@@ -26,6 +26,7 @@ from reviews.feedback import approve_example, freeze_snapshot
 from reviews.models import (
     Export,
     FeedbackExample,
+    QueueItem,
     ReviewSlot,
 )
 from tests import make
@@ -58,6 +59,7 @@ def test_a_reviewer_gets_their_own_answers_and_no_model(cast: make.Cast) -> None
 @pytest.mark.parametrize("seat", [{"state": "held"}, {"state": "free"}])
 def test_what_the_asker_still_judges_blind_is_left_out(cast: make.Cast, seat: dict[str, str]) -> None:
     peer, elsewhere = review(cast.reviewer), review(cast.reviewer)
+    QueueItem.objects.filter(pk=peer.item_id).update(state="open")
     slot = ReviewSlot.objects.filter(item=peer.item)
     if seat["state"] == "held":
         slot.update(

@@ -324,7 +324,7 @@ def test_the_same_choice_twice_is_one_and_another_is_a_correction(
     assert refused.value.code == "submitted"
     changed = revise_choice(item=item, judgement=Judgement("tie"), reviewer=cast.reviewer)
     assert (changed.choice, changed.strength, changed.revision) == ("tie", None, 2)
-    told = AuditEvent.objects.get(action="preference.revise").data
+    told = AuditEvent.objects.get(action="preference.revise").data["answer"]
     assert (told["choice"], told["before"]["strength"]) == ("tie", 2)
     assert counted(before, after).ties == 1
 

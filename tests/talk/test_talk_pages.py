@@ -163,7 +163,7 @@ def test_following_a_notification_or_looking_at_its_thread_reads_it(cast: make.C
     thread = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     client = signed_in(cast.ml_engineer)
     row = Notification.objects.get(user=cast.ml_engineer)
-    assert "rita began a conversation" in client.get("/notifications/?show=unread").content.decode()
+    assert "A reviewer began a conversation" in client.get("/notifications/?show=unread").content.decode()
     assert client.get(f"/notifications/{row.pk}/")["Location"] == f"/talk/{thread.pk}/"
     row.refresh_from_db()
     assert row.read_at is not None

@@ -70,7 +70,8 @@ def example(document: SourceDocument | None = None, **fields: Any) -> FeedbackEx
 
 def reviewed(cast: make.Cast, document: SourceDocument | None = None, **fields: Any) -> Review:
     item = make.queue_item(
-        make.summary(document or make.document(), release=make.release(), model_version=make.lead_model())
+        make.summary(document or make.document(), release=make.release(), model_version=make.lead_model()),
+        state="done",
     )
     values = {
         "item": item, "summary": item.summary, "reviewer": cast.reviewer, "rubric": item.queue.rubric,
