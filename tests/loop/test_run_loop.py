@@ -27,8 +27,15 @@ def toy_file(path: Path, count: int = 220) -> Path:
         for number, (source, target) in enumerate(topic_task(count, seed=5)):
             filler = FILLER.split()
             chosen.shuffle(filler)
-            reference = f"the {target.rstrip('.')} won the match in may."
-            row = {"id": f"toy-{number}", "article": f"{source} {' '.join(filler)}", "reference": reference}
+            # What no other text says, or all of them would be nearly the same and in one split: behind all that the
+            # model reads of an article, and at the end of a summary.
+            own = " ".join(f"{number}-{word}" for word in range(90))
+            score = " ".join(f"{number}{letter}" for letter in "abc")
+            row = {
+                "id": f"toy-{number}",
+                "article": f"{source} {' '.join(filler)} {own}",
+                "reference": f"the {target.rstrip('.')} won match {score}.",
+            }
             file.write(json.dumps(row) + "\n")
     return path
 
