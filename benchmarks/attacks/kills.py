@@ -69,7 +69,7 @@ class Load:
     end: threading.Event = field(default_factory=threading.Event)
 
     def hand_in(self, number: int) -> None:
-        chance = random.Random(f"{self.token} {number}")  # nosec B311
+        chance = random.Random(f"{time.time()} {number}")  # nosec B311
         headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
         while not self.end.wait(0.2):
             text = " ".join(chance.choice(WORDS) + str(chance.randrange(10**6)) for _ in range(60))

@@ -31,8 +31,9 @@ from llmops_site.web_server.connection import Connection, Refused, State
 from llmops_site.web_server.crowd import Crowd
 
 LOOK_SECONDS = 0.5
-#: Asked by monitors, which must not wait behind whoever waits for a model or for the database.
-PROBES = ("/healthz", "/readyz")
+#: Asked by monitors, which must not wait behind whoever waits for a model or for the database; how many threads each
+#: has. The second asks the database, and more than one monitor may ask it.
+PROBES = {"/healthz": 1, "/readyz": 4}
 
 
 class WholeRequestWorker(Worker):
@@ -51,7 +52,10 @@ class WholeRequestWorker(Worker):
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.crowd = Crowd(limits.most_connections(self.cfg.worker_connections))
         self.threads = ThreadPoolExecutor(self.cfg.threads, thread_name_prefix="request")
-        self.probes = {path: ThreadPoolExecutor(1, thread_name_prefix=f"probe{path}") for path in PROBES}
+        self.probes = {
+            path: ThreadPoolExecutor(threads, thread_name_prefix=f"probe{path}")
+            for path, threads in PROBES.items()
+        }
         self.selector = selectors.DefaultSelector()
         self.done.init()
         super().init_process()
