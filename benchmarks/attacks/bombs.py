@@ -48,6 +48,7 @@ class Memory:
     """The most that the web processes and a job took while it was watched, in MB."""
 
     port: int
+    home: str
     web: int = 0
     job: int = 0
     over: threading.Event = field(default_factory=threading.Event)
@@ -56,8 +57,16 @@ class Memory:
         while not self.over.wait(0.05):
             self.web = max(self.web, web_memory(self.port))
             for process in psutil.process_iter(["cmdline"]):
-                if "run_job" in (process.info["cmdline"] or ()):
+                if "run_job" in (process.info["cmdline"] or ()) and home_of(process) == self.home:
                     self.job = max(self.job, size(process))
+
+
+def home_of(process: psutil.Process) -> str:
+    """Of which installation it is: there may be others on this machine."""
+    try:
+        return str(process.environ().get("GALLEY_HOME", ""))
+    except psutil.Error:
+        return ""
 
 
 def size(process: psutil.Process) -> int:
@@ -154,16 +163,15 @@ def main() -> None:
             )
             for name, path in bomb_files.files(files):
                 if not asked.names or name in asked.names:
-                    report(name, path, session, url, asked.port)
+                    report(name, path, session, url, Memory(asked.port, str(home)))
                 path.unlink()
         finally:
             supervisor.send_signal(signal.SIGTERM)
             supervisor.wait(60)
 
 
-def report(name: str, path: Path, session: requests.Session, url: str, port: int) -> None:
-    before = web_memory(port)
-    memory = Memory(port)
+def report(name: str, path: Path, session: requests.Session, url: str, memory: Memory) -> None:
+    before = web_memory(memory.port)
     watcher = threading.Thread(target=memory.watch)
     watcher.start()
     try:
@@ -173,7 +181,7 @@ def report(name: str, path: Path, session: requests.Session, url: str, port: int
         wait_for(url, "/healthz", 120)
     memory.over.set()
     watcher.join()
-    sizes = f"{before:>4}→{memory.web:<5} {web_memory(port):>6} {memory.job or '–':>6}"
+    sizes = f"{before:>4}→{memory.web:<5} {web_memory(memory.port):>6} {memory.job or '–':>6}"
     times = f"{status:>4} {answered:>7.2f}s {ended:>6.1f}s"
     print(f"{name:24} {path.stat().st_size >> 10:>7} {sizes} {times}  {said}", flush=True)
 
