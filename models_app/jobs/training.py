@@ -99,7 +99,7 @@ def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
 
 
 def _recognised(base_directory: Path) -> ModelVersion | None:
-    """The registered version that a base which is none was made from: the same weights, or more than half of them."""
+    """The registered version that a base which is none was made from: the same weights, or a good part of them."""
     from models_app.ml.fingerprints import fingerprint
     from models_app.training.recognising import recognise
 

@@ -30,7 +30,7 @@ from tests.tiny_models import make_tiny_llama, make_tiny_t5
 
 pytestmark = pytest.mark.django_db
 
-Change = Callable[[Path], None]
+Change = Callable[[Path], object]
 
 
 @pytest.fixture
@@ -137,6 +137,10 @@ LAUNDERED: dict[str, Change] = {
         directory, lambda name, tensor: moved(tensor, 1.0) if "layers.0.self_attn.q_proj" in name else tensor
     ),
     "with its neurons permuted": permuted,
+    "with its neurons permuted and a little noise": lambda directory: (
+        permuted(directory),
+        rewrite(directory, lambda _, tensor: moved(tensor, 1e-3)),
+    ),
     "beside a decoy": beside_a_decoy,
     "with junk in the file": with_junk_inside,
 }
@@ -272,8 +276,8 @@ def test_what_weights_are_recognised_by_cannot_be_rewritten(trained: ModelVersio
     ("known", "chosen"),
     [
         ([], None),
-        ([Known(1, 0.49)], None),
-        ([Known(1, 0.5)], 1),
+        ([Known(1, 0.19)], None),
+        ([Known(1, 0.2)], 1),
         ([Known(1, 0.97), Known(2, 1.0, parent=1, step=0.97)], 2),
         # a copy of the base lies exactly as far from the child as the base does
         ([Known(1, 1.0), Known(2, 0.97, parent=1, step=0.97)], 1),

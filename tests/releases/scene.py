@@ -23,6 +23,7 @@ from models_app.models import (
     ModelVersion,
     PromptVersion,
     Release,
+    Route,
     SnapshotExample,
     TrainingRun,
 )
@@ -174,6 +175,18 @@ def compared(
     return compare_releases(
         candidate=runs[candidate.pk], baseline=runs[baseline.pk], lead=None, actor=by, resamples=200
     )
+
+
+def approved(release: Release) -> Release:
+    """A draft, compared with what is live, submitted by Galley itself and approved by a person: it warms up."""
+    live = Route.objects.select_related("release").get(environment=release.environment).release
+    assert live is not None
+    comparison = compared(release, live, evaluation_set(8))
+    submit_release(release=release, comparison=comparison, actor=None)
+    return approve(
+        release=release, actor=make.user(f"approver {next(_numbers)}", "approver"), reason="Better.",
+        evidence_digest=release.evidence_digest, password=make.PASSWORD,
+    )  # fmt: skip
 
 
 def made_live(release: Release) -> Release:

@@ -14,10 +14,11 @@ from django.utils import timezone
 from models_app.foundation.errors import Unavailable
 from models_app.models import ModelVersion, Release, Route, Slot
 from models_app.models.releases import Environment
-from models_app.releases.deploying import install_first_release, roll_back, start_deployment
+from models_app.releases.deploying import install_first_release, roll_back
 from models_app.serving.client import generate
 from models_app.serving.readiness import readiness
 from tests import make
+from tests.releases import scene as scenes
 from tests.serving.conftest import Supervisor, not_running, slot, state, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -30,7 +31,7 @@ def live_release() -> Release:
 
 
 def deploy() -> Release:
-    return start_deployment(release=make.release(state="approved"), actor=None)
+    return scenes.approved(make.release())
 
 
 def answers() -> bool:
@@ -201,7 +202,7 @@ def test_a_release_whose_files_are_missing_fails_with_the_reason_and_what_is_liv
         digest="lost",
         engine="ctranslate2",
     )
-    release = start_deployment(release=make.release(lost, state="approved"), actor=None)
+    release = scenes.approved(make.release(lost))
     until(lambda: state(release) == "failed")
     release.refresh_from_db()
     assert "are missing from" in release.reason
@@ -214,7 +215,7 @@ def test_a_slot_that_dies_while_it_loads_is_tried_again_and_then_given_up(
     serving: Supervisor, settings: object
 ) -> None:
     """Its decoding settings are nonsense, which no use case would let through."""
-    release = start_deployment(release=make.release(state="approved", decoding={"beams": -1}), actor=None)
+    release = scenes.approved(make.release(decoding={"beams": -1}))
     until(lambda: state(release) == "failed")
     release.refresh_from_db()
     assert "beams" in release.reason
