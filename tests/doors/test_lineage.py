@@ -30,7 +30,7 @@ from tests.tiny_models import make_tiny_llama, make_tiny_t5
 
 pytestmark = pytest.mark.django_db
 
-Change = Callable[[Path], object]
+Change = Callable[[Path], None]
 
 
 @pytest.fixture
@@ -117,6 +117,11 @@ def permuted(directory: Path) -> None:
     rewrite(directory, change)
 
 
+def permuted_with_noise(directory: Path) -> None:
+    permuted(directory)
+    rewrite(directory, lambda _, tensor: moved(tensor, 1e-3))
+
+
 def beside_a_decoy(directory: Path) -> None:
     save_file({"junk": torch.randn(500, 500)}, directory / "other.safetensors")
 
@@ -137,10 +142,7 @@ LAUNDERED: dict[str, Change] = {
         directory, lambda name, tensor: moved(tensor, 1.0) if "layers.0.self_attn.q_proj" in name else tensor
     ),
     "with its neurons permuted": permuted,
-    "with its neurons permuted and a little noise": lambda directory: (
-        permuted(directory),
-        rewrite(directory, lambda _, tensor: moved(tensor, 1e-3)),
-    ),
+    "with its neurons permuted and a little noise": permuted_with_noise,
     "beside a decoy": beside_a_decoy,
     "with junk in the file": with_junk_inside,
 }
