@@ -87,7 +87,7 @@ def estimate(*, left: int, by_day: Sequence[int], today: date) -> Estimate:
         return Estimate(
             None, None,
             f"Too little to say when: {some} of the last {PACE_DAYS}. "
-            f"It is said from {LEAST_FORECAST_ANSWERS} on {LEAST_FORECAST_DAYS} days on.",
+            f"A date is given from {LEAST_FORECAST_ANSWERS} on at least {LEAST_FORECAST_DAYS} days.",
         )  # fmt: skip
     a_day = answers / PACE_DAYS
     spread = sum((count - a_day) ** 2 for count in by_day) + (PACE_DAYS - len(by_day)) * a_day**2
