@@ -258,7 +258,7 @@ def test_the_preview_of_an_import_says_it_before() -> None:
     (judge,) = take(text)
     changed = tried(text, "train", one_word)
     path = keep(chunks=[json.dumps({"text": changed}).encode()], name="twin.jsonl", place="uploads")
-    batch = hand_in_file(path=path, options=ImportOptions(), actor=people.ml_engineer)
+    batch = make.looked_at(hand_in_file(path=path, options=ImportOptions(), actor=people.ml_engineer))
     _, (row,) = sample_rows(batch=batch, mapping=None)
     assert row.split == "test"
     assert row.twin is not None
