@@ -101,6 +101,14 @@ def origins(the: Scene) -> list[str]:
         ),
         *changes("models_app_release", "digest", "decoding", "origin", "created_by_id", "created_at"),
         *(
+            f"UPDATE models_app_{table} SET {change}"
+            for table in (
+                "datasetsnapshot", "evaluationrun", "evaluationset", "modelversion", "release", "trainingrun",
+            )
+            for change in ("id = id + 1000000", "created_at = now() + interval '1 day'")
+        ),
+        *changes("models_app_prompt", "kind", "id"),
+        *(
             f"DELETE FROM models_app_{table}"
             for table in (
                 "approval", "deployment", "evaluationrun", "evaluationset", "datasetsnapshot", "trainingrun",
@@ -189,6 +197,8 @@ def states(the: Scene) -> list[str]:
     return [
         *(f"UPDATE models_app_release SET state = 'live' WHERE id = {pk}" for pk in made.values()),
         *(f"UPDATE models_app_release SET state = 'approved' WHERE id = {pk}" for pk in made.values()),
+        *(f"UPDATE models_app_release SET state = 'superseded' WHERE id = {pk}" for pk in made.values()),
+        *(f"UPDATE models_app_route SET release_id = {pk}" for pk in (*made.values(), the.candidate.pk)),
         *changes(
             "models_app_release",
             "comparison_id",
@@ -314,8 +324,8 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "a document's split and text never change": [(documents, TRIGGER)],
     "prompt versions, snapshot rows, test documents, scores, comparisons with their results, submitted revisions and "
     "audit events are append-only": [(append_only, TRIGGER)],
-    "snapshots, test sets, evaluations, trainings, model versions and releases keep what they are made of and by "
-    "whom; none of them is deleted": [(origins, TRIGGER)],
+    "snapshots, test sets, evaluations, trainings, model versions and releases keep their number, what they are made "
+    "of, when and by whom, a prompt its kind; none of them is deleted": [(origins, TRIGGER)],
     "what weights are recognised by, and as what, is append-only; a version is not recognised as itself": [
         (recognised, TRIGGER),
         (as_itself, CONSTRAINT),
@@ -326,7 +336,8 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     ],
     "none of these tables is emptied": [(emptied, TRIGGER)],
     "a release becomes approved only with enough approvals of its evidence, and live only from warming up or by a "
-    "rollback; what it was decided on does not change after the decision": [(states, TRIGGER)],
+    "rollback to what was live; requests are routed to what is live; what it was decided on does not change after the "
+    "decision": [(states, TRIGGER)],
     "no test document in a snapshot": [(no_test_rows, CONSTRAINT)],
     "one seat, one reviewer; one review a person and item; one approved demonstration a document": [
         (seats, CONSTRAINT)
