@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -153,9 +154,9 @@ def propose_from_adjudication(*, adjudication: Adjudication) -> list[FeedbackExa
     return examples
 
 
-def propose_from_client(*, summary: Summary, corrected: str) -> FeedbackExample | None:
+def propose_from_client(*, summary: Summary, corrected: str, by: User | None) -> FeedbackExample | None:
     """A correction that came through the API, as a demonstration to be decided on. None where it was proposed before,
-    or changes nothing."""
+    or changes nothing. `by` is the person of the token: what it sends, they wrote."""
     target = normalise(corrected)
     if not target or target == normalise(summary.text):
         return None
@@ -164,7 +165,9 @@ def propose_from_client(*, summary: Summary, corrected: str) -> FeedbackExample 
         Summary.objects.select_for_update(no_key=True).get(pk=summary.pk)
         if FeedbackExample.objects.filter(summary=summary, origin="client", target=target).exists():
             return None
-        return _propose(summary.document, target, kind="demonstration", origin="client", summary=summary)
+        return _propose(
+            summary.document, target, kind="demonstration", origin="client", summary=summary, created_by=by
+        )
 
 
 def propose_from_references(
@@ -407,9 +410,7 @@ def freeze_snapshot(
                 f"models. {left_out[0]}",
                 code="near_test",
             )
-    curators = {
-        user for example in examples for user in (example.decided_by_id, example.created_by_id) if user
-    }
+    curators = {user for example in examples for user in _hands_in(example) if user}
     return freeze(
         rows=_snapshot_rows(examples),
         name=one_line(name)[:120],
@@ -424,6 +425,12 @@ def freeze_snapshot(
         actor=actor,
         note=one_line(note)[:300],
     )
+
+
+def _hands_in(example: FeedbackExample) -> list[int | None]:
+    """Who wrote, proposed or decided on it; and who brought the document where its reference is what is learnt."""
+    brought = example.document.created_by_id if example.origin == "reference" else None
+    return [example.created_by_id, example.decided_by_id, brought]
 
 
 def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:

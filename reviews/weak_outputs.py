@@ -96,7 +96,7 @@ def bring_back(*, feedback: ClientFeedback, queues: Sequence[ReviewQueue] | None
             _queued(summary, feedback, *found) for found in wanted if takes(queue=found[0], document=document)
         ]
         example = (
-            propose_from_client(summary=summary, corrected=feedback.edited_summary)
+            propose_from_client(summary=summary, corrected=feedback.edited_summary, by=request.client)
             if feedback.edited_summary
             else None
         )

@@ -106,11 +106,12 @@ def test_references_are_proposed_once_and_never_of_test_documents(cast: make.Cas
 
 def test_a_clients_correction_is_proposed_once(cast: make.Cast) -> None:
     summary = make.summary(make.document())
-    made = propose_from_client(summary=summary, corrected=f" {BETTER}\n")
+    made = propose_from_client(summary=summary, corrected=f" {BETTER}\n", by=cast.operator)
     assert made is not None
+    assert made.created_by == cast.operator, "whose token it came with"
     assert (made.origin, made.target, made.state) == ("client", BETTER, "proposed")
-    assert propose_from_client(summary=summary, corrected=BETTER) is None
-    assert propose_from_client(summary=summary, corrected=summary.text) is None
+    assert propose_from_client(summary=summary, corrected=BETTER, by=None) is None
+    assert propose_from_client(summary=summary, corrected=summary.text, by=None) is None
 
 
 def test_a_corrected_review_takes_back_what_was_approved_with_the_older_text(cast: make.Cast) -> None:
