@@ -21,7 +21,7 @@ from models_app.models import (
     SnapshotExample,
     TrainingRun,
 )
-from models_app.releases.hands import Hands, involved, opened_accounts
+from models_app.releases.hands import Hands, involved, opened_accounts, openers
 from models_app.releases.standing import approvals, evidence_problem, standings
 
 # ---------------------------------------------------------------- releases
@@ -68,8 +68,8 @@ def approvals_held(rows: Sequence[Release]) -> dict[int, int]:
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision as the release's page shows it: why an approval doesn't count, and which of the people with a hand in
-    the release opened the account of who gave it, whenever that was."""
+    """A decision as the release's page shows it: why an approval doesn't count; and who of the one who gave it and the
+    people with a hand in the release opened the other's account, whenever that was."""
 
     row: Approval
     problem: str
@@ -82,10 +82,16 @@ def decisions_told(release: Release, *, hands: Hands | None = None) -> list[Deci
         return []
     hands = involved(release) if hands is None else hands
     problems = {standing.approval.pk: standing.problem for standing in standings(release, hands=hands)}
-    opened = opened_accounts(hands)
+    opened, theirs = opened_accounts(hands), openers(release, hands)
     return [
         Decision(
-            row, problems.get(row.pk, ""), opened[row.approver_id].words if row.approver_id in opened else ""
+            row,
+            problems.get(row.pk, ""),
+            opened[row.approver_id].words
+            if row.approver_id in opened
+            else theirs[row.approver_id].words_with_name
+            if row.approver_id in theirs
+            else "",
         )
         for row in rows
     ]

@@ -5,9 +5,12 @@ Both are read from rows that nobody can rewrite: runs, versions, comparisons and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+
+from django.db.models import Max
 
 from models_app.evaluation.sets import authors_of
 from models_app.foundation import audit
@@ -15,7 +18,9 @@ from models_app.models import (
     AuditEvent,
     Deployment,
     EvaluationRun,
+    Job,
     ModelVersion,
+    PasswordLink,
     PromptVersion,
     Release,
     TrainingRun,
@@ -23,13 +28,15 @@ from models_app.models import (
 
 Hands = Mapping[int, list[str]]
 
-#: What opens an account to whoever does it, by the event's action, said after the actor's name.
+#: What opens an account to whoever does it, by the event's action, said after the actor's name. Who made a link is not
+#: known to have used it, and could have.
 OPENING = {
-    "person.create": "made the account",
-    "person.roles": "gave the account its roles",
-    "person.activate": "made the account active again",
-    "person.password_link": "had a link made that sets its password",
-    "person.second_factor_removed": "removed its second factor",
+    "person.create": "made {account}",
+    "person.roles": "gave {account} its roles",
+    "person.activate": "made {account} active again",
+    "person.password_link": "had a link made that sets the password of {account}",
+    "person.password_set": "had the link made by which the password of {account} was set",
+    "person.second_factor_removed": "removed the second factor of {account}",
 }
 
 
@@ -41,10 +48,19 @@ class Opened:
     by_name: str
     action: str
     at: datetime
+    account: int
+    account_name: str
 
     @property
     def words(self) -> str:
-        return f"{self.by_name} {OPENING[self.action]} on {self.at:%d %B %Y}"
+        return self._words("the account")
+
+    @property
+    def words_with_name(self) -> str:
+        return self._words(f"the account of {self.account_name}")
+
+    def _words(self, account: str) -> str:
+        return f"{self.by_name} {OPENING[self.action].format(account=account)} on {self.at:%d %B %Y}"
 
 
 def involved(release: Release) -> dict[int, list[str]]:
@@ -72,7 +88,7 @@ def involved(release: Release) -> dict[int, list[str]]:
         add(run.snapshot.created_by_id, "froze its data")
         for user_id in run.snapshot.curators:
             add(user_id, "curated its data")
-    for user_id in _actors([audit.subject_of(run) for run in runs], "training.start", "training.resume"):
+    for user_id in _starters(runs, "training.start", "training.resume"):
         add(user_id, "started its training")
     _judged_by(release, add)
     return hands
@@ -80,19 +96,32 @@ def involved(release: Release) -> dict[int, list[str]]:
 
 def _judged_by(release: Release, note: Callable[[int | None, str], None]) -> None:
     """Those who chose what it is judged on and let it be judged."""
-    evaluations = list(EvaluationRun.objects.filter(release=release).select_related("evaluation_set"))
-    comparison = release.comparison
-    if comparison is not None:
-        evaluations += [run for run in (comparison.baseline, comparison.lead) if run is not None]
-        note(comparison.requested_by_id, "asked for its comparison")
+    evaluations = evaluations_of(release)
+    if release.comparison is not None:
+        note(release.comparison.requested_by_id, "asked for its comparison")
     for run in evaluations:
         note(run.requested_by_id, "ran its evaluation")
         note(run.evaluation_set.created_by_id, "froze its test set")
     for user_id in sorted(authors_of({run.evaluation_set for run in evaluations})):
         note(user_id, "wrote references that it is measured against")
-    subjects = [audit.subject_of(run) for run in evaluations]
-    for user_id in _actors(subjects, "evaluation.start", "evaluation.resume"):
+    for user_id in _starters(evaluations, "evaluation.start", "evaluation.resume"):
         note(user_id, "ran its evaluation")
+
+
+def evaluations_of(release: Release) -> list[EvaluationRun]:
+    """Those of the release, and what it is compared with."""
+    found = list(EvaluationRun.objects.filter(release=release).select_related("evaluation_set"))
+    comparison = release.comparison
+    if comparison is not None:
+        found += [run for run in (comparison.baseline, comparison.lead) if run is not None]
+    return found
+
+
+def _starters(runs: Sequence[TrainingRun] | Sequence[EvaluationRun], *actions: str) -> list[int]:
+    """Who started them or let them go on, on their own page or by trying their job again."""
+    subjects = [audit.subject_of(run) for run in runs]
+    jobs = Job.objects.filter(subject__in=subjects).values_list("pk", flat=True)
+    return [*_actors(subjects, *actions), *_actors([f"job:{pk}" for pk in jobs], "job.retry")]
 
 
 def _actors(subjects: Iterable[str], *actions: str) -> list[int]:
@@ -113,10 +142,15 @@ def new_prompts(release: Release) -> list[PromptVersion]:
     """The release's prompt version, and those it was made from back to one that has been live in another release."""
     versions = [release.prompt_version]
     while (parent := versions[-1].parent) is not None:
-        if Deployment.objects.filter(release__prompt_version=parent).exclude(release=release).exists():
+        if _was_live(parent, release):
             break
         versions.append(parent)
     return versions
+
+
+def _was_live(prompt: PromptVersion, release: Release) -> bool:
+    """In another release."""
+    return Deployment.objects.filter(release__prompt_version=prompt).exclude(release=release).exists()
 
 
 def new_versions(release: Release) -> list[ModelVersion]:
@@ -146,12 +180,17 @@ def _made_from(
 
 
 def work_began(release: Release) -> datetime:
-    """When the first of what is new in the release was begun: a training, a registration, a prompt, itself."""
-    moments = [release.created_at, *(prompt.created_at for prompt in new_prompts(release))]
+    """When the first of what is new in the release was begun: its data, a training, a registration, a prompt, itself.
+
+    A prompt that has been live in another release is not new, whoever wrote it.
+    """
+    moments = [release.created_at]
+    if not _was_live(release.prompt_version, release):
+        moments += [prompt.created_at for prompt in new_prompts(release)]
     for version in new_versions(release):
         moments.append(version.created_at)
         if version.training_run is not None:
-            moments.append(version.training_run.created_at)
+            moments += [version.training_run.created_at, version.training_run.snapshot.created_at]
     return min(moments)
 
 
@@ -160,19 +199,62 @@ def opened_accounts(hands: Hands, *, since: datetime | None = None) -> dict[int,
 
     `since`: acts from then on; None for all there ever were.
     """
-    events = AuditEvent.objects.filter(action__in=OPENING, actor__isnull=False).order_by("id")
-    if since is not None:
-        events = events.filter(at__gte=since)
     theirs = set(hands)
     found: dict[int, Opened] = {}
+    for _, opened in _openings(since):
+        if opened.by in theirs and opened.account not in theirs:
+            theirs.add(opened.account)
+            found[opened.account] = opened
+    return found
+
+
+def openers(release: Release, hands: Hands, *, since: datetime | None = None) -> dict[int, Opened]:
+    """The other way round: who opened the account of somebody with a hand, which then did something to the release; or
+    opened an account that did so. By user id. What such a person opened after the last of it changes nothing."""
+    last = _last_acts(release, hands)
+    found: dict[int, Opened] = {}
+    for number, opened in reversed(list(_openings(since))):
+        if opened.by not in hands and opened.by not in found and number < last.get(opened.account, 0):
+            last[opened.by] = number
+            found[opened.by] = opened
+    return found
+
+
+def _openings(since: datetime | None) -> Iterator[tuple[int, Opened]]:
+    """(the event's number, what it tells), the first one first."""
+    events = AuditEvent.objects.filter(action__in=OPENING).order_by("id")
+    if since is not None:
+        events = events.filter(at__gte=since)
+    makers: dict[int, tuple[int, str]] | None = None
     for event in events.iterator():
         kind, _, number = event.subject.partition(":")
-        if event.actor_id not in theirs or kind != "user" or not number.isdecimal():
+        if kind != "user" or not number.isdecimal():
             continue
         if event.action == "person.roles" and not event.data.get("gained", True):
             continue
-        person = int(number)
-        if person not in theirs:
-            theirs.add(person)
-            found[person] = Opened(event.actor_id, event.actor_name, event.action, event.at)
-    return found
+        by, name = event.actor_id, event.actor_name
+        if event.action == "person.password_set":  # an event of nobody: who used the link is not known
+            makers = _makers_of_links() if makers is None else makers
+            by, name = makers.get(event.data.get("link", 0), (None, ""))
+        if by is not None:
+            told = Opened(by, name, event.action, event.at, int(number), str(event.data.get("name", number)))
+            yield event.pk, told
+
+
+def _makers_of_links() -> dict[int, tuple[int, str]]:
+    links = PasswordLink.objects.filter(made_by__isnull=False, used_at__isnull=False)
+    return {pk: (by, name) for pk, by, name in links.values_list("pk", "made_by", "made_by__username")}
+
+
+def _last_acts(release: Release, hands: Hands) -> dict[int, int]:
+    """The number of the last event that tells what each of them did to the release or to what it is made of."""
+    rows: list[Any] = [release, *new_prompts(release), *new_versions(release)]
+    for run in training_lineage(release):
+        rows += [run, run.snapshot]
+    for evaluation in evaluations_of(release):
+        rows += [evaluation, evaluation.evaluation_set]
+    if release.comparison is not None:
+        rows.append(release.comparison)
+    subjects = {audit.subject_of(row) for row in rows}
+    acts = AuditEvent.objects.filter(subject__in=subjects, actor__in=list(hands)).order_by()
+    return dict(acts.values_list("actor").annotate(last=Max("id")))

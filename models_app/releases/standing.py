@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from models_app.foundation.roles import allowed
 from models_app.models import Approval, Deployment, Release, Route
 from models_app.releases.composing import canonical_digest, evidence
-from models_app.releases.hands import Hands, Opened, involved, opened_accounts, work_began
+from models_app.releases.hands import Hands, Opened, involved, opened_accounts, openers, work_began
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def evidence_problem(release: Release, *, thorough: bool = False) -> str:
     return ""
 
 
-def why_not(user: User, *, hands: Hands, opened: dict[int, Opened]) -> str:
+def why_not(user: User, *, release: Release, hands: Hands) -> str:
     """Why this person may not decide, in words about "they"; empty where they may."""
     if not user.is_active:
         return "The account is not active."
@@ -65,11 +65,19 @@ def why_not(user: User, *, hands: Hands, opened: dict[int, Opened]) -> str:
     did = hands.get(user.pk)
     if did:
         return f"{user.get_username()} {listed(did)}."
+    since = work_began(release)
+    opened = opened_accounts(hands, since=since)
     by = opened.get(user.pk)
     if by is not None:
         return (
             f"{by.words}, after the work on this release began, and {_had_a_hand(by, hands, opened)}: "
             "the account could be used by that person."
+        )
+    own = openers(release, hands, since=since).get(user.pk)
+    if own is not None:
+        return (
+            f"{own.words_with_name}, after the work on this release began, and then {_went_on(own, hands)}: "
+            f"that could have been done by {user.get_username()}."
         )
     return ""
 
@@ -78,6 +86,12 @@ def _had_a_hand(by: Opened, hands: Hands, opened: dict[int, Opened]) -> str:
     if by.by in hands:
         return f"{by.by_name} {listed(hands[by.by])}"
     return f"before that {opened[by.by].words.rpartition(' on ')[0].replace('the account', 'that account')}"
+
+
+def _went_on(own: Opened, hands: Hands) -> str:
+    if own.account in hands:
+        return f"the work went on in the name of {own.account_name}, who {listed(hands[own.account])}"
+    return f"{own.account_name} opened the account of somebody with a hand in it"
 
 
 def listed(words: list[str]) -> str:
@@ -94,14 +108,13 @@ def standings(release: Release, *, hands: Hands | None = None) -> list[Standing]
     if not given:
         return []
     hands = involved(release) if hands is None else hands
-    opened = opened_accounts(hands, since=work_began(release))
-    return [Standing(row, _problem(row, release, hands, opened)) for row in given]
+    return [Standing(row, _problem(row, release, hands)) for row in given]
 
 
-def _problem(row: Approval, release: Release, hands: Hands, opened: dict[int, Opened]) -> str:
+def _problem(row: Approval, release: Release, hands: Hands) -> str:
     if row.evidence_digest != release.evidence_digest:
         return "It was given on other evidence."
-    return why_not(row.approver, hands=hands, opened=opened)
+    return why_not(row.approver, release=release, hands=hands)
 
 
 def approvals(release: Release) -> int:

@@ -1,0 +1,190 @@
+"""Nobody decides under one name on what they did under another, and work that came by a side door has hands too."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+
+from models_app.foundation import audit, jobs
+from models_app.foundation.errors import NotAllowed
+from models_app.models import Release
+from models_app.people.accounts import change_roles
+from models_app.people.links import make_password_link, set_password_by_link
+from models_app.releases.approving import may_decide
+from models_app.releases.composing import compose_release
+from models_app.releases.deploying import go_live
+from models_app.releases.hands import involved, work_began
+from reviews.feedback import approve_example, freeze_snapshot, propose_from_references
+from reviews.intake import content_hash
+from reviews.models import FeedbackExample
+from reviews.weak_outputs import bring_back
+from tests import make
+from tests.releases import scene as scenes
+from tests.releases.scene import Scene, scene
+from tests.reviews.test_weak_outputs import feedback_on, request_of
+
+pytestmark = pytest.mark.django_db
+
+NEW = "another-long-password"
+
+
+@pytest.fixture
+def the() -> Scene:
+    return scene()
+
+
+def now(the: Scene) -> Release:
+    return Release.objects.get(pk=the.candidate.pk)
+
+
+def at(moment: datetime, act: Any) -> Any:
+    with pytest.MonkeyPatch.context() as clock:
+        clock.setattr("models_app.foundation.audit.timezone.now", lambda: moment)
+        return act()
+
+
+def opened(who: User, by: User | None, action: str, **data: Any) -> None:
+    with transaction.atomic():
+        audit.record(actor=by, action=action, subject=f"user:{who.pk}", data={"name": who.username, **data})
+
+
+# ---------------------------------------------------------------- the work done under another name
+
+
+def test_who_took_over_the_engineer_s_account_and_submitted_with_it_cannot_approve(the: Scene) -> None:
+    """The other way round: no hand opened the approver's account, the approver opened that of a hand."""
+    alma = make.user("both", "administrator", "approver")
+    _, secret = make_password_link(person=the.cast.ml_engineer, actor=alma)
+    set_password_by_link(secret=secret, password=NEW)
+    mila = Client()
+    assert mila.login(username="mila", password=NEW)
+    the.submitted(actor=User.objects.get(username="mila"))
+    may, why = may_decide(now(the), alma)
+    assert not may
+    assert "both had the link made by which the password of the account of mila was set" in why
+    assert "that could have been done by both" in why
+    with pytest.raises(NotAllowed, match="after the work on this release began"):
+        the.approved_by(alma)
+    the.approved_by(the.cast.approver)
+    go_live(release=now(the))
+
+
+def test_who_did_so_through_a_third_account_cannot_approve_either(the: Scene) -> None:
+    alma, second = make.user("both", "administrator", "approver"), make.user("second", "administrator")
+    make_password_link(person=second, actor=alma)
+    change_roles(person=the.cast.ml_engineer, roles=["ml engineer", "reviewer"], actor=second)
+    the.submitted()
+    may, why = may_decide(now(the), alma)
+    assert not may
+    assert "second opened the account of somebody with a hand in it" in why
+
+
+def test_who_helped_an_engineer_after_the_work_was_done_may_approve(the: Scene) -> None:
+    alma = make.user("both", "administrator", "approver")
+    the.submitted()
+    make_password_link(person=the.cast.ml_engineer, actor=alma)
+    assert may_decide(now(the), alma)[0]
+
+
+def test_an_approval_of_whoever_made_the_engineer_s_account_long_ago_counts_and_the_page_says_so(
+    the: Scene,
+) -> None:
+    alma = make.user("both", "administrator", "approver")
+    long_ago = timezone.now() - timedelta(days=30)
+    at(long_ago, lambda: opened(the.cast.ml_engineer, alma, "person.create"))
+    the.submitted()
+    the.approved_by(alma)
+    client = Client()
+    client.force_login(the.cast.another_approver)
+    page = client.get(f"/releases/{the.candidate.pk}/").content.decode()
+    assert f"both made the account of mila on {long_ago:%d %B %Y}" in page
+    assert now(the).state == "warming"
+
+
+def test_a_link_that_was_made_before_the_work_and_used_while_it_went_on_opens_the_account(the: Scene) -> None:
+    alma = make.user("hands", "administrator", "ml engineer")
+    puppet = the.cast.approver
+    _, secret = at(timezone.now() - timedelta(hours=1), lambda: make_password_link(person=puppet, actor=alma))
+    release = compose_release(
+        model_version=the.live.model_version, prompt_version=scenes.chat_prompt(), decoding={"beams": 4},
+        origin="decoding", actor=alma,
+    )  # fmt: skip
+    assert may_decide(release, User.objects.get(pk=puppet.pk))[0]
+    assert work_began(release) == release.created_at, "neither the prompt nor the model is new"
+    set_password_by_link(secret=secret, password=NEW)
+    may, why = may_decide(release, User.objects.get(pk=puppet.pk))
+    assert not may
+    assert "hands had the link made by which the password of the account was set" in why
+
+
+def test_an_account_that_was_opened_after_the_data_were_frozen_and_before_the_training_cannot_approve(
+    the: Scene,
+) -> None:
+    """Freezing is work: whoever froze the data and then makes an approver has begun."""
+    assert the.model.training_run is not None
+    before = the.model.training_run.created_at - timedelta(microseconds=1)
+    assert the.snapshot.created_at < before
+    assert work_began(now(the)) == the.snapshot.created_at
+    puppet = make.user("puppet", "approver")
+    at(before, lambda: opened(puppet, the.cast.ml_engineer, "person.create"))
+    the.submitted()
+    assert not may_decide(now(the), puppet)[0]
+
+
+# ---------------------------------------------------------------- by trying a job again
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_who_let_a_failed_training_or_evaluation_go_on_by_its_job_has_a_hand_in_it(
+    the: Scene, kind: str
+) -> None:
+    """As by its own page; the job's page gives the run to nobody in particular."""
+    otto = make.user("both", "operator", "approver")
+    run: Any = the.model.training_run if kind == "train" else the.comparison.candidate
+    with transaction.atomic():
+        job = jobs.enqueue(
+            kind=kind, actor=run.requested_by, subject=audit.subject_of(run), payload={"run": run.pk}
+        )
+        audit.record(actor=otto, action="job.retry", subject=f"job:{job.pk}")
+    the.submitted()
+    assert otto.pk in involved(now(the))
+    assert not may_decide(now(the), otto)[0]
+
+
+# ---------------------------------------------------------------- training data by a side door
+
+
+def hands_in_a_model_trained_on(the: Scene, example: FeedbackExample) -> dict[int, list[str]]:
+    approve_example(example=example, actor=the.cast.ml_engineer)
+    snapshot = freeze_snapshot(name="By a side door", actor=the.cast.ml_engineer)
+    assert snapshot.train_rows == 1
+    model = scenes.trained_model(the.live.model_version, snapshot, by=the.cast.ml_engineer)
+    release = compose_release(
+        model_version=model, prompt_version=scenes.chat_prompt(), decoding={}, origin="retraining",
+        actor=the.cast.ml_engineer,
+    )  # fmt: skip
+    return involved(release)
+
+
+def test_who_sent_corrections_with_a_token_wrote_the_data(the: Scene) -> None:
+    """What a token does its person does: an approver's program must not write what its approver then approves."""
+    text = f"{make.ARTICLE} It was the last report of the day."
+    document = make.document(text, content_hash=content_hash(text))
+    request = request_of(text, client=the.cast.approver)
+    feedback = feedback_on(request, stars=5, comment="", edited_summary=document.reference)
+    bring_back(feedback=feedback)
+    example = FeedbackExample.objects.get(origin="client")
+    assert hands_in_a_model_trained_on(the, example)[the.cast.approver.pk] == ["curated its data"]
+
+
+def test_who_brought_the_reference_summaries_that_it_learnt_has_a_hand_in_it(the: Scene) -> None:
+    """Whoever presses *Propose* is not the only one."""
+    document = make.document(created_by=the.cast.administrator)
+    (example,) = propose_from_references(documents=[document], actor=the.cast.ml_engineer)
+    assert hands_in_a_model_trained_on(the, example)[the.cast.administrator.pk] == ["curated its data"]
