@@ -179,8 +179,9 @@ def report(name: str, path: Path, session: requests.Session, url: str, memory: M
     except requests.RequestException as error:
         status, said, answered, ended = 0, type(error).__name__, 0.0, 0.0
         wait_for(url, "/healthz", 120)
-    memory.over.set()
-    watcher.join()
+    finally:
+        memory.over.set()
+        watcher.join()
     sizes = f"{before:>4}→{memory.web:<5} {web_memory(memory.port):>6} {memory.job or '–':>6}"
     times = f"{status:>4} {answered:>7.2f}s {ended:>6.1f}s"
     print(f"{name:24} {path.stat().st_size >> 10:>7} {sizes} {times}  {said}", flush=True)
