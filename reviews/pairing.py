@@ -19,7 +19,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.models import Comparison, ExampleScore, Release
-from models_app.releases.hands import involved
+from models_app.releases.hands import advocates, involved
 from reviews.judges import judges_of, leave_to_others
 from reviews.managing import QueueSettings, create_queue
 from reviews.models import QueueItem, ReviewQueue, RubricVersion, SourceDocument, Split, Summary
@@ -241,7 +241,7 @@ def _keep_ties(same: Sequence[_Pair], before: Release, after: Release, origin: s
 def _keep_from_hands(queue: ReviewQueue, after: Release) -> None:
     """So that what waits for them is told right from the beginning."""
     items = QueueItem.objects.filter(queue=queue, other__release=after)
-    for person in User.objects.filter(pk__in=involved(after), is_active=True):
+    for person in User.objects.filter(pk__in=advocates(involved(after)), is_active=True):
         leave_to_others(items=items, judge=person)
 
 

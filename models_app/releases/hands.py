@@ -28,6 +28,9 @@ from models_app.models import (
 
 Hands = Mapping[int, list[str]]
 
+CURATED = "curated its data"
+WROTE_REFERENCES = "wrote references that it is measured against"
+
 #: What opens an account to whoever does it, by the event's action, said after the actor's name. Who made a link is not
 #: known to have used it, and could have.
 OPENING = {
@@ -87,11 +90,19 @@ def involved(release: Release) -> dict[int, list[str]]:
         add(run.requested_by_id, "started its training")
         add(run.snapshot.created_by_id, "froze its data")
         for user_id in run.snapshot.curators:
-            add(user_id, "curated its data")
+            add(user_id, CURATED)
     for user_id in _starters(runs, "training.start", "training.resume"):
         add(user_id, "started its training")
     _judged_by(release, add)
     return hands
+
+
+def advocates(hands: Hands) -> set[int]:
+    """Those of the people involved who may want the release to win, and so do not vote on it.
+
+    Reviewers whose corrections it learnt from or is measured against do vote: they judge blind, and in most teams there
+    are no others. They still do not decide on it."""
+    return {user for user, did in hands.items() if set(did) - {CURATED, WROTE_REFERENCES}}
 
 
 def _judged_by(release: Release, note: Callable[[int | None, str], None]) -> None:
@@ -103,7 +114,7 @@ def _judged_by(release: Release, note: Callable[[int | None, str], None]) -> Non
         note(run.requested_by_id, "ran its evaluation")
         note(run.evaluation_set.created_by_id, "froze its test set")
     for user_id in sorted(authors_of({run.evaluation_set for run in evaluations})):
-        note(user_id, "wrote references that it is measured against")
+        note(user_id, WROTE_REFERENCES)
     for user_id in _starters(evaluations, "evaluation.start", "evaluation.resume"):
         note(user_id, "ran its evaluation")
 

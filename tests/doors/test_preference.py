@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.urls import reverse
@@ -15,8 +15,9 @@ from django.urls import reverse
 from models_app.evaluation.people import count_votes, preferences
 from models_app.foundation.errors import Refused, StaleState
 from models_app.models import Comparison, EvaluationExample, EvaluationRun, HumanVote, Release
+from models_app.releases.approving import may_decide
 from models_app.releases.composing import submit_release
-from models_app.releases.hands import involved
+from models_app.releases.hands import advocates, involved
 from models_app.releases.standing import evidence_problem
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from reviews.pairing import pair_comparison, pair_releases, pairwise_queue
@@ -93,7 +94,10 @@ def on_its_side(what: str, mine: Preference) -> Judgement:
 
 def said(the: scenes.Scene) -> Any:
     (people,) = preferences(
-        candidate=the.candidate, baseline=the.live, hands=involved(the.candidate), evaluation_set=the.on
+        candidate=the.candidate,
+        baseline=the.live,
+        hands=advocates(involved(the.candidate)),
+        evaluation_set=the.on,
     )
     return people
 
@@ -259,21 +263,37 @@ def test_imported_choices_are_no_votes(the: scenes.Scene) -> None:
 # ---------------------------------------------------------------- who votes
 
 
-def test_whoever_had_a_hand_in_the_release_is_offered_none_of_its_pairs(
+def test_whoever_wants_the_release_to_win_is_offered_none_of_its_pairs(
     the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    author = the.cast.reviewer  # her corrections are what the candidate learnt from
-    assert author.pk in involved(the.candidate)
-    assert waiting(reviewer=author, queue=queue)[queue.pk] == 0
-    assert claim_next(queue=queue, reviewer=author, kind="pairwise") is None
-    assert hold(item=pairs[0], reviewer=author) is None
+    trainer = the.cast.ml_engineer
+    assert trainer.pk in advocates(involved(the.candidate))
+    assert waiting(reviewer=trainer, queue=queue)[queue.pk] == 0
+    assert claim_next(queue=queue, reviewer=trainer, kind="pairwise") is None
+    assert hold(item=pairs[0], reviewer=trainer) is None
     with pytest.raises(StaleState):
-        choose(item=pairs[0], judgement=Judgement("tie"), reviewer=author)
+        choose(item=pairs[0], judgement=Judgement("tie"), reviewer=trainer)
     assert waiting(reviewer=the.cast.another_reviewer, queue=queue)[queue.pk] == 20
 
 
+def test_a_reviewer_whose_corrections_it_learnt_from_judges_blind_and_does_not_decide(
+    the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    author = the.cast.reviewer
+    assert author.pk in involved(the.candidate)
+    assert author.pk not in advocates(involved(the.candidate))
+    assert waiting(reviewer=author, queue=queue)[queue.pk] == 20
+    for item in pairs[:16]:
+        prefer("after", item, author)
+    assert said(the).verdict == "improved"
+    author.groups.add(Group.objects.get(name="approver"))
+    may, why = may_decide(the.submitted(), User.objects.get(pk=author.pk))
+    assert not may
+    assert "curated its data" in why
+
+
 def test_pairs_that_nobody_could_judge_are_not_made(the: scenes.Scene, queue: ReviewQueue) -> None:
-    User.objects.exclude(pk__in=involved(the.candidate)).update(is_active=False)
+    User.objects.exclude(pk__in=advocates(involved(the.candidate))).update(is_active=False)
     with pytest.raises(Refused, match="nobody can judge it"):
         put_in(the.comparison, queue, the.cast.ml_engineer)
     assert not QueueItem.objects.filter(queue=queue).exists()
@@ -282,7 +302,7 @@ def test_pairs_that_nobody_could_judge_are_not_made(the: scenes.Scene, queue: Re
 def test_pages_say_that_a_pair_is_for_others_and_offer_no_way_in(
     the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem], client: Client
 ) -> None:
-    client.force_login(the.cast.reviewer)
+    client.force_login(the.cast.ml_engineer)
     page = client.get(reverse("pairwise_next", args=[queue.slug])).content.decode()
     assert "20 pairs are about a release that you had a hand in" in page
     answer = client.get(reverse("pairwise_item", args=[pairs[0].pk]))
@@ -291,16 +311,16 @@ def test_pages_say_that_a_pair_is_for_others_and_offer_no_way_in(
     answer = client.post(reverse("pairwise_submit", args=[pairs[0].pk]), {"choice": "left 3"})
     assert answer.status_code in (302, 409)
     answer = client.post(reverse("pairwise_take_back", args=[pairs[0].pk]))
-    assert not Preference.objects.filter(reviewer=the.cast.reviewer).exists()
-    assert not ReviewSlot.objects.filter(reviewer=the.cast.reviewer).exists()
+    assert not Preference.objects.filter(reviewer=the.cast.ml_engineer).exists()
+    assert not ReviewSlot.objects.filter(reviewer=the.cast.ml_engineer).exists()
 
 
 def test_a_seat_kept_for_somebody_with_a_hand_goes_to_others(
     the: scenes.Scene, judge: User, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    ReviewSlot.objects.filter(item=pairs[0]).update(assigned_to=the.cast.reviewer)
-    Skip.objects.filter(item=pairs[0], reviewer=the.cast.reviewer).delete()
-    assert claim_next(queue=queue, reviewer=the.cast.reviewer, kind="pairwise") is None
+    ReviewSlot.objects.filter(item=pairs[0]).update(assigned_to=the.cast.ml_engineer)
+    Skip.objects.filter(item=pairs[0], reviewer=the.cast.ml_engineer).delete()
+    assert claim_next(queue=queue, reviewer=the.cast.ml_engineer, kind="pairwise") is None
     assert hold(item=pairs[0], reviewer=judge) is not None
 
 
