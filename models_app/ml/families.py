@@ -203,8 +203,32 @@ def check_model_directory(path: Path) -> Family:
             "These weights are quantized, so they cannot be trained. Use the original, unquantized model."
         )
     _check_tokenizer(path)
+    _check_one_set(path, config)
     _check_weights(path)
     return family
+
+
+def _check_one_set(path: Path, config: Mapping[str, Any]) -> None:
+    """What is loaded lies where everything here looks for it, and nothing is loaded on top of it."""
+    if "transformers_weights" in config:
+        raise UnsupportedModel(
+            f"The configuration of {path.name} names the file of its weights (transformers_weights). Save the model "
+            "anew: model.save_pretrained(directory) writes model.safetensors."
+        )
+    if (path / "adapter_config.json").is_file():
+        raise UnsupportedModel(
+            f"{path.name} has an adapter beside its weights. Merge it first: model.merge_and_unload(), then "
+            "save_pretrained(directory) to another directory."
+        )
+
+
+def weight_files(path: Path) -> list[Path]:
+    """The files that a model is loaded from: model.safetensors, or where that is missing what the index names."""
+    single = path / "model.safetensors"
+    index = path / "model.safetensors.index.json"
+    if single.is_file() or not index.is_file():
+        return [single]
+    return [path / name for name in sorted(set(_read_json(index, "").get("weight_map", {}).values()))]
 
 
 def _check_tokenizer(path: Path) -> None:
@@ -217,20 +241,14 @@ def _check_tokenizer(path: Path) -> None:
 
 
 def _check_weights(path: Path) -> None:
-    index = path / "model.safetensors.index.json"
-    if index.is_file():
-        shards = set(_read_json(index, "").get("weight_map", {}).values())
-        missing = sorted(name for name in shards if Path(name).name != name or not (path / name).is_file())
-        if missing or not shards:
-            raise ModelUnavailable(
-                f"{path.name} lacks parts of its weights: {', '.join(missing) or 'all'}. Copy the "
-                "directory again."
-            )
-        files = sorted(path / name for name in shards)
-    else:
-        files = [path / "model.safetensors"]
-        if not files[0].is_file():
-            raise _no_safetensors(path.name, (entry.name for entry in path.iterdir()))
+    files = weight_files(path)
+    missing = [file.name for file in files if file.parent != path or not file.is_file()]
+    if missing and files == [path / "model.safetensors"]:
+        raise _no_safetensors(path.name, (entry.name for entry in path.iterdir()))
+    if missing or not files:
+        raise ModelUnavailable(
+            f"{path.name} lacks parts of its weights: {', '.join(missing) or 'all'}. Copy the directory again."
+        )
     for file in files:
         _check_safetensors(file)
 

@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models_app.ml.families import weight_files
+
 SKETCH = 64
 #: At a time: bincount widens each value to eight bytes.
 _CHUNK = 1 << 22
@@ -90,16 +92,11 @@ def _nearest(sketch: NDArray[np.float32], others: NDArray[np.float32]) -> float:
 
 def _tensors(weights_dir: Path) -> Iterator[tuple[NDArray[Any], str]]:
     """(flat values, type) of each tensor in the files that a model is loaded from: others beside them are not it."""
-    index = weights_dir / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    else:
-        names = ["model.safetensors"]
-    for name in names:
-        with (weights_dir / name).open("rb") as stream:
+    for file in weight_files(weights_dir):
+        with file.open("rb") as stream:
             length = struct.unpack("<Q", stream.read(8))[0]
             header = json.loads(stream.read(length))
-        data = np.memmap(weights_dir / name, dtype=np.uint8, mode="r", offset=0)
+        data = np.memmap(file, dtype=np.uint8, mode="r", offset=0)
         for tensor, entry in header.items():
             if tensor == "__metadata__":
                 continue
