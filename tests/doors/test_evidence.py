@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 
 from models_app.foundation import audit
 from models_app.foundation.errors import Refused
@@ -222,41 +222,17 @@ def test_metrics_of_a_training_under_way_are_written_and_those_of_a_finished_one
         metric.delete()
 
 
-# ---------------------------------------------------------------- how long it takes
+# ---------------------------------------------------------------- how much is asked
 
 
-@pytest.mark.slow
-def test_looking_at_11490_documents_again_takes_two_seconds_at_most() -> None:
-    """The test split of CNN/DailyMail, three evaluations; best of three, since other work may run beside it."""
-    the = scene(documents=2)
-    extend_to(the, 11_490)
-    took = []
-    for _ in range(3):
-        began = time.perf_counter()
-        digests_of_rows(the.comparison, training_lineage(the.candidate))
-        took.append(time.perf_counter() - began)
-    print(f"digests of {11_490:,} documents, 2 evaluations: {min(took):.2f} s")
-    assert min(took) < 2
-
-
-def extend_to(the: Scene, documents: int) -> None:
-    """By statements: this is about reading them."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO models_app_evaluationexample (evaluation_set_id, position, document_hash, origin, domain, "
-            "title, source, reference, all_references) SELECT %s, 10 + i, encode(sha256(('x' || i)::bytea), 'hex'), "
-            "'document:1', "
-            "'news', 'A title', (SELECT string_agg(md5((i * 1000 + j)::text), ' ') FROM generate_series(1, 125) j), "
-            "repeat('A reference of words ' || i, 15), '[]' FROM generate_series(1, %s) i",
-            [the.on.pk, documents - 2],
-        )
-        for run in (the.comparison.candidate, the.comparison.baseline):
-            cursor.execute(
-                'INSERT INTO models_app_examplescore (run_id, example_id, signature, output, rouge1, rouge2, "rougeL", '
-                '"rougeLsum", summary_words, length_ratio, repetition, copied_share, unsupported_numbers, '
-                "unsupported_names, latency_ms, truncated, finish) SELECT %s, id, %s, repeat('Some words ' || id, 20), "
-                "random(), random(), random(), random(), 50, random(), random(), random(), 1, 0, random(), false, "
-                "'stop' FROM models_app_evaluationexample WHERE evaluation_set_id = %s AND position >= 10",
-                [run.pk, run.signature, the.on.pk],
-            )
-        cursor.execute("ANALYZE models_app_examplescore, models_app_evaluationexample")
+def test_looking_at_more_documents_again_asks_no_more_statements() -> None:
+    """How long it takes for 11,490 documents is in benchmarks/evidence_speed.py."""
+    counts = []
+    for documents in (2, 40):
+        with transaction.atomic():
+            the = scene(documents=documents)
+            with CaptureQueriesContext(connection) as asked:
+                digests_of_rows(the.comparison, training_lineage(the.candidate))
+            counts.append(len(asked))
+            transaction.set_rollback(True)
+    assert counts[0] == counts[1]
