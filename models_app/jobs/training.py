@@ -47,21 +47,16 @@ def run(context: JobContext) -> dict[str, Any]:
 
 
 def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
-    from models_app.ml import artefacts, families, training
+    from models_app.ml import artefacts, training
 
     reporter = _Reporter(row, context)
     reporter.phase("fetching the base model")
-    if row.base_model is not None:
-        base_directory = artefact_path(row.base_model) / "weights"
-    else:
-        base_directory = families.resolve_base(
-            row.base, base_cache(), offline=settings.GALLEY_OFFLINE or None
-        )
+    work = work_directory(row)
+    work.mkdir(parents=True, exist_ok=True)
+    base_directory = _base(row, work)
     parent = row.base_model or _recognised(base_directory)
     reporter.phase("reading the snapshot")
     examples = _examples(row)
-    work = work_directory(row)
-    work.mkdir(parents=True, exist_ok=True)
     prompt = row.prompt_version
     reporter.phase("training")
     result = training.train(
@@ -96,6 +91,30 @@ def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
     _finish(row, result, version.pk)
     shutil.rmtree(work, ignore_errors=True)
     return {"model_version": version.pk}
+
+
+def _base(row: TrainingRun, work: Path) -> Path:
+    """Where the base's weights lie, which nobody changes from now on.
+
+    A directory outside of Galley's own is copied, with the checkpoints and for as long: whoever may write there could
+    put other weights there between the look at what they were made from and the training, or before it is resumed.
+    """
+    from models_app.ml import artefacts, families
+
+    if row.base_model is not None:
+        return artefact_path(row.base_model) / artefacts.WEIGHTS
+    copy = work / "base"
+    if copy.is_dir():
+        return copy
+    found = families.resolve_base(row.base, base_cache(), offline=settings.GALLEY_OFFLINE or None)
+    if found.is_relative_to(base_cache().resolve()):
+        return found
+    beside = work / ".base"
+    shutil.rmtree(beside, ignore_errors=True)
+    artefacts.copy_weights(found, beside)
+    families.check_model_directory(beside)
+    beside.rename(copy)
+    return copy
 
 
 def _recognised(base_directory: Path) -> ModelVersion | None:

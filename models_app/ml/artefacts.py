@@ -87,7 +87,7 @@ def artefact_from_weights(weights_dir: Path, out_dir: Path, *, info: ArtefactInf
     """A trained weights directory becomes the artefact directory `out_dir`; the weights are copied."""
     check_model_directory(weights_dir)
     with _beside(Path(out_dir)) as (directory, final):
-        _copy_weights(Path(weights_dir), directory / WEIGHTS)
+        copy_weights(Path(weights_dir), directory / WEIGHTS)
         return _finish(directory, final, info)
 
 
@@ -232,7 +232,7 @@ def _finish(directory: Path, final: Path, info: ArtefactInfo) -> Manifest:
     return manifest
 
 
-def _copy_weights(source: Path, target: Path) -> None:
+def copy_weights(source: Path, target: Path) -> None:
     """Only what a model is made of: no optimizer state, pickles or pictures that lie beside it."""
     target.mkdir(parents=True)
     files = {path for pattern in _WEIGHT_FILES for path in source.glob(pattern)}

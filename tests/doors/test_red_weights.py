@@ -12,11 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models_app.foundation.errors import Refused
+from models_app.jobs.training import _base, _recognised
 from models_app.ml.families import load_model
-from models_app.models import ModelVersion
+from models_app.models import ModelVersion, TrainingRun
 from models_app.training.registering import artefact_path, register_base
 from tests import make
 from tests.doors.test_lineage import base, cast, places, trained
+from tests.releases import scene as scenes
 
 __all__ = ["base", "cast", "places", "trained"]
 pytestmark = pytest.mark.django_db
@@ -83,3 +85,25 @@ def test_weights_that_are_not_where_they_are_looked_for_are_refused(
     how(directory)
     with pytest.raises(Refused, match=reason):
         register_base(reference=str(directory), name="hidden", actor=cast.ml_engineer)
+
+
+def test_a_base_that_is_exchanged_while_it_is_trained_on_stays_what_it_was(
+    cast: make.Cast, base: ModelVersion, trained: ModelVersion, places: Path
+) -> None:
+    """Begun on somebody's trained weights, resumed on the plain base: the training goes on with the first."""
+    directory = copy_of(trained, places / "mine")
+    run = TrainingRun.objects.create(
+        name="mine", snapshot=scenes.snapshot(by=cast.ml_engineer, curators=[]), base=str(directory), state="running",
+        prompt_version=scenes.chat_prompt(), recipe={}, recipe_digest="y", requested_by=cast.ml_engineer,
+    )  # fmt: skip
+    work = places / "work"
+    work.mkdir()
+    assert _recognised(_base(run, work)) == trained
+    shutil.rmtree(directory)
+    copy_of(base, directory)
+    assert _recognised(_base(run, work)) == trained
+    name = "model.layers.0.self_attn.q_proj.weight"
+    loaded = load_model(_base(run, work)).state_dict()
+    assert torch.equal(
+        loaded[name], load_file(artefact_path(trained) / "weights" / "model.safetensors")[name]
+    )
