@@ -59,3 +59,23 @@ def test_the_words_of_a_published_report_are_the_codes_own(report: Path) -> None
         "render it: script/render_report.py"
     )
     assert facts["comparison"]["sentence"] == sentence(facts)
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", *DOCS], ids=lambda path: path.name)
+def test_tests_named_in_the_documentation_are_there(document: Path) -> None:
+    """A name that ends in … stands for all that begin so."""
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    functions = set(re.findall(r"def (test_\w+)", tests))
+    named = set(re.findall(r"(?<![\w/])(test_\w+)(…?)(?!\w*\.py)", document.read_text()))
+    missing = [
+        name
+        for name, more in sorted(named)
+        if not (any(function.startswith(name) for function in functions) if more else name in functions)
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", *DOCS], ids=lambda path: path.name)
+def test_files_of_tests_named_in_the_documentation_are_there(document: Path) -> None:
+    named = set(re.findall(r"tests/[\w/]+\.py", document.read_text()))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
