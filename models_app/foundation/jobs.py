@@ -147,7 +147,10 @@ def cancel(*, job: Job, actor: Any | None) -> None:
 
 
 def retry(*, job: Job, actor: Any | None) -> Job:
-    """Start the work of a job that failed or was cancelled again, as a new job."""
+    """Start the work of a job that failed or was cancelled again, as a new job.
+
+    Who asked for it still does: what comes of it, such as a model, is theirs and not of who presses the button.
+    """
     require(actor, "manage_jobs")
     if job.is_active:
         raise Refused(f"Job {job.pk} is still {job.state}.")
@@ -162,7 +165,7 @@ def retry(*, job: Job, actor: Any | None) -> Job:
             again = import_string(kind.again)(job)
         else:
             again = enqueue(
-                kind=job.kind, actor=actor, subject=job.subject, payload=job.payload, queue=job.queue,
+                kind=job.kind, actor=job.requested_by, subject=job.subject, payload=job.payload, queue=job.queue,
                 unique_key=job.unique_key, max_attempts=job.max_attempts, deadline_seconds=job.deadline_seconds,
             )  # fmt: skip
         if again is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +14,14 @@ from django.utils import timezone
 
 from models_app.foundation import audit, jobs
 from models_app.foundation.errors import NotAllowed
-from models_app.models import Release
+from models_app.models import ModelVersion, Release
 from models_app.people.accounts import change_roles
 from models_app.people.links import make_password_link, set_password_by_link
 from models_app.releases.approving import may_decide
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import go_live
 from models_app.releases.hands import involved, work_began
+from models_app.training.registering import start_registering
 from reviews.feedback import approve_example, freeze_snapshot, propose_from_references
 from reviews.intake import content_hash
 from reviews.models import FeedbackExample
@@ -28,6 +30,7 @@ from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 from tests.reviews.test_weak_outputs import feedback_on, request_of
+from tests.tiny_models import make_tiny_llama
 
 pytestmark = pytest.mark.django_db
 
@@ -155,6 +158,31 @@ def test_who_let_a_failed_training_or_evaluation_go_on_by_its_job_has_a_hand_in_
     the.submitted()
     assert otto.pk in involved(now(the))
     assert not may_decide(now(the), otto)[0]
+
+
+@pytest.mark.parametrize("retried", [False, True])
+def test_who_asked_for_a_model_registered_it_whoever_tries_the_job_again(
+    the: Scene, tmp_path: Path, settings: Any, retried: bool
+) -> None:
+    """Letting it fail the first time and an operator press the button changes no names."""
+    settings.GALLEY_MODEL_DIRECTORIES = [tmp_path]
+    owner = make.user("both", "ml engineer", "approver")
+    if not retried:
+        make_tiny_llama(tmp_path / "fresh", seed=3)
+    job = start_registering(reference=str(tmp_path / "fresh"), actor=owner)
+    done = make.carried_out(job)
+    if retried:
+        assert done.state == "failed"
+        make_tiny_llama(tmp_path / "fresh", seed=3)
+        done = make.carried_out(jobs.retry(job=done, actor=the.cast.operator))
+    assert done.state == "succeeded", done.reason
+    version = ModelVersion.objects.latest("pk")
+    assert version.created_by == owner
+    release = compose_release(
+        model_version=version, prompt_version=scenes.chat_prompt(), decoding={}, origin="retraining",
+        actor=the.cast.ml_engineer,
+    )  # fmt: skip
+    assert not may_decide(release, owner)[0]
 
 
 # ---------------------------------------------------------------- training data by a side door
