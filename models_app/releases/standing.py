@@ -123,9 +123,11 @@ def approvals(release: Release) -> int:
 
 
 def needs_approvals(release: Release) -> bool:
-    """All do but the first of an environment, which Galley installs by itself: there is nothing to compare it with."""
+    """All do but the first of an environment, which Galley installs by itself: there is nothing to compare it with.
+    One that was submitted was decided on, also where nothing has been live."""
     first = not Deployment.objects.filter(environment=release.environment_id).exists()
-    return not (first and release.origin == Release.Origin.INITIAL)
+    installed = release.origin == Release.Origin.INITIAL and release.submitted_at is None
+    return not (first and installed)
 
 
 def obstacle_to_going_live(release: Release) -> tuple[str, bool]:

@@ -13,12 +13,13 @@ from django.test import Client
 from django.utils import timezone
 
 from models_app.foundation import audit, jobs
-from models_app.foundation.errors import NotAllowed
-from models_app.models import ModelVersion, Release
+from models_app.foundation.errors import NotAllowed, Refused
+from models_app.models import ModelVersion, Release, Route
+from models_app.models.releases import Environment
 from models_app.people.accounts import change_roles
 from models_app.people.links import make_password_link, set_password_by_link
 from models_app.releases.approving import may_decide
-from models_app.releases.composing import compose_release
+from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live
 from models_app.releases.hands import involved, work_began
 from models_app.training.registering import start_registering
@@ -183,6 +184,22 @@ def test_who_asked_for_a_model_registered_it_whoever_tries_the_job_again(
         actor=the.cast.ml_engineer,
     )  # fmt: skip
     assert not may_decide(release, owner)[0]
+
+
+def test_a_first_release_that_was_submitted_needs_its_approvals_when_it_goes_live(the: Scene) -> None:
+    """What Galley installs by itself needs none; what people decided on stands on what they decided."""
+    empty = Environment.objects.create(name="empty")
+    Route.objects.create(environment=empty, salt="x")
+    release = compose_release(
+        model_version=the.model, prompt_version=scenes.chat_prompt(), decoding={}, origin="initial",
+        actor=the.cast.ml_engineer, environment="empty",
+    )  # fmt: skip
+    comparison = scenes.compared(release, the.live, the.on)
+    submit_release(release=release, comparison=comparison, actor=the.cast.ml_engineer)
+    the.approved_by(the.cast.approver, release=release, evidence_digest=release.evidence_digest)
+    User.objects.filter(pk=the.cast.approver.pk).update(is_active=False)
+    with pytest.raises(Refused, match="0 of 1"):
+        go_live(release=Release.objects.get(pk=release.pk))
 
 
 # ---------------------------------------------------------------- training data by a side door
