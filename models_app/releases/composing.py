@@ -282,6 +282,10 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
         release.refresh_from_db()
         if release.state == Release.State.AWAITING and release.comparison_id == comparison.pk:
             return release
+        if release.state not in (Release.State.DRAFT, Release.State.AWAITING):
+            raise Refused(
+                f"Release {release.pk} is {release.state}; a draft is submitted, or what waits for approval."
+            )
         _refuse_another_baseline(comparison, route.release_id)
         if scores_digest(comparison) != comparison.digest:
             raise Refused(

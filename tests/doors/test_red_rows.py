@@ -10,6 +10,7 @@ from models_app.models import Release, Route, TrainingRun
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import roll_back
 from tests import make
+from tests.api.conftest import Api, error
 from tests.doors.guarantees import EMPTIED
 from tests.releases import scene as scenes
 from tests.releases.scene import scene
@@ -90,3 +91,17 @@ def test_each_table_itself_refuses_to_be_emptied() -> None:
     for table in EMPTIED.split():
         refusal = tried(f"TRUNCATE models_app_{table} CASCADE")
         assert f"models_app_{table} is append-only: TRUNCATE is refused" in refusal
+
+
+@pytest.mark.parametrize("with_other", [False, True])
+def test_what_was_approved_is_not_submitted_again_while_it_warms_up(with_other: bool) -> None:
+    """Neither with what it was decided on nor with something else: it ended in a fault of the database's."""
+    the = scene()
+    the.submitted()
+    the.approved_by(the.cast.approver)
+    comparison = the.comparison
+    if with_other:
+        comparison = scenes.compared(the.candidate, the.live, scenes.evaluation_set(8))
+    answer = Api(the.cast.ml_engineer, "releases:submit").post("releases/", {"comparison": comparison.pk})
+    assert error(answer) == (409, "refused")
+    assert Release.objects.get(pk=the.candidate.pk).state == "warming"
