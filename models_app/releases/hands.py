@@ -105,6 +105,12 @@ def advocates(hands: Hands) -> set[int]:
     return {user for user, did in hands.items() if set(did) - {CURATED, WROTE_REFERENCES}}
 
 
+def no_judges(release: Release, hands: Hands) -> set[int]:
+    """Whose votes on the release do not count: advocates, and accounts that they opened while the work went on."""
+    own = {user: hands[user] for user in advocates(hands)}
+    return {*own, *opened_accounts(own, since=work_began(release))}
+
+
 def _judged_by(release: Release, note: Callable[[int | None, str], None]) -> None:
     """Those who chose what it is judged on and let it be judged."""
     evaluations = evaluations_of(release)

@@ -33,7 +33,7 @@ from models_app.models import (
     Route,
 )
 from models_app.releases.composing import lead_release, submit_release
-from models_app.releases.hands import advocates, involved
+from models_app.releases.hands import involved, no_judges
 from models_app.web import charts
 from models_app.web.pages import capability, page_or_fragment, paginate
 
@@ -247,7 +247,7 @@ def _people(comparison: Comparison) -> list[People]:
     return preferences(
         candidate=release,
         baseline=comparison.baseline.release,
-        hands=advocates(involved(release)),
+        hands=no_judges(release, involved(release)),
         evaluation_set=comparison.candidate.evaluation_set,
     )
 

@@ -32,7 +32,7 @@ from models_app.releases.composing import (
     usual_prompt,
     withdraw_release,
 )
-from models_app.releases.hands import advocates, involved
+from models_app.releases.hands import involved, no_judges
 from models_app.releases.standing import evidence_problem
 from models_app.web.comparisons import MetricRow, metric_rows
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
@@ -264,7 +264,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "comparison": comparison,
         "rows": rows,
         "margins": margins_in_words((row.metric, row.result.margin) for row in rows),
-        "people": preferences(candidate=release, hands=advocates(hands)),
+        "people": preferences(candidate=release, hands=no_judges(release, hands)),
         "submitted": release.evidence.get("people"),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         "comparing": comparing,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from models_app.evaluation.people import count_votes, preferences
+from models_app.foundation import audit
 from models_app.foundation.errors import Refused, StaleState
 from models_app.models import Comparison, EvaluationExample, EvaluationRun, HumanVote, Release
 from models_app.releases.approving import may_decide
@@ -25,6 +27,7 @@ from reviews.pairwise import Judgement, begin, choose, revise_choice, take_back
 from reviews.queueing import claim_next, hold, waiting
 from tests import make
 from tests.releases import scene as scenes
+from tests.reviews.test_rating_import import imported, written
 
 
 def scene() -> scenes.Scene:
@@ -252,12 +255,20 @@ def test_one_who_takes_a_choice_back_has_no_vote(
     assert HumanVote.objects.filter(judge=judge).count() == 2
 
 
-def test_imported_choices_are_no_votes(the: scenes.Scene) -> None:
-    """Nobody here knows whether they were blind. They are `Preference` rows and never pass through `choose`."""
-    from reviews import pairwise, rating_intake
-
-    assert "cast_vote" in vars(pairwise)
-    assert "cast_vote" not in vars(rating_intake)
+def test_imported_choices_are_no_votes(the: scenes.Scene, pairs: list[QueueItem], tmp_path: Path) -> None:
+    """Nobody here knows whether they were blind; also where they are about the same texts of a test document."""
+    item = pairs[0]
+    assert item.other is not None
+    row = {
+        "text": item.summary.document.text, "before": item.summary.text, "after": item.other.text,
+        "choice": "model_b", "rater": "w 1",
+    }  # fmt: skip
+    path = written(tmp_path / "choices.jsonl", row)
+    mapping = {name: name for name in row}
+    report = imported(path, the.cast.ml_engineer, kind="pairwise", mapping=mapping, queue="Elsewhere")
+    assert report.imported == 1
+    assert Preference.objects.get(reviewer__username="w-1").choice == "after"
+    assert not HumanVote.objects.exclude(preferred="identical").exists()
 
 
 # ---------------------------------------------------------------- who votes
@@ -339,6 +350,18 @@ def test_votes_of_one_who_requests_the_release_later_are_left_out(
     assert people["judges_left_out"] == [wants_it.pk]
     assert evidence_problem(release) == ""
     assert claim_next(queue=queue, reviewer=wants_it, kind="pairwise") is None
+
+
+def test_votes_of_an_account_that_an_advocate_opened_while_the_work_went_on_are_left_out(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem]
+) -> None:
+    """Nobody votes for their own release under another name."""
+    with transaction.atomic():
+        audit.record(actor=the.cast.ml_engineer, action="person.create", subject=f"user:{judge.pk}", data={})
+    for item in pairs[:16]:
+        prefer("after", item, judge)
+    people = the.submitted().evidence["people"]
+    assert (people["candidate_preferred"], people["judges_left_out"]) == (0, [judge.pk])
 
 
 def test_a_judge_who_comes_to_have_a_hand_later_makes_nothing_void(
