@@ -3,8 +3,9 @@ a hand in the release could have used."""
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +15,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
+from django.urls import URLResolver
 from django.utils import timezone
 
+from models_app.api.urls import urlpatterns as api_routes
 from models_app.foundation import audit
 from models_app.foundation.errors import NotAllowed, Refused
 from models_app.models import Approval, AuditEvent, Deployment, Release, Route
@@ -25,6 +28,7 @@ from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live, install_first_release, start_deployment
 from models_app.releases.hands import involved
 from models_app.releases.standing import standings
+from models_app.web.urls import urlpatterns as page_routes
 from tests import make
 from tests.api.conftest import Api
 from tests.releases import scene as scenes
@@ -322,11 +326,48 @@ def test_one_person_with_every_role_cannot_put_it_live_by_a_command(the: Scene) 
     assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)
 
 
+def addresses(routes: Iterable[Any], number: int, head: str = "") -> Iterator[str]:
+    """Every address that takes numbers or nothing, with this number in it."""
+    for route in routes:
+        path = head + re.sub(r"<int:\w+>", str(number), str(route.pattern))
+        if isinstance(route, URLResolver):
+            yield from addresses(route.url_patterns, number, path)
+        elif "<" not in path:
+            yield path
+
+
+def asking_for_approval(the: Scene) -> dict[str, Any]:
+    return {
+        "decision": "approve", "reason": "Mine.", "password": make.PASSWORD, "comparison": the.comparison.pk,
+        "evidence_digest": now(the).evidence_digest, "release": the.candidate.pk, "to": the.candidate.pk,
+        "live": the.live.pk, "state": "live",
+    }  # fmt: skip
+
+
 def test_one_person_with_every_role_cannot_put_it_live_by_the_api(the: Scene) -> None:
     api = Api(alone(the), "releases:read", "releases:submit")
-    for path in ("approve/", "decide/", "start/", "go_live/"):
-        assert api.post(f"releases/{the.candidate.pk}/{path}", {}).status_code in (403, 404, 405)
+    found = [path for path in addresses(api_routes, the.candidate.pk) if path.startswith("releases/")]
+    assert f"releases/{the.candidate.pk}/" in found
+    assert "releases/live/" in found
+    for path in found:
+        api.post(path, asking_for_approval(the))
+        api.put(path, asking_for_approval(the))
+        api.delete(path)
     assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)
+    assert not Approval.objects.exists()
+
+
+def test_one_person_with_every_role_cannot_put_it_live_by_any_form(the: Scene) -> None:
+    client = signed_in(alone(the))
+    heads = ("releases/", "deployments/", "comparisons/")
+    found = [path for path in addresses(page_routes, the.candidate.pk) if path.startswith(heads)]
+    assert f"releases/{the.candidate.pk}/decide/" in found
+    assert len(found) > 8
+    for path in found:
+        if not path.endswith("withdraw/"):  # one's own right, which would end it
+            client.post(f"/{path}", asking_for_approval(the))
+    assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)
+    assert not Approval.objects.exists()
 
 
 def test_one_person_cannot_put_it_live_as_a_first_release_or_by_starting_it(the: Scene) -> None:
