@@ -542,3 +542,20 @@ def test_pages_of_a_signed_in_person_are_kept_by_no_browser_and_no_proxy(cast: m
     client = signed_in("alma")
     for path in ("/", "/desk/", "/documents/", "/people/", "/audit/", "/accounts/2fa/", "/nothing-here/"):
         assert "no-store" in client.get(path).get("Cache-Control", ""), path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["createsuperuser", "--username", "ghost", "--email", "ghost@example.org", "--noinput"],
+        ["changepassword", "alma"],
+    ],
+)
+def test_no_command_makes_an_account_or_sets_a_password_that_the_trail_does_not_know(
+    cast: make.Cast, words: list[str]
+) -> None:
+    """Django brings two that do."""
+    with pytest.raises(CommandError, match="audit trail says"):
+        call_command(*words)
+    assert not User.objects.filter(username="ghost").exists()
+    assert User.objects.get(username="alma").check_password(make.PASSWORD)
