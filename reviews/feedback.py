@@ -411,6 +411,7 @@ def freeze_snapshot(
                 code="near_test",
             )
     curators = {user for example in examples for user in _hands_in(example) if user}
+    curators.update(_whose_reviews_were_settled(examples))
     return freeze(
         rows=_snapshot_rows(examples),
         name=one_line(name)[:120],
@@ -431,6 +432,13 @@ def _hands_in(example: FeedbackExample) -> list[int | None]:
     """Who wrote, proposed or decided on it; and who brought the document where its reference is what is learnt."""
     brought = example.document.created_by_id if example.origin == "reference" else None
     return [example.created_by_id, example.decided_by_id, brought]
+
+
+def _whose_reviews_were_settled(examples: Sequence[FeedbackExample]) -> set[int]:
+    """What an adjudicator settles on is mostly one of the reviewers' texts."""
+    settled = [example.adjudication_id for example in examples if example.adjudication_id]
+    reviews = Review.objects.filter(item__adjudication__in=settled, state=Review.State.SUBMITTED)
+    return set(reviews.order_by().values_list("reviewer", flat=True))
 
 
 def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:

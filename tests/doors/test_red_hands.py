@@ -23,6 +23,7 @@ from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live
 from models_app.releases.hands import involved, work_began
 from models_app.training.registering import start_registering
+from reviews.adjudicating import settle
 from reviews.feedback import approve_example, freeze_snapshot, propose_from_references
 from reviews.intake import content_hash
 from reviews.models import FeedbackExample
@@ -30,6 +31,7 @@ from reviews.weak_outputs import bring_back
 from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
+from tests.reviews.test_adjudicating import RULING, disputed, seen
 from tests.reviews.test_weak_outputs import feedback_on, request_of
 from tests.tiny_models import make_tiny_llama
 
@@ -233,3 +235,14 @@ def test_who_brought_the_reference_summaries_that_it_learnt_has_a_hand_in_it(the
     document = make.document(created_by=the.cast.administrator)
     (example,) = propose_from_references(documents=[document], actor=the.cast.ml_engineer)
     assert hands_in_a_model_trained_on(the, example)[the.cast.administrator.pk] == ["curated its data"]
+
+
+def test_whose_text_an_adjudicator_settled_on_wrote_the_data(the: Scene) -> None:
+    item = make.queue_item(in_queue=make.queue(reviews_per_item=2), wanted_reviews=2)
+    reviews = disputed(item, the.cast)
+    settle(item=item, ruling=RULING, actor=the.cast.administrator, seen=seen(*reviews))
+    example = FeedbackExample.objects.get(origin="adjudication", kind="demonstration")
+    assert example.target == reviews[1].edited_text
+    hands = hands_in_a_model_trained_on(the, example)
+    assert hands[the.cast.another_reviewer.pk] == ["curated its data"]
+    assert "curated its data" in hands[the.cast.administrator.pk]
