@@ -18,7 +18,7 @@ from models_app.foundation.transitions import move
 from models_app.models import Approval, Release, Route
 from models_app.releases.composing import LONGEST_REASON, void_approvals
 from models_app.releases.deploying import start_deployment
-from models_app.releases.hands import Hands, involved
+from models_app.releases.hands import Hands, accounts, involved
 from models_app.releases.standing import approvals, evidence_problem, listed, why_not
 
 
@@ -31,7 +31,7 @@ def may_decide(release: Release, user: Any, *, hands: Hands | None = None) -> tu
     hands = involved(release) if hands is None else hands
     if user.pk in hands:
         return False, f"You {listed(hands[user.pk])}, so somebody else has to decide."
-    problem = why_not(user, release=release, hands=hands)
+    problem = why_not(user, hands=hands, accounts=accounts(release, hands))
     if problem:
         return False, f"{problem} So somebody else has to decide."
     if Approval.objects.filter(release=release, approver=user, voided_at=None).exists():

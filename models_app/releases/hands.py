@@ -108,7 +108,8 @@ def advocates(hands: Hands) -> set[int]:
 def no_judges(release: Release, hands: Hands) -> set[int]:
     """Whose votes on the release do not count: advocates, and accounts that they opened while the work went on."""
     own = {user: hands[user] for user in advocates(hands)}
-    return {*own, *opened_accounts(own, since=work_began(release))}
+    ever = opened_accounts(own)
+    return {*own, *(opened_accounts(own, since=work_began(release)) if ever else ())}
 
 
 def _judged_by(release: Release, note: Callable[[int | None, str], None]) -> None:
@@ -228,13 +229,32 @@ def opened_accounts(hands: Hands, *, since: datetime | None = None) -> dict[int,
 def openers(release: Release, hands: Hands, *, since: datetime | None = None) -> dict[int, Opened]:
     """The other way round: who opened the account of somebody with a hand, which then did something to the release; or
     opened an account that did so. By user id. What such a person opened after the last of it changes nothing."""
+    openings = [pair for pair in _openings(since) if pair[1].by not in hands]
+    if not any(opened.account in hands for _, opened in openings):
+        return {}
     last = _last_acts(release, hands)
     found: dict[int, Opened] = {}
-    for number, opened in reversed(list(_openings(since))):
-        if opened.by not in hands and opened.by not in found and number < last.get(opened.account, 0):
+    for number, opened in reversed(openings):
+        if opened.by not in found and number < last.get(opened.account, 0):
             last[opened.by] = number
             found[opened.by] = opened
     return found
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """Those that could be somebody's with a hand in a release, since the work on it began."""
+
+    opened: Mapping[int, Opened]
+    openers: Mapping[int, Opened]
+
+
+def accounts(release: Release, hands: Hands) -> Accounts:
+    """1 query where none of these people opened an account or had theirs opened by somebody else, ever."""
+    if not any({opened.by, opened.account} & hands.keys() for _, opened in _openings(None)):
+        return Accounts({}, {})
+    since = work_began(release)
+    return Accounts(opened_accounts(hands, since=since), openers(release, hands, since=since))
 
 
 def _openings(since: datetime | None) -> Iterator[tuple[int, Opened]]:

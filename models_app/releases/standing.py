@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from models_app.foundation.roles import allowed
 from models_app.models import Approval, Deployment, Release, Route
 from models_app.releases.composing import canonical_digest, evidence
-from models_app.releases.hands import Hands, Opened, involved, opened_accounts, openers, work_began
+from models_app.releases.hands import Accounts, Hands, Opened, accounts, involved
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def evidence_problem(release: Release, *, thorough: bool = False) -> str:
     return ""
 
 
-def why_not(user: User, *, release: Release, hands: Hands) -> str:
+def why_not(user: User, *, hands: Hands, accounts: Accounts) -> str:
     """Why this person may not decide, in words about "they"; empty where they may."""
     if not user.is_active:
         return "The account is not active."
@@ -65,15 +65,13 @@ def why_not(user: User, *, release: Release, hands: Hands) -> str:
     did = hands.get(user.pk)
     if did:
         return f"{user.get_username()} {listed(did)}."
-    since = work_began(release)
-    opened = opened_accounts(hands, since=since)
-    by = opened.get(user.pk)
+    by = accounts.opened.get(user.pk)
     if by is not None:
         return (
-            f"{by.words}, after the work on this release began, and {_had_a_hand(by, hands, opened)}: "
+            f"{by.words}, after the work on this release began, and {_had_a_hand(by, hands, accounts)}: "
             "the account could be used by that person."
         )
-    own = openers(release, hands, since=since).get(user.pk)
+    own = accounts.openers.get(user.pk)
     if own is not None:
         return (
             f"{own.words_with_name}, after the work on this release began, and then {_went_on(own, hands)}: "
@@ -82,10 +80,10 @@ def why_not(user: User, *, release: Release, hands: Hands) -> str:
     return ""
 
 
-def _had_a_hand(by: Opened, hands: Hands, opened: dict[int, Opened]) -> str:
+def _had_a_hand(by: Opened, hands: Hands, accounts: Accounts) -> str:
     if by.by in hands:
         return f"{by.by_name} {listed(hands[by.by])}"
-    return f"before that {opened[by.by].words.rpartition(' on ')[0].replace('the account', 'that account')}"
+    return f"before that {accounts.opened[by.by].words.rpartition(' on ')[0].replace('the account', 'that account')}"
 
 
 def _went_on(own: Opened, hands: Hands) -> str:
@@ -108,13 +106,14 @@ def standings(release: Release, *, hands: Hands | None = None) -> list[Standing]
     if not given:
         return []
     hands = involved(release) if hands is None else hands
-    return [Standing(row, _problem(row, release, hands)) for row in given]
+    could_be_theirs = accounts(release, hands)
+    return [Standing(row, _problem(row, release, hands, could_be_theirs)) for row in given]
 
 
-def _problem(row: Approval, release: Release, hands: Hands) -> str:
+def _problem(row: Approval, release: Release, hands: Hands, could_be_theirs: Accounts) -> str:
     if row.evidence_digest != release.evidence_digest:
         return "It was given on other evidence."
-    return why_not(row.approver, release=release, hands=hands)
+    return why_not(row.approver, hands=hands, accounts=could_be_theirs)
 
 
 def approvals(release: Release) -> int:
