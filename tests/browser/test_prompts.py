@@ -144,7 +144,9 @@ def test_a_prompt_trial_at_the_desk_ends_in_a_suggestion_and_a_review(
     dialog, prompt = page.locator("#try"), page.locator("#try-template")
     prompt.fill(BETTER)
     page.keyboard.press("Control+Enter")
-    expect(dialog.locator(".diff ins").first).to_contain_text("Nordhaven")
+    wrote = dialog.get_by_role("region", name="What it wrote")
+    expect(wrote).to_contain_text("Nordhaven closes its old pier")
+    expect(wrote).to_contain_text("This queue is blind")
     dialog.get_by_label("Why this is better").fill("The number stays.")
     # what stands in the box is meant, and it does not work
     prompt.fill("Keep every number of {article}.")
