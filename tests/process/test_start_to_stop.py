@@ -25,7 +25,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_it_starts_on_nothing_stops_at_a_signal_and_leaves_no_process(home: Path, tmp_path: Path) -> None:
-    first = Run(home, tmp_path / "first")
+    first = Run(home, tmp_path / "first", fresh=True)
     first.wait_until_it_answers()
     assert first.get("/accounts/login/") == 200
     wait_for(
