@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from django.test import Client
 
 from models_app.evaluation.running import resume_evaluation
+from models_app.evaluation.signature import signature_of
 from models_app.foundation import jobs
 from models_app.foundation.audit import CHAIN_LOCK
 from models_app.foundation.errors import NotAllowed, Refused, StaleState, Unavailable
@@ -290,13 +291,11 @@ def test_resuming_a_training_while_an_equal_one_is_active_is_refused_in_words(th
 
 def test_trying_an_evaluation_again_while_an_equal_one_is_active_is_refused_in_words(the: Scene) -> None:
     job = Job.objects.create(kind="evaluate", state="failed")
-    ended = EvaluationRun.objects.create(
-        release=the.candidate, evaluation_set=scenes.evaluation_set(3), state="failed", job=job
-    )
+    on = scenes.evaluation_set(3)
+    same: dict[str, Any] = {"release": the.candidate, "evaluation_set": on, "signature": signature_of(on)}
+    ended = EvaluationRun.objects.create(**same, state="failed", job=job)
     Job.objects.filter(pk=job.pk).update(payload={"run": ended.pk})
-    equal = EvaluationRun.objects.create(
-        release=the.candidate, evaluation_set=ended.evaluation_set, state="queued"
-    )
+    equal = EvaluationRun.objects.create(**same, state="queued")
     words = f"Evaluation {equal.pk}, which is the same, is queued"
     with pytest.raises(StaleState, match=words):
         resume_evaluation(run=ended, actor=the.cast.ml_engineer)
