@@ -47,7 +47,7 @@ def rows_file(directory: Path, count: int, column: str = "article") -> Path:
 def examples(cast: make.Cast, count: int) -> list[FeedbackExample]:
     found = []
     for _ in range(count):
-        item = make.queue_item(make.summary(make.document()))
+        item = make.queue_item(make.summary(make.document()), state="done")
         review = Review.objects.create(
             item=item, summary=item.summary, reviewer=cast.reviewer, rubric=item.queue.rubric, state="submitted",
             stars=2, verdict="poor", edited_text=BETTER, submitted_at=item.created_at,
