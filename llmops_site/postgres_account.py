@@ -4,7 +4,6 @@ for it. Knows no Django.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SYSTEM_ACCOUNT = "galley-db"
+ADVICE = f"Create a system user named {SYSTEM_ACCOUNT}, or start Galley as a normal user."
 
 
 class EmbeddedDatabaseError(RuntimeError):
@@ -35,7 +35,7 @@ def server_account(data: Path) -> Account:
         return Account()
     if data.exists() and (owner := data.stat()).st_uid != 0:
         return Account(owner.st_uid, owner.st_gid)
-    entry = _system_account()
+    entry = _system_account(data)
     return Account(entry.pw_uid, entry.pw_gid)
 
 
@@ -66,30 +66,41 @@ def last_line(text: str) -> str:
     return lines[-1].rstrip(".") if lines else "no reason given"
 
 
-def _system_account() -> pwd.struct_passwd:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(SYSTEM_ACCOUNT)
-    # A root shell made by `su` has no /usr/sbin in its path.
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-    command = [
-        shutil.which("useradd", path=path) or "useradd",
-        "--system",
-        "--no-create-home",
-        "--home-dir=/nonexistent",
-        "--shell=/usr/sbin/nologin",
-    ]
-    advice = f"Create a system user named {SYSTEM_ACCOUNT}, or start Galley as a normal user."
-    try:
-        result = subprocess.run([*command, SYSTEM_ACCOUNT], capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
+def find_useradd() -> str | None:
+    """Also where the path lacks it: a root shell made by `su` has no /usr/sbin in its own."""
+    return shutil.which(
+        "useradd", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    )
+
+
+def refuse_missing_useradd(data: Path) -> None:
+    """Raises EmbeddedDatabaseError where a user has to be made for the server and cannot be; makes none."""
+    if os.geteuid() != 0 or (data.exists() and data.stat().st_uid != 0) or _existing() is not None:
+        return
+    if find_useradd() is None:
         raise EmbeddedDatabaseError(
-            f"PostgreSQL refuses to run as root, and useradd is missing. {advice}"
-        ) from error
+            f"PostgreSQL refuses to run as root, and useradd is missing (Debian: apt-get install passwd). {ADVICE}"
+        )
+
+
+def _existing() -> pwd.struct_passwd | None:
     try:
-        # A second start may have been quicker with useradd: what counts is that the user exists.
         return pwd.getpwnam(SYSTEM_ACCOUNT)
-    except KeyError as error:
-        reason = last_line(result.stderr)
-        raise EmbeddedDatabaseError(
-            f"PostgreSQL refuses to run as root, and making a user for it failed: {reason}. {advice}"
-        ) from error
+    except KeyError:
+        return None
+
+
+def _system_account(data: Path) -> pwd.struct_passwd:
+    if (found := _existing()) is not None:
+        return found
+    refuse_missing_useradd(data)
+    options = ["--system", "--no-create-home", "--home-dir=/nonexistent", "--shell=/usr/sbin/nologin"]
+    result = subprocess.run(
+        [find_useradd() or "useradd", *options, SYSTEM_ACCOUNT], capture_output=True, text=True, check=False
+    )
+    # A second start may have been quicker with useradd: what counts is that the user exists.
+    if (made := _existing()) is not None:
+        return made
+    raise EmbeddedDatabaseError(
+        f"PostgreSQL refuses to run as root, and making a user for it failed: {last_line(result.stderr)}. {ADVICE}"
+    )

@@ -11,7 +11,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import pwd
 import re
 import shutil
 import signal
@@ -28,6 +27,9 @@ from types import FrameType
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from llmops_site import postgres_account  # noqa: E402 it needs the standard library only
+
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOG = VENV / "install.log"
@@ -35,8 +37,6 @@ NEEDED_BYTES = 3 * 1024**3
 REPORT_SECONDS = 20
 TESTED = (3, 11)
 ACCEPTED = ((3, 11), (3, 12), (3, 13))
-# The embedded PostgreSQL's user, as llmops_site/postgres_account.py makes it.
-DATABASE_ACCOUNT = "galley-db"
 
 
 class EnvironmentFailed(Exception):
@@ -95,27 +95,13 @@ def refuse_what_cannot_start(environ: Mapping[str, str]) -> None:
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise EnvironmentFailed(f"Cannot write to the data directory {home}. GALLEY_HOME names it.")
     if not environ.get("DATABASE_URL"):
-        _refuse_missing_useradd(home)
+        try:
+            postgres_account.refuse_missing_useradd(home / "postgres")
+        except postgres_account.EmbeddedDatabaseError as error:
+            raise EnvironmentFailed(str(error)) from error
     port = environ.get("GALLEY_PORT") or "8000"
     if port.isdigit() and int(port) < 65536:
         _refuse_taken_port(environ.get("GALLEY_HOST") or "127.0.0.1", int(port))
-
-
-def _refuse_missing_useradd(home: Path) -> None:
-    """PostgreSQL refuses to be root; as root, a user is made for it."""
-    data = home / "postgres"
-    if os.geteuid() != 0 or (data.exists() and data.stat().st_uid != 0):
-        return
-    try:
-        pwd.getpwnam(DATABASE_ACCOUNT)
-    except KeyError:
-        path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-        if shutil.which("useradd", path=path) is None:
-            raise EnvironmentFailed(
-                "PostgreSQL refuses to run as root, and useradd, which would make a user for it, is missing (Debian: "
-                f"apt-get install passwd). Install it, make a system user named {DATABASE_ACCOUNT}, or start Galley "
-                "as a normal user."
-            ) from None
 
 
 def _refuse_taken_port(host: str, port: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 import rouge_score
 from django.conf import settings
 
+from llmops_site import postgres_account
 from tests.process.programs import free_port
 
 SCRIPT = Path(settings.BASE_DIR) / "script"
@@ -158,17 +159,17 @@ def test_a_data_directory_that_cannot_be_made_is_refused_before_anything_is_inst
 def test_root_without_useradd_is_refused_before_anything_is_installed(
     environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environment, "DATABASE_ACCOUNT", "nobody-has-this-name")
-    monkeypatch.setattr(environment.shutil, "which", lambda name, path: None)
+    monkeypatch.setattr(postgres_account, "SYSTEM_ACCOUNT", "nobody-has-this-name")
+    monkeypatch.setattr("llmops_site.postgres_account.shutil.which", lambda name, path: None)
     words = refusal(environment, GALLEY_HOME=str(tmp_path), GALLEY_PORT=str(free_port()))
-    assert "useradd, which would make a user for it, is missing" in words
+    assert "PostgreSQL refuses to run as root, and useradd is missing" in words
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs a user for the database")
 def test_a_root_shell_without_sbin_in_its_path_finds_useradd(
     environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environment, "DATABASE_ACCOUNT", "nobody-has-this-name")
+    monkeypatch.setattr(postgres_account, "SYSTEM_ACCOUNT", "nobody-has-this-name")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     environment.refuse_what_cannot_start({"GALLEY_HOME": str(tmp_path), "GALLEY_PORT": str(free_port())})
 
