@@ -1,9 +1,10 @@
 """Who does not choose between two summaries: those who may want the release to win that the choice is about.
 
 Pairs of test documents are votes on the release of the summary after. Who composed, requested, trained or evaluated it
-or wrote its prompt is offered none of them. Reviewers whose corrections it learnt from do choose, blind. One may come
-to have a hand later, by requesting the release for example, so that it is looked at with every claim; the votes given
-before are left out where votes are counted (models_app/evaluation/people.py).
+or wrote its prompt is offered none of them, nor are accounts that they opened while the work went on. Reviewers whose
+corrections it learnt from do choose, blind. One may come to have a hand later, by requesting the release for example,
+so that it is looked at with every claim; the votes given before are left out where votes are counted
+(models_app/evaluation/people.py).
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
 
 from models_app.models import Release
-from models_app.releases.hands import advocates, involved
+from models_app.releases.hands import involved, no_judges
 from reviews.models import QueueItem, ReviewSlot, Skip, Split
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several
 
 
+def not_asked(release: Release) -> set[int]:
+    """Those whose votes on the release would not count."""
+    return no_judges(release, involved(release))
+
+
 def judges_of(release: Release) -> int:
     """How many people may choose between this release and another."""
     reviewers = User.objects.with_perm("models_app.review", backend=_BACKEND)
-    return reviewers.exclude(pk__in=advocates(involved(release))).count()
+    return reviewers.exclude(pk__in=not_asked(release)).count()
 
 
 def leave_to_others(*, items: QuerySet[QueueItem], judge: User) -> int:
@@ -35,7 +41,7 @@ def leave_to_others(*, items: QuerySet[QueueItem], judge: User) -> int:
     own = [
         release.pk
         for release in Release.objects.filter(pk__in=open_pairs.order_by().values("other__release"))
-        if judge.pk in advocates(involved(release))
+        if judge.pk in not_asked(release)
     ]
     if not own:
         return 0

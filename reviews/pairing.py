@@ -19,8 +19,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.models import Comparison, ExampleScore, Release
-from models_app.releases.hands import advocates, involved
-from reviews.judges import judges_of, leave_to_others
+from reviews.judges import judges_of, leave_to_others, not_asked
 from reviews.managing import QueueSettings, create_queue
 from reviews.models import QueueItem, ReviewQueue, RubricVersion, SourceDocument, Split, Summary
 from reviews.seating import fit_seats, share_queue
@@ -241,7 +240,7 @@ def _keep_ties(same: Sequence[_Pair], before: Release, after: Release, origin: s
 def _keep_from_hands(queue: ReviewQueue, after: Release) -> None:
     """So that what waits for them is told right from the beginning."""
     items = QueueItem.objects.filter(queue=queue, other__release=after)
-    for person in User.objects.filter(pk__in=advocates(involved(after)), is_active=True):
+    for person in User.objects.filter(pk__in=not_asked(after), is_active=True):
         leave_to_others(items=items, judge=person)
 
 

@@ -352,14 +352,16 @@ def test_votes_of_one_who_requests_the_release_later_are_left_out(
     assert claim_next(queue=queue, reviewer=wants_it, kind="pairwise") is None
 
 
-def test_votes_of_an_account_that_an_advocate_opened_while_the_work_went_on_are_left_out(
-    the: scenes.Scene, judge: User, pairs: list[QueueItem]
+def test_an_account_that_an_advocate_opened_while_the_work_went_on_is_offered_no_pair_and_its_votes_are_left_out(
+    the: scenes.Scene, judge: User, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
     """Nobody votes for their own release under another name."""
-    with transaction.atomic():
-        audit.record(actor=the.cast.ml_engineer, action="person.create", subject=f"user:{judge.pk}", data={})
     for item in pairs[:16]:
         prefer("after", item, judge)
+    with transaction.atomic():
+        audit.record(actor=the.cast.ml_engineer, action="person.create", subject=f"user:{judge.pk}", data={})
+    assert claim_next(queue=queue, reviewer=judge, kind="pairwise") is None
+    assert waiting(reviewer=judge, queue=queue)[queue.pk] == 0
     people = the.submitted().evidence["people"]
     assert (people["candidate_preferred"], people["judges_left_out"]) == (0, [judge.pk])
 
