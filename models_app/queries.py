@@ -21,7 +21,8 @@ from models_app.models import (
     SnapshotExample,
     TrainingRun,
 )
-from models_app.releases.hands import Hands, involved, opened_accounts, openers
+from models_app.releases.accounts import opened_accounts, openers
+from models_app.releases.hands import Hands, involved
 from models_app.releases.standing import approvals, evidence_problem, standings
 
 # ---------------------------------------------------------------- releases

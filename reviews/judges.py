@@ -13,7 +13,8 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
 
 from models_app.models import Release
-from models_app.releases.hands import involved, no_judges
+from models_app.releases.accounts import no_judges
+from models_app.releases.hands import involved
 from reviews.models import QueueItem, ReviewSlot, Skip, Split
 
 _BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several

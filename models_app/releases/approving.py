@@ -16,9 +16,10 @@ from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, Stal
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.transitions import move
 from models_app.models import Approval, Release, Route
+from models_app.releases.accounts import accounts
 from models_app.releases.composing import LONGEST_REASON, void_approvals
 from models_app.releases.deploying import start_deployment
-from models_app.releases.hands import Hands, accounts, involved
+from models_app.releases.hands import Hands, involved
 from models_app.releases.standing import approvals, evidence_problem, listed, why_not
 
 

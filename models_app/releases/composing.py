@@ -34,7 +34,8 @@ from models_app.models import (
 )
 from models_app.models.releases import Environment
 from models_app.releases import statements
-from models_app.releases.hands import involved, no_judges, training_lineage
+from models_app.releases.accounts import no_judges
+from models_app.releases.hands import involved, training_lineage
 
 INSTRUCT_FAMILIES = ("llama", "gpt2")
 LONGEST_NOTE = 300

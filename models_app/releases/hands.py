@@ -1,12 +1,10 @@
-"""Whose hands a release passed through, and whose account those people could have opened for themselves.
-
-Both are read from rows that nobody can rewrite: runs, versions, comparisons and the audit trail.
+"""Whose hands a release passed through: read from rows that nobody can rewrite, which are runs, versions, comparisons
+and the audit trail. Whose accounts these people could have used, `releases.accounts` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +18,6 @@ from models_app.models import (
     EvaluationRun,
     Job,
     ModelVersion,
-    PasswordLink,
     PromptVersion,
     Release,
     TrainingRun,
@@ -30,40 +27,6 @@ Hands = Mapping[int, list[str]]
 
 CURATED = "curated its data"
 WROTE_REFERENCES = "wrote references that it is measured against"
-
-#: What opens an account to whoever does it, by the event's action, said after the actor's name. Who made a link is not
-#: known to have used it, and could have.
-OPENING = {
-    "person.create": "made {account}",
-    "person.roles": "gave {account} its roles",
-    "person.activate": "made {account} active again",
-    "person.password_link": "had a link made that sets the password of {account}",
-    "person.password_set": "had the link made by which the password of {account} was set",
-    "person.second_factor_removed": "removed the second factor of {account}",
-}
-
-
-@dataclass(frozen=True)
-class Opened:
-    """An account, and the person who did something that lets whoever does it sign in with it."""
-
-    by: int
-    by_name: str
-    action: str
-    at: datetime
-    account: int
-    account_name: str
-
-    @property
-    def words(self) -> str:
-        return self._words("the account")
-
-    @property
-    def words_with_name(self) -> str:
-        return self._words(f"the account of {self.account_name}")
-
-    def _words(self, account: str) -> str:
-        return f"{self.by_name} {OPENING[self.action].format(account=account)} on {self.at:%d %B %Y}"
 
 
 def involved(release: Release) -> dict[int, list[str]]:
@@ -76,9 +39,7 @@ def involved(release: Release) -> dict[int, list[str]]:
 
     add(release.created_by_id, "composed it")
     add(release.requested_by_id, "requested it")
-    for user_id in _actors(
-        [audit.subject_of(release)], "release.submit"
-    ):  # an earlier request counts as well
+    for user_id in _actors([audit.subject_of(release)], "release.submit"):  # an earlier request, too
         add(user_id, "requested it")
     for prompt in new_prompts(release):
         for user_id in (prompt.created_by_id, *prompt.authors):
@@ -103,13 +64,6 @@ def advocates(hands: Hands) -> set[int]:
     Reviewers whose corrections it learnt from or is measured against do vote: they judge blind, and in most teams there
     are no others. They still do not decide on it."""
     return {user for user, did in hands.items() if set(did) - {CURATED, WROTE_REFERENCES}}
-
-
-def no_judges(release: Release, hands: Hands) -> set[int]:
-    """Whose votes on the release do not count: advocates, and accounts that they opened while the work went on."""
-    own = {user: hands[user] for user in advocates(hands)}
-    ever = opened_accounts(own)
-    return {*own, *(opened_accounts(own, since=work_began(release)) if ever else ())}
 
 
 def _judged_by(release: Release, note: Callable[[int | None, str], None]) -> None:
@@ -212,78 +166,7 @@ def work_began(release: Release) -> datetime:
     return min(moments)
 
 
-def opened_accounts(hands: Hands, *, since: datetime | None = None) -> dict[int, Opened]:
-    """Accounts that those people opened, or others did whose account they had opened before; by user id.
-
-    `since`: acts from then on; None for all there ever were.
-    """
-    theirs = set(hands)
-    found: dict[int, Opened] = {}
-    for _, opened in _openings(since):
-        if opened.by in theirs and opened.account not in theirs:
-            theirs.add(opened.account)
-            found[opened.account] = opened
-    return found
-
-
-def openers(release: Release, hands: Hands, *, since: datetime | None = None) -> dict[int, Opened]:
-    """The other way round: who opened the account of somebody with a hand, which then did something to the release; or
-    opened an account that did so. By user id. What such a person opened after the last of it changes nothing."""
-    openings = [pair for pair in _openings(since) if pair[1].by not in hands]
-    if not any(opened.account in hands for _, opened in openings):
-        return {}
-    last = _last_acts(release, hands)
-    found: dict[int, Opened] = {}
-    for number, opened in reversed(openings):
-        if opened.by not in found and number < last.get(opened.account, 0):
-            last[opened.by] = number
-            found[opened.by] = opened
-    return found
-
-
-@dataclass(frozen=True)
-class Accounts:
-    """Those that could be somebody's with a hand in a release, since the work on it began."""
-
-    opened: Mapping[int, Opened]
-    openers: Mapping[int, Opened]
-
-
-def accounts(release: Release, hands: Hands) -> Accounts:
-    """1 query where none of these people opened an account or had theirs opened by somebody else, ever."""
-    if not any({opened.by, opened.account} & hands.keys() for _, opened in _openings(None)):
-        return Accounts({}, {})
-    since = work_began(release)
-    return Accounts(opened_accounts(hands, since=since), openers(release, hands, since=since))
-
-
-def _openings(since: datetime | None) -> Iterator[tuple[int, Opened]]:
-    """(the event's number, what it tells), the first one first."""
-    events = AuditEvent.objects.filter(action__in=OPENING).order_by("id")
-    if since is not None:
-        events = events.filter(at__gte=since)
-    makers: dict[int, tuple[int, str]] | None = None
-    for event in events.iterator():
-        kind, _, number = event.subject.partition(":")
-        if kind != "user" or not number.isdecimal():
-            continue
-        if event.action == "person.roles" and not event.data.get("gained", True):
-            continue
-        by, name = event.actor_id, event.actor_name
-        if event.action == "person.password_set":  # an event of nobody: who used the link is not known
-            makers = _makers_of_links() if makers is None else makers
-            by, name = makers.get(event.data.get("link", 0), (None, ""))
-        if by is not None:
-            told = Opened(by, name, event.action, event.at, int(number), str(event.data.get("name", number)))
-            yield event.pk, told
-
-
-def _makers_of_links() -> dict[int, tuple[int, str]]:
-    links = PasswordLink.objects.filter(made_by__isnull=False, used_at__isnull=False)
-    return {pk: (by, name) for pk, by, name in links.values_list("pk", "made_by", "made_by__username")}
-
-
-def _last_acts(release: Release, hands: Hands) -> dict[int, int]:
+def last_acts(release: Release, hands: Hands) -> dict[int, int]:
     """The number of the last event that tells what each of them did to the release or to what it is made of."""
     rows: list[Any] = [release, *new_prompts(release), *new_versions(release)]
     for run in training_lineage(release):

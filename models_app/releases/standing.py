@@ -9,8 +9,9 @@ from django.contrib.auth.models import User
 
 from models_app.foundation.roles import allowed
 from models_app.models import Approval, Deployment, Release, Route
+from models_app.releases.accounts import Accounts, Opened, accounts
 from models_app.releases.composing import canonical_digest, evidence
-from models_app.releases.hands import Accounts, Hands, Opened, accounts, involved
+from models_app.releases.hands import Hands, involved
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,9 @@ from models_app.models import (
     Release,
     Route,
 )
+from models_app.releases.accounts import no_judges
 from models_app.releases.composing import lead_release, submit_release
-from models_app.releases.hands import involved, no_judges
+from models_app.releases.hands import involved
 from models_app.web import charts
 from models_app.web.pages import capability, page_or_fragment, paginate
 

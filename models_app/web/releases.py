@@ -21,6 +21,7 @@ from models_app.foundation.roles import allowed
 from models_app.foundation.texts import row_number
 from models_app.ml.recipe import Decoding
 from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
+from models_app.releases.accounts import no_judges
 from models_app.releases.approving import approve, may_decide, reject
 from models_app.releases.composing import (
     LONGEST_NOTE,
@@ -32,7 +33,7 @@ from models_app.releases.composing import (
     usual_prompt,
     withdraw_release,
 )
-from models_app.releases.hands import involved, no_judges
+from models_app.releases.hands import involved
 from models_app.releases.standing import evidence_problem
 from models_app.web.comparisons import MetricRow, metric_rows
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
