@@ -9,12 +9,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from models_app.datasets.freezing import SnapshotRow, freeze
-from models_app.foundation import audit
+from models_app.foundation import audit, locks
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
@@ -180,8 +180,7 @@ def propose_from_references(
         document for document in documents if document.split != Split.TEST and document.reference.strip()
     ]
     with transaction.atomic():
-        with connection.cursor() as cursor:  # two at once must not propose the same twice
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_REFERENCES_LOCK])
+        locks.alone(_REFERENCES_LOCK)  # two at once must not propose the same twice
         known = set(
             FeedbackExample.objects.filter(document__in=wanted, origin="reference").values_list(
                 "document", "target"

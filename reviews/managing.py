@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q
 from django.utils.text import slugify
 
-from models_app.foundation import audit, jobs
+from models_app.foundation import audit, jobs, locks
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
@@ -190,8 +190,7 @@ def create_rubric_version(
     instructions = normalise(instructions)
     criteria = _checked_questions(instructions, questions)
     with transaction.atomic():
-        with connection.cursor() as cursor:  # two at once must not want the same number
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_RUBRIC_LOCK])
+        locks.alone(_RUBRIC_LOCK)  # two at once must not want the same number
         last = RubricVersion.objects.aggregate(last=Max("number"))["last"] or 0
         rubric = RubricVersion.objects.create(number=last + 1, instructions=instructions)
         Criterion.objects.bulk_create(

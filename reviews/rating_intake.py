@@ -15,11 +15,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import User
-from django.db import connection
 from django.utils import timezone
 from django.utils.text import slugify
 
-from models_app.foundation import audit
+from models_app.foundation import audit, locks
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.texts import normalise, one_line
 from models_app.monitoring.comment_classes import classify_comment
@@ -87,8 +86,7 @@ def take_in(
     progress: Progress | None,
 ) -> Report:
     """In the caller's transaction. Raises InvalidInput where the file has no rows, or its queue cannot take them."""
-    with connection.cursor() as cursor:  # two at once would give an item two reviews of one rater
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    locks.alone(_LOCK)  # two at once would give an item two reviews of one rater
     report = Report()
     documents = _documents(batch, source, options, report)
     run = _Run(batch, options, rubric, report)

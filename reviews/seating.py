@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 
+from models_app.foundation import locks
 from models_app.foundation.constraints import broke
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot
 
@@ -135,14 +136,12 @@ class Rearranged:
 
 def share_queue(queue: int) -> None:
     """Until the transaction ends nobody rearranges the seats of this queue; others may claim as well."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", [QUEUE_LOCK, queue])
+    locks.shared(QUEUE_LOCK, queue)
 
 
 def own_queue(queue: int) -> None:
     """Wait for everybody who is just claiming or putting in; keep others waiting until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [QUEUE_LOCK, queue])
+    locks.alone(QUEUE_LOCK, queue)
 
 
 def fit_seats(*, queue: ReviewQueue, items: Sequence[int] | None = None) -> Rearranged:

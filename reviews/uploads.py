@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from models_app.foundation import locks
 from models_app.foundation.errors import Refused, TooLarge, Unavailable
 from models_app.foundation.texts import one_line
 from models_app.models import Job
@@ -108,9 +109,7 @@ def hold(path: Path) -> str:
 
 def _lock(upload: str) -> None:
     """Until the transaction ends: either a row comes to wait for the file, or the file goes."""
-    key = int.from_bytes(hashlib.sha256(upload.encode()).digest()[:8], signed=True)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+    locks.alone(locks.number_of(upload))
 
 
 def path_of(batch: ImportBatch | RatingImport) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_app.api.authentication import token_of
+from models_app.foundation import locks
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.fingerprints import fingerprint
 from models_app.models import IdempotencyKey
@@ -99,29 +99,24 @@ class _Asked:
 
     @property
     def lock(self) -> int:
-        """A number of 64 bits, as PostgreSQL's advisory locks are named by."""
-        digest = hashlib.sha256(f"idempotency {self.token_key} {self.key}".encode()).digest()
-        return int.from_bytes(digest[:8], signed=True)
+        return locks.number_of(f"idempotency {self.token_key} {self.key}")
 
 
 @contextmanager
 def _alone(asked: _Asked) -> Iterator[None]:
     """Raises InProgress where another request with the key is being answered."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [asked.lock])
-        if cursor.fetchone() != (True,):
-            _kept(asked)  # another body is told so before it waits for an answer that is not its own
-            raise InProgress(
-                "The first request with this Idempotency-Key is still running. Try again in a moment."
-            )
+    if not locks.try_for_session(asked.lock):
+        _kept(asked)  # another body is told so before it waits for an answer that is not its own
+        raise InProgress(
+            "The first request with this Idempotency-Key is still running. Try again in a moment."
+        )
     session = connection.connection
     try:
         yield
     finally:
         # Where the session is gone, its lock is gone with it.
         if connection.connection is session and not session.closed:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [asked.lock])
+            locks.release(asked.lock)
 
 
 def _begin(asked: _Asked) -> tuple[IdempotencyKey, Response | None]:

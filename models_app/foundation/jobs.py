@@ -31,13 +31,13 @@ from typing import Any
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, close_old_connections, connection, transaction
+from django.db import IntegrityError, close_old_connections, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from models_app.foundation import audit, doors
+from models_app.foundation import audit, doors, locks
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.foundation.job_kinds import JobKind
 from models_app.foundation.roles import require
@@ -214,8 +214,7 @@ def _has_its_turn(job: Job) -> bool:
     """Long jobs leave one worker of their queue to the others, where it has more than one. In a transaction."""
     if job.kind not in _long_kinds():
         return True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LONG_JOBS_LOCK])
+    locks.alone(LONG_JOBS_LOCK)
     running = Job.objects.filter(queue=job.queue, state=Job.State.RUNNING, kind__in=_long_kinds()).count()
     return running < max(1, settings.GALLEY_QUEUES.get(job.queue, 1) - 1)
 

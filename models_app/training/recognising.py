@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from django.db import connection
 from django.db.models import QuerySet
 
+from models_app.foundation import locks
 from models_app.ml.fingerprints import TensorPrint, closeness
 from models_app.models import ModelVersion, WeightMatch, WeightTensor
 
@@ -65,8 +65,7 @@ def _above(pk: int, parents: Mapping[int, int | None]) -> Iterator[int]:
 
 def one_at_a_time() -> None:
     """Until the transaction ends, nobody else recognises or registers."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+    locks.alone(LOCK)
 
 
 def recognise(prints: Sequence[TensorPrint], *, leave_out: Collection[int] = ()) -> Known | None:
