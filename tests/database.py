@@ -84,6 +84,22 @@ def somebody_waits_for_a_lock() -> bool:
         return bool(cursor.fetchone() != (0,))
 
 
+@contextlib.contextmanager
+def another_session(*statements: str) -> Iterator[psycopg.Connection]:
+    """Somebody's psql on the database of this test, with an open transaction."""
+    values = connection.get_connection_params()
+    names = ("dbname", "user", "password", "host", "port")
+    other = psycopg.connect(
+        **{name: values[name] for name in names if values.get(name)}, application_name="psql"
+    )
+    try:
+        for statement in statements:
+            other.execute(statement)
+        yield other
+    finally:
+        other.close()
+
+
 def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
     """Lets tests with real transactions clean up after themselves.
 

@@ -28,7 +28,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, close_old_connections, transaction
@@ -41,6 +40,7 @@ from models_app.foundation import audit, doors, locks
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.foundation.job_kinds import JobKind
 from models_app.foundation.roles import require
+from models_app.foundation.unavailability import is_away
 from models_app.models.jobs import Job
 
 log = structlog.get_logger(__name__)
@@ -494,14 +494,6 @@ class JobContext:
         self._stop = rows.filter(cancel_requested_at__isnull=False).exists()
 
 
-def _lost_the_database(error: Exception) -> bool:
-    """The server went away or ended the session: that is nothing the job did."""
-    cause = error.__cause__
-    if not isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
-        return False
-    return cause.sqlstate is None or cause.sqlstate.startswith(("08", "57P"))
-
-
 def run(job_id: int, token: str) -> int:
     """Carry out a claimed job in this process and set its outcome. Returns an exit code."""
     job = Job.objects.filter(pk=job_id, state=Job.State.RUNNING, lease_token=token).first()
@@ -532,7 +524,7 @@ def _work_on(job: Job) -> int:
         return 1
     except Exception as error:
         traceback.print_exc()
-        if _lost_the_database(error):  # no outcome: the worker, or `reap`, has it tried again
+        if is_away(error):  # no outcome: the worker, or `reap`, has it tried again
             return 1
         _end(job, state=Job.State.FAILED, reason=f"{type(error).__name__}: {error}"[:2000])
         return 1

@@ -6,10 +6,8 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -30,7 +28,7 @@ from models_app.releases.obstacles import end_holder, holders
 from models_app.training.registering import store
 from models_app.training.starting import resume_training
 from tests import make
-from tests.database import without_guards
+from tests.database import another_session, without_guards
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -198,22 +196,6 @@ def test_one_goes_back_to_nothing_that_was_not_live_or_was_rolled_back(the: Scen
 # ---------------------------------------------------------------- locks
 
 
-@contextmanager
-def forgotten_session(*statements: str) -> Iterator[psycopg.Connection]:
-    """Somebody's psql with an open transaction."""
-    values = connection.get_connection_params()
-    names = ("dbname", "user", "password", "host", "port")
-    other = psycopg.connect(
-        **{name: values[name] for name in names if values.get(name)}, application_name="psql"
-    )
-    try:
-        for statement in statements:
-            other.execute(statement)
-        yield other
-    finally:
-        other.close()
-
-
 HELD = [
     "SELECT FROM models_app_route FOR UPDATE",
     "UPDATE models_app_release SET note = note",
@@ -229,7 +211,7 @@ def test_a_lock_that_somebody_holds_is_named_and_ended_by_one_button(
 ) -> None:
     monkeypatch.setattr(deploying, "LOCK_SECONDS", 0.5)
     monkeypatch.setattr("models_app.releases.obstacles.STUCK_SECONDS", 0.2)
-    with forgotten_session(held) as other:
+    with another_session(held) as other:
         pid = other.info.backend_pid
         began = time.monotonic()
         with pytest.raises(Unavailable, match=rf"Session {pid} \(psql\)"):
@@ -251,7 +233,7 @@ def test_a_lock_that_somebody_holds_is_named_and_ended_by_one_button(
 
 @pytest.mark.django_db(transaction=True)
 def test_sessions_that_hold_nothing_a_switch_needs_are_left_alone(the: Scene) -> None:
-    with forgotten_session(
+    with another_session(
         "SELECT FROM models_app_route", "SELECT FROM models_app_release FOR KEY SHARE"
     ) as other:
         time.sleep(0.3)
