@@ -209,7 +209,7 @@ class _Run:
         """Raises Unreadable for a name that belongs to somebody who works here."""
         if name not in self.raters:
             username = _NOT_IN_NAMES.sub("-", name)[:150]
-            user = User.objects.filter(username=username).select_related("rater").first()
+            user = User.objects.filter(username__iexact=username).select_related("rater").first()
             if user is None:
                 user = User(username=username, is_active=False)
                 user.set_unusable_password()
@@ -218,6 +218,12 @@ class _Run:
                 audit.record(actor=self.batch.imported_by, action="rater.create", subject=user)
             elif not hasattr(user, "rater"):
                 raise Unreadable("rater", f"{username!r} has an account here; give the rater another name.")
+            elif user.username != username:
+                raise Unreadable(
+                    "rater",
+                    f"{username!r} and {user.username!r} differ in upper and lower case alone; if they are one rater, "
+                    "write the name as it was, and if not, give one of them another name.",
+                )
             self.raters[name] = user
         return self.raters[name]
 

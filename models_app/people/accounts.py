@@ -8,12 +8,13 @@ from django.conf import settings
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from models_app.foundation import audit
+from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.foundation.roles import ROLES, allowed, require
 from models_app.foundation.texts import one_line
@@ -24,6 +25,8 @@ ADMINISTRATOR = "administrator"
 # The audit trail calls the installation itself so.
 RESERVED_NAMES = {"galley"}
 LONGEST_REASON = 2000
+# Django's own, of the name as it is written, and ours, of the name in any case.
+ONE_ACCOUNT_A_NAME = ("auth_user_username_key", "one_account_a_name")
 
 
 def people() -> QuerySet[User]:
@@ -55,13 +58,29 @@ def create_person(*, name: str, roles: Sequence[str], actor: User | None, passwo
         person = User(username=name)
         person.set_password(password or None)
         person.is_staff = ADMINISTRATOR in roles
-        person.save()
+        _save_new(person)
         person.groups.set(Group.objects.filter(name__in=roles))
         audit.record(
             actor=actor, action="person.create", subject=f"user:{person.pk}",
             data={"name": name, "roles": sorted(roles)},
         )  # fmt: skip
     return person
+
+
+def _save_new(person: User) -> None:
+    """Raises InvalidInput where somebody else was faster with the name since it was looked at."""
+    try:
+        with transaction.atomic():
+            person.save()
+    except IntegrityError as error:
+        if not any(broke(error, name) for name in ONE_ACCOUNT_A_NAME):
+            raise
+        message = _taken(person.get_username())
+        raise InvalidInput(message, fields={"name": message}) from error
+
+
+def _taken(name: str) -> str:
+    return f"There is an account {name!r} already; upper and lower case are the same."
 
 
 def _mistakes(name: str, roles: Sequence[str]) -> dict[str, str]:
@@ -75,7 +94,7 @@ def _mistakes(name: str, roles: Sequence[str]) -> dict[str, str]:
     elif name.lower() in RESERVED_NAMES:
         fields["name"] = f"“{name}” is the installation itself in the audit trail; choose another name."
     elif User.objects.filter(username__iexact=name).exists():
-        fields["name"] = f"There is an account {name!r} already."
+        fields["name"] = _taken(name)
     unknown = [role for role in roles if role not in ROLES]
     if unknown:
         fields["roles"] = f"Unknown: {', '.join(unknown)}. There are {', '.join(ROLES)}."

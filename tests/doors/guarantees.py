@@ -256,6 +256,14 @@ def twice(the: Scene) -> list[str]:
     ]
 
 
+def names(the: Scene) -> list[str]:
+    columns = "password, is_superuser, first_name, last_name, email, is_staff, is_active, date_joined"
+    return [
+        "UPDATE auth_user SET username = 'RITA' WHERE username = 'ruben'",
+        f"INSERT INTO auth_user (username, {columns}) SELECT upper(username), {columns} FROM auth_user LIMIT 1",
+    ]
+
+
 def answers(the: Scene) -> list[str]:
     item = reviewed(the)
     mark_gold(summary=make.summary(), rubric=item.queue.rubric, known=KNOWN, actor=the.cast.ml_engineer)
@@ -344,6 +352,7 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     ],
     "pressing *train* twice is one run; one active job a key; one live release an environment; one release of the "
     "same content on its way": [(twice, CONSTRAINT)],
+    "one account a name, in upper or lower case": [(names, CONSTRAINT)],
     "an item is settled once; a summary has one gold answer": [(answers, CONSTRAINT)],
     "what people said of two releases is append-only; a vote is somebody's, and a tie of nobody's stands once a "
     "document": [(votes, TRIGGER), (false_votes, CONSTRAINT)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -30,6 +31,8 @@ from models_app.people import accounts, factors, links, sessions
 from reviews import bootstrap
 from reviews.models import ReviewSlot
 from tests import make
+from tests.database import another_session, somebody_waits_for_a_lock
+from tests.process.programs import wait_for
 from tests.reviews.test_queueing import claimed
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +110,69 @@ def test_a_name_that_misleads_the_trail_is_refused(cast: make.Cast, name: str) -
         links.invite(name=name, roles=[], actor=cast.administrator)
     assert "name" in refused.value.fields
     assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("names", [("nora", "nora"), ("nora", "Nora"), ("élise", "Élise")])
+def test_one_name_is_not_given_to_two_people_at_the_same_instant(names: tuple[str, str]) -> None:
+    """A double click, or two administrators."""
+    administrator = make.cast().administrator
+    gate, outcomes = threading.Barrier(2), []
+
+    def invite(name: str) -> None:
+        try:
+            gate.wait(10)
+            links.invite(name=name, roles=["reviewer"], actor=administrator)
+            outcomes.append("done")
+        except InvalidInput as error:
+            outcomes.append(str(error.fields))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=invite, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([outcome for outcome in outcomes if outcome == "done"]) == 1, outcomes
+    assert any("There is an account" in outcome for outcome in outcomes)
+    assert User.objects.filter(username__iexact=names[0]).count() == 1
+    assert AuditEvent.objects.filter(action="person.create").count() == 1
+    assert PasswordLink.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_name_that_is_taken_while_it_is_given_is_a_mistake_in_the_form() -> None:
+    """By a door that does not ask first, such as a statement."""
+    administrator = make.cast().administrator
+    client = Client()
+    client.force_login(administrator, "allauth.account.auth_backends.AuthenticationBackend")
+    client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
+    with another_session(
+        "INSERT INTO auth_user (username, password, is_superuser, first_name, last_name, email, is_staff, is_active, "
+        "date_joined) VALUES ('Nora', '!', false, '', '', '', false, false, now())"
+    ) as other:
+
+        def commit() -> None:
+            wait_for(somebody_waits_for_a_lock)
+            connection.close()  # of this thread
+            other.commit()
+
+        with ThreadPoolExecutor(1) as pool:
+            committed = pool.submit(commit)
+            answer = client.post("/people/new/", {"name": "nora", "roles": ["reviewer"]})
+            committed.result(60)
+    assert answer.status_code == 422
+    assert "There is an account" in answer.content.decode()
+    assert User.objects.filter(username__iexact="nora").count() == 1
+
+
+def test_the_database_has_one_account_for_a_name_in_any_case(cast: make.Cast) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.create_user("Rita")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        User.objects.filter(pk=cast.stranger.pk).update(username="RITA")
+    assert is_in(signed_in("rita"))
 
 
 def test_whoever_makes_an_account_does_not_know_its_password(cast: make.Cast) -> None:

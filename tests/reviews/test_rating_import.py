@@ -209,6 +209,14 @@ def test_raters_cannot_sign_in_and_never_are_somebody_here(cast: make.Cast, tmp_
     )
     assert named.raters == ["expert-7"]
     assert Rater.objects.filter(user__username="expert-7").exists()
+    for name in ("Rita", "Expert-7"):  # an account is one in upper and lower case
+        report = imported(
+            written(tmp_path / f"{name}.jsonl", record()),
+            cast.ml_engineer,
+            mapping={**MAPPING, "rater": f"={name}"},
+        )
+        assert (report.imported, report.refused_count) == (0, 2)
+        assert report.refused[0][2].startswith(f"{name!r}")
 
 
 def test_imported_work_is_nobodys_work_here(cast: make.Cast, tmp_path: Path) -> None:
