@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from llmops_site.web_server.connection import Connection, State
+from models_app.foundation import addresses
+
+
+def counted_as(address: str, proxies: Sequence[addresses.Network]) -> str:
+    """Empty for a proxy: its connections are those of many clients."""
+    return "" if addresses.is_in(address, proxies) else addresses.counted(address)
 
 
 class Crowd:

@@ -16,7 +16,6 @@ import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from gunicorn.workers.gthread import PollableMethodQueue
 from llmops_site.env import read_environment
 from llmops_site.web_server import limits
 from llmops_site.web_server.connection import Connection, Refused, State
-from llmops_site.web_server.crowd import Crowd
+from llmops_site.web_server.crowd import Crowd, counted_as
 
 LOOK_SECONDS = 0.5
 #: Asked by monitors, which must not wait behind whoever waits for a model or for the database; how many threads each
@@ -134,8 +133,7 @@ class WholeRequestWorker(Worker):
     def _welcome(self, sock: socket.socket, peer: Any) -> None:
         now = time.monotonic()
         connection = Connection(self.cfg, sock, peer, now, directory=self.directory, most_kept=self.most_kept)
-        if self._is_proxy(connection.address):
-            connection.address = ""
+        connection.address = counted_as(connection.address, self.trusted)
         others = self.crowd.of(connection.address)
         if connection.address and len(others) >= limits.MOST_OF_ONE_ADDRESS:
             room = self._make_room(others)
@@ -146,10 +144,6 @@ class WholeRequestWorker(Worker):
             return
         self.crowd.add(connection)
         self.selector.register(sock, selectors.EVENT_READ, connection)
-
-    def _is_proxy(self, address: str) -> bool:
-        """Its connections are those of many clients."""
-        return bool(self.trusted and address) and any(ip_address(address) in each for each in self.trusted)
 
     def _make_room(self, among: Any) -> bool:
         goes = Crowd.who_goes(among)

@@ -34,11 +34,18 @@ def client_address(*, peer: str, forwarded: str, trusted: Sequence[Network]) -> 
 
 
 def counted(address: str) -> str:
-    """What tries are counted for. A household has a whole IPv6 network of 64 bits: its addresses count as one."""
+    """What tries and connections are counted for. A household has a whole IPv6 network of 64 bits: its addresses count
+    as one."""
     parsed = _parsed(address)
     if isinstance(parsed, IPv6Address):
         return str(ip_network(f"{parsed}/64", strict=False))
-    return address
+    return str(parsed or address)
+
+
+def is_in(address: str, networks: Sequence[Network]) -> bool:
+    """False for what is no address."""
+    parsed = _parsed(address)
+    return parsed is not None and _is_in(parsed, networks)
 
 
 def _parsed(written: str) -> Address | None:

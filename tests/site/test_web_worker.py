@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +21,7 @@ import pytest
 
 from llmops_site.web_server import limits
 from llmops_site.web_server.connection import State
-from llmops_site.web_server.crowd import Crowd
+from llmops_site.web_server.crowd import Crowd, counted_as
 from tests.site.hello import LARGE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,22 +37,27 @@ class Web:
 
 @pytest.fixture
 def web() -> Iterator[Web]:
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener, served(listener) as made:
+        yield made
+
+
+@contextmanager
+def served(listener: socket.socket, **settings: str) -> Iterator[Web]:
     """One thread; idle connections are kept for two minutes, and as long is the grace at its end."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(256)
-        command = [
-            sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "--threads", "1",
-            "--worker-class", "llmops_site.web_server.worker.WholeRequestWorker", "--keep-alive", "120",
-            "--graceful-timeout", "120", "--no-control-socket", "--log-level", "warning",
-            "tests.site.hello:application",
-        ]  # fmt: skip
-        program = subprocess.Popen(command, cwd=ROOT, pass_fds=[listener.fileno()])
-        try:
-            yield Web(listener.getsockname(), program)
-        finally:
-            program.kill()
-            program.wait(60)
+    command = [
+        sys.executable, "-m", "gunicorn", "--bind", f"fd://{listener.fileno()}", "--threads", "1",
+        "--worker-class", "llmops_site.web_server.worker.WholeRequestWorker", "--keep-alive", "120",
+        "--graceful-timeout", "120", "--no-control-socket", "--log-level", "warning",
+        "tests.site.hello:application",
+    ]  # fmt: skip
+    program = subprocess.Popen(
+        command, cwd=ROOT, pass_fds=[listener.fileno()], env={**os.environ, **settings}
+    )
+    try:
+        yield Web(("127.0.0.1", listener.getsockname()[1]), program)
+    finally:
+        program.kill()
+        program.wait(60)
 
 
 def hello(web: Web) -> bytes:
@@ -169,18 +176,53 @@ def test_a_slow_but_steady_line_gets_its_file_through(web: Web) -> None:
         assert hashlib.sha256(piece * 140).hexdigest().encode() in client.recv(4096)
 
 
+def with_half_a_request(web: Web, number: int, open_ones: ExitStack) -> list[socket.socket]:
+    clients = []
+    for _ in range(number):
+        client = open_ones.enter_context(socket.create_connection(web.address, timeout=60))
+        client.sendall(b"GET / HTTP/1.1\r\n")
+        clients.append(client)
+    return clients
+
+
 def test_an_address_with_too_many_connections_loses_those_that_say_nothing(web: Web) -> None:
     with ExitStack() as open_ones:
-        clients = []
-        for _ in range(limits.MOST_OF_ONE_ADDRESS + 40):
-            client = open_ones.enter_context(socket.create_connection(web.address, timeout=60))
-            client.sendall(b"GET / HTTP/1.1\r\n")
-            clients.append(client)
+        clients = with_half_a_request(web, limits.MOST_OF_ONE_ADDRESS + 40, open_ones)
         assert hello(web) == b"hello"
         with suppress(ConnectionResetError):
             assert clients[0].recv(100) == b"", "who came first has gone"
         clients[-1].sendall(HEAD + b"\r\n")
         assert read_until(clients[-1], 1).endswith(b"hello")
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_a_proxy_is_recognised_where_ipv4_comes_in_ipv6_dress() -> None:
+    with (
+        socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True, backlog=256) as listener,
+        served(listener, GALLEY_TRUSTED_PROXIES="127.0.0.0/8") as web,
+        ExitStack() as open_ones,
+    ):
+        clients = with_half_a_request(web, limits.MOST_OF_ONE_ADDRESS + 40, open_ones)
+        assert hello(web) == b"hello"
+        clients[0].sendall(HEAD + b"\r\n")
+        assert read_until(clients[0], 1).endswith(b"hello"), "its clients are many"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [
+        ("2001:db8:1:2::7", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::7", "2001:db8:1:3::7", False),
+        ("::ffff:198.51.100.1", "198.51.100.1", True),
+        ("::ffff:198.51.100.1", "::ffff:198.51.100.2", False),
+    ],
+)
+def test_a_household_is_one_address_of_the_bound(first: str, second: str, is_one: bool) -> None:
+    proxies = [ip_network("10.0.0.0/8")]
+    counted = [counted_as(address, proxies) for address in (first, second)]
+    assert (counted[0] == counted[1]) is is_one
+    assert "" not in counted
+    assert counted_as("::ffff:10.0.0.1", proxies) == ""
 
 
 @pytest.mark.parametrize(
