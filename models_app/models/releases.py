@@ -14,6 +14,13 @@ class Environment(models.Model):
     name = models.CharField(max_length=40, unique=True)
     approvals_required = models.PositiveSmallIntegerField(default=1)
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(approvals_required__gte=1), name="environment_asks_for_an_approval"
+            )
+        ]
+
     def __str__(self) -> str:
         return self.name
 

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from models_app.models import Approval, AuditEvent, Release, Route
 from tests import make
-from tests.database import without_guards
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -106,8 +105,7 @@ def test_withdraw(the: Scene, said: Any) -> None:
 def test_only_what_is_approved_starts(the: Scene, said: Any) -> None:
     with pytest.raises(CommandError):
         said("start", the.candidate.pk)
-    with without_guards(Release):
-        Release.objects.filter(pk=the.candidate.pk).update(state="approved")
+    make.approval(make.forced(the.candidate, "approved"))
     with pytest.raises(CommandError, match="role"):
         said("start", the.candidate.pk, "--user", "mila")
     said("start", the.candidate.pk, "--user", "otto")

@@ -198,6 +198,8 @@ def states(the: Scene) -> list[str]:
         *(f"UPDATE models_app_release SET state = 'live' WHERE id = {pk}" for pk in made.values()),
         *(f"UPDATE models_app_release SET state = 'approved' WHERE id = {pk}" for pk in made.values()),
         *(f"UPDATE models_app_release SET state = 'superseded' WHERE id = {pk}" for pk in made.values()),
+        *(f"UPDATE models_app_release SET state = 'warming' WHERE id = {pk}" for pk in made.values()),
+        again("models_app_release", "state = 'rejected'"),
         *(f"UPDATE models_app_route SET release_id = {pk}" for pk in (*made.values(), the.candidate.pk)),
         *changes(
             "models_app_release",
@@ -208,6 +210,10 @@ def states(the: Scene) -> list[str]:
             where=decided,
         ),
     ]
+
+
+def no_approvals(the: Scene) -> list[str]:
+    return ["UPDATE models_app_environment SET approvals_required = 0"]
 
 
 def no_test_rows(the: Scene) -> list[str]:
@@ -248,10 +254,11 @@ def twice(the: Scene) -> list[str]:
     )  # fmt: skip
     jobs.enqueue(kind="compare", actor=None, unique_key="compare:1", deliver=False)
     make.release(state="draft")
+    scenes.made_live(make.release())
     return [
         again("models_app_trainingrun", "state = 'running'"),
         again("models_app_job", "state = 'queued'"),
-        again("models_app_release", "state = 'live'"),
+        f"UPDATE models_app_release SET state = 'live' WHERE id = {the.live.pk}",
         again("models_app_release", "state = 'draft'"),
     ]
 
@@ -343,9 +350,10 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
         (once, TRIGGER)
     ],
     "none of these tables is emptied": [(emptied, TRIGGER)],
-    "a release becomes approved only with enough approvals of its evidence, and live only from warming up or by a "
-    "rollback to what was live; requests are routed to what is live; what it was decided on does not change after the "
-    "decision": [(states, TRIGGER)],
+    "a release begins as a draft and makes the moves of its table alone; it becomes approved, warms up and goes live "
+    "only with enough approvals of its evidence, as the first of its environment, or by a rollback to what was live; "
+    "an environment asks for one approval at least; requests are routed to what is live; what it was decided on does "
+    "not change after the decision": [(states, TRIGGER), (no_approvals, CONSTRAINT)],
     "no test document in a snapshot": [(no_test_rows, CONSTRAINT)],
     "one seat, one reviewer; one review a person and item; one approved demonstration a document": [
         (seats, CONSTRAINT)

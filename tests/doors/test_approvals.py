@@ -405,8 +405,8 @@ def test_a_statement_does_not_put_it_live_or_take_hands_away(the: Scene, stateme
 
 
 def test_a_release_that_a_statement_warms_up_goes_back_to_approval(the: Scene) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("UPDATE models_app_release SET state = 'warming' WHERE id = %s", [the.candidate.pk])
+    """With the triggers off: they refuse it (test_release_moves.py)."""
+    make.forced(the.candidate, "warming")
     with pytest.raises(Refused, match="0 of 1"):
         go_live(release=now(the))
     assert (now(the).state, Route.objects.get().release) == ("awaiting approval", the.live)

@@ -72,7 +72,7 @@ def test_no_statement_sends_requests_to_a_release_that_is_not_live() -> None:
 
 def test_a_draft_does_not_become_something_to_roll_back_to() -> None:
     the = scene()
-    assert "append-only" in tried(
+    assert "a release that is draft does not become superseded" in tried(
         f"UPDATE models_app_release SET state = 'superseded' WHERE id = {the.candidate.pk}"
     )
     with pytest.raises(Refused):

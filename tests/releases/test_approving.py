@@ -24,7 +24,7 @@ from models_app.models.releases import Environment
 from models_app.prompts.versions import create_version
 from models_app.releases.approving import may_decide, reject
 from models_app.releases.composing import compose_release, withdraw_release
-from models_app.releases.deploying import roll_back
+from models_app.releases.deploying import put_live, roll_back
 from models_app.releases.hands import involved
 from tests import make
 from tests.database import without_guards
@@ -465,9 +465,10 @@ def test_approving_and_rejecting_at_once_end_in_one_of_the_two(the: Scene) -> No
 def test_approving_while_the_live_release_switches_never_deadlocks(the: Scene) -> None:
     """A switch before the decision is seen by it; one after the decision finds the release warming up."""
     other = make.release(the.live.model_version, state="warming")
+    make.approval(other)
     outcomes = at_once(
         lambda: the.approved_by(the.cast.approver),
-        lambda: make.put_live(Release.objects.get(pk=other.pk)),
+        lambda: put_live(release=Release.objects.get(pk=other.pk)),
     )
     assert outcomes in (
         ["done", "done"],
