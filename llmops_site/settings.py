@@ -127,14 +127,27 @@ DATABASES = {
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# One web process keeps throttles in its own memory; several share them through the database.
-CACHES = {
-    "default": (
-        {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
-        if ENV.web_workers == 1
-        else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "galley_cache"}
-    )
-}
+
+
+def caches(web_workers: int, api_rate: str) -> dict[str, Any]:
+    """One web process keeps throttles in its own memory; several share them through the database."""
+    window = {"second": 1, "minute": 60, "hour": 3600, "day": 24 * 3600}[api_rate.partition("/")[2]]
+    return {
+        "default": {
+            **(
+                {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+                if web_workers == 1
+                else {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "galley_cache"}
+            ),
+            # Beyond this number any key may go, and with it what was counted under it.
+            "OPTIONS": {"MAX_ENTRIES": 100_000},
+            # In the database, whatever is counted on is kept for so long again.
+            "TIMEOUT": max(300, window + 60),
+        }
+    }
+
+
+CACHES = caches(ENV.web_workers, ENV.api_rate)
 
 # Queues and how many jobs each carries out at a time.
 GALLEY_QUEUES = {"default": ENV.queue_workers, "training": 1}

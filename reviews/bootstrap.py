@@ -107,6 +107,7 @@ REGULAR_WORK = {
     "release lost seats": ("reviews.assigning.release_lost", 1),
     "forget expired sessions": ("models_app.people.sessions.forget_expired", 24 * 60),
     "forget old tries": ("models_app.foundation.tries.forget_old", 60),
+    "forget old counts of requests": ("models_app.foundation.shared_cache.forget_expired", 60),
     "count progress": ("reviews.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.fill_later", 5),
     "remove expired exports": ("reviews.exporting.remove_expired", 60),
