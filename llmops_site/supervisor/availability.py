@@ -8,14 +8,15 @@ availability.py` reads it.
 
 from __future__ import annotations
 
-import http.client
-import json
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import psycopg
+
+from llmops_site.supervisor import readyz
+from llmops_site.supervisor.database import BoundedConnection, connect
+from llmops_site.supervisor.readyz import Answer
 
 PAUSE_SECONDS = 10.0
 LOOK_SECONDS = 0.2
@@ -23,6 +24,7 @@ TIMEOUT_SECONDS = 5.0
 # After a longer silence the time between was not seen: the machine slept, or the supervisor was frozen.
 GAP_SECONDS = 30
 KEEP_DAYS = 400
+FORGET_SECONDS = 24 * 3600.0
 REASON_LENGTH = 300
 
 GO_ON = """
@@ -33,12 +35,6 @@ BEGIN = """
     INSERT INTO models_app_serviceinterval (state, reason, began_at, seen_at) VALUES (%s, %s, now(), now()) RETURNING id
 """
 FORGET = "DELETE FROM models_app_serviceinterval WHERE seen_at < now() - make_interval(days => %s)"
-
-
-@dataclass(frozen=True)
-class Answer:
-    ready: bool
-    reason: str = ""
 
 
 class AvailabilityProbe:
@@ -54,14 +50,16 @@ class AvailabilityProbe:
         log: Callable[[str], None],
         pause_seconds: float = PAUSE_SECONDS,
         gap_seconds: float = GAP_SECONDS,
+        forget_seconds: float = FORGET_SECONDS,
     ) -> None:
-        self._host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # nosec B104
+        self._host = host
         self._port = port
         self._database_url = database_url
         self._stopping = stopping
         self._log = log
         self._pause_seconds = pause_seconds
         self._gap_seconds = gap_seconds
+        self._forget_seconds = forget_seconds
         self._ended = threading.Event()
         self._row: int | None = None
         self._said: Answer | None = None
@@ -77,11 +75,14 @@ class AvailabilityProbe:
         self._thread.join(2 * TIMEOUT_SECONDS)
 
     def _run(self) -> None:
-        self._write(lambda connection: connection.execute(FORGET, (KEEP_DAYS,)))
-        due = time.monotonic()
+        due = forget_due = time.monotonic()
         while not self._stopping() and not self._ended.wait(LOOK_SECONDS):
-            if time.monotonic() >= due:
-                due = time.monotonic() + self._pause_seconds
+            now = time.monotonic()
+            if now >= forget_due:
+                forget_due = now + self._forget_seconds
+                self._write(lambda connection: connection.execute(FORGET, (KEEP_DAYS,)))
+            if now >= due:
+                due = now + self._pause_seconds
                 self.note(self._ask())
         if self._stopping():
             self._write(lambda connection: connection.execute(BEGIN, ("stopped", "")))
@@ -92,19 +93,17 @@ class AvailabilityProbe:
             return  # what is not ready now is so because it was asked to stop
         self._write(lambda connection: self._note(connection, answer))
 
-    def _note(self, connection: psycopg.Connection[tuple[int]], answer: Answer) -> None:
+    def _note(self, connection: BoundedConnection, answer: Answer) -> None:
         if answer == self._said and connection.execute(GO_ON, (self._row, self._gap_seconds)).rowcount:
             return
         state = "ready" if answer.ready else "not ready"
-        row = connection.execute(BEGIN, (state, answer.reason)).fetchone()
+        row = connection.execute(BEGIN, (state, answer.detail)).fetchone()
         self._row, self._said = (row[0] if row else None), answer
 
-    def _write(self, write: Callable[[psycopg.Connection[tuple[int]]], object]) -> None:
+    def _write(self, write: Callable[[BoundedConnection], object]) -> None:
         """Trouble is logged once; the time that could not be written counts as an outage."""
         try:
-            with psycopg.connect(
-                self._database_url, connect_timeout=3, options="-c statement_timeout=3000"
-            ) as connection:
+            with connect(self._database_url) as connection:
                 write(connection)
         except psycopg.Error as error:
             words = " ".join(str(error).split())
@@ -115,22 +114,9 @@ class AvailabilityProbe:
             self._trouble = ""
 
     def _ask(self) -> Answer:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT_SECONDS)
+        """Being ready is one answer, whatever else is said with it."""
         try:
-            connection.request("GET", "/readyz")
-            response = connection.getresponse()
-            body = response.read(10_000)
-        except (OSError, http.client.HTTPException) as error:
-            return Answer(False, f"the web process does not answer ({type(error).__name__})")
-        finally:
-            connection.close()
-        if response.status == 200:
-            return Answer(True)
-        return Answer(False, _detail(body, response.status)[:REASON_LENGTH])
-
-
-def _detail(body: bytes, status: int) -> str:
-    try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"/readyz answers {status}"
+            answer = readyz.ask(self._host, self._port, seconds=TIMEOUT_SECONDS)
+        except readyz.NoAnswer as error:
+            return Answer(False, str(error))
+        return Answer(True) if answer.ready else Answer(False, answer.detail[:REASON_LENGTH])

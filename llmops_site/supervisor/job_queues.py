@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg
+from llmops_site.supervisor.database import connect
 
 # A running job whose lease ran out belongs to a worker that vanished, and proves nothing about the cluster.
 WAITING = """
@@ -41,7 +40,7 @@ class Waiting:
 
 def look(database_url: str) -> list[Waiting]:
     """Raises psycopg.Error."""
-    with _connect(database_url) as connection:
+    with connect(database_url) as connection:
         return [Waiting(*row) for row in connection.execute(WAITING).fetchall()]
 
 
@@ -50,13 +49,13 @@ def release_fetched(database_url: str, queue: str) -> int:
 
     Where another machine works off the same queue, something may be delivered twice: jobs are claimed, so that is safe.
     """
-    with _connect(database_url) as connection:
+    with connect(database_url) as connection:
         return connection.execute(RELEASE, (queue,)).rowcount
 
 
 def hand_back(database_url: str, jobs: Sequence[int]) -> int:
     """For jobs whose processes we ended: their lease is over, for the reaper to see. Raises psycopg.Error."""
-    with _connect(database_url) as connection:
+    with connect(database_url) as connection:
         return connection.execute(HAND_BACK, (list(jobs),)).rowcount
 
 
@@ -65,7 +64,3 @@ def is_wedged(waiting: Waiting, *, uptime: float, patience: float) -> bool:
     if waiting.running or waiting.oldest_seconds is None:
         return False
     return min(waiting.oldest_seconds, uptime) > patience
-
-
-def _connect(database_url: str) -> psycopg.Connection[tuple[Any, ...]]:
-    return psycopg.connect(database_url, connect_timeout=3, options="-c statement_timeout=3000")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import threading
 import time
 from collections.abc import Callable
+
+from llmops_site.supervisor import readyz
 
 PAUSE_SECONDS = 0.25
 # A model that has to be fetched and converted first takes minutes.
 LATER_PAUSE_SECONDS = 1.0
 LATER_SECONDS = 30.0
+TIMEOUT_SECONDS = 3.0
 
 
 class ReadinessProbe:
@@ -30,7 +31,7 @@ class ReadinessProbe:
         on_ready: Callable[[], None],
         log: Callable[[str], None],
     ) -> None:
-        self._host = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # nosec B104
+        self._host = host
         self._port = port
         self._on_answer = on_answer
         self._on_ready = on_ready
@@ -49,38 +50,19 @@ class ReadinessProbe:
     def _watch(self) -> None:
         told = None
         while not self._stop.wait(self._pause()):
-            answer = self._ask()
-            if answer is None:
+            try:
+                answer = readyz.ask(self._host, self._port, seconds=TIMEOUT_SECONDS)
+            except readyz.NoAnswer:  # not listening yet, or being restarted
                 continue
-            status, detail = answer
             if told is None:
-                self._on_answer(status == 200, detail)
-            elif status == 200:
+                self._on_answer(answer.ready, answer.detail)
+            elif answer.ready:
                 self._on_ready()
-            if status == 200:
+            if answer.ready:
                 return
-            if detail != told:
-                told = detail
-                self._log(f"pages answer; summaries are not served yet: {detail}")
+            if answer.detail != told:
+                told = answer.detail
+                self._log(f"pages answer; summaries are not served yet: {told}")
 
     def _pause(self) -> float:
         return PAUSE_SECONDS if time.monotonic() - self._since < LATER_SECONDS else LATER_PAUSE_SECONDS
-
-    def _ask(self) -> tuple[int, str] | None:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=3)
-        try:
-            connection.request("GET", "/readyz")
-            response = connection.getresponse()
-            return response.status, _detail(response.read())
-        except (OSError, http.client.HTTPException):
-            # Not listening yet, or being restarted.
-            return None
-        finally:
-            connection.close()
-
-
-def _detail(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return body[:200].decode(errors="replace").strip() or "no detail given"

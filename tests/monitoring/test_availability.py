@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from llmops_site.supervisor.availability import Answer, AvailabilityProbe
+from llmops_site.supervisor.availability import KEEP_DAYS, AvailabilityProbe
+from llmops_site.supervisor.readyz import Answer
 from models_app.models import ServiceInterval
 from models_app.monitoring.availability import UNSEEN, Seen, availability, measure
 from models_app.monitoring.traffic import Window
@@ -130,7 +131,7 @@ from llmops_site.supervisor.availability import AvailabilityProbe
 asked = []
 signal.signal(signal.SIGTERM, lambda *_: asked.append(1))
 probe = AvailabilityProbe(host="127.0.0.1", port=int(sys.argv[1]), database_url=sys.argv[2],
-                          stopping=lambda: bool(asked), log=print, pause_seconds=0.3, gap_seconds=3)
+                          stopping=lambda: bool(asked), log=print, pause_seconds=0.3, gap_seconds=3, forget_seconds=0.5)
 probe.start()
 while not asked:
     time.sleep(0.05)
@@ -199,6 +200,17 @@ def test_one_row_is_kept_for_as_long_as_the_answer_stays(
     eventually(lambda: states() == ["ready"])
     eventually(lambda: _length() > timedelta(seconds=1))
     assert states() == ["ready"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_old_rows_go_while_galley_runs(start: Callable[[], subprocess.Popen[bytes]]) -> None:
+    start()
+    eventually(lambda: states() == ["ready"])
+    for days in (KEEP_DAYS + 1, KEEP_DAYS - 1):
+        at = timezone.now() - timedelta(days=days)
+        ServiceInterval.objects.create(state="stopped", began_at=at, seen_at=at)
+    eventually(lambda: ServiceInterval.objects.filter(state="stopped").count() == 1)
+    assert ServiceInterval.objects.get(state="stopped").seen_at == at
 
 
 def _length() -> timedelta:

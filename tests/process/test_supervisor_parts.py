@@ -1,19 +1,30 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 from uuid import uuid4
 
+import psutil
+import psycopg
 import pytest
 from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ
 
+from llmops_site import embedded
 from llmops_site.env import read_environment
-from llmops_site.supervisor import galley, job_queues, preflight, welcome
+from llmops_site.postgres_server import PostgresServer
+from llmops_site.supervisor import galley, job_queues, preflight, readyz, welcome
+from llmops_site.supervisor.database import connect
 from llmops_site.supervisor.job_queues import Waiting
 from llmops_site.supervisor.output import LogFile, is_notable
 from llmops_site.supervisor.preflight import CannotStart
@@ -61,6 +72,61 @@ def test_what_a_dead_cluster_had_fetched_is_freed_for_the_next() -> None:
     assert job_queues.release_fetched(os.environ["DATABASE_URL"], "training") == 1
     free = OrmQ.objects.filter(lock__lte=timezone.now())
     assert [message.key for message in free] == ["training"]
+
+
+@contextlib.contextmanager
+def standing_still(processes: Sequence[psutil.Process]) -> Iterator[None]:
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+def test_a_database_that_stands_still_keeps_the_supervisor_for_seconds_only(tmp_path: Path) -> None:
+    """Whether it stands still before it is connected to or afterwards."""
+    with embedded.held(tmp_path, durable=False) as url, connect(url) as connection:
+        connection.execute("SELECT 1")
+        with standing_still(PostgresServer(tmp_path).processes()):
+            began = time.monotonic()
+            with pytest.raises(psycopg.OperationalError):
+                job_queues.look(url)
+            assert time.monotonic() - began < 10
+            began = time.monotonic()
+            with pytest.raises(psycopg.OperationalError, match="does not answer"):
+                connection.execute("SELECT 1")
+            assert time.monotonic() - began < 10
+        assert connection.closed
+
+
+def test_what_readyz_says_is_told_and_so_is_silence() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        answers: ClassVar[list[tuple[int, bytes]]] = [
+            (200, b'{"detail": "release 3"}'), (503, b'{"detail": "It is loading."}'), (502, b"<h1>?</h1>"),
+        ]  # fmt: skip
+
+        def do_GET(self) -> None:
+            status, body = self.answers.pop(0)
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        said = [readyz.ask("0.0.0.0", server.server_port, seconds=10) for _ in range(3)]
+        server.shutdown()
+    assert said == [
+        readyz.Answer(True, "release 3"),
+        readyz.Answer(False, "It is loading."),
+        readyz.Answer(False, "/readyz answers 502"),
+    ]
+    with pytest.raises(readyz.NoAnswer, match="does not answer \\(ConnectionRefusedError\\)"):
+        readyz.ask("127.0.0.1", server.server_port, seconds=10)
 
 
 @pytest.mark.django_db(transaction=True)
