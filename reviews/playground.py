@@ -42,6 +42,7 @@ from reviews.models import (
     Summary,
 )
 from reviews.notices import notify
+from reviews.suggestions import require_readable
 from reviews.trying import refuse_quotes, usable_documents
 
 if TYPE_CHECKING:
@@ -208,6 +209,8 @@ def start_trial(
     template, system = plain(template), plain(system)
     check_template(kind=based_on.prompt.kind, system=system, template=template)
     refuse_quotes(template=template, system=system)
+    if suggestion is not None:
+        require_readable(suggestion, actor)
     keys = {chosen.document.pk for chosen in articles}
     if usable_documents().filter(pk__in=keys).count() != len(keys):
         message = (
@@ -246,7 +249,8 @@ def start_trial(
 
 
 def visible_trial(*, pk: int, user: User) -> PromptTrial:
-    """One's own, or anybody's for those who write prompts. Raises NotFound."""
+    """One's own, or anybody's for those who write prompts, as far as the suggestion that it tries may be read. Raises
+    NotFound."""
     trial = (
         PromptTrial.objects.select_related(
             "job",
@@ -261,6 +265,8 @@ def visible_trial(*, pk: int, user: User) -> PromptTrial:
     )
     if trial is None or not (trial.requested_by_id == user.pk or allowed(user, "edit_prompts")):
         raise NotFound("There is no such trial.")
+    if trial.suggestion is not None and trial.requested_by_id != user.pk:
+        require_readable(trial.suggestion, user)
     return trial
 
 

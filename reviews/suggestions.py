@@ -12,11 +12,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, StaleState
+from models_app.foundation.errors import InvalidInput, NotFound, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.texts import one_line
 from models_app.models import Prompt, PromptVersion
 from models_app.prompts.versions import LONGEST_NOTE, check_template, create_prompt, create_version, plain
+from reviews.blindness import readable_suggestions
 from reviews.models import Notification, PromptSuggestion, Review, SourceDocument
 from reviews.notices import notify
 from reviews.trying import refuse_judges, refuse_quotes
@@ -63,7 +64,8 @@ def suggest_prompt(
             suggestion.save(update_fields=["output", "note"])
             return suggestion
         suggestion = PromptSuggestion.objects.create(**same, review=review, output=output, note=note)
-        audit.record(actor=actor, action="prompt.suggest", subject=suggestion, reason=note)
+        # in `answer`, since it tells what the reviewer thinks of a summary that others may still judge
+        audit.record(actor=actor, action="prompt.suggest", subject=suggestion, data={"answer": {"note": note}})
     return suggestion
 
 
@@ -100,6 +102,13 @@ def save_prompt(
     return create_prompt(name=name, kind=kind, template=template, system=system, note=note, actor=actor)
 
 
+def require_readable(suggestion: PromptSuggestion, actor: Any | None) -> None:
+    """Raises NotFound for a suggestion on an article that the actor may still be asked to judge blind."""
+    its_row = PromptSuggestion.objects.filter(pk=suggestion.pk)
+    if actor is not None and not readable_suggestions(its_row, actor).exists():
+        raise NotFound("There is no such suggestion.")
+
+
 def adopt_suggestion(
     *,
     suggestion: PromptSuggestion,
@@ -111,6 +120,7 @@ def adopt_suggestion(
     """Make a prompt version of it, as it is or with the words given here. The reviewer keeps the credit, and counts as
     an author when the release with it is decided on."""
     require(actor, "edit_prompts")
+    require_readable(suggestion, actor)
     note = one_line(note)
     with transaction.atomic():
         version = save_version(
@@ -134,6 +144,7 @@ def _credit(suggestion: PromptSuggestion) -> str:
 def decline_suggestion(*, suggestion: PromptSuggestion, reason: str, actor: Any | None) -> None:
     """The reviewer is shown the reason."""
     require(actor, "edit_prompts")
+    require_readable(suggestion, actor)
     reason = one_line(reason)
     if not reason:
         raise InvalidInput("Give a reason.", fields={"reason": "The reviewer is shown it."})

@@ -23,6 +23,7 @@ from models_app.prompts.versions import check_template, plain
 from models_app.releases.composing import compose_release, live_release
 from models_app.web.pages import is_fragment, user_of
 from reviews import playground
+from reviews.blindness import readable_suggestions
 from reviews.finding import number_of
 from reviews.models import PromptSuggestion, PromptTrial, PromptTrialResult, ReviewQueue
 from reviews.notices import mark_read_about
@@ -59,7 +60,7 @@ class PlaygroundForm(PromptForm):
     )
     count = forms.IntegerField(label="How many", min_value=1, max_value=MOST_MENDED)
     suggestion = forms.ModelChoiceField(
-        PromptSuggestion.objects.filter(state="open"), required=False, widget=forms.HiddenInput
+        PromptSuggestion.objects.none(), required=False, widget=forms.HiddenInput
     )
     trial = forms.ModelChoiceField(
         PromptTrial.objects.select_related("requested_by"), required=False, widget=forms.HiddenInput
@@ -67,6 +68,9 @@ class PlaygroundForm(PromptForm):
 
     def __init__(self, *args: Any, actor: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        suggestion = self.fields["suggestion"]
+        assert isinstance(suggestion, forms.ModelChoiceField)  # nosec B101 (for the types)
+        suggestion.queryset = readable_suggestions(PromptSuggestion.objects.filter(state="open"), actor)
         if not allowed(actor, "edit_prompts"):  # reviewers try theirs on what they have handed in
             del self.fields["which"]
 
@@ -101,7 +105,7 @@ def page(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         pk = _number(request, "trial")
         trial = visible_trial(pk=pk, user=user_of(request)) if pk is not None else None
-        initial = _again(trial) if trial is not None else _start(request, live)
+        initial = _again(request, trial) if trial is not None else _start(request, live)
         form = PlaygroundForm(initial=initial, actor=user_of(request))
         if is_fragment(request):
             return render(request, "reviews/_playground_prompt.html", _context(request, form, live))
@@ -130,9 +134,8 @@ def _start(request: HttpRequest, live: Release | None) -> dict[str, Any]:
     common = {"which": FAILING if failing else NEWEST, "count": MOST_ARTICLES if failing else 3}
     if (pk := _number(request, "suggestion")) is not None:
         require(request.user, "edit_prompts")
-        suggestion = get_object_or_404(
-            PromptSuggestion.objects.select_related("based_on"), pk=pk, state="open"
-        )
+        rows = PromptSuggestion.objects.filter(state="open").select_related("based_on")
+        suggestion = get_object_or_404(readable_suggestions(rows, user_of(request)), pk=pk)
         usable = usable_documents().filter(pk=suggestion.document_id).exists() and not failing
         return {
             **common,
@@ -158,11 +161,10 @@ def _start(request: HttpRequest, live: Release | None) -> dict[str, Any]:
     }
 
 
-def _again(trial: PromptTrial) -> dict[str, Any]:
+def _again(request: HttpRequest, trial: PromptTrial) -> dict[str, Any]:
     """What a trial was asked with, to go on from."""
-    suggestion = (
-        trial.suggestion if trial.suggestion is not None and trial.suggestion.state == "open" else None
-    )
+    its_own = PromptSuggestion.objects.filter(pk=trial.suggestion_id, state="open")
+    suggestion = readable_suggestions(its_own, user_of(request)).first()
     return {
         "parent": trial.based_on_id,
         "system": trial.system,

@@ -95,7 +95,7 @@ def prompts(request: HttpRequest) -> HttpResponse:
     shown = request.GET.get("show", "")
     context: dict[str, Any] = {
         "shown": shown,
-        "waiting": PromptSuggestion.objects.filter(state="open").count(),
+        "waiting": readable_suggestions(PromptSuggestion.objects.filter(state="open"), request.user).count(),
     }
     if shown in ("suggestions", "decided"):
         rows = PromptSuggestion.objects.select_related(
@@ -287,10 +287,9 @@ def check(request: HttpRequest) -> HttpResponse:
 # ---------------------------------------------------------------- suggestions
 
 
-def _suggestion(pk: int) -> PromptSuggestion:
-    return get_object_or_404(
-        PromptSuggestion.objects.select_related("suggested_by", "based_on__prompt"), pk=pk
-    )
+def _suggestion(request: HttpRequest, pk: int) -> PromptSuggestion:
+    rows = PromptSuggestion.objects.select_related("suggested_by", "based_on__prompt")
+    return get_object_or_404(readable_suggestions(rows, request.user), pk=pk)
 
 
 def _to_suggestions() -> HttpResponse:
@@ -301,7 +300,7 @@ def _to_suggestions() -> HttpResponse:
 @capability("edit_prompts")
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     try:
-        version = adopt_suggestion(suggestion=_suggestion(pk), actor=request.user)
+        version = adopt_suggestion(suggestion=_suggestion(request, pk), actor=request.user)
     except StaleState as error:
         messages.warning(request, error.message)
         return _to_suggestions()
@@ -312,7 +311,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @capability("edit_prompts")
 def decline(request: HttpRequest, pk: int) -> HttpResponse:
-    suggestion = _suggestion(pk)
+    suggestion = _suggestion(request, pk)
     try:
         decline_suggestion(suggestion=suggestion, reason=request.POST.get("reason", ""), actor=request.user)
     except (InvalidInput, StaleState) as error:

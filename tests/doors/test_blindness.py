@@ -9,12 +9,24 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from models_app.foundation.errors import Refused
-from models_app.models import AuditEvent
+from models_app.foundation.errors import NotFound, Refused
+from models_app.models import AuditEvent, PromptVersion
+from models_app.releases.composing import live_release
 from reviews import blindness, queueing, talking
 from reviews.feedback import propose_from_review
-from reviews.models import Notification, Preference, PromptSuggestion, QueueItem, Review, ReviewSlot, Skip
+from reviews.models import (
+    Notification,
+    Preference,
+    PromptSuggestion,
+    PromptTrial,
+    QueueItem,
+    Review,
+    ReviewSlot,
+    Skip,
+)
 from reviews.pairwise import Judgement, begin, choose
+from reviews.playground import choose_articles, start_trial
+from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
 from tests import make
 from tests.reviews.exports import exported, rows_of
 
@@ -179,24 +191,117 @@ def test_no_training_export_takes_them_out(people: make.Cast, item: QueueItem) -
     assert make.carried_out(export.job).state == "failed", "there is nothing to take out"
 
 
-def test_a_suggestion_on_an_article_that_is_still_judged_is_not_shown(
-    people: make.Cast, item: QueueItem
-) -> None:
-    from models_app.models import PromptVersion
+NOTE = "The draft gets the number wrong."
 
-    version = PromptVersion.objects.select_related("prompt").all()[0]
-    PromptSuggestion.objects.create(
-        suggested_by=people.reviewer, document=item.summary.document, based_on=version, template="Better: {text}",
-        output="What it wrote.", note="The draft gets the number wrong.",
-    )  # fmt: skip
-    for user in (people.another_reviewer, people.ml_engineer):
-        page = signed_in(user).get("/prompts/?show=suggestions").content.decode()
-        assert "gets the number wrong" not in page
-    QueueItem.objects.filter(pk=item.pk).update(state="done")
-    assert (
-        "gets the number wrong"
-        in signed_in(people.ml_engineer).get("/prompts/?show=suggestions").content.decode()
+
+@pytest.fixture
+def suggestion(people: make.Cast, item: QueueItem) -> PromptSuggestion:
+    """Rita suggests a prompt on the article whose summary others may still be asked to judge."""
+    return suggest_prompt(
+        document=item.summary.document,
+        based_on=PromptVersion.objects.select_related("prompt").get(prompt__kind="chat", number=1),
+        template="Keep 140 as it is: {text}",
+        output="What it wrote.",
+        note=NOTE,
+        actor=people.reviewer,
     )
+
+
+def test_a_suggestion_on_an_article_that_is_still_judged_is_not_shown(
+    people: make.Cast, item: QueueItem, suggestion: PromptSuggestion
+) -> None:
+    shown = "/prompts/?show=suggestions"
+    for user in (people.another_reviewer, people.ml_engineer):
+        assert NOTE not in signed_in(user).get(shown).content.decode()
+    QueueItem.objects.filter(pk=item.pk).update(state="done")
+    assert NOTE in signed_in(people.ml_engineer).get(shown).content.decode()
+
+
+def test_no_list_counts_a_suggestion_that_it_does_not_show(
+    people: make.Cast, item: QueueItem, suggestion: PromptSuggestion
+) -> None:
+    client = signed_in(people.ml_engineer)
+    assert client.get("/prompts/").context["waiting"] == 0
+    QueueItem.objects.filter(pk=item.pk).update(state="done")
+    assert client.get("/prompts/").context["waiting"] == 1
+
+
+def test_a_suggestion_that_is_not_shown_cannot_be_opened_adopted_or_declined(
+    people: make.Cast, item: QueueItem, suggestion: PromptSuggestion
+) -> None:
+    for user in judges(people):
+        client = signed_in(user)
+        for path in (
+            f"/prompts/playground/?suggestion={suggestion.pk}",
+            f"/prompts/playground/?suggestion={suggestion.pk}&which=failing",
+        ):
+            answer = client.get(path)
+            assert answer.status_code == 404, (user, path)
+        for act in ("adopt", "decline"):
+            answer = client.post(
+                f"/prompts/suggestions/{suggestion.pk}/{act}/", {"reason": "Too long."}, follow=True
+            )
+            assert answer.status_code == 404, (user, act)
+            assert "rita" not in answer.content.decode()
+        with pytest.raises(NotFound):
+            adopt_suggestion(suggestion=suggestion, actor=user)
+        with pytest.raises(NotFound):
+            decline_suggestion(suggestion=suggestion, reason="Too long.", actor=user)
+    suggestion.refresh_from_db()
+    assert suggestion.state == "open"
+    QueueItem.objects.filter(pk=item.pk).update(state="done")
+    client = signed_in(people.ml_engineer)
+    opened = client.get(f"/prompts/playground/?suggestion={suggestion.pk}").content.decode()
+    assert "Keep 140 as it is" in opened
+    client.post(f"/prompts/suggestions/{suggestion.pk}/adopt/")
+    suggestion.refresh_from_db()
+    assert suggestion.state == "adopted"
+
+
+def test_the_playground_takes_no_suggestion_that_it_does_not_show(
+    people: make.Cast, item: QueueItem, suggestion: PromptSuggestion
+) -> None:
+    """By its number in the form, and in a trial that somebody else made of it."""
+    make.put_live(make.release())
+    values = {
+        "parent": suggestion.based_on_id, "template": "Tell briefly: {text}", "count": 1, "which": "newest",
+        "note": "Mine.", "suggestion": suggestion.pk,
+    }  # fmt: skip
+    make.document()
+    client = signed_in(people.ml_engineer)
+    for act in ("run", "save"):
+        answer = client.post("/prompts/playground/", {**values, act: "1"})
+        assert answer.status_code == 422, act
+        assert "suggestion" in answer.context["form"].errors, act
+    with pytest.raises(NotFound):
+        start_trial(
+            based_on=suggestion.based_on, template="Tell briefly: {text}", suggestion=suggestion,
+            articles=choose_articles(words="", queue=None, count=1, actor=people.ml_engineer),
+            actor=people.ml_engineer,
+        )  # fmt: skip
+    trial = PromptTrial.objects.create(
+        purpose="playground", release=live_release(), based_on=suggestion.based_on, system="",
+        template=suggestion.template, suggestion=suggestion, requested_by=people.administrator,
+    )  # fmt: skip
+    path = f"/prompts/playground/?trial={trial.pk}"
+    assert client.get(path).status_code == 404
+    own = signed_in(people.administrator).get(path)
+    assert own.status_code == 200
+    assert own.context["form"].initial["suggestion"] is None, "asked before the item was there, gone on without it"
+    QueueItem.objects.filter(pk=item.pk).update(state="done")
+    assert client.get(path).context["form"].initial["suggestion"] == suggestion.pk
+
+
+def test_the_trail_does_not_tell_what_a_suggestion_says_of_a_draft(
+    people: make.Cast, item: QueueItem, suggestion: PromptSuggestion
+) -> None:
+    event = AuditEvent.objects.get(action="prompt.suggest")
+    assert NOTE in json.dumps(event.data), "the trail itself keeps it"
+    client = signed_in(people.administrator)
+    for path in ("/audit/", "/audit/audit.csv", "/audit/audit.jsonl"):
+        page = b"".join(client.get(path)).decode()
+        assert "prompt.suggest" in page or "suggested a prompt" in page
+        assert NOTE not in page, path
 
 
 def test_no_notification_names_a_reviewer_to_who_may_still_be_asked(
