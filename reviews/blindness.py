@@ -63,14 +63,18 @@ def readable_suggestions(rows: QuerySet[PromptSuggestion], reader: Reader) -> Qu
     return rows.filter(mine | ~Exists(items))
 
 
+def nameless(reader: Reader) -> QuerySet[QueueItem]:
+    """Items that the reader may still judge without knowing which model wrote what."""
+    return _unfinished(reader).filter(queue__blind_to_model=True)
+
+
 def hidden_models(summaries: QuerySet[Summary], reader: Reader) -> set[int]:
     """Which of these summaries the reader may still judge without knowing the model."""
-    items = _unfinished(reader).filter(queue__blind_to_model=True)
     return {
         pk
-        for pair in items.filter(Q(summary__in=summaries) | Q(other__in=summaries)).values_list(
-            "summary", "other"
-        )
+        for pair in nameless(reader)
+        .filter(Q(summary__in=summaries) | Q(other__in=summaries))
+        .values_list("summary", "other")
         for pk in pair
         if pk is not None
     }

@@ -1,8 +1,8 @@
 """What exports hold: the rows of each kind, streamed from one statement by a cursor on the server.
 
 One statement sees one moment of the database, however long the reading takes. Everybody gets what they may see:
-reviewers their own answers and no model names, and nobody what peers said of an item that they themselves have to judge
-blind.
+reviewers their own answers and no model names, and nobody what peers said, or which model wrote it, of an item that
+they themselves may still be asked to judge blind.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app.datasets import exporting as shapes
@@ -25,6 +27,7 @@ from models_app.foundation.roles import allowed, require
 from models_app.models import DatasetSnapshot, PromptVersion, SnapshotExample
 from models_app.serving.engines import prompt_spec
 from models_app.serving.routing import keyed_hash
+from reviews import blindness
 from reviews.export_files import Column, Row, Rows
 from reviews.models import Criterion, ReviewQueue, Split
 
@@ -186,7 +189,7 @@ _SHARED = (
     Column("summary", "integer", "number of the summary"),
     Column("summary_text", "text", "the summary as the model wrote it; offsets count in it"),
     Column("summary_source", "text", "batch, api, playground or import"),
-    Column("release", "integer", "the release that wrote it; empty where the asker may not see models"),
+    Column("release", "integer", "the release that wrote it; empty where its model is hidden from the asker"),
     Column("model_version", "text", "its model version"),
     Column("prompt_version", "text", "its prompt and the prompt's version"),
     Column("system", "text", "of imported summaries: what wrote them"),
@@ -247,7 +250,7 @@ _PAIR = (
     Column("preference", "integer", "number of the choice"),
     *_ITEM,
     *_ARTICLE,
-    *_side("before", "its model version; empty where the asker may not see models"),
+    *_side("before", "its model version; empty where it is hidden from the asker"),
     *_side("after", "its model version"),
     _REVIEWER,
     Column("choice", "text", "before, after, tie or both bad"),
@@ -292,13 +295,36 @@ def columns_of(request: Request) -> list[Column]:
 # ---------------------------------------------------------------- the statements
 
 
-# What the asker may still be asked to judge without knowing what peers said: `blindness.judged`, as a condition.
-_NOT_BLIND = """NOT (%(may_judge)s AND queue.blind_to_peers AND item.state <> 'done'
-    AND (item.state <> 'disputed' OR EXISTS (
-        SELECT 1 FROM reviews_review mine WHERE mine.item_id = item.id AND mine.reviewer_id = %(asker)s))
-    AND answer.reviewer_id <> %(asker)s AND NOT EXISTS (
-    SELECT 1 FROM reviews_skip passed WHERE passed.item_id = item.id AND passed.reviewer_id = %(asker)s
-       AND (passed.saw_others OR passed.meaning = 'had a hand')))"""
+@dataclass(frozen=True)
+class Statement:
+    """Each row: how many there are, and the columns in their order."""
+
+    text: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+def _what_is_blind(actor: Any | None) -> Statement:
+    """Expressions of a WITH, from the one rule in `reviews.blindness`: `judged`, items on which the asker may not learn
+    what peers said; `nameless`, pairs of which they may not learn which model wrote what; `hidden`, summaries likewise.
+    """
+    reader = actor if actor is not None else AnonymousUser()  # nobody in particular is never asked to judge
+    judged = _compiled(blindness.judged(reader).values_list("pk"), "judged")
+    nameless = _compiled(blindness.nameless(reader).values_list("pk", "summary", "other"), "nameless")
+    return Statement(
+        f"""judged (id) AS MATERIALIZED ({judged.text}),
+nameless (id, summary_id, other_id) AS MATERIALIZED ({nameless.text}),
+hidden (id) AS MATERIALIZED (
+    SELECT summary_id FROM nameless UNION SELECT other_id FROM nameless WHERE other_id IS NOT NULL)""",
+        {**judged.values, **nameless.values},
+    )
+
+
+def _compiled(rows: QuerySet[Any, Any], name: str) -> Statement:
+    """What the ORM asks, with its parameters named, to stand in a statement of ours."""
+    compiler = rows.order_by().query.get_compiler(connection=connection, elide_empty=False)
+    text, values = compiler.as_sql()
+    named = {f"{name}_{place}": value for place, value in enumerate(values)}
+    return Statement(text % tuple(f"%({key})s" for key in named), named)
 
 
 def _instant(column: str) -> str:
@@ -310,17 +336,22 @@ _ITS_QUEUE = """
   JOIN reviews_queueitem item ON item.id = answer.item_id
   JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
 """
+# With `judged.id IS NULL`: without what others said of an item that the asker may still judge blind. A join, since the
+# planner finds a good way to leave out what it finds, however many items are judged.
+_IF_JUDGED = "  LEFT JOIN judged ON judged.id = item.id AND answer.reviewer_id <> %(asker)s\n"
 # Every statement finds its ids first and only then what belongs to them: a cursor is planned for its first rows, which
 # would mean going through the whole table in order and throwing away what other queues have. Each row begins with how
 # many there are.
 _CHOSEN_REVIEWS = f"""
   FROM reviews_review answer
-{_ITS_QUEUE}"""
+{_ITS_QUEUE}{_IF_JUDGED}"""
 _REVIEWS = f"""
 SELECT (SELECT count(*) FROM chosen), answer.id, item.id, queue.slug, item.reason, answer.state,
        document.id, document.external_id, document.title, document.domain, document.split,
        {{article}}, summary.id, summary.text, summary.source,
-       summary.release_id, model.name, prompt.name || ' ' || version.number, summary.system,
+       CASE WHEN hidden.id IS NULL THEN summary.release_id END, CASE WHEN hidden.id IS NULL THEN model.name END,
+       CASE WHEN hidden.id IS NULL THEN prompt.name || ' ' || version.number END,
+       CASE WHEN hidden.id IS NULL THEN summary.system END,
        answer.reviewer_id, rubric.number,
        (SELECT string_agg(rating.criterion_id || ':' || rating.value, ' ') FROM reviews_reviewrating rating
          WHERE rating.review_id = answer.id),
@@ -343,18 +374,23 @@ SELECT (SELECT count(*) FROM chosen), answer.id, item.id, queue.slug, item.reaso
 {_ITS_QUEUE}  JOIN reviews_summary summary ON summary.id = answer.summary_id
   JOIN reviews_sourcedocument document ON document.id = summary.document_id
   JOIN reviews_rubricversion rubric ON rubric.id = answer.rubric_id
+  LEFT JOIN hidden ON hidden.id = summary.id
   LEFT JOIN models_app_modelversion model ON model.id = summary.model_version_id
   LEFT JOIN models_app_promptversion version ON version.id = summary.prompt_version_id
   LEFT JOIN models_app_prompt prompt ON prompt.id = version.prompt_id
 """
+# Which side of a pair is the newer one tells which model wrote it, whatever the models are called.
 _CHOSEN_PAIRS = f"""
   FROM reviews_preference answer
-{_ITS_QUEUE}"""
+{_ITS_QUEUE}{_IF_JUDGED}  LEFT JOIN nameless ON nameless.id = item.id
+"""
 _PAIRS = f"""
 SELECT (SELECT count(*) FROM chosen), answer.id, item.id, queue.slug, item.reason,
        document.id, document.external_id, document.title, document.domain, document.split,
-       {{article}}, before.id, before.text, coalesce(before_model.name, before.system),
-       after.id, after.text, coalesce(after_model.name, after.system),
+       {{article}}, before.id, before.text,
+       CASE WHEN hidden_before.id IS NULL THEN coalesce(before_model.name, before.system) END,
+       after.id, after.text,
+       CASE WHEN hidden_after.id IS NULL THEN coalesce(after_model.name, after.system) END,
        answer.reviewer_id, answer.choice, answer.strength, answer.reason, answer.after_was_left,
        answer.active_seconds, answer.late, answer.revision, {_instant("answer.created_at")},
        {_instant("answer.submitted_at")}, answer.imported_from_id IS NOT NULL
@@ -363,6 +399,8 @@ SELECT (SELECT count(*) FROM chosen), answer.id, item.id, queue.slug, item.reaso
 {_ITS_QUEUE}  JOIN reviews_summary before ON before.id = item.summary_id
   JOIN reviews_summary after ON after.id = item.other_id
   JOIN reviews_sourcedocument document ON document.id = before.document_id
+  LEFT JOIN hidden hidden_before ON hidden_before.id = before.id
+  LEFT JOIN hidden hidden_after ON hidden_after.id = after.id
   LEFT JOIN models_app_modelversion before_model ON before_model.id = before.model_version_id
   LEFT JOIN models_app_modelversion after_model ON after_model.id = after.model_version_id
 """
@@ -372,6 +410,7 @@ _CHOSEN_EXAMPLES = """
   LEFT JOIN reviews_review answer ON answer.id = example.review_id
   LEFT JOIN reviews_queueitem item ON item.id = answer.item_id
   LEFT JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
+  LEFT JOIN judged ON judged.id = item.id AND answer.reviewer_id <> %(asker)s
 """
 # Several people's choices between the same two summaries are one row: what most of them preferred, none where they
 # are split.
@@ -380,7 +419,8 @@ _VOTES_FROM = f"""
                count(*) FILTER (WHERE answer.choice = 'after') - count(*) FILTER (WHERE answer.choice = 'before')
                  AS lead
           FROM reviews_preference answer
-{_ITS_QUEUE}         WHERE answer.state = 'submitted' AND NOT queue.calibration {{filters}} AND {_NOT_BLIND}
+{_ITS_QUEUE}{_IF_JUDGED}\
+         WHERE answer.state = 'submitted' AND NOT queue.calibration {{filters}} AND judged.id IS NULL
          GROUP BY item.id) votes
   JOIN reviews_queueitem item ON item.id = votes.item_id
   JOIN reviews_summary before ON before.id = item.summary_id
@@ -388,14 +428,6 @@ _VOTES_FROM = f"""
   JOIN reviews_sourcedocument document ON document.id = before.document_id
  WHERE votes.lead <> 0 AND before.text <> after.text AND document.split IN ('train', 'validation')
 """
-
-
-@dataclass(frozen=True)
-class Statement:
-    """Each row: how many there are, and the columns in their order."""
-
-    text: str
-    values: dict[str, Any] = field(default_factory=dict)
 
 
 def _days(request: Request) -> dict[str, datetime | None]:
@@ -409,10 +441,11 @@ def _statement(request: Request, actor: Any | None) -> Statement:
     days = _days(request)
     values = {
         "asker": actor.pk if actor is not None else 0,
-        "may_judge": actor is not None and allowed(actor, "review"),
         "queue": request.queue,
         **days,
     }
+    blind = _what_is_blind(actor)
+    values |= blind.values
 
     def filters(at: str) -> str:
         wanted = ["queue.slug = %(queue)s"] if request.queue else []
@@ -422,16 +455,16 @@ def _statement(request: Request, actor: Any | None) -> Statement:
         return "".join(f" AND {condition}" for condition in wanted)
 
     if request.is_training:
-        return _training_statement(request, values, filters)
+        return _training_statement(request, values, filters, blind.text)
     if request.kind == "preferences":
         state, rows, tables = (
-            "answer.state = 'submitted' AND item.other_id IS NOT NULL",
+            "answer.state = 'submitted' AND item.other_id IS NOT NULL AND nameless.id IS NULL",
             _PAIRS,
             _CHOSEN_PAIRS,
         )
     else:
         state, rows, tables = "answer.state IN ('submitted', 'returned')", _REVIEWS, _CHOSEN_REVIEWS
-    where = f" WHERE {state} {filters('answer.submitted_at')} AND {_NOT_BLIND}"
+    where = f" WHERE {state} {filters('answer.submitted_at')} AND judged.id IS NULL"
     where += {
         "edits": """ AND EXISTS (SELECT 1 FROM reviews_summary summary WHERE summary.id = answer.summary_id
                                     AND btrim(answer.edited_text) <> btrim(summary.text))""",
@@ -439,12 +472,15 @@ def _statement(request: Request, actor: Any | None) -> Statement:
     }.get(request.kind, "")
     rows = rows.format(article="document.text" if request.texts else "NULL")
     return Statement(
-        f"WITH chosen AS MATERIALIZED (SELECT answer.id {tables} {where} ORDER BY answer.id) {rows} ORDER BY chosen.id",
+        f"WITH {blind.text}, chosen AS MATERIALIZED (SELECT answer.id {tables} {where} ORDER BY answer.id) "
+        f"{rows} ORDER BY chosen.id",
         values,
     )
 
 
-def _training_statement(request: Request, values: dict[str, Any], filters: Callable[[str], str]) -> Statement:
+def _training_statement(
+    request: Request, values: dict[str, Any], filters: Callable[[str], str], blind: str
+) -> Statement:
     kind = "preference" if request.kind == "dpo" else "demonstration"
     splits = ("train", "validation") if request.format == "datasets" else (request.split,)
     values = {**values, "kind": kind, "splits": list(splits), "snapshot": request.snapshot}
@@ -457,13 +493,13 @@ def _training_statement(request: Request, values: dict[str, Any], filters: Calla
     examples = f"""chosen AS MATERIALIZED (SELECT example.id {_CHOSEN_EXAMPLES}
  WHERE example.state = 'approved' AND example.kind = %(kind)s AND document.split IN ('train', 'validation')
    AND document.split = ANY(%(splits)s) {filters("example.decided_at")}
-   AND (answer.id IS NULL OR {_NOT_BLIND}) ORDER BY example.id)"""
+   AND judged.id IS NULL ORDER BY example.id)"""
     what = """document.split, document.domain, document.title, document.text, example.target, example.rejected
   FROM chosen
   JOIN reviews_feedbackexample example ON example.id = chosen.id
   JOIN reviews_sourcedocument document ON document.id = example.document_id ORDER BY chosen.id"""
     if request.kind != "dpo":
-        return Statement(f"WITH {examples} SELECT (SELECT count(*) FROM chosen), {what}", values)
+        return Statement(f"WITH {blind}, {examples} SELECT (SELECT count(*) FROM chosen), {what}", values)
     votes = f"""voted AS MATERIALIZED (SELECT votes.item_id, votes.lead
 {_VOTES_FROM.format(filters=filters("answer.submitted_at"))} AND document.split = ANY(%(splits)s)
  ORDER BY votes.item_id)"""
@@ -477,7 +513,8 @@ def _training_statement(request: Request, values: dict[str, Any], filters: Calla
   JOIN reviews_summary after ON after.id = item.other_id
   JOIN reviews_sourcedocument document ON document.id = before.document_id ORDER BY voted.item_id"""
     return Statement(
-        f"WITH {examples}, {votes} (SELECT {total}, {what}) UNION ALL (SELECT {total}, {voted})", values
+        f"WITH {blind}, {examples}, {votes} (SELECT {total}, {what}) UNION ALL (SELECT {total}, {voted})",
+        values,
     )
 
 

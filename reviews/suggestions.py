@@ -65,7 +65,9 @@ def suggest_prompt(
             return suggestion
         suggestion = PromptSuggestion.objects.create(**same, review=review, output=output, note=note)
         # in `answer`, since it tells what the reviewer thinks of a summary that others may still judge
-        audit.record(actor=actor, action="prompt.suggest", subject=suggestion, data={"answer": {"note": note}})
+        audit.record(
+            actor=actor, action="prompt.suggest", subject=suggestion, data={"answer": {"note": note}}
+        )
     return suggestion
 
 

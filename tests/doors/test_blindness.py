@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.test import Client
 
 from models_app.foundation.errors import NotFound, Refused
@@ -15,14 +16,17 @@ from models_app.releases.composing import live_release
 from reviews import blindness, queueing, talking
 from reviews.feedback import propose_from_review
 from reviews.models import (
+    FeedbackExample,
     Notification,
     Preference,
     PromptSuggestion,
     PromptTrial,
     QueueItem,
     Review,
+    ReviewQueue,
     ReviewSlot,
     Skip,
+    Summary,
 )
 from reviews.pairwise import Judgement, begin, choose
 from reviews.playground import choose_articles, start_trial
@@ -181,14 +185,124 @@ def test_no_export_takes_them_out(people: make.Cast, item: QueueItem, kind: str)
         assert SECRET not in json.dumps(rows)
 
 
-def test_no_training_export_takes_them_out(people: make.Cast, item: QueueItem) -> None:
-    item.reviews.get().examples.update(state="approved", decided_at=item.created_at)
-    from reviews import exporting
-    from reviews.export_rows import Request
+def every_case(people: make.Cast) -> None:
+    """Items in every state, in queues of every kind, that the engineer has or has not answered or left; each has an
+    answer of somebody else's."""
+    number = 0
+    for peers, model in product((True, False), repeat=2):
+        queue = ReviewQueue.objects.create(
+            name=f"Blind {peers} {model}", slug=f"blind-{peers}-{model}".lower(), blind_to_peers=peers,
+            blind_to_model=model, rubric=make.queue().rubric, reviews_per_item=3,
+        )  # fmt: skip
+        for state, answered, left in product(
+            ("open", "disputed", "done"), (True, False), (None, "later", "saw others", "had a hand")
+        ):
+            number += 1
+            summary = make.summary(
+                make.document(), f"Summary number {number}.", model_version=make.lead_model()
+            )
+            item = QueueItem.objects.create(queue=queue, summary=summary, state=state)
+            for reviewer in (people.reviewer, *((people.ml_engineer,) if answered else ())):
+                Review.objects.create(
+                    item=item, summary=summary, reviewer=reviewer, rubric=queue.rubric, state="submitted", stars=3,
+                    verdict="fair", edited_text=f"Edit {number}.", submitted_at=item.created_at, revision=1,
+                )  # fmt: skip
+            if left is not None:
+                Skip.objects.create(
+                    item=item, reviewer=people.ml_engineer, saw_others=left == "saw others",
+                    meaning="not for me" if left == "saw others" else left,
+                )  # fmt: skip
 
-    export = exporting.request_export(request=Request(kind="sft"), actor=people.ml_engineer)
-    assert export.job is not None
-    assert make.carried_out(export.job).state == "failed", "there is nothing to take out"
+
+def test_exports_hold_what_the_one_rule_lets_somebody_read(people: make.Cast) -> None:
+    every_case(people)
+    for user in (*judges(people), make.user("monika", "operator")):
+        user.user_permissions.add(Permission.objects.get(codename="manage_queues"))
+        reader = type(user).objects.get(pk=user.pk)
+        readable = blindness.readable_reviews(Review.objects.all(), reader)
+        hidden = blindness.hidden_models(Summary.objects.all(), reader)
+        rows = rows_of(exported(reader, kind="reviews"))
+        assert {row["review"] for row in rows} == {review.pk for review in readable}
+        assert {row["summary"] for row in rows if row["model_version"] is None} == hidden & {
+            review.summary_id for review in readable
+        }
+        assert bool(hidden) == (user.username != "monika"), "only people who are never asked see all"
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_no_export_names_the_model_of_what_the_asker_may_still_judge(
+    people: make.Cast, item: QueueItem, mine: bool
+) -> None:
+    """In its own queue, and in another where the same summary is done."""
+    item.queue.blind_to_peers = False
+    item.queue.save()
+    elsewhere = ReviewQueue.objects.create(name="Elsewhere", slug="elsewhere", rubric=item.queue.rubric)
+    done = QueueItem.objects.create(queue=elsewhere, summary=item.summary, state="done")
+    Review.objects.filter(item=item).update(reviewer=people.ml_engineer)
+    Review.objects.create(
+        item=done, summary=item.summary, reviewer=people.ml_engineer, rubric=elsewhere.rubric, state="submitted",
+        stars=3, verdict="fair", edited_text="Better.", submitted_at=item.created_at, revision=1,
+    )  # fmt: skip
+    names = ("release", "model_version", "prompt_version", "system")
+    for kind in ("reviews", "edits"):
+        rows = rows_of(exported(people.ml_engineer, kind=kind, mine=mine))
+        assert {row["item"] for row in rows} == {item.pk, done.pk}
+        assert [[row[name] for name in names] for row in rows] == [[None] * 4] * 2
+    QueueItem.objects.filter(pk=item.pk).update(state="done")
+    rows = rows_of(exported(people.ml_engineer, kind="reviews", mine=mine))
+    assert {(row["release"], row["model_version"]) for row in rows} == {
+        (item.summary.release_id, make.lead_model().name)
+    }
+
+
+def test_no_export_of_choices_tells_which_side_is_whose_while_the_asker_may_still_judge_the_pair(
+    people: make.Cast,
+) -> None:
+    """Before and after are the live release and the next one, so the pair itself is left out; and where the same
+    texts are done in another queue, their models have no names."""
+    document = make.document()
+    texts = {
+        "summary": make.summary(document, "It closes.", model_version=make.lead_model()),
+        "other": make.summary(document, "It will close.", system="human"),
+    }
+    queue = make.queue(kind="pairwise", blind_to_peers=False, reviews_per_item=2)
+    elsewhere = ReviewQueue.objects.create(
+        name="Elsewhere", slug="elsewhere", kind="pairwise", rubric=queue.rubric
+    )
+    still = QueueItem.objects.create(queue=queue, **texts)
+    done = QueueItem.objects.create(queue=elsewhere, **texts, state="done")
+    for item, reviewer in ((still, people.reviewer), (still, people.ml_engineer), (done, people.reviewer)):
+        Preference.objects.create(
+            item=item, reviewer=reviewer, choice="after", strength=2, state="submitted",
+            submitted_at=item.created_at,
+        )  # fmt: skip
+    (row,) = rows_of(exported(people.ml_engineer, kind="preferences"))
+    assert (row["item"], row["before_model_version"], row["after_model_version"]) == (done.pk, None, None)
+    QueueItem.objects.filter(pk=still.pk).update(state="done")
+    rows = rows_of(exported(people.ml_engineer, kind="preferences"))
+    assert [(row["before_model_version"], row["after_model_version"]) for row in rows] == [
+        (make.lead_model().name, "human")
+    ] * 3
+
+
+def test_no_training_export_takes_them_out(people: make.Cast, item: QueueItem) -> None:
+    """Beside an example of a finished item, which is exported."""
+    elsewhere = make.queue_item(make.summary(make.document(), "Another draft of another pier."), item.queue)
+    done = Review.objects.create(
+        item=elsewhere, summary=elsewhere.summary, reviewer=people.reviewer, rubric=item.queue.rubric, stars=3,
+        state="submitted", verdict="fair", edited_text="Better words of another pier.", revision=1,
+        submitted_at=item.created_at,
+    )  # fmt: skip
+    propose_from_review(review=done)
+    QueueItem.objects.filter(pk=elsewhere.pk).update(state="done")
+    FeedbackExample.objects.update(state="approved", decided_at=item.created_at)
+
+    def completions() -> set[str]:
+        return {row["completion"] for row in rows_of(exported(people.ml_engineer, kind="sft"))}
+
+    assert completions() == {"Better words of another pier."}
+    QueueItem.objects.filter(pk=item.pk).update(state="done")
+    assert completions() == {"Better words of another pier.", SECRET}
 
 
 NOTE = "The draft gets the number wrong."
@@ -287,7 +401,9 @@ def test_the_playground_takes_no_suggestion_that_it_does_not_show(
     assert client.get(path).status_code == 404
     own = signed_in(people.administrator).get(path)
     assert own.status_code == 200
-    assert own.context["form"].initial["suggestion"] is None, "asked before the item was there, gone on without it"
+    assert own.context["form"].initial["suggestion"] is None, (
+        "asked before the item was there, gone on without it"
+    )
     QueueItem.objects.filter(pk=item.pk).update(state="done")
     assert client.get(path).context["form"].initial["suggestion"] == suggestion.pk
 
