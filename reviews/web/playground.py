@@ -163,7 +163,7 @@ def _start(request: HttpRequest, live: Release | None) -> dict[str, Any]:
 
 def _again(request: HttpRequest, trial: PromptTrial) -> dict[str, Any]:
     """What a trial was asked with, to go on from."""
-    its_own = PromptSuggestion.objects.filter(pk=trial.suggestion_id, state="open")
+    its_own = PromptSuggestion.objects.filter(trials=trial, state="open")
     suggestion = readable_suggestions(its_own, user_of(request)).first()
     return {
         "parent": trial.based_on_id,

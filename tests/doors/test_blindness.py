@@ -12,7 +12,6 @@ from django.test import Client
 
 from models_app.foundation.errors import NotFound, Refused
 from models_app.models import AuditEvent, PromptVersion
-from models_app.releases.composing import live_release
 from reviews import blindness, queueing, talking
 from reviews.feedback import propose_from_review
 from reviews.models import (
@@ -376,7 +375,8 @@ def test_the_playground_takes_no_suggestion_that_it_does_not_show(
     people: make.Cast, item: QueueItem, suggestion: PromptSuggestion
 ) -> None:
     """By its number in the form, and in a trial that somebody else made of it."""
-    make.put_live(make.release())
+    live = make.release()
+    make.put_live(live)
     values = {
         "parent": suggestion.based_on_id, "template": "Tell briefly: {text}", "count": 1, "which": "newest",
         "note": "Mine.", "suggestion": suggestion.pk,
@@ -394,7 +394,7 @@ def test_the_playground_takes_no_suggestion_that_it_does_not_show(
             actor=people.ml_engineer,
         )  # fmt: skip
     trial = PromptTrial.objects.create(
-        purpose="playground", release=live_release(), based_on=suggestion.based_on, system="",
+        purpose="playground", release=live, based_on=suggestion.based_on, system="",
         template=suggestion.template, suggestion=suggestion, requested_by=people.administrator,
     )  # fmt: skip
     path = f"/prompts/playground/?trial={trial.pk}"
