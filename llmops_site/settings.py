@@ -187,6 +187,7 @@ GALLEY_JOB_KINDS = {
     "generate_summaries": JobKind(run="reviews.jobs.generate_summaries", long=True),
     "review_requests": JobKind(run="reviews.jobs.review_requests"),
     "ground_summaries": JobKind(run="reviews.jobs.ground_summaries", ended="reviews.jobs.grounding_ended"),
+    "compare_documents": JobKind(run="reviews.jobs.compare_documents"),
     "change_queue": JobKind(run="reviews.jobs.change_queue"),
     "look_for_disputes": JobKind(run="reviews.jobs.look_for_disputes"),
     "fill_queues": JobKind(run="reviews.jobs.fill_queues"),

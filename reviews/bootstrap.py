@@ -110,6 +110,7 @@ REGULAR_WORK = {
     "forget old counts of requests": ("models_app.foundation.shared_cache.forget_expired", 60),
     "count progress": ("reviews.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.fill_later", 5),
+    "compare documents": ("reviews.twins.start_comparing", 60),
     "remove expired exports": ("reviews.exporting.remove_expired", 60),
     "forget files left behind": ("reviews.importing.drop_left_behind", 60),
     "forget files of ratings left behind": ("reviews.rating_import.drop_left_behind", 60),

@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Q, QuerySet
 from django.utils import timezone
 
 from models_app.datasets.freezing import SnapshotRow, freeze
@@ -22,7 +22,7 @@ from models_app.foundation.rows import Insertion
 from models_app.foundation.texts import normalise, one_line
 from models_app.models import DatasetSnapshot, SnapshotExample
 from models_app.texts.near_duplicates import Index, shingles
-from reviews import twins
+from reviews import quoting, twins
 from reviews.models import (
     Adjudication,
     FeedbackExample,
@@ -345,10 +345,7 @@ class FreezePreview:
 def preview_snapshot(selection: Selection) -> FreezePreview:
     """2 queries."""
     examples = approved_demonstrations(selection)
-    near = NearDuplicate.objects.filter(
-        Q(earlier=OuterRef("document"), later__split=Split.TEST)
-        | Q(later=OuterRef("document"), earlier__split=Split.TEST)
-    )
+    near = NearDuplicate.objects.with_a_test_document("document")
     counts = (
         examples.filter(~Exists(near))
         .order_by()
@@ -370,7 +367,7 @@ def preview_snapshot(selection: Selection) -> FreezePreview:
 
 def leaking(examples: Sequence[FeedbackExample]) -> list[LeftOut]:
     """Which of these would teach what test documents hold: their article is nearly the same, or their text is nearly
-    the reference summary of one. Looked for on the texts."""
+    a reference of one. Looked for on the texts."""
     documents = {example.document_id: example.document for example in examples}
     near = twins.near_tests(list(documents.values()))
     found = [
@@ -379,8 +376,7 @@ def leaking(examples: Sequence[FeedbackExample]) -> list[LeftOut]:
         if (twin := near.get(example.document_id)) is not None
     ]
     others = [example for example in examples if example.document_id not in near]
-    tests = SourceDocument.objects.filter(split=Split.TEST).exclude(reference="").order_by("pk")
-    references = list(tests.values_list("pk", "reference"))
+    references = list(quoting.references())
     index = Index(list(shingles(text for _, text in references)))
     for example, text in zip(others, shingles(example.target for example in others), strict=True):
         for place, like in index.near(text)[:1]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import psycopg
 from django.conf import settings
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
@@ -20,7 +20,7 @@ from models_app.foundation.errors import Unavailable
 from models_app.foundation.roles import require
 from models_app.foundation.texts import normalise, one_line
 from models_app.texts.near_duplicates import shingles
-from reviews import twins
+from reviews import statements, twins
 from reviews.models import ImportBatch, SourceDocument
 from reviews.splits import split_of
 
@@ -211,7 +211,8 @@ def import_rows(
     are counted in the report and hinder no other. `origin`, `licence` and `domain` are for rows that have none. A
     reader may have put its own refusals into `report`.
 
-    Raises Unavailable where another import brings the same documents at the same moment and this one had to give way.
+    Raises Unavailable where another import brings the same documents at the same moment and this one had to give way,
+    and while many documents that came otherwise are still compared (a job may do that first: `twins.sketch_missing`).
     """
     require(actor, "import_documents")
     report = report or ImportReport()
@@ -223,7 +224,7 @@ def import_rows(
         "created_by": actor and actor.pk,
     }
     iterator = iter(rows)
-    twins.sketch_missing()
+    twins.sketch_few()
     try:
         with transaction.atomic():
             while chunk := list(islice(iterator, CHUNK)):
@@ -285,47 +286,32 @@ def _take(
         # In one order everywhere: imports of the same documents then wait for each other, mostly, instead of
         # deadlocking.
         ordered = [fresh[digest] for digest in sorted(fresh)]
+        by_hash = [document.split for document in ordered]
         try:
             with transaction.atomic():
                 _insert(ordered)
         except IntegrityError as error:
             if not broke(error, _ONCE):
                 raise
-            for document in ordered:  # another import was faster with one of them: it is known now
-                document.pk = None
+            # Another import was faster with one of them: it is known now, and what hung on it is settled once more.
+            for document, split in zip(ordered, by_hash, strict=True):
+                document.pk = document.twin_id = document.twin_share = None
+                document.split = split
             continue
         return known | {digest: (document.pk, document.split) for digest, document in fresh.items()}, fresh
 
 
 def _insert(documents: Sequence[SourceDocument]) -> None:
-    """With their twins. COPY takes a third of the time of an INSERT."""
+    """With their twins."""
     if not documents:
         return
     texts = list(shingles(document.text for document in documents))
-    for document, text, pk in zip(documents, texts, _numbers(len(documents)), strict=True):
+    for document, text, pk in zip(documents, texts, statements.new_numbers(len(documents)), strict=True):
         document.pk = pk
         document.sketch = twins.kept_sketch(text)
     pairs = twins.join(documents, texts)
-    fields = SourceDocument._meta.concrete_fields
-    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
-    with (
-        connection.wrap_database_errors,
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY {SourceDocument._meta.db_table} ({columns}) FROM STDIN") as copy,
-    ):
-        for document in documents:
-            copy.write_row([getattr(document, field.attname) for field in fields])
+    statements.copy_documents(documents)
     twins.keep(documents, texts, pairs)
-
-
-def _numbers(count: int) -> list[int]:
-    """Numbers for new documents, ahead of saving them: those of one file name each other as twins."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
-            [SourceDocument._meta.db_table, count],
-        )
-        return [number for (number,) in cursor.fetchall()]
 
 
 def _saved(hashes: Collection[str]) -> dict[str, tuple[int, str]]:

@@ -24,6 +24,7 @@ from reviews import (
     managing,
     playground,
     rating_import,
+    twins,
     weak_outputs,
 )
 from reviews.models import Export, ImportBatch, PromptTrial, RatingImport, ReviewQueue, SourceDocument
@@ -78,6 +79,7 @@ def import_documents(context: JobContext) -> dict[str, Any]:
         context.phase("looking at the first rows")
         return importing.look_at(batch=batch, job=context.job)
     context.phase("importing documents")
+    twins.sketch_missing(progress=context.step, should_stop=context.should_stop)
     with _Telling(context) as tell:
         importing.carry_out(batch=batch, progress=tell)
     batch.refresh_from_db()
@@ -118,6 +120,7 @@ def import_ratings(context: JobContext) -> dict[str, Any]:
         context.phase("looking at the first rows")
         return rating_import.look_at(batch=batch, job=context.job)
     context.phase("importing ratings")
+    twins.sketch_missing(progress=context.step, should_stop=context.should_stop)
     with _Telling(context) as tell:
         rating_import.carry_out(batch=batch, progress=tell)
     batch.refresh_from_db()
@@ -149,6 +152,12 @@ def ground_summaries(context: JobContext) -> dict[str, Any]:
 
 def grounding_ended(job: Job) -> None:
     linking.linking_ended(job)
+
+
+def compare_documents(context: JobContext) -> dict[str, Any]:
+    """Look for near duplicates of documents that came in otherwise than by an import."""
+    context.phase("comparing documents")
+    return {"compared": twins.sketch_missing(progress=context.step, should_stop=context.should_stop)}
 
 
 def try_prompt(context: JobContext) -> dict[str, Any]:

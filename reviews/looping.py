@@ -32,10 +32,10 @@ from models_app.models import (
     Release,
     TrainingRun,
 )
-from models_app.prompts.versions import create_prompt
 from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.training.registering import start_registering
 from models_app.training.starting import start_training
+from reviews import twins
 from reviews.drafting import start_drafting
 from reviews.feedback import (
     Selection,
@@ -47,6 +47,7 @@ from reviews.intake import ImportReport, content_hash, import_rows
 from reviews.models import FeedbackExample, SourceDocument, Split
 from reviews.reading import read_file
 from reviews.references import freeze_test_set
+from reviews.suggestions import save_prompt
 
 Say = Callable[[str], None]
 ADVICE = "Give a smaller number, more documents, or other shares for new documents (GALLEY_SPLIT_SHARES)."
@@ -209,6 +210,7 @@ def _import(options: LoopOptions, actor: Any | None) -> tuple[ImportReport, list
     report = ImportReport()
     rows = list(read_file(options.documents, mapping=options.mapping, report=report))
     hashes = [content_hash(row.text) for row in rows]
+    twins.sketch_missing()
     report = import_rows(rows=rows, origin=options.documents.name, actor=actor, report=report)
     return report, hashes
 
@@ -287,11 +289,12 @@ def _evaluated(release: Release, test_set: EvaluationSet, actor: Any | None, say
 
 
 def prompt_for(base: ModelVersion, template: str, actor: Any | None) -> PromptVersion:
-    """The given template as a prompt version, else the newest of the prompt that suits the model's family."""
+    """The given template as a prompt version, else the newest of the prompt that suits the model's family. Raises
+    InvalidInput where the template quotes a test document."""
     kind = "chat" if base.family == "llama" else "prefix"
     if template:
         name = f"loop {hashlib.sha256(template.encode()).hexdigest()[:8]}"
-        prompt = Prompt.objects.filter(name=name).first() or create_prompt(
+        prompt = Prompt.objects.filter(name=name).first() or save_prompt(
             name=name, kind=kind, template=template, note="From the command line.", actor=actor
         )
         return prompt.versions.order_by("-number")[0]
@@ -302,7 +305,7 @@ def prompt_for(base: ModelVersion, template: str, actor: Any | None) -> PromptVe
     if own is not None:
         return own
     name = f"{base.family} default"
-    prompt = Prompt.objects.filter(name=name).first() or create_prompt(
+    prompt = Prompt.objects.filter(name=name).first() or save_prompt(
         name=name,
         kind=kind,
         template=wanted,

@@ -43,7 +43,7 @@ from reviews.models import (
 )
 from reviews.notices import notify
 from reviews.suggestions import require_readable
-from reviews.trying import refuse_quotes, usable_documents
+from reviews.trying import judging, refuse_quotes, usable_documents
 
 if TYPE_CHECKING:
     from models_app.serving.client import ServedSummary
@@ -203,7 +203,7 @@ def start_trial(
     deliver: bool = True,
 ) -> PromptTrial:
     """Let the queue try the prompt on these articles. Raises InvalidInput at `template`, `system` or `article`;
-    Refused where nothing is live, or too many of the actor's are under way."""
+    Refused where nothing is live, or too many of the actor's are under way; Unavailable."""
     if not (allowed(actor, "edit_prompts") or allowed(actor, "review")):
         raise NotAllowed("Your role does not try prompts. Ask an administrator.")
     template, system = plain(template), plain(system)
@@ -211,8 +211,7 @@ def start_trial(
     refuse_quotes(template=template, system=system)
     if suggestion is not None:
         require_readable(suggestion, actor)
-    keys = {chosen.document.pk for chosen in articles}
-    if usable_documents().filter(pk__in=keys).count() != len(keys):
+    if judging([chosen.document for chosen in articles]):
         message = (
             "Test documents judge releases, so no prompt is tuned on them, nor on what is nearly the same."
         )

@@ -8,13 +8,17 @@ reviewer left as it was is the model's own text and no reference.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from django.db import transaction
+
 from models_app.evaluation.sets import EvaluationRow, Reference, freeze_evaluation_set
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.models import EvaluationExample, EvaluationSet
+from reviews import twins
 from reviews.feedback import LEFT_OUT_NAMED, unfit, unlearnt
 from reviews.models import Adjudication, QueueItem, Review, SourceDocument, Split
 
@@ -68,16 +72,25 @@ def freeze_test_set(
             f"learns from. {left_out[0]}",
             code="learnt",
         )
-    return freeze_evaluation_set(
-        rows=[_row(document, known[document.pk]) for document in chosen],
-        name=name or f"{len(chosen)} test documents",
-        selection={
-            "batch": batch, "limit": limit, "documents": len(documents),
-            "references": "" if references == "imported" else SOURCES[references],
-            "left_out": {"near_training_documents": len(left_out), "documents": left_out[:LEFT_OUT_NAMED]},
-        },
-        actor=actor,
-    )  # fmt: skip
+    with transaction.atomic():
+        twins.keep_references(
+            [
+                (document.pk, reference.text)
+                for document in chosen
+                for reference in known[document.pk]
+                if reference.is_correction
+            ]
+        )
+        return freeze_evaluation_set(
+            rows=[_row(document, known[document.pk]) for document in chosen],
+            name=name or f"{len(chosen)} test documents",
+            selection={
+                "batch": batch, "limit": limit, "documents": len(documents),
+                "references": "" if references == "imported" else SOURCES[references],
+                "left_out": {"near_training_documents": len(left_out), "documents": left_out[:LEFT_OUT_NAMED]},
+            },
+            actor=actor,
+        )  # fmt: skip
 
 
 def _references(
@@ -118,15 +131,18 @@ def _nothing_to_freeze(sources: Sources) -> str:
 
 
 def settled_corrections(documents: Iterable[int] | None = None) -> dict[int, list[Reference]]:
-    """By test document: each settled text that is not what the model wrote, the adjudicated ones first. 2 queries."""
+    """By test document: each settled text that is not what the model wrote, the adjudicated ones first. What an
+    adjudicator settles on is mostly what a reviewer wrote, so the item's reviewers are its authors too. 3 queries."""
     found: dict[int, dict[str, Reference]] = {}
-    for adjudication in _adjudications(documents):
-        review_count = len(adjudication.reviews)
+    adjudications = list(_adjudications(documents))
+    reviewers = _reviewers(adjudications)
+    for adjudication in adjudications:
+        authors = sorted({adjudication.adjudicator_id, *reviewers[adjudication.item_id]})
         _note(
             found, adjudication, adjudication.edited_text,
             Reference(
                 adjudication.edited_text.strip(), (f"adjudication:{adjudication.pk}",), BY_ADJUDICATION,
-                review_count + 1, (adjudication.adjudicator_id,), adjudication.item.summary.release_id,
+                len(adjudication.reviews) + 1, tuple(authors), adjudication.item.summary.release_id,
             ),
         )  # fmt: skip
     for review in _reviews(documents):
@@ -162,6 +178,18 @@ def _note(
 def _adjudications(documents: Iterable[int] | None) -> Iterable[Adjudication]:
     rows = Adjudication.objects.filter(item__in=_settled_items(documents))
     return rows.select_related("item__summary").order_by("pk")
+
+
+def _reviewers(adjudications: Sequence[Adjudication]) -> Mapping[int, set[int]]:
+    """By item: who handed in an answer to it, those included whose answer did not count when it was settled."""
+    found: dict[int, set[int]] = defaultdict(set)
+    handed_in = Review.objects.filter(
+        item__in=[adjudication.item_id for adjudication in adjudications],
+        state__in=[Review.State.SUBMITTED, Review.State.RETURNED],
+    )
+    for item, reviewer in handed_in.order_by().values_list("item", "reviewer"):
+        found[item].add(reviewer)
+    return found
 
 
 def _reviews(documents: Iterable[int] | None) -> Iterable[Review]:

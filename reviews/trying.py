@@ -1,17 +1,21 @@
 """What no prompt is tried, tuned or written on, and who may try one on an item of a queue.
 
-Test documents judge releases: a prompt that was made on them would be judged by what it was made for. And a prompt
-tried on an item that somebody else judges, or will judge, tells which model wrote it.
+Test documents judge releases: a prompt that was made on them would be judged by what it was made for. So would one
+made on what is nearly the same: lists leave out what is known to be (`usable_documents`), and whoever tries a prompt is
+refused by what the texts say (`refuse_judges`). And a prompt tried on an item that somebody else judges, or will judge,
+tells which model wrote it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, QuerySet
 
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import allowed
-from reviews import twins
+from reviews import quoting, twins
 from reviews.models import NearDuplicate, QueueItem, Review, ReviewSlot, SourceDocument, Split
 
 NO_TRIAL = "This article is a test document. It judges releases, so no prompt is tried on it."
@@ -24,25 +28,29 @@ SAME_PROMPT = (
 
 
 def usable_documents() -> QuerySet[SourceDocument]:
-    """Documents that prompts may be tried on."""
-    near = NearDuplicate.objects.filter(
-        Q(earlier=OuterRef("pk"), later__split=Split.TEST)
-        | Q(later=OuterRef("pk"), earlier__split=Split.TEST)
-    )
+    """Documents that prompts may be tried on, as far as pairs are written down."""
+    near = NearDuplicate.objects.with_a_test_document("pk")
     return SourceDocument.objects.filter(~Exists(near)).exclude(split=Split.TEST)
 
 
 def why_not(document: SourceDocument) -> str:
-    """Why no prompt is tried on this document; empty where one may be. 1 query."""
+    """Why no prompt is tried on this document, as far as pairs are written down; empty where one may be. 1 query."""
     if document.split == Split.TEST:
         return NO_TRIAL
     return "" if usable_documents().filter(pk=document.pk).exists() else NO_TRIAL_OF_TWIN
 
 
 def refuse_judges(document: SourceDocument) -> None:
-    """Raises Refused for a test document, and for one that is nearly the same."""
-    if reason := why_not(document):
-        raise Refused(reason, code="test_document")
+    """Raises Refused for a test document, and for one that is nearly the same, whether or not anybody knew. Raises
+    Unavailable."""
+    if judging([document]):
+        raise Refused(NO_TRIAL if document.split == Split.TEST else NO_TRIAL_OF_TWIN, code="test_document")
+
+
+def judging(documents: Sequence[SourceDocument]) -> set[int]:
+    """Those of these few documents that judge releases, or are nearly the same as one that does. Raises Unavailable."""
+    tests = {document.pk for document in documents if document.split == Split.TEST}
+    return tests | set(twins.near_tests([document for document in documents if document.pk not in tests]))
 
 
 def require_trial(*, item: QueueItem, user: User) -> None:
@@ -76,7 +84,7 @@ def refuse_quotes(*, template: str, system: str = "") -> None:
     """Raises InvalidInput where a prompt quotes a test document or its reference summary: as an example to follow it
     would teach what it is judged by."""
     for name, text in (("template", template), ("system", system)):
-        quoted = twins.quoted_test(text)
+        quoted = quoting.quoted_test(text)
         if quoted is not None:
             message = (
                 f"It quotes {quoted.words} words of test document {quoted.document}. Test documents judge releases, so "

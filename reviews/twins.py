@@ -1,26 +1,29 @@
 """Documents with nearly the same text: found, written down, and kept in one split.
 
 What *nearly the same* means, `models_app.texts.near_duplicates` says. A document's sketch lies in `SketchHash`, so that
-each document that comes is compared with the few that could be like it, however many there are. All pairs are kept
-(`NearDuplicate`). Two imports that run at the same moment do not see each other's documents: whoever freezes looks
-again (`record_pairs`).
+each document that comes is compared with the few that could be like it, however many there are. All pairs that are
+found are kept (`NearDuplicate`). Two imports that run at the same moment do not see each other's documents, and rows
+put in by SQL are compared with nothing: therefore whoever freezes or tries a prompt looks again, on the texts
+(`near_tests`, `near_learnt`), and documents without a sketch get one first.
 """
 
 from __future__ import annotations
 
-import struct
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
-from django.db import connection, transaction
+from django.db import transaction
 
+from models_app.foundation import jobs
+from models_app.foundation.errors import Unavailable
+from models_app.foundation.jobs import JobCancelled
+from models_app.models import Job
 from models_app.texts.near_duplicates import (
     MOST_OF_A_HASH,
-    SHARE,
     SHARED_HASHES,
-    SHINGLE_WORDS,
     Hashes,
     candidates,
     likeness,
@@ -28,27 +31,16 @@ from models_app.texts.near_duplicates import (
     shingles,
     sketch,
 )
-from reviews.models import NearDuplicate, SketchHash, SourceDocument, Split
+from reviews import statements
+from reviews.models import NearDuplicate, SourceDocument, Split
 
+COMPARE = "compare_documents"
+COMPARING = (
+    "Documents that no import brought are being compared with all others just now. Try again in a minute."
+)
 _AT_ONCE = 500
-_QUOTED_ARTICLE = 25
-_QUOTED_REFERENCE = 8
-# Test documents come first: a flood of copies that train must not hide the one that judges.
-_LOOK_UP = f"""
-SELECT wanted.hash, found.document_id
-FROM unnest(%(hashes)s::bigint[]) AS wanted(hash)
-CROSS JOIN LATERAL (
-    SELECT learnt, document_id FROM reviews_sketchhash
-    WHERE hash = wanted.hash AND learnt = ANY(%(learnt)s)
-    ORDER BY learnt, document_id LIMIT {MOST_OF_A_HASH}) found
-"""  # nosec B608 (made of constants)
-# Binary COPY: (hash, learnt, document), each after its length, big-endian.
-_COPY_HEAD = b"PGCOPY\n\xff\r\n\0" + struct.pack("!ii", 0, 0)
-_COPY_ROW = np.dtype([
-    ("fields", ">i2"), ("n1", ">i4"), ("hash", ">i8"), ("n2", ">i4"), ("learnt", "u1"), ("n3", ">i4"),
-    ("document", ">i8"),
-])  # fmt: skip
-_COPY_END = struct.pack("!h", -1)
+#: Of a reference so many hashes are kept, the lowest. What has 65 % of it has none of them in two of 10,000 cases.
+_OF_A_REFERENCE = 8
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ def near(
     """For each document, sketched, those that are nearly the same, the likest first. `texts`: their shingles, where
     somebody has them. 3 queries."""
     sketches = [sketch_of(document) for document in documents]
-    wanted = [_signed(looked_up(row)) for row in sketches]
+    wanted = [signed(looked_up(row)) for row in sketches]
     owners = _owners({value for row in wanted for value in row}, only_tests, only_learnt)
     shared = [_shared(row, owners) for row in wanted]
     known = _sketches({owner for row in shared for owner in row})
@@ -88,7 +80,7 @@ def near(
     for document, row in zip(documents, likely, strict=True):
         if document.pk in row:
             row.remove(document.pk)
-    others = _read({owner for row in likely for owner in row})
+    others = read_texts({owner for row in likely for owner in row})
     found: list[list[Twin]] = []
     for place, row in enumerate(likely):
         if not row:
@@ -122,20 +114,16 @@ def _sketches(documents: Collection[int]) -> dict[int, Hashes]:
 
 
 def _owners(hashes: Collection[int], only_tests: bool, only_learnt: bool) -> Mapping[int, list[int]]:
-    owners: dict[int, list[int]] = defaultdict(list)
-    if not hashes:
-        return owners
     learnt = [
         value for value in (False, True) if not (only_tests and value) and not (only_learnt and not value)
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(_LOOK_UP, {"hashes": list(hashes), "learnt": learnt})
-        for value, document in cursor.fetchall():
-            owners[value].append(document)
-    return owners
+    found: dict[int, list[int]] = defaultdict(list)
+    for value, document in statements.owners(hashes, learnt=learnt):
+        found[value].append(document)
+    return found
 
 
-def _read(documents: Collection[int]) -> dict[int, tuple[str, Hashes]]:
+def read_texts(documents: Collection[int]) -> dict[int, tuple[str, Hashes]]:
     """Split and shingles of each."""
     if not documents:
         return {}
@@ -146,7 +134,13 @@ def _read(documents: Collection[int]) -> dict[int, tuple[str, Hashes]]:
     }
 
 
-def _signed(hashes: Hashes) -> list[int]:
+def tests_with(text: Hashes) -> set[int]:
+    """Test documents that are found by one of these hashes."""
+    return {document for _, document in statements.owners(signed(text), learnt=[False])}
+
+
+def signed(hashes: Hashes) -> list[int]:
+    """As the database has them."""
     return hashes.view(np.int64).tolist()
 
 
@@ -164,9 +158,9 @@ def join(documents: Sequence[SourceDocument], texts: Sequence[Hashes]) -> list[P
     """Give documents that come in together, each with a split by hash, the splits of their twins, and say in each
     which one it joined. Returns all pairs of near duplicates that they are part of.
 
-    Whatever hangs together, by pairs or by a group key, comes into one split: that of the test document among those
-    there were before, else of the likest one there was, else of its group, else of the one with the lowest content
-    hash, so that the order of a file's rows decides nothing.
+    Whatever hangs together, by pairs or by a group key, comes into one split: test, where one of its twins or groups
+    there were before is in test; else that of the likest twin there was, else of its group, else of the one with the
+    lowest content hash, so that the order of a file's rows decides nothing.
     """
     order = sorted(range(len(documents)), key=lambda place: documents[place].content_hash)
     documents, texts = [documents[place] for place in order], [texts[place] for place in order]
@@ -208,7 +202,7 @@ def _inside(texts: Sequence[Hashes]) -> dict[int, dict[int, float]]:
     owners: dict[int, list[int]] = defaultdict(list)
     found: dict[int, dict[int, float]] = defaultdict(dict)
     for place, text in enumerate(texts):
-        hashes = _signed(looked_up(text))
+        hashes = signed(looked_up(text))
         for other, shared in _shared(hashes, owners).items():
             if not candidates(shared, sketch(text), sketch(texts[other])):
                 continue
@@ -270,10 +264,12 @@ def _settle(
         key=lambda twin: (not twin.judges, -twin.share, twin.document),
     )
     groups = {in_groups[key] for place in family if (key := documents[place].group_key) in in_groups}
-    if there:
+    if Split.TEST in groups:
+        split = Split.TEST.value
+    elif there:
         split = there[0].split
     elif groups:
-        split = Split.TEST if Split.TEST in groups else sorted(groups)[0]
+        split = min(groups)
     else:
         split = documents[family[0]].split
     for place in family:
@@ -298,23 +294,30 @@ def _settle(
 
 
 def keep(documents: Sequence[SourceDocument], texts: Sequence[Hashes], pairs: Iterable[Pair]) -> None:
-    """Sketches of documents that have just been saved, and their pairs. A COPY in binary costs a tenth of rows."""
-    counts = [len(looked_up(text)) for text in texts]
-    rows = np.zeros(sum(counts), dtype=_COPY_ROW)
-    rows["fields"], rows["n1"], rows["n2"], rows["n3"] = 3, 8, 1, 8
-    if len(rows):
-        rows["hash"] = np.concatenate([looked_up(text) for text in texts]).view(np.int64)
-    rows["learnt"] = np.repeat([document.split != Split.TEST for document in documents], counts)
-    rows["document"] = np.repeat([document.pk for document in documents], counts)
-    with (
-        connection.wrap_database_errors,
-        connection.cursor() as cursor,
-        cursor.copy(
-            f"COPY {SketchHash._meta.db_table} (hash, learnt, document_id) FROM STDIN (FORMAT BINARY)"
-        ) as copy,
-    ):
-        copy.write(_COPY_HEAD + rows.tobytes() + _COPY_END)
+    """What documents that have just been saved are found by, and their pairs."""
+    found_by = [looked_up(text) for text in texts]
+    counts = [len(row) for row in found_by]
+    if sum(counts):
+        statements.copy_sketch_hashes(
+            np.concatenate(found_by).view(np.int64),
+            np.repeat([document.split != Split.TEST for document in documents], counts),
+            np.repeat([document.pk for document in documents], counts),
+        )
+    tests = (document for document in documents if document.split == Split.TEST)
+    keep_references([(document.pk, document.reference) for document in tests if document.reference])
     _keep_pairs(pairs)
+
+
+def keep_references(references: Sequence[tuple[int, str]]) -> None:
+    """What texts are found by that quote these references, each of a test document. For those of a test set, when it is
+    frozen; those that documents come with are kept with them."""
+    hashes: list[int] = []
+    documents: list[int] = []
+    texts = shingles(text for _, text in references)
+    for (document, _), text in zip(references, texts, strict=True):
+        hashes += signed(text[:_OF_A_REFERENCE])
+        documents += repeat(document, min(len(text), _OF_A_REFERENCE))
+    statements.add_reference_hashes(hashes, documents)
 
 
 def _keep_pairs(pairs: Iterable[Pair]) -> None:
@@ -333,43 +336,79 @@ def kept_sketch(text: Hashes) -> bytes:
     return kept
 
 
-def sketch_missing() -> None:
-    """Compare documents that came in by another way than an import (or before there were sketches)."""
-    while True:
-        with transaction.atomic():
-            missing = SourceDocument.objects.filter(sketch=None).order_by("pk")
-            documents = list(missing.select_for_update(no_key=True)[:_AT_ONCE])
-            if not documents:
-                return
-            texts = list(shingles(document.text for document in documents))
-            for document, text in zip(documents, texts, strict=True):
-                document.sketch = kept_sketch(text)
-            pairs = [
-                *_pairs(documents, near(documents, texts)),
-                *_inner_pairs(documents, _inside(texts)),
-            ]
-            keep(documents, texts, pairs)
-            SourceDocument.objects.bulk_update(documents, ["sketch"])
+def _without_sketch() -> bool:
+    return SourceDocument.objects.filter(sketch=None).exists()
+
+
+def sketch_missing(
+    *,
+    progress: Callable[[int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> int:
+    """Compare all documents that came in otherwise than by an import (or before there were sketches). For jobs and
+    commands: it takes as long as they are many. Returns how many."""
+    done = 0
+    while some := _sketch_some():
+        done += some
+        if progress is not None:
+            progress(done)
+        if should_stop is not None and should_stop():
+            raise JobCancelled
+    return done
+
+
+def sketch_few() -> None:
+    """The same for whoever is waited for: a few at once; more are left to the queue, and until it is done nothing is
+    said about any text. Raises Unavailable."""
+    if _sketch_some() == _AT_ONCE and _without_sketch():
+        start_comparing()
+        raise Unavailable(COMPARING, retry_after=60, code="comparing")
+
+
+def start_comparing() -> Job | None:
+    """Let the queue compare what has not been compared; None where there is nothing. The queue asks every hour."""
+    if not _without_sketch():
+        return None
+    return jobs.enqueue(kind=COMPARE, actor=None, unique_key=COMPARE, deadline_seconds=6 * 3600)
+
+
+def _sketch_some() -> int:
+    with transaction.atomic():
+        missing = SourceDocument.objects.filter(sketch=None).order_by("pk")
+        documents = list(missing.select_for_update(no_key=True)[:_AT_ONCE])
+        if not documents:
+            return 0
+        texts = list(shingles(document.text for document in documents))
+        for document, text in zip(documents, texts, strict=True):
+            document.sketch = kept_sketch(text)
+        pairs = [
+            *_pairs(documents, near(documents, texts)),
+            *_inner_pairs(documents, _inside(texts)),
+        ]
+        keep(documents, texts, pairs)
+        SourceDocument.objects.bulk_update(documents, ["sketch"])
+    return len(documents)
 
 
 # ---------------------------------------------------------------- before something is frozen
 
 
 def near_tests(documents: Sequence[SourceDocument]) -> dict[int, Twin]:
-    """Of documents that would be learnt from, those that are nearly the same as a test document, with the likest one.
-    Looked for anew, whatever pairs are written down."""
+    """Of documents that would be learnt from, or that a prompt would be tried on, those that are nearly the same as a
+    test document, with the likest one. Looked for on the texts, whatever pairs are written down. Raises Unavailable."""
     return {document: twins[0] for document, twins in _near_now(documents, only_tests=True).items()}
 
 
 def near_learnt(documents: Sequence[SourceDocument]) -> dict[int, list[Twin]]:
-    """Of test documents, those that are nearly the same as documents that may train, with all of these."""
+    """Of test documents, those that are nearly the same as documents that may train, with all of these. Raises
+    Unavailable."""
     return _near_now(documents, only_learnt=True)
 
 
 def _near_now(
     documents: Sequence[SourceDocument], *, only_tests: bool = False, only_learnt: bool = False
 ) -> dict[int, list[Twin]]:
-    sketch_missing()
+    sketch_few()
     found: dict[int, list[Twin]] = {}
     for first in range(0, len(documents), _AT_ONCE):
         chosen = list(documents[first : first + _AT_ONCE])
@@ -382,39 +421,7 @@ def _near_now(
     return found
 
 
-# ---------------------------------------------------------------- what quotes a test document
-
-
-@dataclass(frozen=True)
-class Quoted:
-    document: int
-    words: int
-
-
-def quoted_test(text: str) -> Quoted | None:
-    """The test document of which this text has the most, where that is more than chance: QUOTED phrases of three words
-    of the article, or most of its reference summary. Of an article, a quotation of 50 words is seen in seven cases of
-    ten, one of 200 words in 99 of 100: by one of the 16 hashes that it is found by. 3 queries."""
-    (mine,) = shingles([text])
-    if len(mine) < _QUOTED_REFERENCE:
-        return None
-    sketch_missing()
-    owners = _owners(_signed(mine), only_tests=True, only_learnt=False)
-    found = [
-        (likeness(mine, other).common, document)
-        for document, (_, other) in _read({owner for row in owners.values() for owner in row}).items()
-    ]
-    found = [row for row in found if row[0] >= _QUOTED_ARTICLE]
-    tests = SourceDocument.objects.filter(split=Split.TEST).exclude(reference="").order_by()
-    rows = list(tests.values_list("pk", "reference"))
-    for (pk, _), other in zip(rows, shingles(reference for _, reference in rows), strict=True):
-        common = likeness(mine, other).common
-        if common >= _QUOTED_REFERENCE and common >= SHARE * len(other):
-            found.append((common, pk))
-    if not found:
-        return None
-    common, document = max(found)
-    return Quoted(document, common + SHINGLE_WORDS - 1)
+# ---------------------------------------------------------------- told
 
 
 def told(document: SourceDocument, limit: int = 10) -> list[Twin]:

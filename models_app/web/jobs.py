@@ -23,6 +23,7 @@ from models_app.web.trail import subject_words
 LOG_BYTES = 64 * 1024
 KINDS = {
     "compare": "Comparison",
+    "compare_documents": "Looking for near duplicates",
     "evaluate": "Evaluation",
     "generate_summaries": "Drafting summaries",
     "ground_summaries": "Linking summaries to sources",

@@ -3,6 +3,7 @@
 from reviews.models.documents import (
     ImportBatch,
     NearDuplicate,
+    ReferenceHash,
     SketchHash,
     SourceDocument,
     Split,
@@ -62,6 +63,7 @@ __all__ = [
     "QueueRule",
     "Rater",
     "RatingImport",
+    "ReferenceHash",
     "Review",
     "ReviewQueue",
     "ReviewRating",

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from typing import Self
+
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q
 from django.db.models.functions import Left
 from django.utils import timezone
 
@@ -127,6 +129,26 @@ class SketchHash(models.Model):
     )
 
 
+class ReferenceHash(models.Model):
+    """One of the hashes by which is found what quotes a reference of a test document: one that the document came with,
+    or one of a test set. 8 a reference, looked up by hash alone."""
+
+    pk = models.CompositePrimaryKey("hash", "document_id")
+    hash = models.BigIntegerField()
+    document = models.ForeignKey(
+        SourceDocument, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
+
+
+class PairQuerySet(models.QuerySet["NearDuplicate"]):
+    def with_a_test_document(self, of: str) -> Self:
+        """Pairs of a document, of which the outer query has the key under this name, and a test document."""
+        return self.filter(
+            Q(earlier=OuterRef(of), later__split=Split.TEST)
+            | Q(later=OuterRef(of), earlier__split=Split.TEST)
+        )
+
+
 class NearDuplicate(models.Model):
     """Two documents with nearly the same text, counted out on their words."""
 
@@ -135,6 +157,8 @@ class NearDuplicate(models.Model):
     )
     later = models.ForeignKey(SourceDocument, on_delete=models.PROTECT, related_name="earlier_twins")
     share = models.FloatField(help_text="0–1: how much of the shorter one's text is in the other")
+
+    objects = PairQuerySet.as_manager()
 
     class Meta:
         constraints = [

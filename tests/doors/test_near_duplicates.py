@@ -26,11 +26,12 @@ from reviews.feedback import (
     propose_from_references,
 )
 from reviews.intake import DocumentRow, content_hash, import_rows
-from reviews.models import FeedbackExample, NearDuplicate, SourceDocument
+from reviews.models import FeedbackExample, NearDuplicate, Review, SourceDocument
 from reviews.references import freeze_test_set
 from reviews.splits import split_of
 from tests import make
 from tests.api.conftest import Api
+from tests.reviews.test_intake import import_while
 
 # Made up and always the same: whether a sketch finds a half is a matter of chance, one in five hundred.
 _WORDS = [
@@ -216,6 +217,21 @@ def test_a_group_follows_the_twin_of_its_member() -> None:
 
 
 @pytest.mark.django_db
+def test_a_group_of_which_one_is_in_test_does_not_follow_a_twin_into_training() -> None:
+    """Its other member is like a training document: what judges wins."""
+    judge = in_split("test", start="judge")
+    take(judge)
+    take(one_word(judge, 1), group_key="a group")
+    learnt = in_split("train", start="learnt")
+    (twin,) = take(learnt)
+    (later,) = take(one_word(learnt, 1), group_key="a group")
+    assert (twin.split, later.split) == ("train", "test")
+    assert NearDuplicate.objects.filter(earlier=twin, later=later).exists(), "it is known what it is like"
+    both = take(one_word(learnt, 2), article("of the group too"), group_key="a group")
+    assert {document.split for document in both} == {"test"}
+
+
+@pytest.mark.django_db
 def test_twenty_words_are_enough_to_be_recognised() -> None:
     text = in_split("test", 24)
     take(text)
@@ -294,6 +310,37 @@ def test_the_command_that_imports_is_the_same_door(tmp_path: Path) -> None:
     assert set(SourceDocument.objects.values_list("split", flat=True)) == {"test"}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_an_import_settled_before_it_had_to_try_again_is_forgotten() -> None:
+    """Another import brings one of its documents meanwhile: what hung on that one is settled once more, from the
+    hash, not from the splits and twins of the attempt that failed."""
+    judge = in_split("test", start="judge")
+    (group,) = take(in_split("test", start="group"), group_key=key_in("test"))
+    take(judge)
+    changed, learnt = one_word(judge, 1), in_split("train", start="learnt")
+    of_group, alone = article("alone but for its group"), key_in("train")
+    near_learnt = tried(learnt, "train", one_word)
+    ours = [
+        DocumentRow(changed, group_key=alone),
+        DocumentRow(of_group, group_key=alone),
+        DocumentRow(learnt),
+        DocumentRow(near_learnt, group_key=group.group_key),
+    ]
+    theirs = [DocumentRow(changed), DocumentRow(learnt)]
+    report = import_while(theirs, ours)
+    assert (report.imported, report.duplicates) == (2, 2)
+    late = SourceDocument.objects.get(content_hash=content_hash(of_group))
+    assert (late.split, late.twin) == ("train", None), "its group is in training, by hash"
+    late = SourceDocument.objects.get(content_hash=content_hash(near_learnt))
+    assert (late.split, late.twin) == ("test", None), "its group is in test, its twin is not"
+
+
+def key_in(split: str) -> str:
+    salt, shares = settings.GALLEY_SPLIT_SALT, settings.GALLEY_SPLIT_SHARES
+    keys = (f"group {number}" for number in range(1000))
+    return next(key for key in keys if split_of(key, salt=salt, shares=shares) == split)
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize(
     "statement",
@@ -303,12 +350,15 @@ def test_the_command_that_imports_is_the_same_door(tmp_path: Path) -> None:
         "UPDATE reviews_sourcedocument SET split = 'train'",
         "DELETE FROM reviews_sketchhash",
         "DELETE FROM reviews_nearduplicate",
+        "DELETE FROM reviews_referencehash",
+        "UPDATE reviews_referencehash SET hash = hash + 1",
+        "UPDATE reviews_sourcedocument SET reference = 'other words'",
         "UPDATE reviews_nearduplicate SET share = 0",
     ],
 )
 def test_by_sql_nobody_forgets_a_twin(statement: str) -> None:
     text = in_split("test")
-    take(text)
+    take(text, reference=make.REFERENCE)
     take(one_word(text, 1))
     with (
         pytest.raises(DatabaseError, match="append-only"),
@@ -396,6 +446,36 @@ def test_a_test_document_that_a_snapshot_has_learnt_from_is_in_no_test_set() -> 
     client = Client()
     client.force_login(people.ml_engineer)
     assert told in client.get(f"/snapshots/test-sets/{frozen.pk}/").content.decode()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("came", ["with the document", "by a reviewer"])
+def test_no_reference_of_a_test_set_is_taught_with_another_article(came: str) -> None:
+    """A test document has as many references as were frozen, not only the one it came with."""
+    people = make.cast()
+    judge = make.document(in_split("test"), split="test")
+    words = corrected_reference(judge)
+    taught = judge.reference if came == "with the document" else words
+    thief = make.document(article("another"), split="train", reference=taught.upper())
+    own = make.document(article("its own"), split="train")
+    stolen, kept = approved(thief, people), approved(own, people)
+    snapshot = freeze_snapshot(name="A", actor=people.ml_engineer)
+    assert list(SnapshotExample.objects.values_list("origin", flat=True)) == [f"feedback:{kept.pk}"]
+    assert snapshot.selection["left_out"]["examples"] == [
+        f"Example {stolen.pk}: 100 % of its text is the reference summary of test document {judge.pk}."
+    ]
+
+
+def corrected_reference(test: SourceDocument) -> str:
+    """A reviewer's words that a test set measures against, which no document came with."""
+    words = article("the correction of a reviewer", 30)
+    item = make.queue_item(make.summary(test, "The old pier closes."), state="done")
+    Review.objects.create(
+        item=item, summary=item.summary, reviewer=make.user("aaron", "reviewer"), rubric=item.queue.rubric,
+        state="submitted", verdict="fair", stars=3, edited_text=words, submitted_at=item.created_at,
+    )  # fmt: skip
+    freeze_test_set(actor=None, references="both")
+    return words
 
 
 # ---------------------------------------------------------------- what is nearly the same

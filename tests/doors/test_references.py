@@ -10,10 +10,17 @@ from django.db import connection
 
 from models_app.evaluation.sets import EvaluationRow, Reference, freeze_evaluation_set
 from models_app.foundation.errors import NotAllowed, Refused
+from models_app.models import EvaluationExample
 from models_app.releases.approving import may_decide
 from models_app.releases.hands import involved
+from reviews import queueing
+from reviews.adjudicating import Ruling, settle
+from reviews.models import Review
+from reviews.references import freeze_test_set
+from reviews.reviewing import Answers, submit_review
 from tests import make
 from tests.releases import scene as scenes
+from tests.reviews.test_adjudicating import RATINGS
 
 pytestmark = pytest.mark.django_db
 WRITTEN = "The old pier of Nordhaven will close for nine months."
@@ -86,3 +93,29 @@ def test_references_that_are_rewritten_below_the_triggers_are_found(the: scenes.
         cursor.execute("ALTER TABLE models_app_evaluationexample ENABLE TRIGGER USER")
     with pytest.raises(Refused, match="not what it was"):
         the.approved_by(the.cast.approver)
+
+
+def test_reviewers_whose_dispute_was_settled_have_a_hand_in_the_reference(author: User) -> None:
+    """What an adjudicator settles on is mostly what a reviewer wrote: by the desk, test set, evaluation, comparison."""
+    the = scenes.scene(documents=2)
+    second, adjudicator = make.user("berta", "reviewer"), the.cast.ml_engineer
+    queue = make.queue(reviews_per_item=2)
+    document = make.document(split="test", reference="")
+    item = make.queue_item(make.summary(document, "The old pier closes.", release=the.live), queue)
+    for reviewer, stars, verdict in ((author, 5, "good"), (second, 1, "poor")):
+        text = WRITTEN if reviewer == author else f"{WRITTEN} Nobody says why."
+        queueing.hold(item=item, reviewer=reviewer)
+        answers = Answers(stars=stars, verdict=verdict, ratings=RATINGS, edited_text=text)
+        submit_review(item=item, answers=answers, reviewer=reviewer)
+    item.refresh_from_db()
+    assert item.state == "disputed"
+    ruling = Ruling(stars=4, verdict="fair", ratings=RATINGS, edited_text=WRITTEN, explanation="Reads best.")
+    seen = {review.pk: review.revision for review in Review.objects.filter(item=item)}
+    settle(item=item, ruling=ruling, seen=seen, actor=adjudicator)
+    on = freeze_test_set(actor=None, references="corrections")
+    (reference,) = EvaluationExample.objects.get(evaluation_set=on).all_references
+    assert reference["authors"] == sorted([author.pk, second.pk, adjudicator.pk])
+    release = replace(the, on=on, comparison=scenes.compared(the.candidate, the.live, on)).submitted()
+    assert involved(release)[author.pk] == ["wrote references that it is measured against"]
+    allowed, why = may_decide(release, author)
+    assert (allowed, "wrote references" in why) == (False, True)

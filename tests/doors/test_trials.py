@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from models_app.foundation.errors import GalleyError, InvalidInput, Refused
-from models_app.models import PromptVersion, Route
+from models_app.foundation.errors import GalleyError, InvalidInput, Refused, Unavailable
+from models_app.models import Job, Prompt, PromptVersion, Route
 from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
-from reviews import queueing
+from reviews import queueing, twins
 from reviews.drafting import draft_summaries
+from reviews.looping import prompt_for
 from reviews.models import PromptSuggestion, PromptTrial, QueueItem, Review, ReviewSlot, SourceDocument
 from reviews.playground import Chosen, choose_articles, failing_articles, start_trial
 from reviews.queueing import Entry, put_in_queue, put_many
 from reviews.suggestions import adopt_suggestion, save_prompt, save_version, suggest_prompt
-from reviews.twins import sketch_missing
 from tests import make
-from tests.doors.test_near_duplicates import article
+from tests.doors.test_near_duplicates import article, corrected_reference
 
 pytestmark = pytest.mark.django_db
 BETTER = "In brief: {text}"
@@ -64,12 +64,14 @@ def item_of(document: SourceDocument, **queue: Any) -> QueueItem:
     return make.queue_item(make.summary(document, "The old pier closes."), make.queue(**queue))
 
 
-def judges() -> dict[str, SourceDocument]:
-    """A test document, and one that is nearly the same though it is in the training split."""
+def judges(*, compared: bool = True) -> dict[str, SourceDocument]:
+    """A test document, and one that is nearly the same though it is in the training split. Where they were not
+    compared yet, no pair of them is written down: they came in by SQL, or by two imports at the same moment."""
     text = article("judge")
     test = make.document(text, split="test")
     twin = make.document(text.replace(text.split()[40], "another", 1), split="train")
-    sketch_missing()
+    if compared:
+        twins.sketch_missing()
     return {"test": test, "twin": twin}
 
 
@@ -134,6 +136,30 @@ def test_no_suggestion_is_made_on_what_judges(people: make.Cast, live: PromptVer
         suggest_prompt(document=judges()[which], based_on=live, template=BETTER, actor=people.reviewer)
 
 
+def test_a_twin_that_nobody_has_compared_yet_is_refused_by_every_door(
+    people: make.Cast, live: PromptVersion, asked: list[Any]
+) -> None:
+    twin = judges(compared=False)["twin"]
+    with pytest.raises(InvalidInput, match="judge releases"):
+        start_trial(based_on=live, template=BETTER, articles=[Chosen(twin)], actor=people.ml_engineer)
+    client = signed_in(people.ml_engineer)
+    values = {
+        "parent": live.pk, "template": BETTER, "which": "newest", "count": 1, "article": str(twin.pk), "note": "",
+    }  # fmt: skip
+    assert client.post("/prompts/playground/", values).status_code == 422
+    item = item_of(twin)
+    queueing.hold(item=item, reviewer=people.reviewer)
+    assert try_it(people.reviewer, item, live).status_code == 409
+    suggestion = {"based_on": live.pk, "template": BETTER}
+    answer = signed_in(people.reviewer).post(f"/desk/item/{item.pk}/suggest/", suggestion)
+    assert answer.status_code == 409
+    with pytest.raises(Refused, match="judges releases"):
+        suggest_prompt(document=twin, based_on=live, template=BETTER, actor=people.reviewer)
+    assert asked == []
+    assert not PromptTrial.objects.exists()
+    assert not PromptSuggestion.objects.exists()
+
+
 def test_queues_for_trying_prompts_take_no_test_document(people: make.Cast) -> None:
     queue = make.queue(kind="prompt trial")
     test, train = make.summary(make.document(split="test")), make.summary(make.document())
@@ -168,10 +194,11 @@ def quoting(people: make.Cast, live: PromptVersion, template: str) -> list[Any]:
         lambda: save_version(prompt=live.prompt, template=template, parent=live, actor=engineer),
         lambda: save_prompt(name="new", kind="chat", template=template, actor=engineer),
         lambda: adopt_suggestion(suggestion=suggestion, template=template, actor=engineer),
+        lambda: prompt_for(make.lead_model(), template, engineer),
     ]
 
 
-@pytest.mark.parametrize("what", ["article", "half", "reference"])
+@pytest.mark.parametrize("what", ["article", "half", "reference", "another reference"])
 def test_a_prompt_that_quotes_a_test_document_is_refused_by_every_door(
     people: make.Cast, live: PromptVersion, what: str
 ) -> None:
@@ -180,12 +207,14 @@ def test_a_prompt_that_quotes_a_test_document_is_refused_by_every_door(
         "article": test.text.upper(),
         "half": " ".join(test.text.split()[:200]),
         "reference": test.reference.replace(".", "!"),
+        "another reference": corrected_reference(test).upper(),
     }[what]
     template = f"Write like this. Example: {words} Now the article: {{text}}"
     for way in quoting(people, live, template):
         with pytest.raises(InvalidInput, match=f"test document {test.pk}") as refused:
             way()
         assert "template" in refused.value.fields
+    assert not Prompt.objects.filter(name__startswith="loop").exists()
     versions = PromptVersion.objects.count()
     values = {
         "template": template,
@@ -282,3 +311,38 @@ def test_the_playground_of_reviewers_waits_until_a_blind_item_is_done(
     QueueItem.objects.filter(pk=item.pk).update(state="done")
     (chosen,) = choose_articles(words="", queue=None, count=1, actor=people.reviewer)
     assert chosen.document == item.summary.document
+
+
+# ---------------------------------------------------------------- what nobody has compared yet
+
+
+def test_while_many_texts_are_compared_nothing_is_tried_and_the_queue_compares_them(
+    people: make.Cast, live: PromptVersion, asked: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for a page does not wait for ten thousand documents that were put in by SQL."""
+    monkeypatch.setattr(twins, "_AT_ONCE", 3)
+    for number in range(12):
+        make.document(article(f"by SQL {number}"))
+    twin = judges(compared=False)["twin"]
+    item = item_of(twin)
+    queueing.hold(item=item, reviewer=people.reviewer)
+    answer = try_it(people.reviewer, item, live)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "60")
+    assert signed_in(people.reviewer).get(f"/desk/{item.queue.slug}/").status_code == 200
+    for way in (
+        lambda: start_trial(
+            based_on=live, template=BETTER, articles=[Chosen(twin)], actor=people.ml_engineer
+        ),
+        lambda: save_version(
+            prompt=live.prompt, template=f"{article('any')} {{text}}", parent=live, actor=None
+        ),
+    ):
+        with pytest.raises(Unavailable, match="Try again in a minute"):
+            way()
+    (job,) = Job.objects.filter(kind="compare_documents")
+    assert make.carried_out(job).state == "succeeded"
+    assert not SourceDocument.objects.filter(sketch=None).exists()
+    assert twins.start_comparing() is None
+    assert try_it(people.reviewer, item, live).status_code == 409
+    save_version(prompt=live.prompt, template=f"{article('any')} {{text}}", parent=live, actor=None)
+    assert asked == []

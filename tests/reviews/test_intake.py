@@ -274,11 +274,18 @@ def test_two_imports_of_the_same_documents_at_once_keep_each_once() -> None:
 def test_a_document_that_another_import_brings_meanwhile_is_a_duplicate() -> None:
     """The other one commits between our look and our write."""
     row = rows(1)[0]
+    report = import_while([row], [row, *rows(3, "new")])
+    assert (report.imported, report.duplicates) == (3, 1)
+    assert SourceDocument.objects.get(content_hash=content_hash(row.text)).origin == "other"
+
+
+def import_while(theirs: list[DocumentRow], ours: list[DocumentRow]) -> ImportReport:
+    """Import ours, looked for before theirs were committed, and written after."""
     inserted, go_on = threading.Event(), threading.Event()
 
     def other() -> None:
         with transaction.atomic():
-            import_rows(rows=[row], origin="other", actor=None)
+            import_rows(rows=theirs, origin="other", actor=None)
             inserted.set()
             go_on.wait(10)
         connections.close_all()
@@ -286,10 +293,10 @@ def test_a_document_that_another_import_brings_meanwhile_is_a_duplicate() -> Non
     thread = threading.Thread(target=other)
     thread.start()
     assert inserted.wait(10)
-    ours: list[ImportReport] = []
+    reports: list[ImportReport] = []
 
     def mine() -> None:
-        ours.append(import_rows(rows=[row, *rows(3, "new")], origin="ours", actor=None))
+        reports.append(import_rows(rows=ours, origin="ours", actor=None))
         connections.close_all()
 
     waiting = threading.Thread(target=mine)
@@ -298,8 +305,7 @@ def test_a_document_that_another_import_brings_meanwhile_is_a_duplicate() -> Non
     go_on.set()
     waiting.join(20)
     thread.join(20)
-    assert (ours[0].imported, ours[0].duplicates) == (3, 1)
-    assert SourceDocument.objects.get(content_hash=content_hash(row.text)).origin == "other"
+    return reports[0]
 
 
 def _until_somebody_waits_for_a_lock() -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
 from models_app.models import DatasetSnapshot, EvaluationSet
+from reviews import twins
 from reviews.feedback import Selection, freeze_snapshot, preview_snapshot
 from reviews.models import FeedbackExample
 from reviews.references import SOURCES, freeze_test_set
@@ -45,6 +46,7 @@ class Command(BaseCommand):
             raise CommandError("--limit: at least 1.")
         self.as_json = options["json"]
         actor = arguments.actor(options["user"])
+        twins.sketch_missing()
         try:
             if options["test_set"]:
                 self._freeze_test_set(options, actor)

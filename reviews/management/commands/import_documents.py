@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
-from reviews import importing
+from reviews import importing, twins
 from reviews.importing import ImportOptions
 from reviews.intake import ImportReport
 from reviews.management.progress import Progress
@@ -69,6 +69,7 @@ class Command(BaseCommand):
             licence=options["licence"],
         )
         failed = False
+        twins.sketch_missing()
         for name, open_source in self._sources(options):
             try:
                 batch, report = importing.import_at_once(

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
-from reviews import rating_import, rating_rows
+from reviews import rating_import, rating_rows, twins
 from reviews.management.progress import Progress
 from reviews.rating_import import Options
 from reviews.sources.files import FORMATS, open_file
@@ -75,6 +75,7 @@ class Command(BaseCommand):
             propose=not options["no_proposals"],
         )
         failed = False
+        twins.sketch_missing()
         for path in options["files"]:
             try:
                 self._one(path, wanted, arguments.mapping(options["map"]), actor, options)
