@@ -7,14 +7,12 @@ standard library only.
 from __future__ import annotations
 
 import argparse
-import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,7 +26,7 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from llmops_site import postgres_account  # noqa: E402 it needs the standard library only
+from llmops_site import postgres_account, startable  # noqa: E402 they need the standard library only
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -91,32 +89,16 @@ def ensure(groups: Sequence[Group], *, to_run: bool = False) -> None:
 def refuse_what_cannot_start(environ: Mapping[str, str]) -> None:
     """What a start needs and this machine can be asked without the libraries. Raises EnvironmentFailed."""
     home = Path(environ.get("GALLEY_HOME") or ROOT / "var").expanduser().absolute()
-    existing = next(path for path in (home, *home.parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise EnvironmentFailed(f"Cannot write to the data directory {home}. GALLEY_HOME names it.")
-    if not environ.get("DATABASE_URL"):
-        try:
-            postgres_account.refuse_missing_useradd(home / "postgres")
-        except postgres_account.EmbeddedDatabaseError as error:
-            raise EnvironmentFailed(str(error)) from error
     port = environ.get("GALLEY_PORT") or "8000"
-    if port.isdigit() and int(port) < 65536:
-        _refuse_taken_port(environ.get("GALLEY_HOST") or "127.0.0.1", int(port))
-
-
-def _refuse_taken_port(host: str, port: int) -> None:
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        what = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be opened: {error.strerror}"
-        raise EnvironmentFailed(
-            f"Port {port} of {host} {what}. Stop what has it, or set GALLEY_PORT to another port."
-        ) from error
+        startable.refuse_unwritable(home)
+        startable.refuse_full_disk(next(path for path in (home, *home.parents) if path.exists()))
+        if not environ.get("DATABASE_URL"):
+            postgres_account.refuse_missing_useradd(home / "postgres")
+        if port.isdigit() and int(port) < 65536:  # else the settings are refused, all of them together
+            startable.refuse_taken_port(environ.get("GALLEY_HOST") or "127.0.0.1", int(port))
+    except (startable.CannotStart, postgres_account.EmbeddedDatabaseError) as error:
+        raise EnvironmentFailed(str(error)) from error
 
 
 def explain(log: str) -> str:

@@ -11,8 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from llmops_site import private
 from llmops_site.env import FIELDS, read_environment
 from llmops_site.postgres_account import EmbeddedDatabaseError
+from llmops_site.startable import CannotStart
 from llmops_site.supervisor import galley
-from llmops_site.supervisor.preflight import CannotStart
 
 
 def main() -> int:

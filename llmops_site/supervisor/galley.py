@@ -11,14 +11,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from llmops_site import embedded
+from llmops_site import embedded, startable
 from llmops_site.env import BASE_DIR, Environment
+from llmops_site.startable import CannotStart
 from llmops_site.supervisor import orphans, preflight, welcome
 from llmops_site.supervisor.availability import AvailabilityProbe
 from llmops_site.supervisor.child import Program, end_with_parent
 from llmops_site.supervisor.marked import Mark
 from llmops_site.supervisor.output import Console
-from llmops_site.supervisor.preflight import CannotStart
 from llmops_site.supervisor.readiness import ReadinessProbe
 from llmops_site.supervisor.supervise import Database, StopRequest, Supervisor
 from llmops_site.supervisor.welcome import Account
@@ -42,11 +42,11 @@ def _run(env: Environment, stop: StopRequest, console: Console) -> int:
     orphans.adopt()
     preflight.prepare_home(home)
     with preflight.only_one(home, url):
-        preflight.refuse_full_disk(home)
+        startable.refuse_full_disk(home)
         console.say(f"Galley starts; its data is in {home}.")
         if killed := mark.kill_earlier_runs():
             console.say(f"An earlier run was killed; {killed} of its processes still lived and were ended.")
-        preflight.refuse_taken_port(env.host, env.port)
+        startable.refuse_taken_port(env.host, env.port, preflight.listener)
         with _database(env, console) as database:
             accounts = _prepare(mark, stop, console)
             if accounts is None:

@@ -1,14 +1,11 @@
-"""What must hold before anything is started; each refusal is one line that says what to do."""
+"""What must hold before anything is started, beside what `startable` asks of the machine."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
-import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,12 +13,7 @@ import psutil
 import psycopg
 
 from llmops_site import private
-
-NEEDED_BYTES = 1024**3
-
-
-class CannotStart(RuntimeError):
-    """The message is for the person at the console."""
+from llmops_site.startable import CannotStart, unwritable
 
 
 def prepare_home(home: Path) -> None:
@@ -34,9 +26,7 @@ def prepare_home(home: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise CannotStart(
-            f"Cannot write to the data directory {home}: {error.strerror}. GALLEY_HOME names it."
-        ) from error
+        raise unwritable(home, error.strerror or str(error)) from error
     try:
         private.tighten(home)
     except OSError as error:
@@ -44,15 +34,6 @@ def prepare_home(home: Path) -> None:
             f"{error.filename} cannot be closed to other users: {error.strerror}. Everything in {home} has to belong "
             "to the user who starts Galley."
         ) from error
-
-
-def refuse_full_disk(home: Path, needed: int = NEEDED_BYTES) -> None:
-    free = shutil.disk_usage(home).free
-    if free < needed:
-        raise CannotStart(
-            f"Only {free / 1024**3:.1f} GB are free on the disk of {home}; Galley needs {needed / 1024**3:.0f} GB "
-            "to start. Free some space, or let GALLEY_HOME name another disk."
-        )
 
 
 @contextlib.contextmanager
@@ -72,20 +53,6 @@ def only_one(home: Path, url: str) -> Iterator[None]:
         yield
 
 
-def refuse_taken_port(host: str, port: int) -> None:
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
-        raise CannotStart(f"GALLEY_HOST={host!r} is no address of this machine: {error.strerror}.") from error
-    family, kind, protocol, _, address = addresses[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            raise CannotStart(_why_not_bound(error, host, port)) from error
-
-
 def refuse_silent_database(url: str) -> None:
     """For a server named in DATABASE_URL."""
     try:
@@ -102,20 +69,8 @@ def _holder(text: str) -> str:
     return ""
 
 
-def _why_not_bound(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"Port {port} of {host} is taken{_listener(port)}. Stop that, or set GALLEY_PORT to another port."
-        )
-    if error.errno == errno.EACCES:
-        return f"Port {port} may be opened by root only. Set GALLEY_PORT to a port above 1023."
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"GALLEY_HOST={host!r} is no address of this machine."
-    return f"Cannot listen on {host}:{port}: {error.strerror}."
-
-
-def _listener(port: int) -> str:
-    """By whom, as far as this user may see it."""
+def listener(port: int) -> str:
+    """By whom a port is taken, as far as this user may see it; for `startable.refuse_taken_port`."""
     with contextlib.suppress(psutil.Error, OSError):
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:

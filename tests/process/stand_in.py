@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from llmops_site import embedded
+from llmops_site.startable import CannotStart
 from llmops_site.supervisor import orphans, preflight
 from llmops_site.supervisor.child import Program
 from llmops_site.supervisor.marked import Mark
 from llmops_site.supervisor.output import Console
-from llmops_site.supervisor.preflight import CannotStart
 from llmops_site.supervisor.supervise import Database, StopRequest, Supervisor
 
 

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -152,6 +152,26 @@ def test_a_data_directory_that_cannot_be_made_is_refused_before_anything_is_inst
     (tmp_path / "file").touch()
     assert "Cannot write to the data directory" in refusal(
         environment, GALLEY_HOME=str(tmp_path / "file" / "home")
+    )
+
+
+def test_an_address_of_another_machine_and_a_full_disk_are_refused_before_anything_is_installed(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they are by a start."""
+    elsewhere = {"GALLEY_HOME": str(tmp_path), "GALLEY_HOST": "192.0.2.1", "DATABASE_URL": "postgres://x/x"}
+    assert "no address of this machine" in refusal(environment, **elsewhere)
+    free = SimpleNamespace(free=1024**2)
+    monkeypatch.setattr("llmops_site.startable.shutil.disk_usage", lambda path: free)
+    assert "Free some space" in refusal(environment, GALLEY_HOME=str(tmp_path / "not" / "made"))
+
+
+def test_what_is_asked_first_needs_the_standard_library_only() -> None:
+    """Without `site` there are no packages."""
+    subprocess.run(
+        [sys.executable, "-S", "-c", "import llmops_site.startable, llmops_site.postgres_account"],
+        cwd=settings.BASE_DIR,
+        check=True,
     )
 
 

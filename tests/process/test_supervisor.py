@@ -201,7 +201,7 @@ def test_a_taken_port_is_refused_with_who_has_it(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr == (
         f"Port {port} of 127.0.0.1 is taken by {psutil.Process().name()} (pid {os.getpid()}). "
-        "Stop that, or set GALLEY_PORT to another port.\n"
+        "Stop what has it, or set GALLEY_PORT to another port.\n"
     )
     assert not (tmp_path / "postgres").exists()
 

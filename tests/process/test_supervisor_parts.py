@@ -20,14 +20,14 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from llmops_site import embedded
+from llmops_site import embedded, startable
 from llmops_site.env import read_environment
 from llmops_site.postgres_server import PostgresServer
+from llmops_site.startable import CannotStart
 from llmops_site.supervisor import galley, job_queues, preflight, readyz, welcome
 from llmops_site.supervisor.database import connect
 from llmops_site.supervisor.job_queues import Waiting
 from llmops_site.supervisor.output import LogFile, is_notable
-from llmops_site.supervisor.preflight import CannotStart
 from models_app.models import Job
 from tests.process.programs import QUIET, Start, program, wait_for
 
@@ -242,17 +242,17 @@ def test_a_nearly_full_disk_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         CannotStart, match=r"^Only .* GB are free on the disk of .*; Galley needs 1000000000 GB"
     ):
-        preflight.refuse_full_disk(tmp_path, needed=10**9 * 1024**3)
+        startable.refuse_full_disk(tmp_path, needed=10**9 * 1024**3)
 
 
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(CannotStart, match="no address of this machine"):
-        preflight.refuse_taken_port("192.0.2.1", 8000)
+        startable.refuse_taken_port("192.0.2.1", 8000)
 
 
 def test_a_name_that_is_no_address_is_refused() -> None:
     with pytest.raises(CannotStart, match="no address of this machine"):
-        preflight.refuse_taken_port("no-such-host.invalid", 8000)
+        startable.refuse_taken_port("no-such-host.invalid", 8000)
 
 
 def test_a_data_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
