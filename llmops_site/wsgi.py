@@ -4,13 +4,10 @@ from django.core.wsgi import get_wsgi_application
 
 from llmops_site import private
 from models_app.foundation import doors
+from models_app.foundation.postgresql.base import limit_statements
 
 private.keep_new_files_private()
 doors.of_process(doors.Kind.GALLEY, "web")
+limit_statements(15)  # seconds: whatever takes longer than a page may is a job's work
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
 application = get_wsgi_application()
-
-from django.conf import settings  # noqa: E402
-
-# Of one statement of a page or an API call; whatever takes longer is a job's work.
-settings.DATABASES["default"]["OPTIONS"]["statement_seconds"] = 15

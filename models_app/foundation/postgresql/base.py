@@ -76,6 +76,14 @@ class Server:
 
 server = Server()
 _this_thread = threading.local()
+#: Seconds that a statement of this process may take; None: as long as it takes.
+_longest_statement: float | None = None
+
+
+def limit_statements(seconds: float) -> None:
+    """Of this process, over the connections that it opens from now on."""
+    global _longest_statement
+    _longest_statement = seconds
 
 
 @contextmanager
@@ -123,14 +131,11 @@ class PatientConnection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """`OPTIONS["statement_seconds"]`: the longest that a statement may take."""
-
     def get_connection_params(self) -> dict[str, Any]:
         parameters: dict[str, Any] = super().get_connection_params()
-        seconds = parameters.pop("statement_seconds", None)
-        if seconds is not None:
+        if _longest_statement is not None:
             given = parameters.get("options", "")
-            parameters["options"] = f"{given} -c statement_timeout={int(seconds * 1000)}".strip()
+            parameters["options"] = f"{given} -c statement_timeout={int(_longest_statement * 1000)}".strip()
         return parameters
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> PatientConnection:
@@ -142,7 +147,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection = PatientConnection.connect(**conn_params)
         names = ("host", "port", "user", "password", "dbname", "connect_timeout")
         connection.parameters = {name: conn_params[name] for name in names if name in conn_params}
-        seconds = self.settings_dict["OPTIONS"].get("statement_seconds")
-        if seconds is not None:
-            connection.longest = seconds + MARGIN_SECONDS
+        if _longest_statement is not None:
+            connection.longest = _longest_statement + MARGIN_SECONDS
         return connection
