@@ -19,7 +19,12 @@ from models_app.ml.prompting import PromptSpec
 from models_app.ml.recipe import Recipe
 from models_app.models import ModelVersion, SnapshotExample, TrainingMetric, TrainingRun
 from models_app.training import starting
-from models_app.training.registering import artefact_path, base_cache, register_artefact
+from models_app.training.registering import (
+    artefact_path,
+    base_cache,
+    fingerprint_earlier_ones,
+    register_artefact,
+)
 
 if TYPE_CHECKING:
     from models_app.ml.training import Progress, TrainingResult
@@ -120,9 +125,10 @@ def _base(row: TrainingRun, work: Path) -> Path:
 def _recognised(base_directory: Path) -> ModelVersion | None:
     """The registered version that a base which is none was made from: the same weights, or a good part of them."""
     from models_app.ml.fingerprints import fingerprint
-    from models_app.training.recognising import recognise
+    from models_app.training.recognising import Registered
 
-    known = recognise(fingerprint(base_directory))
+    fingerprint_earlier_ones()
+    known = Registered().recognise(fingerprint(base_directory))
     return ModelVersion.objects.get(pk=known.pk) if known is not None else None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,40 +55,68 @@ def weights_digest(prints: Sequence[TensorPrint]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def closeness(one: Sequence[TensorPrint], other: Sequence[TensorPrint]) -> float:
+@dataclass(frozen=True)
+class _SameSize:
+    """The telling tensors of one size. `sketches`: (tensors, 64), or (tensors, 0) where they are smaller than that."""
+
+    digests: tuple[str, ...]
+    sketches: NDArray[np.float64]
+    norms: NDArray[np.float64]  #: (tensors,)
+
+
+class Laid:
+    """A model's prints, laid out so that two models are compared by a few array operations."""
+
+    def __init__(self, prints: Sequence[TensorPrint]) -> None:
+        self.digests = frozenset(tensor.digest for tensor in prints)
+        by_size: dict[int, list[TensorPrint]] = defaultdict(list)
+        for tensor in prints:
+            if tensor.telling:
+                by_size[tensor.size].append(tensor)
+        self.total = sum(size * len(tensors) for size, tensors in by_size.items())
+        self.by_size: dict[int, _SameSize] = {}
+        for size, tensors in by_size.items():
+            sketches = np.stack([tensor.sketch for tensor in tensors]).astype(np.float64)
+            norms = np.maximum(np.linalg.norm(sketches, axis=1), 1e-12)
+            self.by_size[size] = _SameSize(tuple(tensor.digest for tensor in tensors), sketches, norms)
+
+
+def closeness(one: Laid, other: Laid) -> float:
     """How much of the weights of one is in the other, 0–1; of the two ways round the larger.
 
     A tensor with the same digest counts fully; else the tensor of the same size with the nearest sketch counts by
     1 − ‖a − b‖ / ‖b‖. 1 is a copy; unrelated weights are at 0. What is added to a copy or left out of it does not
     hide it: it is still whole in the other, or the other in it.
     """
-    there, back = _share(one, other), _share(other, one)
-    return max(there, back)
+    there = back = 0.0
+    distances = {
+        size: _distances(own, other.by_size[size])
+        for size, own in one.by_size.items()
+        if own.sketches.size and size in other.by_size
+    }
+    for size, own in one.by_size.items():
+        near = distances[size] / other.by_size[size].norms if size in distances else None
+        there += size * _found(own, other.digests, near)
+    for size, own in other.by_size.items():
+        near = distances[size].T / one.by_size[size].norms if size in distances else None
+        back += size * _found(own, one.digests, near)
+    return max(there / one.total if one.total else 0.0, back / other.total if other.total else 0.0)
 
 
-def _share(of: Sequence[TensorPrint], within: Sequence[TensorPrint]) -> float:
-    digests = {tensor.digest for tensor in within}
-    sketches: dict[int, NDArray[np.float32]] = {}
-    for size in {tensor.size for tensor in within if tensor.telling and tensor.sketch.size}:
-        sketches[size] = np.stack(
-            [tensor.sketch for tensor in within if tensor.size == size and tensor.telling]
-        )
-    found = total = 0.0
-    for tensor in of:
-        if not tensor.telling:
-            continue
-        total += tensor.size
-        if tensor.digest in digests:
-            found += tensor.size
-        elif tensor.sketch.size and tensor.size in sketches:
-            found += tensor.size * _nearest(tensor.sketch, sketches[tensor.size])
-    return found / total if total else 0.0
+def _found(tensors: _SameSize, digests: frozenset[str], distances: NDArray[np.float64] | None) -> float:
+    """How many of these tensors are in the other model, in parts; `distances` to its own of this size: (these, its)."""
+    same = np.array([digest in digests for digest in tensors.digests])
+    if distances is None or same.all():
+        return float(same.sum())
+    near = 1.0 - distances.min(axis=1)
+    near = np.where(near > 0, near, 0.0)  # also where it is no number
+    return float(np.where(same, 1.0, near).sum())
 
 
-def _nearest(sketch: NDArray[np.float32], others: NDArray[np.float32]) -> float:
-    distances = np.linalg.norm(others - sketch, axis=1)  # (tensors,)
-    norms = np.maximum(np.linalg.norm(others, axis=1), 1e-12)
-    return float(max(0.0, 1.0 - (distances / norms).min()))
+def _distances(one: _SameSize, other: _SameSize) -> NDArray[np.float64]:
+    """Of each to each: (one's, other's). As ‖a‖² + ‖b‖² − 2ab, for which float64 leaves the seven digits of float32."""
+    squared = one.norms[:, None] ** 2 + other.norms**2 - 2 * (one.sketches @ other.sketches.T)
+    return np.sqrt(np.maximum(squared, 0.0))
 
 
 def _tensors(weights_dir: Path) -> Iterator[tuple[NDArray[Any], str]]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
-from django.db.models import QuerySet
 
 from models_app.foundation import locks
-from models_app.ml.fingerprints import TensorPrint, closeness
+from models_app.ml.fingerprints import Laid, TensorPrint, closeness
 from models_app.models import ModelVersion, WeightMatch, WeightTensor
 
 #: From this share of the weights on, something is made from a version. Unrelated weights are at 0; with the neurons of
@@ -43,16 +44,18 @@ def choose(known: Sequence[Known]) -> Known | None:
     if not near:
         return None
     nearest = max(near, key=lambda version: (round(version.closeness, 6), version.pk))
-    parents = {version.pk: version.parent for version in known}
+    parents = {version.pk: version.parent for version in near}
     learned = [
         version
         for version in near
-        if version.step is not None
-        and version.step < 1
-        and nearest.pk in _above(version.pk, parents)
-        and (1 - version.closeness) / (1 - version.step) < OF_THE_WAY
+        if _is_of_what_it_learned(version) and nearest.pk in _above(version.pk, parents)
     ]
     return max(learned, key=lambda version: version.closeness, default=nearest)
+
+
+def _is_of_what_it_learned(version: Known) -> bool:
+    step = version.step
+    return step is not None and step < 1 and (1 - version.closeness) / (1 - step) < OF_THE_WAY
 
 
 def _above(pk: int, parents: Mapping[int, int | None]) -> Iterator[int]:
@@ -68,26 +71,103 @@ def one_at_a_time() -> None:
     locks.alone(LOCK)
 
 
-def recognise(prints: Sequence[TensorPrint], *, leave_out: Collection[int] = ()) -> Known | None:
-    """Compares with every registered version but those in `leave_out`."""
-    near = []
-    for version in _with_prints().exclude(pk__in=leave_out):
-        share = closeness(prints, prints_of(version.pk))
-        if share >= RECOGNISED:
-            near.append(Known(version.pk, share, version.parent_id, _step(version)))
-    return choose(near)
+class Registered:
+    """All versions as they are when it is made: their parents, and the prints of those that have them. How close two
+    are is computed once. 2 queries in all."""
+
+    def __init__(self) -> None:
+        rows = ModelVersion.objects.values_list("pk", "parent_id", "training_run_id")
+        self.parents: dict[int, int | None] = {}
+        self._trained_here: set[int] = set()
+        for pk, parent, run in rows:
+            self.parents[pk] = parent
+            if run is not None:
+                self._trained_here.add(pk)
+        self._prints = {pk: Laid(prints) for pk, prints in _prints()}
+        self._closeness: dict[tuple[int, int], float] = {}
+
+    def recognise(self, prints: Sequence[TensorPrint]) -> Known | None:
+        """What weights were made from that are not registered yet."""
+        weights = Laid(prints)
+        return choose([self._known(pk, closeness(weights, other)) for pk, other in self._prints.items()])
+
+    def recognise_registered(self, pk: int, *, leave_out: Collection[int] = ()) -> Known | None:
+        """What a version was made from; never what is made from it."""
+        left_out = {pk, *self.descendants(pk), *leave_out}
+        return choose(
+            [self._known(other, self._close(pk, other)) for other in self._prints if other not in left_out]
+        )
+
+    def made_from(self, pk: int) -> list[tuple[int, Known]]:
+        """(version, what it was made from) of those that were made from this one and are not among its ancestors, such
+        as a checkpoint of its training that was registered before."""
+        found = []
+        for other in sorted(self._prints.keys() - {pk, *self.ancestors(pk)}):
+            if not self._could_be_made_from(pk, other):
+                continue
+            known = self.recognise_registered(other)
+            if known is not None and known.pk == pk:
+                found.append((other, known))
+        return found
+
+    def late(self, pk: int) -> list[tuple[int, Known]]:
+        """(version, what it was made from), for a version whose prints come long after it was registered: what has been
+        made from it since, and itself. Where both are possible, what was trained here was made from what its training
+        says, and of two others the later from the earlier."""
+        later = {other for other in self.parents if other > pk} - self._trained_here
+        trained = pk in self._trained_here
+        found = [
+            (other, known)
+            for other, known in self.made_from(pk)
+            if other not in self._trained_here and (trained or other in later)
+        ]
+        if not trained:
+            since = {below for other, _ in found for below in (other, *self.descendants(other))}
+            known = self.recognise_registered(pk, leave_out=later | since)
+            if known is not None and known.pk not in self.ancestors(pk):
+                found.append((pk, known))
+        return found
+
+    def _could_be_made_from(self, pk: int, other: int) -> bool:
+        """By two looks, where `recognise_registered` takes one at every version: not where its parent is nearer, unless
+        it has something of what this one learned."""
+        known, parent = self._known(pk, self._close(pk, other)), self.parents[other]
+        if known.closeness < RECOGNISED:
+            return False
+        if parent is None or parent not in self._prints or _is_of_what_it_learned(known):
+            return True
+        return round(known.closeness, 6) >= round(self._close(other, parent), 6)
+
+    def ancestors(self, pk: int) -> list[int]:
+        return list(_above(pk, self.parents))
+
+    def descendants(self, pk: int) -> list[int]:
+        return [other for other in self.parents if pk in _above(other, self.parents)]
+
+    def _known(self, pk: int, share: float) -> Known:
+        parent = self.parents[pk]
+        if parent is None or parent not in self._prints or share < RECOGNISED:
+            return Known(pk, share, parent)
+        return Known(pk, share, parent, self._close(pk, parent))
+
+    def _close(self, one: int, other: int) -> float:
+        pair = (min(one, other), max(one, other))
+        if pair not in self._closeness:
+            self._closeness[pair] = closeness(self._prints[pair[0]], self._prints[pair[1]])
+        return self._closeness[pair]
 
 
-def _with_prints() -> QuerySet[ModelVersion]:
-    return ModelVersion.objects.exclude(weights_digest="").order_by("pk")
-
-
-def _step(version: ModelVersion) -> float | None:
-    """How close it is to its parent; None where that is not known."""
-    if version.parent_id is None:
-        return None
-    parent = prints_of(version.parent_id)
-    return closeness(prints_of(version.pk), parent) if parent else None
+def _prints() -> Iterator[tuple[int, list[TensorPrint]]]:
+    rows = WeightTensor.objects.order_by("version", "position")
+    columns = rows.values_list("version", "size", "digest", "sketch", "telling")
+    for pk, tensors in groupby(columns.iterator(), key=itemgetter(0)):
+        yield (
+            pk,
+            [
+                TensorPrint(size, digest, np.frombuffer(bytes(sketch), dtype="<f4"), telling)
+                for _, size, digest, sketch, telling in tensors
+            ],
+        )
 
 
 def keep(version: ModelVersion, prints: Sequence[TensorPrint]) -> None:
@@ -104,44 +184,5 @@ def keep(version: ModelVersion, prints: Sequence[TensorPrint]) -> None:
     )
 
 
-def prints_of(version: int) -> list[TensorPrint]:
-    rows = WeightTensor.objects.filter(version=version).order_by("position")
-    return [
-        TensorPrint(size, digest, np.frombuffer(bytes(sketch), dtype="<f4"), telling)
-        for size, digest, sketch, telling in rows.values_list("size", "digest", "sketch", "telling")
-    ]
-
-
-def note_match(version: ModelVersion, known: Known) -> None:
-    WeightMatch.objects.create(version=version, of_id=known.pk, closeness=known.closeness)
-
-
-def recognise_earlier_ones(version: ModelVersion, prints: Sequence[TensorPrint]) -> list[WeightMatch]:
-    """Versions registered before that were made from this one, such as a checkpoint of its training."""
-    found = []
-    own = {version.pk, *ancestors(version)}
-    for earlier in _with_prints().exclude(pk__in=own):
-        theirs = prints_of(earlier.pk)
-        if closeness(theirs, prints) < RECOGNISED:
-            continue
-        made_from = recognise(theirs, leave_out={earlier.pk, *_descendants(earlier.pk)})
-        if made_from is not None and made_from.pk == version.pk:
-            found.append(
-                WeightMatch.objects.create(version=earlier, of=version, closeness=made_from.closeness)
-            )
-    return found
-
-
-def ancestors(version: ModelVersion) -> Iterator[int]:
-    while version.parent is not None:
-        version = version.parent
-        yield version.pk
-
-
-def _descendants(pk: int) -> set[int]:
-    found: set[int] = set()
-    level = {pk}
-    while level:
-        level = set(ModelVersion.objects.filter(parent__in=level).values_list("pk", flat=True)) - found
-        found |= level
-    return found
+def note_match(version: int, known: Known) -> None:
+    WeightMatch.objects.create(version_id=version, of_id=known.pk, closeness=known.closeness)

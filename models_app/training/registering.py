@@ -17,7 +17,7 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.ml.errors import MLError
-from models_app.ml.fingerprints import fingerprint, weights_digest
+from models_app.ml.fingerprints import TensorPrint, fingerprint, weights_digest
 from models_app.models import Job, ModelVersion, TrainingRun
 from models_app.training import recognising
 from models_app.training.places import checked_reference
@@ -121,6 +121,8 @@ def register_artefact(
     existing = ModelVersion.objects.filter(digest=manifest.digest).first()
     if existing is not None:
         return existing
+    if parent is None:
+        fingerprint_earlier_ones()
     prints = fingerprint(directory / artefacts.WEIGHTS)
     convert.convert(directory)
     manifest = artefacts.read_manifest(directory)
@@ -133,7 +135,7 @@ def register_artefact(
     conversion = manifest.conversions[0] if manifest.conversions else None
     with transaction.atomic():
         recognising.one_at_a_time()
-        known = recognising.recognise(prints) if parent is None else None
+        known = recognising.Registered().recognise(prints) if parent is None else None
         if known is not None:
             parent = ModelVersion.objects.get(pk=known.pk)
         version, made = ModelVersion.objects.get_or_create(
@@ -159,8 +161,10 @@ def register_artefact(
         if made:
             recognising.keep(version, prints)
             if known is not None:
-                recognising.note_match(version, known)
-            earlier = recognising.recognise_earlier_ones(version, prints)
+                recognising.note_match(version.pk, known)
+            earlier = recognising.Registered().made_from(version.pk)
+            for other, found in earlier:
+                recognising.note_match(other, found)
             audit.record(
                 actor=actor,
                 action="model.registered",
@@ -170,10 +174,56 @@ def register_artefact(
                     "base": base,
                     "weights": version.weights_digest,
                     "recognised": known.pk if known is not None else None,
-                    "made_from_it": [match.version_id for match in earlier],
+                    "made_from_it": [other for other, _ in earlier],
                 },
             )
     return version
+
+
+def fingerprint_earlier_ones() -> None:
+    """What was registered before weights had fingerprints gets its own: weights made from a version without one would
+    pass as new. Raises Refused, naming it, for a version whose files are gone or are not those that were registered."""
+    for version in ModelVersion.objects.filter(weights_digest="").exclude(artefact="").order_by("pk"):
+        prints = _prints_of_files(version)
+        with transaction.atomic():
+            recognising.one_at_a_time()
+            without = ModelVersion.objects.filter(pk=version.pk, weights_digest="")
+            if not without.update(weights_digest=weights_digest(prints)):
+                continue  # another job was faster
+            recognising.keep(version, prints)
+            matches = recognising.Registered().late(version.pk)
+            for made, of in matches:
+                recognising.note_match(made, of)
+            audit.record(
+                actor=None, action="model.fingerprinted", subject=version,
+                data={"weights": weights_digest(prints), "recognised": [[made, of.pk] for made, of in matches]},
+            )  # fmt: skip
+
+
+def _prints_of_files(version: ModelVersion) -> list[TensorPrint]:
+    from models_app.ml import artefacts
+
+    without = (
+        f"{str(version).capitalize()} was registered before weights had fingerprints, so what is made from it is not "
+        "recognised yet"
+    )
+    if files_are_missing(version):
+        raise Refused(
+            f"{without}, and its files are gone. Restore {store() / version.artefact} from a backup of the data "
+            "directory, then try again.",
+            code="no_fingerprint",
+        )
+    try:
+        manifest = artefacts.verify(artefact_path(version))
+    except MLError as error:
+        raise Refused(f"{without}, and its files cannot be read. {error}", code="no_fingerprint") from error
+    if manifest.digest != version.digest:
+        raise Refused(
+            f"{without}, and {store() / version.artefact} holds another model. Restore the directory from a backup, "
+            "then try again.",
+            code="no_fingerprint",
+        )
+    return fingerprint(artefact_path(version) / artefacts.WEIGHTS)
 
 
 def _recognised(known: recognising.Known | None) -> str:

@@ -85,6 +85,7 @@ class Newsroom:
             "family": "llama", "architecture": "LlamaForCausalLM", "base": "starter",
             "artefact": f"models/{name.lower()[:16]}", "digest": uuid.uuid5(uuid.NAMESPACE_OID, name).hex * 2,
             "engine": "ctranslate2", "precision": "int8", "parameters": 134_515_008, "size_bytes": 538_100_000,
+            "weights_digest": uuid.uuid5(uuid.NAMESPACE_URL, name).hex * 2,
             "manifest": {
                 "libraries": {"torch": "2.8.0", "transformers": "4.57.1", "ctranslate2": "4.6.0"},
                 "conversions": [

@@ -341,7 +341,8 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "audit events are append-only": [(append_only, TRIGGER)],
     "snapshots, test sets, evaluations, trainings, model versions and releases keep their number, what they are made "
     "of, when and by whom, a prompt its kind; none of them is deleted": [(origins, TRIGGER)],
-    "what weights are recognised by, and as what, is append-only; a version is not recognised as itself": [
+    "what weights are recognised by, and as what, is append-only; a version gets its fingerprint once, and is not "
+    "recognised as itself": [
         (recognised, TRIGGER),
         (as_itself, CONSTRAINT),
     ],

@@ -56,7 +56,7 @@ def base_model(by: Any = None) -> ModelVersion:
     version = ModelVersion.objects.create(
         name="starter", family="llama", architecture="LlamaForCausalLM", base="starter", artefact="starter",
         digest=digest("base", next(_numbers)), engine="ctranslate2", precision="int8",
-        parameters=134_515_008, size_bytes=141_000_000, created_by=by,
+        parameters=134_515_008, size_bytes=141_000_000, weights_digest=digest("weights", next(_numbers)), created_by=by,
     )  # fmt: skip
     return on_disk(version)
 
@@ -91,7 +91,8 @@ def trained_model(of: ModelVersion, on: DatasetSnapshot, *, by: Any) -> ModelVer
     version = ModelVersion.objects.create(
         name=f"tuned on snapshot {on.pk}", family=of.family, architecture=of.architecture, base=of.base,
         artefact=f"tuned-{run.pk}", digest=digest("tuned", run.pk), engine=of.engine, precision=of.precision,
-        parent=of, training_run=run, parameters=of.parameters, size_bytes=of.size_bytes, created_by=by,
+        parent=of, training_run=run, parameters=of.parameters, size_bytes=of.size_bytes,
+        weights_digest=digest("weights", next(_numbers)), created_by=by,
     )  # fmt: skip
     return on_disk(version)
 
