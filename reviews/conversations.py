@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db.models import F, Q, QuerySet
 from django.db.models.lookups import IsNull
 from django.urls import reverse
 from django.utils import timezone
 
 from models_app.foundation.errors import NotFound, Refused
+from models_app.foundation.holders import holders
 from models_app.foundation.roles import allowed
 from models_app.models import PromptVersion
 from reviews import queueing
@@ -151,14 +152,7 @@ def may_see(*, user: User, thread: Thread) -> bool:
 
 def managers(about: QueueItem | PromptVersion) -> QuerySet[User]:
     capability = "edit_prompts" if isinstance(about, PromptVersion) else "manage_queues"
-    return _with(capability)
-
-
-def _with(*capabilities: str) -> QuerySet[User]:
-    """Active people with one of these capabilities, by role or by themselves."""
-    wanted = Permission.objects.filter(content_type__app_label="models_app", codename__in=capabilities)
-    held = Q(is_superuser=True) | Q(groups__permissions__in=wanted) | Q(user_permissions__in=wanted)
-    return User.objects.filter(pk__in=User.objects.filter(held).values("pk"), is_active=True)
+    return holders(capability)
 
 
 def mentionable(*, user: User, about: QueueItem | PromptVersion, standing: Standing) -> QuerySet[User]:
@@ -167,10 +161,10 @@ def mentionable(*, user: User, about: QueueItem | PromptVersion, standing: Stand
     Managers of a blind queue are all offered, so that the list does not tell which of them reviews the item; that one
     is not told, and finds the conversation once the item is done."""
     if isinstance(about, PromptVersion):
-        return _with(*PROMPT_READERS)
+        return holders(*PROMPT_READERS)
     if standing is Standing.MANAGER and about.queue.blind_to_peers:
         openers = Thread.objects.filter(item=about).values("opened_by")
-        people = _with("manage_queues").values("pk")
+        people = holders("manage_queues").values("pk")
         if about.state == QueueItem.State.DONE:
             reviewers = Review.objects.filter(item=about, state=Review.State.SUBMITTED).values("reviewer")
             return User.objects.filter(
@@ -178,8 +172,8 @@ def mentionable(*, user: User, about: QueueItem | PromptVersion, standing: Stand
             )
         return User.objects.filter(Q(pk__in=people) | Q(pk__in=openers), is_active=True)
     if about.queue.blind_to_peers:
-        return _with("manage_queues")
-    return _with("review", "manage_queues")
+        return holders("manage_queues")
+    return holders("review", "manage_queues")
 
 
 # ---------------------------------------------------------------- what the panel shows

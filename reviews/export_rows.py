@@ -11,14 +11,13 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Literal
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection, transaction
-from django.db.models import QuerySet
 from django.utils import timezone
 
 from models_app.datasets import exporting as shapes
@@ -28,6 +27,7 @@ from models_app.models import DatasetSnapshot, PromptVersion, SnapshotExample
 from models_app.serving.engines import prompt_spec
 from models_app.serving.routing import keyed_hash
 from reviews import blindness
+from reviews.compiled import Statement, compiled
 from reviews.export_files import Column, Row, Rows
 from reviews.models import Criterion, ReviewQueue, Split
 
@@ -295,21 +295,15 @@ def columns_of(request: Request) -> list[Column]:
 # ---------------------------------------------------------------- the statements
 
 
-@dataclass(frozen=True)
-class Statement:
-    """Each row: how many there are, and the columns in their order."""
-
-    text: str
-    values: dict[str, Any] = field(default_factory=dict)
-
-
 def _what_is_blind(actor: Any | None) -> Statement:
     """Expressions of a WITH, from the one rule in `reviews.blindness`: `judged`, items on which the asker may not learn
     what peers said; `nameless`, pairs of which they may not learn which model wrote what; `hidden`, summaries likewise.
     """
     reader = actor if actor is not None else AnonymousUser()  # nobody in particular is never asked to judge
-    judged = _compiled(blindness.judged(reader).values_list("pk"), "judged")
-    nameless = _compiled(blindness.nameless(reader).values_list("pk", "summary", "other"), "nameless")
+    judged = compiled(blindness.judged(reader).order_by().values_list("pk"), "judged")
+    nameless = compiled(
+        blindness.nameless(reader).order_by().values_list("pk", "summary", "other"), "nameless"
+    )
     return Statement(
         f"""judged (id) AS MATERIALIZED ({judged.text}),
 nameless (id, summary_id, other_id) AS MATERIALIZED ({nameless.text}),
@@ -317,14 +311,6 @@ hidden (id) AS MATERIALIZED (
     SELECT summary_id FROM nameless UNION SELECT other_id FROM nameless WHERE other_id IS NOT NULL)""",
         {**judged.values, **nameless.values},
     )
-
-
-def _compiled(rows: QuerySet[Any, Any], name: str) -> Statement:
-    """What the ORM asks, with its parameters named, to stand in a statement of ours."""
-    compiler = rows.order_by().query.get_compiler(connection=connection, elide_empty=False)
-    text, values = compiler.as_sql()
-    named = {f"{name}_{place}": value for place, value in enumerate(values)}
-    return Statement(text % tuple(f"%({key})s" for key in named), named)
 
 
 def _instant(column: str) -> str:
@@ -438,6 +424,7 @@ def _days(request: Request) -> dict[str, datetime | None]:
 
 
 def _statement(request: Request, actor: Any | None) -> Statement:
+    """Each row: how many there are, and the columns in their order."""
     days = _days(request)
     values = {
         "asker": actor.pk if actor is not None else 0,

@@ -12,12 +12,11 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
 
+from models_app.foundation.holders import holders
 from models_app.models import Release
 from models_app.releases.accounts import no_judges
 from models_app.releases.hands import involved
 from reviews.models import QueueItem, ReviewSlot, Skip, Split
-
-_BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several
 
 
 def not_asked(release: Release) -> set[int]:
@@ -27,8 +26,7 @@ def not_asked(release: Release) -> set[int]:
 
 def judges_of(release: Release) -> int:
     """How many people may choose between this release and another."""
-    reviewers = User.objects.with_perm("models_app.review", backend=_BACKEND)
-    return reviewers.exclude(pk__in=not_asked(release)).count()
+    return holders("review").exclude(pk__in=not_asked(release)).count()
 
 
 def leave_to_others(*, items: QuerySet[QueueItem], judge: User) -> int:

@@ -270,16 +270,10 @@ def _judged(reviews: Sequence[Review]) -> dict[int, list[Judged]]:
 # ---------------------------------------------------------------- the live model beside my edit
 
 
-def shows_live(review: Review) -> bool:
-    """While others may still judge an item whose model is hidden, the live model's text would tell whether it is the
-    one behind the draft. Of gold items none is asked for: they are about people."""
-    return tells_model(review.item)
-
-
 def _live_texts(reviews: Sequence[Review]) -> dict[int, LiveText]:
     """Drafts of the live release, else what it wrote when it was evaluated. 4 queries."""
     live = live_release()
-    shown = [review for review in reviews if shows_live(review)]
+    shown = [review for review in reviews if tells_model(review.item)]
     documents = {review.summary.document_id for review in shown}
     key = live.pk if live is not None else None
     drafts = dict(
@@ -328,7 +322,7 @@ def ask_live(*, review: int, reviewer: User, deliver: bool = True) -> Job:
     """Let the queue write the live model's summary of an article that I reviewed. Asked twice, one job does it."""
     require(reviewer, "review")
     row = my_review(pk=review, reviewer=reviewer)
-    if not shows_live(row.review):
+    if not tells_model(row.review.item):
         raise Refused("This item's model is still hidden, so the live model's text is not shown beside it.")
     live = live_release()
     if live is None:

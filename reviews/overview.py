@@ -14,7 +14,9 @@ from models_app.models import ClientFeedback, Comparison, DatasetSnapshot, Deplo
 from models_app.monitoring.traffic import Traffic, Window, traffic
 from models_app.serving.readiness import readiness
 from reviews import queueing
-from reviews.models import Review
+from reviews.blindness import readable_examples, readable_suggestions
+from reviews.compiled import compiled
+from reviews.models import FeedbackExample, PromptSuggestion, Review
 from reviews.notices import COUNTED
 
 # Counting stops here: nobody needs to know whether 100 or 40,000 wait, and every page counts them.
@@ -23,8 +25,8 @@ ENOUGH = 100
 _WAITING = f"""
 SELECT ({queueing.WAITING_AT_DESKS.format(kinds="'rate and edit', 'prompt trial'")}),
        ({queueing.WAITING_AT_DESKS.format(kinds="'pairwise'")}),
-       (SELECT count(*) FROM (SELECT 1 FROM reviews_feedbackexample WHERE state = 'proposed' LIMIT %(enough)s) x),
-       (SELECT count(*) FROM (SELECT 1 FROM reviews_promptsuggestion WHERE state = 'open' LIMIT %(enough)s) x),
+       (SELECT count(*) FROM ({{feedback}}) x),
+       (SELECT count(*) FROM ({{suggestions}}) x),
        (SELECT count(*) FROM models_app_trainingrun WHERE state IN ('queued', 'running')),
        (SELECT count(*) FROM models_app_release WHERE state = 'awaiting approval'),
        (SELECT count(*) FROM models_app_job WHERE state IN ('queued', 'running')),
@@ -50,10 +52,17 @@ class Waiting:
 
 
 def waiting(user: Any) -> Waiting:
-    """1 query. What waits at the desks is counted as they count it."""
+    """1 query. What waits at the desks is counted as they count it, and nothing that its own list would not show."""
     values = {"user": user.pk, "reviewer": user.pk, "enough": ENOUGH, "counted": COUNTED}
+    proposed = readable_examples(FeedbackExample.objects.filter(state="proposed"), user)
+    suggested = readable_suggestions(PromptSuggestion.objects.filter(state="open"), user)
+    feedback = compiled(proposed.order_by().values("pk")[:ENOUGH], "feedback")
+    suggestions = compiled(suggested.order_by().values("pk")[:ENOUGH], "suggestions")
     with connection.cursor() as cursor:
-        cursor.execute(_WAITING, values)
+        cursor.execute(
+            _WAITING.format(feedback=feedback.text, suggestions=suggestions.text),
+            {**values, **feedback.values, **suggestions.values},
+        )
         return Waiting(*cursor.fetchone())
 
 

@@ -88,8 +88,9 @@ def pair_comparison(
     before, after = comparison.baseline, comparison.candidate
     if not judges_of(after.release):
         raise Refused(
-            f"Everybody who reviews here had a hand in release {after.release_id}, so nobody can judge it. "
-            "Let somebody review who neither made it nor corrected what it learnt from.",
+            f"Nobody who reviews here may judge release {after.release_id}: those who composed, requested, trained or "
+            "evaluated it or wrote its prompt may not, nor may accounts that they opened meanwhile. Reviewers whose "
+            "corrections it learnt from may. Give somebody else the right to review.",
             code="no_judges",
         )
     return _put_in(

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import Count, F, Prefetch, Q, QuerySet
 
+from models_app.foundation.holders import holders
 from reviews.blindness import sees_answers
 from reviews.finding import Counted
 from reviews.models import (
@@ -178,13 +179,7 @@ def people_of(queue: ReviewQueue, reviewers: Sequence[User]) -> list[PersonRow]:
 
 def reviewers() -> list[User]:
     """Active people whose role lets them review, by name. 1 query."""
-    wanted = Permission.objects.filter(codename="review", content_type__app_label="models_app")
-    return list(
-        User.objects.filter(is_active=True)
-        .filter(Q(groups__permissions__in=wanted) | Q(user_permissions__in=wanted) | Q(is_superuser=True))
-        .distinct()
-        .order_by("username")
-    )
+    return list(holders("review").order_by("username"))
 
 
 @dataclass(frozen=True)

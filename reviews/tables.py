@@ -18,6 +18,7 @@ from django.db.models import Avg, Count, Q, StdDev
 
 from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.statistics import EVERYTHING, STORED, MetricComparison, from_stored
+from models_app.foundation.amounts import duration
 from models_app.models import Comparison, ComparisonResult, Deployment
 from models_app.monitoring.availability import NOTE, Availability, availability
 from models_app.monitoring.traffic import (
@@ -30,7 +31,6 @@ from models_app.monitoring.traffic import (
     traffic,
     voice,
 )
-from models_app.templatetags.galley import duration
 from reviews.models import Review, ReviewRating
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)

@@ -13,9 +13,11 @@ from django.utils.safestring import SafeString
 
 from models_app.evaluation.differences import around_changes, word_difference
 from models_app.foundation import audit
+from models_app.foundation.amounts import duration
 from models_app.foundation.roles import allowed
 
 register = template.Library()
+register.filter(duration)
 
 
 @register.filter
@@ -40,22 +42,6 @@ def signed(value: float | None, places: int = 1) -> str:
 def percent(value: float | None, places: int = 0) -> str:
     """0.613 → 61 %"""
     return "–" if value is None else f"{value * 100:.{places}f} %"
-
-
-@register.filter
-def duration(seconds: float | None) -> str:
-    """450 ms, 12 s, 4 min 10 s, 2 h 5 min"""
-    if seconds is None:
-        return "–"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
 @register.filter

@@ -29,22 +29,14 @@ from reviews.models import (
     RubricVersion,
     Summary,
 )
+from reviews.queue_reading import reviewers
 from reviews.web.desk.answers import VERDICTS
 from reviews.web.desk.form_values import integer, ratings_of, scales
 from reviews.web.desk.placed_text import paragraphs
 
 PER_PAGE = 20
-_BACKEND = "django.contrib.auth.backends.ModelBackend"  # with_perm wants one where there are several
 MOST_IN_A_ROUND = 50
 TOLERANCES = ((0, "only if it is exactly this"), (1, "up to 1 point off"), (2, "up to 2 points off"))
-
-
-def _reviewers() -> list[User]:
-    """Everybody active who may review, by name."""
-    found: list[User] = list(
-        User.objects.with_perm("models_app.review", backend=_BACKEND).order_by("username")
-    )
-    return found
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "questions": questions,
         "results": results,
         "rounds": gold.round_rows(),
-        "reviewers": _reviewers(),
+        "reviewers": reviewers(),
         "queues": ReviewQueue.objects.filter(
             active=True, calibration=False, kind__in=ReviewQueue.AT_DESK
         ).order_by("name"),
@@ -202,22 +194,22 @@ def percent(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @capability("manage_queues")
 def start(request: HttpRequest) -> HttpResponse:
-    people, golds = _reviewers(), list(gold.gold_rows().filter(active=True)[:MOST_IN_A_ROUND])
+    people, golds = reviewers(), list(gold.gold_rows().filter(active=True)[:MOST_IN_A_ROUND])
     chosen = {name: set(request.POST.getlist(name)) for name in ("golds", "reviewers")}
     error: GalleyError | None = None
     if request.method == "POST":
-        reviewers = [person for person in people if str(person.pk) in chosen["reviewers"]]
+        asked = [person for person in people if str(person.pk) in chosen["reviewers"]]
         try:
             queue = gold.start_round(
                 name=request.POST.get("name", ""),
                 golds=[row for row in golds if str(row.pk) in chosen["golds"]],
-                reviewers=reviewers,
+                reviewers=asked,
                 actor=user_of(request),
             )
         except GalleyError as refusal:
             error = refusal
         else:
-            _say_begun(request, queue, reviewers)
+            _say_begun(request, queue, asked)
             return redirect("gold")
     context: dict[str, Any] = {
         "golds": golds,

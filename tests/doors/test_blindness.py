@@ -12,7 +12,7 @@ from django.test import Client
 
 from models_app.foundation.errors import NotFound, Refused
 from models_app.models import AuditEvent, PromptVersion
-from reviews import blindness, queueing, talking
+from reviews import blindness, overview, queueing, talking
 from reviews.feedback import propose_from_review
 from reviews.models import (
     FeedbackExample,
@@ -330,13 +330,19 @@ def test_a_suggestion_on_an_article_that_is_still_judged_is_not_shown(
     assert NOTE in signed_in(people.ml_engineer).get(shown).content.decode()
 
 
-def test_no_list_counts_a_suggestion_that_it_does_not_show(
+def test_nothing_is_counted_that_its_list_does_not_show(
     people: make.Cast, item: QueueItem, suggestion: PromptSuggestion
 ) -> None:
+    """Neither at the list nor in the navigation."""
     client = signed_in(people.ml_engineer)
-    assert client.get("/prompts/").context["waiting"] == 0
+
+    def counted() -> tuple[int, int, int]:
+        waits = overview.waiting(people.ml_engineer)
+        return client.get("/prompts/").context["waiting"], waits.suggestions, waits.feedback
+
+    assert counted() == (0, 0, 0)
     QueueItem.objects.filter(pk=item.pk).update(state="done")
-    assert client.get("/prompts/").context["waiting"] == 1
+    assert counted() == (1, 1, 1)
 
 
 def test_a_suggestion_that_is_not_shown_cannot_be_opened_adopted_or_declined(
