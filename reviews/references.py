@@ -9,11 +9,12 @@ reviewer left as it was is the model's own text and no reference.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from models_app.evaluation.sets import EvaluationRow, Reference, freeze_evaluation_set
 from models_app.foundation.errors import InvalidInput, Refused
@@ -48,13 +49,14 @@ def freeze_test_set(
         raise InvalidInput(
             "Which references?", fields={"references": f"One of {', '.join(SOURCES)}, not {references}."}
         )
-    rows = SourceDocument.objects.filter(split=Split.TEST).order_by("content_hash")
+    among = SourceDocument.objects.filter(split=Split.TEST)
+    if batch is not None:
+        among = among.filter(batch=batch)
+    if documents:
+        among = among.filter(pk__in=documents)
+    rows = among.order_by("content_hash")
     if references == "imported":
         rows = rows.exclude(reference="")
-    if batch is not None:
-        rows = rows.filter(batch=batch)
-    if documents:
-        rows = rows.filter(pk__in=documents)
     corrections = settled_corrections() if references != "imported" else {}
     if references == "corrections":
         rows = rows.filter(pk__in=corrections)
@@ -64,7 +66,7 @@ def freeze_test_set(
         if (found := _references(document, corrections.get(document.pk, []), references))
     }
     if not known:
-        raise Refused(_nothing_to_freeze(references))
+        raise Refused(_nothing_to_freeze(references, among, narrowed=batch is not None or bool(documents)))
     chosen, left_out = unlearnt([document for document in rows if document.pk in known], limit)
     if not chosen:
         raise Refused(
@@ -115,22 +117,33 @@ def _row(document: SourceDocument, known: Sequence[Reference]) -> EvaluationRow:
     )
 
 
-def _nothing_to_freeze(sources: Sources) -> str:
-    corrected = len(settled_corrections())
+def _nothing_to_freeze(sources: Sources, among: QuerySet[SourceDocument], *, narrowed: bool) -> str:
+    """What is missing among these test documents, and what there is instead."""
+    none = "None of these test documents" if narrowed else "No test document"
+    imported = among.exclude(reference="").count()
+    corrected = among.filter(pk__in=settled_corrections()).count()
     if sources == "imported" and corrected:
-        return (
-            f"No test document came with a reference summary, but {corrected:,} "
-            f"{'has' if corrected == 1 else 'have'} a settled correction: freeze those instead."
-        )
+        there = f"{_count(corrected)} a settled correction"
+        return f"{none} came with a reference summary, but {there}: freeze those instead."
+    if sources == "corrections" and imported:
+        there = f"{_count(imported)} a reference summary"
+        return f"{none} has a settled correction yet, but {there}: freeze those instead."
     if sources == "imported":
-        return "There are no test documents with a reference summary. Import some, then evaluate."
+        return f"{none} has a reference summary. Import some, then evaluate."
+    missing = (
+        "a settled correction" if sources == "corrections" else "a reference summary or a settled correction"
+    )
     return (
-        "No test document has a settled correction yet. Let reviewers correct summaries of test documents; what they "
-        "hand in counts once its item has all the reviews it wants and nobody disputes them."
+        f"{none} has {missing} yet. Let reviewers correct summaries of test documents: a correction counts once its "
+        "item has all the reviews it wants and nobody disputes them."
     )
 
 
-def settled_corrections(documents: Iterable[int] | None = None) -> dict[int, list[Reference]]:
+def _count(number: int) -> str:
+    return f"{number:,} {'has' if number == 1 else 'have'}"
+
+
+def settled_corrections(documents: Collection[int] | None = None) -> dict[int, list[Reference]]:
     """By test document: each settled text that is not what the model wrote, the adjudicated ones first. What an
     adjudicator settles on is mostly what a reviewer wrote, so the item's reviewers are its authors too. 3 queries."""
     found: dict[int, dict[str, Reference]] = {}
@@ -175,24 +188,24 @@ def _note(
     )
 
 
-def _adjudications(documents: Iterable[int] | None) -> Iterable[Adjudication]:
+def _adjudications(documents: Collection[int] | None) -> Iterable[Adjudication]:
     rows = Adjudication.objects.filter(item__in=_settled_items(documents))
     return rows.select_related("item__summary").order_by("pk")
 
 
 def _reviewers(adjudications: Sequence[Adjudication]) -> Mapping[int, set[int]]:
-    """By item: who handed in an answer to it, those included whose answer did not count when it was settled."""
+    """By item: who submitted an answer to it, those included whose answer did not count when it was settled."""
     found: dict[int, set[int]] = defaultdict(set)
-    handed_in = Review.objects.filter(
+    submitted = Review.objects.filter(
         item__in=[adjudication.item_id for adjudication in adjudications],
         state__in=[Review.State.SUBMITTED, Review.State.RETURNED],
     )
-    for item, reviewer in handed_in.order_by().values_list("item", "reviewer"):
+    for item, reviewer in submitted.order_by().values_list("item", "reviewer"):
         found[item].add(reviewer)
     return found
 
 
-def _reviews(documents: Iterable[int] | None) -> Iterable[Review]:
+def _reviews(documents: Collection[int] | None) -> Iterable[Review]:
     """Of items that nobody had to settle. Those sent back, and those given elsewhere, are not settled here."""
     rows = Review.objects.filter(
         item__in=_settled_items(documents).filter(adjudication=None),
@@ -202,14 +215,14 @@ def _reviews(documents: Iterable[int] | None) -> Iterable[Review]:
     return rows.select_related("item__summary", "summary").order_by("pk")
 
 
-def _settled_items(documents: Iterable[int] | None) -> Any:
+def _settled_items(documents: Collection[int] | None) -> QuerySet[QueueItem]:
     items = QueueItem.objects.filter(
         state=QueueItem.State.DONE, other=None, queue__calibration=False, summary__document__split=Split.TEST
     ).exclude(reason=QueueItem.Reason.GOLD)
     return items if documents is None else items.filter(summary__document__in=documents)
 
 
-def where_used(reviews: Iterable[Review]) -> Mapping[int, list[int]]:
+def where_used(reviews: Collection[Review]) -> Mapping[int, list[int]]:
     """By review: the test sets in which its text is a reference, oldest first. 1 query."""
     wanted = {f"review:{review.pk}": review.pk for review in reviews}
     rows = EvaluationExample.objects.filter(

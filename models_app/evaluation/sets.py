@@ -69,7 +69,7 @@ def freeze_evaluation_set(
     """Freeze test documents; the same documents and references give the set there is."""
     require(actor, "evaluate")
     if not rows:
-        raise Refused("There are no test documents with a reference summary. Import some, then evaluate.")
+        raise Refused("No test document has a reference summary. Import some, then evaluate.")
     if any(not text.strip() for row in rows for text in _texts(row)):
         raise Refused("Every test document needs a reference summary.")
     if any(row.references and row.references[0].text != row.reference for row in rows):

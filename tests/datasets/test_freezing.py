@@ -188,7 +188,7 @@ def test_the_same_test_documents_give_the_set_there_is() -> None:
 
 @pytest.mark.django_db
 def test_an_evaluation_set_without_references_or_documents_is_refused() -> None:
-    with pytest.raises(Refused, match="no test documents with a reference"):
+    with pytest.raises(Refused, match="No test document has a reference summary"):
         freeze_evaluation_set(rows=[], name="a", selection={}, actor=None)
     with pytest.raises(Refused, match="needs a reference summary"):
         freeze_evaluation_set(rows=[evaluation_row(1, reference=" ")], name="a", selection={}, actor=None)

@@ -25,6 +25,8 @@ def test_items_that_i_can_have_are_counted_and_no_others(
     queue = make.queue(reviews_per_item=2)
     me, other = cast.reviewer, cast.another_reviewer
 
+    assert me.has_perm("models_app.review"), "read once a page, for the navigation itself"
+
     def count() -> int:
         with django_assert_num_queries(1):
             found = overview.waiting(me).review

@@ -103,6 +103,34 @@ def test_a_test_set_can_be_frozen_where_no_text_came_with_a_reference(cast: make
     assert freeze_test_set(actor=cast.ml_engineer, references="corrections") == frozen, "the same is the same"
 
 
+def test_where_nothing_can_be_frozen_it_says_what_there_is_instead_among_the_documents_asked_for(
+    cast: make.Cast,
+) -> None:
+    with_reference, with_correction, with_neither = document(reference="It closes."), document(), document()
+    corrected(item(with_correction), cast.reviewer)
+
+    def said(references: Any, *documents: SourceDocument) -> str:
+        with pytest.raises(Refused) as refused:
+            freeze_test_set(
+                actor=cast.ml_engineer, documents=[one.pk for one in documents], references=references
+            )
+        return refused.value.message
+
+    assert said("imported", with_correction, with_neither) == (
+        "None of these test documents came with a reference summary, but 1 has a settled correction: freeze those "
+        "instead."
+    )
+    assert said("corrections", with_reference, with_neither) == (
+        "None of these test documents has a settled correction yet, but 1 has a reference summary: freeze those "
+        "instead."
+    )
+    assert said("imported", with_neither).endswith("has a reference summary. Import some, then evaluate.")
+    assert said("corrections", with_neither).startswith(
+        "None of these test documents has a settled correction yet. Let reviewers correct"
+    )
+    assert "a reference summary or a settled correction yet" in said("both", with_neither)
+
+
 def test_each_reviewer_s_text_is_a_reference_and_the_same_text_is_one_by_two(cast: make.Cast) -> None:
     of = document()
     at = item(of)
