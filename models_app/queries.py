@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
+from models_app.evaluation.people import said_when_submitted
 from models_app.foundation.audit import subject_of
 from models_app.ml.recipe import Decoding
 from models_app.models import (
@@ -192,6 +193,7 @@ def evidence_document(release: Release) -> dict[str, Any]:
     """What an approver decides on, for programs and for the file: the evidence, its digest, whether it still holds."""
     waiting = release.state == Release.State.AWAITING
     problem = evidence_problem(release) if waiting else ""
+    people = said_when_submitted(release)
     return {
         "release": release.pk,
         "state": release.state,
@@ -214,6 +216,7 @@ def evidence_document(release: Release) -> dict[str, Any]:
             for row in [told.row]
         ],
         "evidence": release.evidence,
+        "people": people.conclusion() if people is not None else {},
     }
 
 

@@ -96,6 +96,9 @@ class EvidenceSerializer(serializers.Serializer):
     approvals_required = serializers.IntegerField()
     decisions = DecisionSerializer(many=True)
     evidence = serializers.DictField()
+    people = serializers.DictField(
+        help_text="what the votes in `evidence.people` come to, in figures and words; empty for drafts"
+    )
 
 
 class SubmitSerializer(serializers.Serializer):

@@ -18,9 +18,9 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -191,6 +191,23 @@ def note_identical(
         )  # fmt: skip
 
 
+#: What evidence calls the fields of a tally.
+_TALLIED = {
+    "documents": "documents",
+    "candidate_preferred": "won",
+    "baseline_preferred": "lost",
+    "no_side": "ties",
+    "identical": "identical",
+    "choices": "choices",
+    "candidate_better": "candidate_better",
+    "baseline_better": "baseline_better",
+    "no_difference": "no_difference",
+    "both_bad": "both_bad",
+    "left_preferred": "left_preferred",
+    "choices_left_out": "left_out",
+}
+
+
 @dataclass(frozen=True)
 class Count:
     """The votes on two releases up to one of them, and what they come to."""
@@ -199,6 +216,21 @@ class Count:
     up_to: int  # the last vote's id; 0 where there is none
     digest: str  # over all these votes, those that do not count included
     judges_left_out: tuple[int, ...] = ()  # who voted and had a hand in the candidate
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON, for evidence: which votes there are and how they are counted, nothing that follows from it. Another
+        word or another digit of a library makes nothing void."""
+        return {
+            "votes_up_to": self.up_to,
+            "votes_digest": self.digest,
+            "judges_left_out": list(self.judges_left_out),
+            **{fact: getattr(self.tally, field) for fact, field in _TALLIED.items()},
+        }
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Self:
+        tallied = Tally(**{field: facts[fact] for fact, field in _TALLIED.items() if field != "documents"})
+        return cls(tallied, facts["votes_up_to"], facts["votes_digest"], tuple(facts["judges_left_out"]))
 
 
 def count_votes(
@@ -262,7 +294,7 @@ def _canonical(row: HumanVote) -> list[Any]:
 
 @dataclass(frozen=True)
 class People:
-    """A count in words, for pages and evidence."""
+    """A count in words."""
 
     candidate: int
     baseline: int
@@ -280,21 +312,11 @@ class People:
     def tally(self) -> Tally:
         return self.count.tally
 
-    def facts(self) -> dict[str, Any]:
-        """As JSON, for evidence. Rounded, so that another version of a library counts the same."""
-        said = self.tally
+    def conclusion(self) -> dict[str, Any]:
+        """What the count comes to, as JSON, in the figures and words of this version of Galley."""
+        share = self.tally.share
         return {
-            "votes_up_to": self.count.up_to,
-            "votes_digest": self.count.digest,
-            "documents": said.documents,
-            "candidate_preferred": said.won,
-            "baseline_preferred": said.lost,
-            "no_side": said.ties,
-            "identical": said.identical,
-            "choices": said.choices,
-            "choices_left_out": said.left_out,
-            "judges_left_out": list(self.count.judges_left_out),
-            "share": None if said.share is None else round(said.share, 4),
+            "share": None if share is None else round(share, 4),
             "low": round(self.low, 4),
             "high": round(self.high, 4),
             "e": float(f"{self.e:.3g}"),
@@ -332,11 +354,18 @@ def evidence_of(
     evaluation_set: EvaluationSet,
     up_to: int | None,
 ) -> dict[str, Any]:
-    """What people preferred on the documents of a test set, as facts to decide on."""
-    counted = count_votes(
+    """How people voted on the documents of a test set, as facts to decide on."""
+    return count_votes(
         candidate=candidate.pk, baseline=baseline.pk, hands=hands, evaluation_set=evaluation_set, up_to=up_to
-    )
-    return in_words(candidate.pk, baseline.pk, counted).facts()
+    ).facts()
+
+
+def said_when_submitted(release: Release) -> People | None:
+    """What the votes in a release's evidence come to; None for a draft."""
+    facts = release.evidence.get("people")
+    if facts is None or release.comparison is None:
+        return None
+    return in_words(release.pk, release.comparison.baseline.release_id, Count.of_facts(facts))
 
 
 def in_words(candidate: int, baseline: int, count: Count) -> People:

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.evaluation.comparing import scores_digest
-from models_app.evaluation.people import evidence_of
+from models_app.evaluation.people import Count, evidence_of, in_words
 from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
@@ -300,10 +300,12 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
             hands.setdefault(actor.pk, []).append("requested it")
         facts = evidence(release, comparison, hands=no_judges(release, hands))
         _refuse_leakage(facts["test_documents_in_training_data"])
+        # The digest is over the votes alone: how it was said then stands in the trail.
+        people = in_words(release.pk, comparison.baseline.release_id, Count.of_facts(facts["people"]))
         again = release.state == Release.State.AWAITING
         move(
             release, to="awaiting approval", actor=actor, action="release.submit", reason=note,
-            data={"comparison": comparison.pk, "verdict": comparison.verdict},
+            data={"comparison": comparison.pk, "verdict": comparison.verdict, "people": people.sentence},
             comparison=comparison, evidence=facts, evidence_digest=canonical_digest(facts), requested_by=actor,
             submitted_at=timezone.now(),
             note=textwrap.shorten(note, LONGEST_NOTE, placeholder=" …") or release.note,

@@ -319,9 +319,7 @@ def evidence(request: HttpRequest, pk: int) -> HttpResponse:
             "verdict": comparison.verdict,
             "sentence": comparison.sentence,
             "results": list(results),
-            "people": [
-                {**said.facts(), "left_preferred": said.tally.left_preferred} for said in _people(comparison)
-            ],
+            "people": [{**said.count.facts(), **said.conclusion()} for said in _people(comparison)],
         },
         json_dumps_params={"indent": 2, "ensure_ascii": False},
     )

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app import queries
 from models_app.evaluation.metrics import METRICS
-from models_app.evaluation.people import preferences
+from models_app.evaluation.people import preferences, said_when_submitted
 from models_app.evaluation.wording import margins_in_words
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused, TooManyTries
 from models_app.foundation.roles import allowed
@@ -266,7 +266,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "rows": rows,
         "margins": margins_in_words((row.metric, row.result.margin) for row in rows),
         "people": preferences(candidate=release, hands=no_judges(release, hands)),
-        "submitted": release.evidence.get("people"),
+        "submitted": said_when_submitted(release),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         "comparing": comparing,
         "steps": _steps(release, comparison, comparing is not None, held),

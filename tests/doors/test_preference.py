@@ -13,10 +13,11 @@ from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from models_app.evaluation.people import count_votes, preferences
+from models_app.evaluation import people as in_people
+from models_app.evaluation.people import count_votes, preferences, said_when_submitted
 from models_app.foundation import audit
 from models_app.foundation.errors import Refused, StaleState
-from models_app.models import Comparison, EvaluationExample, EvaluationRun, HumanVote, Release
+from models_app.models import AuditEvent, Comparison, EvaluationExample, EvaluationRun, HumanVote, Release
 from models_app.releases.approving import may_decide
 from models_app.releases.composing import submit_release
 from models_app.releases.hands import advocates, involved
@@ -116,8 +117,10 @@ def test_what_people_had_said_when_a_release_was_submitted_is_part_of_its_eviden
     release = the.submitted()
     people = release.evidence["people"]
     assert (people["documents"], people["candidate_preferred"], people["identical"]) == (20, 16, 4)
-    assert people["verdict"] == "improved"
-    assert people["e"] >= 20
+    said_then = said_when_submitted(release)
+    assert said_then is not None
+    assert said_then.verdict == "improved"
+    assert said_then.e >= 20
     assert people["votes_up_to"] == HumanVote.objects.latest("pk").pk
     assert evidence_problem(release) == ""
 
@@ -138,6 +141,62 @@ def test_later_votes_neither_change_the_evidence_nor_void_what_was_decided_on_it
     assert evidence_problem(release) == ""
     approved = the.approved_by(the.cast.approver)
     assert approved.evidence["people"]["candidate_preferred"] == 5
+
+
+def test_other_words_and_figures_for_the_same_votes_make_nothing_void(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an upgrade that says it in another way, or whose libraries round otherwise."""
+    for item in pairs[:16]:
+        prefer("after", item, judge)
+    release = the.submitted()
+    assert all(isinstance(value, int | str | list) for value in release.evidence["people"].values())
+    then = said_when_submitted(release)
+    assert then is not None
+    said_then = AuditEvent.objects.get(action="release.submit").data["people"]
+    assert said_then == then.sentence
+    monkeypatch.setattr(in_people, "_conclusion", lambda *_: "the newer one is liked better")
+    monkeypatch.setattr(in_people, "METHOD", "another method")
+    monkeypatch.setattr(in_people, "interval", lambda won, lost: (0.61803, 0.99999))
+    monkeypatch.setattr(in_people, "e_value", lambda won, lost: 123.456)
+    now = said_when_submitted(release)
+    assert now is not None
+    assert now.sentence != then.sentence
+    assert evidence_problem(release, thorough=True) == ""
+    assert the.approved_by(the.cast.approver).state == "warming"
+
+
+def test_another_vote_below_those_that_were_counted_is_another_digest(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem]
+) -> None:
+    prefer("after", pairs[0], judge)
+    release = the.submitted()
+    vote = HumanVote.objects.get(judge=judge)
+    for change in (
+        "preferred = 'baseline'",
+        "candidate_left = NOT candidate_left",
+        "origin = 'elsewhere'",
+        "at = at + interval '1 second'",
+    ):
+        with transaction.atomic():
+            below_the_triggers(f"UPDATE models_app_humanvote SET {change} WHERE id = {vote.pk}")
+            assert "not what it was" in evidence_problem(release)
+            transaction.set_rollback(True)
+    assert evidence_problem(release) == ""
+
+
+def test_a_count_that_is_rewritten_in_the_release_s_own_row_is_found(
+    the: scenes.Scene, judge: User, pairs: list[QueueItem]
+) -> None:
+    """While it waits its row may be submitted anew, so no trigger stands before it; what it shows is looked at."""
+    prefer("before", pairs[0], judge)
+    release = the.submitted()
+    release.evidence["people"] |= {"candidate_preferred": 20, "baseline_preferred": 0}
+    Release.objects.filter(pk=release.pk).update(evidence=release.evidence)
+    release.refresh_from_db()
+    assert "not what it was" in evidence_problem(release)
+    with pytest.raises(Refused, match="not what it was"):
+        the.approved_by(the.cast.approver)
 
 
 @pytest.mark.parametrize(
@@ -346,7 +405,9 @@ def test_votes_of_one_who_requests_the_release_later_are_left_out(
     release = submit_release(release=the.candidate, comparison=the.comparison, note="Mine.", actor=wants_it)
     people = release.evidence["people"]
     assert (people["candidate_preferred"], people["choices_left_out"]) == (0, 16)
-    assert people["verdict"] == "inconclusive"
+    said_then = said_when_submitted(release)
+    assert said_then is not None
+    assert said_then.verdict == "inconclusive"
     assert people["judges_left_out"] == [wants_it.pk]
     assert evidence_problem(release) == ""
     assert claim_next(queue=queue, reviewer=wants_it, kind="pairwise") is None

@@ -100,7 +100,7 @@ def test_ties_and_identical_texts_are_told_and_do_not_move_the_test() -> None:
 def test_nothing_judged_says_nothing() -> None:
     said = in_words(2, 1, Count(tally([]), 0, ""))
     assert (said.verdict, said.e, said.low, said.high) == ("inconclusive", 1.0, 0.0, 1.0)
-    assert said.facts()["share"] is None
+    assert said.conclusion()["share"] is None
 
 
 def count(**fields: int) -> Count:
