@@ -35,8 +35,15 @@ def drop_sessions(person: User) -> int:
     return len(keys)
 
 
+def signed_in(person: User) -> int:
+    """In how many places, for pages: by allauth's list of sessions, which costs the same however many there are."""
+    alive = Session.objects.filter(expire_date__gt=timezone.now()).values("session_key")
+    return UserSession.objects.filter(user=person, session_key__in=alive).count()
+
+
 def sessions_of(person: User) -> list[str]:
-    """Their keys, found in the sessions themselves: a list beside them could lack one."""
+    """The keys of all that end with the person's sessions, found in the sessions themselves: a list beside them could
+    lack one. Reads the sessions of everybody."""
     pending = user_pk_to_url_str(person)
     keys = []
     for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator():

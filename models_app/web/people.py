@@ -159,7 +159,7 @@ def _person(
         "may": [words for code, words in CAPABILITIES.items() if allowed(person, code)],
         "form": form or RolesForm({"roles": roles}),
         "has_second_factor": Authenticator.objects.filter(user=person).exists(),
-        "sessions": len(sessions.sessions_of(person)),
+        "sessions": sessions.signed_in(person),
         "waiting_link": PasswordLink.objects.filter(
             user=person, used_at=None, voided_at=None, expires_at__gt=timezone.now()
         ).first(),

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from models_app.models import AuditEvent
-from models_app.people import links
+from models_app.people import links, sessions
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -132,3 +136,31 @@ def test_people_see_what_was_done_to_their_own_account_and_to_no_other(cast: mak
     assert "gained reviewer; lost approver" in page
     assert "rita" not in page
     assert ada.get("/accounts/history/?page=none").status_code == 422
+
+
+def test_the_page_of_a_person_counts_their_sessions_without_reading_those_of_others(
+    cast: make.Cast, alma: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sign_in(name: str) -> None:
+        Client().post("/accounts/login/", {"login": name, "password": make.PASSWORD})
+
+    def unread(session: Session) -> Any:
+        raise AssertionError("a session was read")
+
+    cache.clear()  # of the sign-ins a minute that one address has
+    sign_in("rita")
+    sign_in("rita")
+    sign_in("ruben")
+    gone = sessions.sessions_of(cast.reviewer)[0]
+    path = f"/people/{cast.reviewer.pk}/"
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "get_decoded", unread)
+        assert "Signed in 2 times" in alma.get(path).content.decode()
+        Session.objects.filter(pk=gone).update(expire_date=timezone.now())
+        assert "Signed in 1 time." in alma.get(path).content.decode()
+        Session.objects.filter(
+            pk__in=UserSession.objects.filter(user=cast.reviewer).values("session_key")
+        ).delete()
+        page = alma.get(path).content.decode()
+    assert "Not signed in." in page
+    assert "End sessions" in page, "there may be some that the list lacks, or that wait for a code"
