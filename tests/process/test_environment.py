@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -99,6 +100,33 @@ class _NoEnvironment:
 
     def create(self, path: Path) -> None:
         path.mkdir(exist_ok=True)
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+def test_the_build_server_installs_what_the_python_that_it_has_lacks(tmp_path: Path, version: str) -> None:
+    """A Debian's Python without its venv package, apt, and no Chromium."""
+    made = {
+        "bin/python3": f'case "$2" in *ensurepip*) exit 1;; *) echo {version};; esac',
+        "bin/apt-get": f'echo "$@" >>{tmp_path}/apt.log',
+        "bin/useradd": "",
+        "script/test": f"echo tested >>{tmp_path}/apt.log",
+    }
+    for name, body in made.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+    for tool in ("bash", "dirname"):
+        (tmp_path / "bin" / tool).symlink_to(shutil.which(tool) or tool)
+    shutil.copy(SCRIPT / "python", tmp_path / "script" / "python")
+    shutil.copytree(Path(settings.BASE_DIR) / ".ci", tmp_path / ".ci")
+    environment = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path), "PYTHON": "python3"}
+    subprocess.run(["/bin/bash", tmp_path / ".ci" / "run"], env=environment, check=True)
+    assert (tmp_path / "apt.log").read_text().splitlines() == [
+        "update -qq",
+        f"install -y -qq --no-install-recommends python{version}-venv chromium",
+        "tested",
+    ]
 
 
 @pytest.mark.slow
