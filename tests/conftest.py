@@ -34,18 +34,33 @@ def database_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def making_the_template() -> Iterator[ExitStack]:
+    """Closed as soon as there is one."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
 def django_db_modify_db_settings(
-    database_server: str, django_db_modify_db_settings_parallel_suffix: None
+    database_server: str,
+    django_db_modify_db_settings_parallel_suffix: None,
+    making_the_template: ExitStack,
 ) -> None:
     """pytest-django's step before it makes the test database: the server must run by then."""
     template = database.template_name()
+    if not database.has_template(database_server, template):
+        making_the_template.enter_context(database.alone_with_templates(database_server))
     if database.has_template(database_server, template):
+        making_the_template.close()
         settings.DATABASES["default"]["TEST"]["TEMPLATE"] = template
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(
-    django_db_setup: None, database_server: str, django_db_blocker: DjangoDbBlocker
+    django_db_setup: None,
+    database_server: str,
+    django_db_blocker: DjangoDbBlocker,
+    making_the_template: ExitStack,
 ) -> Iterator[None]:
     """The test database; processes that tests start find it in DATABASE_URL."""
     connection = connections["default"]
@@ -54,6 +69,7 @@ def django_db_setup(
         if "TEMPLATE" not in settings.DATABASES["default"]["TEST"]:
             connection.close()
             database.keep_as_template(database_server, name, database.template_name())
+            making_the_template.close()
         database.bring_first_rows_back_after_flush(connection)
     before = os.environ["DATABASE_URL"]
     os.environ["DATABASE_URL"] = urlunsplit(urlsplit(before)._replace(path=f"/{name}"))

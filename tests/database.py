@@ -19,8 +19,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from psycopg import sql
 
-# Any number that nothing else on this server locks.
+# Any numbers that nothing else on this server locks.
 LOCK = 20_26
+TEMPLATE_LOCK = 20_28
 KEPT_TEMPLATES = 4
 
 
@@ -38,6 +39,14 @@ def template_name() -> str:
 def has_template(url: str, name: str) -> bool:
     with psycopg.connect(url, autocommit=True) as connection:
         return _exists(connection, name)
+
+
+@contextlib.contextmanager
+def alone_with_templates(url: str) -> Iterator[None]:
+    """Whoever finds no template makes it, which takes a processor a quarter of a minute; all others wait for it."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", (TEMPLATE_LOCK,))
+        yield
 
 
 def keep_as_template(url: str, database: str, name: str) -> None:
