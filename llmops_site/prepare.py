@@ -20,7 +20,7 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from llmops_site import private
+from llmops_site import private, tables
 from models_app.foundation import doors
 
 STAMP = ".sources"
@@ -29,7 +29,8 @@ UNUSED = ["drf_spectacular_sidecar/redoc*", "rest_framework*"]
 
 
 def migrate() -> bool:
-    """Applies what is not applied yet; false if there was nothing."""
+    """Applies what is not applied yet; false if there was nothing. Raises TablesUnfit."""
+    tables.refuse_another_line()
     executor = MigrationExecutor(connection)
     if not executor.migration_plan(executor.loader.graph.leaf_nodes()):
         return False
@@ -90,6 +91,9 @@ def main() -> int:
         # Work that the last stop interrupted goes on now, not at the reaper's next round.
         if jobs.reap():
             _say("Unfinished jobs go on.")
+    except tables.TablesUnfit as error:
+        print(error, file=sys.stderr)
+        return 1
     except (CommandError, DatabaseError, OSError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -39,21 +39,39 @@ def make_sure_of_tables() -> None:
             print("The database is empty: its tables are made now.", file=sys.stderr, flush=True)
             call_command("migrate", interactive=False, verbosity=0)
             return
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT app, name FROM django_migrations WHERE app = ANY(%s)", [list(APPS)])
-            applied = {(app, name) for app, name in cursor.fetchall()}
+        missing = _missing()
     except DatabaseError as error:
         reason = " ".join(str(error).split())
         raise TablesUnfit(
             f"The database does not answer: {reason} (script/manage starts the embedded one for a command)"
         ) from error
-    ours = {(app, name) for app in APPS for name in _names(app)}
-    if ours - applied:
+    if missing:
         raise TablesUnfit(
             "The database's tables are of an older version: start script/run once, or run script/manage migrate."
         )
-    if applied - ours:
+
+
+def refuse_another_line() -> None:
+    """Raises TablesUnfit where the tables were made by a version that this one does not follow."""
+    if "django_migrations" in connection.introspection.table_names():
+        _missing()
+
+
+def _missing() -> set[tuple[str, str]]:
+    """Which of Galley's own migrations are still to be applied. Raises TablesUnfit where others were."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT app, name FROM django_migrations WHERE app = ANY(%s)", [list(APPS)])
+        applied = {(app, name) for app, name in cursor.fetchall()}
+    ours = {(app, name) for app in APPS for name in _names(app)}
+    missing, foreign = ours - applied, applied - ours
+    if foreign and missing:
+        raise TablesUnfit(
+            "The database's tables were made by a version before 0.1.0, from which nothing leads to this one: "
+            "start with another GALLEY_HOME, or another database in DATABASE_URL."
+        )
+    if foreign:
         raise TablesUnfit("The database's tables are of a newer version of Galley than this one.")
+    return missing
 
 
 def _names(app: str) -> set[str]:

@@ -27,12 +27,17 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def manage(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """As script/manage runs it, without looking after the environment."""
+    return run(home, "manage.py", *arguments, **environ)
+
+
+def run(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Python with `arguments`, beside the embedded database."""
     own = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("GALLEY_", "DATABASE_", "DJANGO_"))
     }
-    command = [sys.executable, "-m", "llmops_site.embedded", "with", "--", sys.executable, "manage.py"]
+    command = [sys.executable, "-m", "llmops_site.embedded", "with", "--", sys.executable]
     return subprocess.run(
         [*command, *arguments],
         cwd=settings.BASE_DIR,
@@ -66,10 +71,18 @@ def test_a_command_on_an_empty_directory_makes_database_and_tables_in_one_line_e
     assert "Traceback" not in refused.stderr
 
     with embedded.held(home) as url, psycopg.connect(url) as connection:
-        connection.execute("DELETE FROM django_migrations WHERE app = 'reviews' AND name LIKE '0002_%'")
+        connection.execute("DELETE FROM django_migrations WHERE app = 'reviews' AND name LIKE '0003_%'")
     old = manage(home, "tables")
     assert (old.returncode, old.stderr.count("\n")) == (1, 1)
     assert "older version" in old.stderr
+
+    with embedded.held(home) as url, psycopg.connect(url) as connection:
+        connection.execute("UPDATE django_migrations SET name = '0001_initial' WHERE name = '0001_tables'")
+    for arguments in (["manage.py", "tables"], ["-m", "llmops_site.prepare", "--accounts-to", "1"]):
+        another = run(home, *arguments)
+        assert another.returncode == 1
+        assert "before 0.1.0" in another.stderr
+        assert "Traceback" not in another.stderr
 
 
 def test_a_database_that_does_not_answer_is_told_in_one_line(home: Path) -> None:
