@@ -52,7 +52,10 @@ class Waiting:
 
 
 def waiting(user: Any) -> Waiting:
-    """1 query, once the user's rights are read. What waits at the desks is counted as they count it, and nothing that its own list would not show."""
+    """1 query, once the user's rights are read.
+
+    What waits at the desks is counted as they count it, and nothing is that its own list would not show.
+    """
     values = {"user": user.pk, "reviewer": user.pk, "enough": ENOUGH, "counted": COUNTED}
     proposed = readable_examples(FeedbackExample.objects.filter(state="proposed"), user)
     suggested = readable_suggestions(PromptSuggestion.objects.filter(state="open"), user)
