@@ -3,11 +3,13 @@
 Pairs of test documents are votes on the release of the summary after. Who composed, requested, trained or evaluated it
 or wrote its prompt is offered none of them, nor are accounts that they opened while the work went on. Reviewers whose
 corrections it learnt from do choose, blind. One may come to have a hand later, by requesting the release for example,
-so that it is looked at with every claim; the votes given before are left out where votes are counted
-(models_app/evaluation/people.py).
+so that it is looked at with every claim, for the one release that a seat was found for; the votes given before are left
+out where votes are counted (models_app/evaluation/people.py).
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
@@ -16,7 +18,7 @@ from models_app.foundation.holders import holders
 from models_app.models import Release
 from models_app.releases.accounts import no_judges
 from models_app.releases.hands import involved
-from reviews.models import QueueItem, ReviewSlot, Skip, Split
+from reviews.models import QueueItem, ReviewSlot, Skip, Split, Summary
 
 
 def not_asked(release: Release) -> set[int]:
@@ -24,27 +26,44 @@ def not_asked(release: Release) -> set[int]:
     return no_judges(release, involved(release))
 
 
-def judges_of(release: Release) -> int:
-    """How many people may choose between this release and another."""
-    return holders("review").exclude(pk__in=not_asked(release)).count()
+def reviewers_but(people: Collection[int]) -> QuerySet[User]:
+    """Who may choose between two releases of which these people judge none."""
+    return holders("review").exclude(pk__in=people)
+
+
+def is_for_others(*, item: QueueItem, judge: User) -> bool:
+    """Whether the vote of this person on the pair would not count."""
+    if item.other_id is None or item.summary.document.split != Split.TEST:
+        return False
+    release = Release.objects.filter(
+        pk__in=Summary.objects.filter(pk=item.other_id).values("release")
+    ).first()
+    return release is not None and judge.pk in not_asked(release)
 
 
 def leave_to_others(*, items: QuerySet[QueueItem], judge: User) -> int:
     """Pass by, for good, those of the open pairs that are not this person's to judge. Returns how many these are.
 
-    Call it in the transaction of the claim, before the claim."""
-    passed = Skip.objects.filter(item=OuterRef("pk"), reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND)
-    open_pairs = items.filter(
-        ~Exists(passed), state=QueueItem.State.OPEN, other__isnull=False, summary__document__split=Split.TEST
-    )
+    Looks at every release that the pairs are about. Call it in the transaction of the claim."""
+    waiting = _not_passed(items, judge)
     own = [
         release.pk
-        for release in Release.objects.filter(pk__in=open_pairs.order_by().values("other__release"))
+        for release in Release.objects.filter(pk__in=waiting.order_by().values("other__release"))
         if judge.pk in not_asked(release)
     ]
-    if not own:
-        return 0
-    found = list(open_pairs.filter(other__release__in=own).values_list("pk", flat=True))
+    return pass_by(items=items.filter(other__release__in=own), judge=judge) if own else 0
+
+
+def _not_passed(items: QuerySet[QueueItem], judge: User) -> QuerySet[QueueItem]:
+    passed = Skip.objects.filter(item=OuterRef("pk"), reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND)
+    return items.filter(
+        ~Exists(passed), state=QueueItem.State.OPEN, other__isnull=False, summary__document__split=Split.TEST
+    )
+
+
+def pass_by(*, items: QuerySet[QueueItem], judge: User) -> int:
+    """For good, of pairs about a release whose judge this person is not. Returns how many were not passed before."""
+    found = list(_not_passed(items, judge).values_list("pk", flat=True))
     Skip.objects.bulk_create(
         (Skip(item_id=item, reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND) for item in found),
         update_conflicts=True,

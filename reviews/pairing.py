@@ -7,7 +7,7 @@ Where both texts of a document of the sample are the same, nobody is asked: of a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.models import Comparison, ExampleScore, Release
-from reviews.judges import judges_of, leave_to_others, not_asked
+from reviews.judges import not_asked, pass_by, reviewers_but
 from reviews.managing import QueueSettings, create_queue
 from reviews.models import QueueItem, ReviewQueue, RubricVersion, SourceDocument, Split, Summary
 from reviews.seating import fit_seats, share_queue
@@ -86,7 +86,8 @@ def pair_comparison(
     require(actor, "manage_queues")
     _check(queue, limit)
     before, after = comparison.baseline, comparison.candidate
-    if not judges_of(after.release):
+    left_out = not_asked(after.release)
+    if not reviewers_but(left_out).exists():
         raise Refused(
             f"Nobody who reviews here may judge release {after.release_id}: those who composed, requested, trained or "
             "evaluated it or wrote its prompt may not, nor may accounts that they opened meanwhile. Reviewers whose "
@@ -94,7 +95,8 @@ def pair_comparison(
             code="no_judges",
         )
     return _put_in(
-        _outputs(comparison), before.release, after.release, queue, limit, seed, actor, f"comparison {comparison.pk}"
+        _outputs(comparison), before.release, after.release, left_out, queue, limit, seed, actor,
+        f"comparison {comparison.pk}",
     )  # fmt: skip
 
 
@@ -117,7 +119,7 @@ def pair_releases(
         for document, digest, text in old.values_list("document", "document__content_hash", "text")
         if document in new
     ]
-    return _put_in(pairs, before, after, queue, limit, seed, actor, "drafts")
+    return _put_in(pairs, before, after, not_asked(after), queue, limit, seed, actor, "drafts")
 
 
 def available(*, comparison: Comparison) -> tuple[int, int]:
@@ -161,12 +163,14 @@ def _put_in(
     pairs: Sequence[_Pair],
     before: Release,
     after: Release,
+    left_out: Collection[int],
     queue: ReviewQueue,
     limit: int,
     seed: int,
     actor: Any | None,
     origin: str,
 ) -> Pairing:
+    """`left_out` judge none of these pairs."""
     if not pairs:
         raise Refused("There is no document that both releases wrote a summary for.")
     if all(_same(pair) for pair in pairs):
@@ -187,7 +191,7 @@ def _put_in(
             unknown += len(differing) - known
             identical += len(same)
             _keep_ties(same, before, after, origin)
-        _keep_from_hands(queue, after)
+        _keep_from(left_out, queue, after)
         report = Pairing(len(pairs), put_in, identical, there, unknown)
         audit.record(
             actor=actor,
@@ -238,11 +242,11 @@ def _keep_ties(same: Sequence[_Pair], before: Release, after: Release, origin: s
     )
 
 
-def _keep_from_hands(queue: ReviewQueue, after: Release) -> None:
+def _keep_from(people: Collection[int], queue: ReviewQueue, after: Release) -> None:
     """So that what waits for them is told right from the beginning."""
     items = QueueItem.objects.filter(queue=queue, other__release=after)
-    for person in User.objects.filter(pk__in=not_asked(after), is_active=True):
-        leave_to_others(items=items, judge=person)
+    for person in User.objects.filter(pk__in=people, is_active=True):
+        pass_by(items=items, judge=person)
 
 
 def _summaries(texts: dict[int, str], release: Release) -> dict[int, int]:

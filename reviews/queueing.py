@@ -324,16 +324,15 @@ def claim_next(
     }
     with transaction.atomic():
         holds, assigned = _wait_for_my_turn(values)
-        if queue.kind == ReviewQueue.Kind.PAIRWISE:
-            judges.leave_to_others(items=QueueItem.objects.filter(queue=queue), judge=reviewer)
         if holds and (found := _HELD.first(values)) is not None:
             return _lease(found, queue, reviewer)
         known = gold.due(queue=queue, reviewer=reviewer)
         if known is not None:
             return hold(item=known, reviewer=reviewer)
-        found = _claim_free(queue, values, assigned)
+        claim = _claim_pair if queue.kind == ReviewQueue.Kind.PAIRWISE else _claim_free
+        found = claim(queue, reviewer, values, assigned)
         if found is None and free_expired(ReviewSlot.objects.filter(queue=queue)):
-            found = _claim_free(queue, values, True)
+            found = claim(queue, reviewer, values, True)
         return None if found is None else _lease(found, queue, reviewer)
 
 
@@ -357,7 +356,32 @@ def _lease(found: Mapping[str, Any], queue: ReviewQueue, reviewer: User) -> Leas
     return Lease(seat, seat.lease_token, seat.lease_until)
 
 
-def _claim_free(queue: ReviewQueue, values: Mapping[str, Any], assigned: bool) -> dict[str, Any] | None:
+def _claim_pair(
+    queue: ReviewQueue, reviewer: User, values: Mapping[str, Any], assigned: bool
+) -> dict[str, Any] | None:
+    """`_claim_free`, at a pair that is this person's to judge; all others about the same release are passed by."""
+    pairs = QueueItem.objects.filter(queue=queue)
+    while True:
+        before = transaction.savepoint()
+        found = _claim_free(queue, reviewer, values, assigned)
+        if found is None:
+            judges.leave_to_others(
+                items=pairs, judge=reviewer
+            )  # so that it is told right what waits for others
+        else:
+            item = found["item"]
+            item.summary, item.summary.document = found["summary"], found["document"]
+            if judges.is_for_others(item=item, judge=reviewer):
+                transaction.savepoint_rollback(before)
+                judges.pass_by(items=pairs.filter(other__release=item.other.release_id), judge=reviewer)
+                continue
+        transaction.savepoint_commit(before)
+        return found
+
+
+def _claim_free(
+    queue: ReviewQueue, reviewer: User, values: Mapping[str, Any], assigned: bool
+) -> dict[str, Any] | None:
     """What is assigned to me comes first, what is assigned to others never."""
     mine = _ASSIGNED.first(values) if assigned else None
     free = _FREE_SHUFFLED if queue.order == ReviewQueue.Order.RANDOM else _FREE

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Func, JSONField, Value
 
 from models_app.foundation import audit
 from models_app.foundation.errors import Refused
@@ -152,8 +153,11 @@ def authors_of(evaluation_sets: Iterable[EvaluationSet]) -> set[int]:
     rows = EvaluationExample.objects.filter(evaluation_set__in=list(evaluation_sets)).exclude(
         all_references=[]
     )
-    known = rows.values_list("all_references", flat=True)
-    return {person for references in known for row in references for person in row["authors"]}
+    # Found by the database: of ten thousand documents the texts of all references would come along.
+    persons = Func(
+        "all_references", Value("$[*].authors[*]"), function="jsonb_path_query", output_field=JSONField()
+    )
+    return set(rows.order_by().values_list(persons, flat=True).distinct())
 
 
 def whom_references_favour(evaluation_set: EvaluationSet, *, candidate: int, baseline: int) -> str:

@@ -4,11 +4,13 @@ and the audit trail. Whose accounts these people could have used, `releases.acco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from models_app.evaluation.sets import authors_of
 from models_app.foundation import audit
@@ -21,6 +23,7 @@ from models_app.models import (
     PromptVersion,
     Release,
     TrainingRun,
+    WeightMatch,
 )
 
 Hands = Mapping[int, list[str]]
@@ -30,31 +33,43 @@ WROTE_REFERENCES = "wrote references that it is measured against"
 
 
 def involved(release: Release) -> dict[int, list[str]]:
-    """Who had a hand in the release, by user id, with what they did: they can't decide on it."""
+    """Who had a hand in the release, by user id, with what they did: they can't decide on it. As many queries for a
+    long lineage as for a short one."""
     hands: dict[int, list[str]] = {}
 
     def add(user_id: int | None, what: str) -> None:
         if user_id is not None and what not in hands.setdefault(user_id, []):
             hands[user_id].append(what)
 
+    lineage, live = _made_from(release.model_version_id), _live_elsewhere(release)
+    runs = _trainings(lineage.versions)
+    evaluations = evaluations_of(release)
+    acts = _acts(release, runs, evaluations)
     add(release.created_by_id, "composed it")
     add(release.requested_by_id, "requested it")
-    for user_id in _actors([audit.subject_of(release)], "release.submit"):  # an earlier request, too
+    for user_id in acts.requested:  # an earlier request, too
         add(user_id, "requested it")
-    for prompt in new_prompts(release):
+    for prompt in _new_prompts(release, live):
         for user_id in (prompt.created_by_id, *prompt.authors):
             add(user_id, "wrote its prompt")
-    for version in new_versions(release):
+    for version in lineage.until(live.versions):
         add(version.created_by_id, "registered its model")
-    runs = training_lineage(release)
     for run in runs:
         add(run.requested_by_id, "started its training")
         add(run.snapshot.created_by_id, "froze its data")
         for user_id in run.snapshot.curators:
             add(user_id, CURATED)
-    for user_id in _starters(runs, "training.start", "training.resume"):
+    for user_id in acts.trained:
         add(user_id, "started its training")
-    _judged_by(release, add)
+    if release.comparison is not None:
+        add(release.comparison.requested_by_id, "asked for its comparison")
+    for evaluation in evaluations:
+        add(evaluation.requested_by_id, "ran its evaluation")
+        add(evaluation.evaluation_set.created_by_id, "froze its test set")
+    for user_id in sorted(authors_of({run.evaluation_set for run in evaluations})):
+        add(user_id, WROTE_REFERENCES)
+    for user_id in acts.evaluated:
+        add(user_id, "ran its evaluation")
     return hands
 
 
@@ -66,89 +81,133 @@ def advocates(hands: Hands) -> set[int]:
     return {user for user, did in hands.items() if set(did) - {CURATED, WROTE_REFERENCES}}
 
 
-def _judged_by(release: Release, note: Callable[[int | None, str], None]) -> None:
-    """Those who chose what it is judged on and let it be judged."""
-    evaluations = evaluations_of(release)
-    if release.comparison is not None:
-        note(release.comparison.requested_by_id, "asked for its comparison")
-    for run in evaluations:
-        note(run.requested_by_id, "ran its evaluation")
-        note(run.evaluation_set.created_by_id, "froze its test set")
-    for user_id in sorted(authors_of({run.evaluation_set for run in evaluations})):
-        note(user_id, WROTE_REFERENCES)
-    for user_id in _starters(evaluations, "evaluation.start", "evaluation.resume"):
-        note(user_id, "ran its evaluation")
-
-
 def evaluations_of(release: Release) -> list[EvaluationRun]:
     """Those of the release, and what it is compared with."""
-    found = list(EvaluationRun.objects.filter(release=release).select_related("evaluation_set"))
     comparison = release.comparison
-    if comparison is not None:
-        found += [run for run in (comparison.baseline, comparison.lead) if run is not None]
+    beside = [comparison.baseline_id, comparison.lead_id] if comparison is not None else []
+    runs = EvaluationRun.objects.filter(Q(release=release) | Q(pk__in=beside)).select_related(
+        "evaluation_set"
+    )
+    return sorted(runs, key=lambda run: (run.release_id != release.pk, run.pk != next(iter(beside), None)))
+
+
+_ACTS = (
+    "release.submit", "training.start", "training.resume", "evaluation.start", "evaluation.resume", "job.retry",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Acts:
+    """Who is in the audit trail for it, the first one first."""
+
+    requested: list[int]
+    trained: list[int]
+    evaluated: list[int]
+
+
+def _acts(release: Release, trainings: Sequence[TrainingRun], evaluations: Sequence[EvaluationRun]) -> _Acts:
+    """Runs were started or let go on on their own page, or by trying their job again."""
+    runs = {audit.subject_of(run): run for run in (*trainings, *evaluations)}
+    jobs = Job.objects.filter(subject__in=runs).values_list("pk", "subject")
+    of_job = {f"job:{pk}": subject for pk, subject in jobs}
+    events = AuditEvent.objects.filter(
+        subject__in=[audit.subject_of(release), *runs, *of_job], action__in=_ACTS, actor__isnull=False
+    )
+    found = _Acts([], [], [])
+    for subject, action, actor in events.order_by("id").values_list("subject", "action", "actor_id"):
+        run = runs.get(of_job.get(subject, subject))
+        if action == "release.submit":
+            found.requested.append(actor)
+        elif isinstance(run, TrainingRun):
+            found.trained.append(actor)
+        elif run is not None:
+            found.evaluated.append(actor)
     return found
 
 
-def _starters(runs: Sequence[TrainingRun] | Sequence[EvaluationRun], *actions: str) -> list[int]:
-    """Who started them or let them go on, on their own page or by trying their job again."""
-    subjects = [audit.subject_of(run) for run in runs]
-    jobs = Job.objects.filter(subject__in=subjects).values_list("pk", flat=True)
-    return [*_actors(subjects, *actions), *_actors([f"job:{pk}" for pk in jobs], "job.retry")]
-
-
-def _actors(subjects: Iterable[str], *actions: str) -> list[int]:
-    events = AuditEvent.objects.filter(subject__in=list(subjects), action__in=actions, actor__isnull=False)
-    return list(events.order_by("id").values_list("actor_id", flat=True))
-
-
 def training_lineage(release: Release) -> list[TrainingRun]:
-    """The training runs that made the model, the latest first, through all that it was made from; one query each."""
-    return [
-        TrainingRun.objects.select_related("snapshot").get(pk=version.training_run_id)
-        for version in _made_from(release.model_version)
-        if version.training_run_id is not None
-    ]
+    """The training runs that made the model, the latest first, through all that it was made from; 3 queries."""
+    return _trainings(_made_from(release.model_version_id).versions)
+
+
+def _trainings(versions: Iterable[ModelVersion]) -> list[TrainingRun]:
+    return [version.training_run for version in versions if version.training_run is not None]
+
+
+@dataclass(frozen=True)
+class _Live:
+    """What has been live in other releases: it was judged there."""
+
+    versions: Collection[int]
+    prompts: Collection[int]
+
+
+def _live_elsewhere(release: Release) -> _Live:
+    rows = Deployment.objects.exclude(release=release).order_by()
+    pairs = set(rows.values_list("release__model_version", "release__prompt_version").distinct())
+    return _Live({version for version, _ in pairs}, {prompt for _, prompt in pairs})
 
 
 def new_prompts(release: Release) -> list[PromptVersion]:
     """The release's prompt version, and those it was made from back to one that has been live in another release."""
-    versions = [release.prompt_version]
-    while (parent := versions[-1].parent) is not None:
-        if _was_live(parent, release):
-            break
-        versions.append(parent)
-    return versions
+    return _new_prompts(release, _live_elsewhere(release))
 
 
-def _was_live(prompt: PromptVersion, release: Release) -> bool:
-    """In another release."""
-    return Deployment.objects.filter(release__prompt_version=prompt).exclude(release=release).exists()
+def _new_prompts(release: Release, live: _Live) -> list[PromptVersion]:
+    first = release.prompt_version
+    if first.parent_id is None or first.parent_id in live.prompts:
+        return [first]
+    parents = dict(PromptVersion.objects.exclude(parent=None).values_list("pk", "parent_id"))
+    above = [first.pk]
+    while (
+        (parent := parents.get(above[-1])) is not None and parent not in live.prompts and parent not in above
+    ):
+        above.append(parent)
+    rows = PromptVersion.objects.in_bulk(above)
+    return [rows[pk] for pk in above]
 
 
 def new_versions(release: Release) -> list[ModelVersion]:
     """The release's model version and its ancestors, back to one that has been live in another release: that one was
     judged, and who registered it has no part in what came after."""
-    live = Deployment.objects.exclude(release=release)
-    return _made_from(
-        release.model_version, until=lambda row: live.filter(release__model_version=row).exists()
-    )
+    return _made_from(release.model_version_id).until(_live_elsewhere(release).versions)
 
 
-def _made_from(
-    version: ModelVersion, *, until: Callable[[ModelVersion], bool] = lambda version: False
-) -> list[ModelVersion]:
-    """The version and what it was made from: its parents, and those it was recognised as by its weights."""
-    found: dict[int, ModelVersion] = {}
-    waiting = [version]
+@dataclass(frozen=True)
+class _Lineage:
+    """A model version and all that it was made from: their parents, and those they were recognised as by their
+    weights. The nearest first."""
+
+    versions: Sequence[ModelVersion]
+    origins: Mapping[int, Sequence[int]]
+
+    def until(self, stop: Collection[int]) -> list[ModelVersion]:
+        """Those that are reached without passing one of `stop`."""
+        rows = {version.pk: version for version in self.versions}
+        return [rows[pk] for pk in _walk(self.versions[0].pk, self.origins, stop)]
+
+
+def _made_from(version: int) -> _Lineage:
+    """3 queries."""
+    origins: dict[int, list[int]] = defaultdict(list)
+    for pk, parent in ModelVersion.objects.exclude(parent=None).values_list("pk", "parent_id"):
+        origins[pk].append(parent)
+    for pk, of in WeightMatch.objects.order_by("pk").values_list("version", "of"):
+        origins[pk].append(of)
+    found = _walk(version, origins)
+    rows = ModelVersion.objects.select_related("training_run__snapshot").in_bulk(found)
+    return _Lineage([rows[pk] for pk in found], origins)
+
+
+def _walk(start: int, origins: Mapping[int, Sequence[int]], stop: Collection[int] = ()) -> list[int]:
+    found: dict[int, None] = {}
+    waiting = deque([start])
     while waiting:
-        version = waiting.pop(0)
-        if version.pk in found or until(version):
-            continue
-        found[version.pk] = version
-        if version.parent is not None:
-            waiting.append(version.parent)
-        waiting += [match.of for match in version.recognised_as.select_related("of").order_by("pk")]
-    return list(found.values())
+        pk = waiting.popleft()
+        if pk not in found and pk not in stop:
+            found[pk] = None
+            waiting.extend(origins.get(pk, ()))
+    return list(found)
 
 
 def work_began(release: Release) -> datetime:
@@ -157,7 +216,7 @@ def work_began(release: Release) -> datetime:
     A prompt that has been live in another release is not new, whoever wrote it.
     """
     moments = [release.created_at]
-    if not _was_live(release.prompt_version, release):
+    if release.prompt_version_id not in _live_elsewhere(release).prompts:
         moments += [prompt.created_at for prompt in new_prompts(release)]
     for version in new_versions(release):
         moments.append(version.created_at)

@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from models_app.evaluation import people as in_people
@@ -19,13 +20,14 @@ from models_app.foundation import audit
 from models_app.foundation.errors import Refused, StaleState
 from models_app.models import AuditEvent, Comparison, EvaluationExample, EvaluationRun, HumanVote, Release
 from models_app.releases.approving import may_decide
-from models_app.releases.composing import submit_release
+from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.hands import advocates, involved
 from models_app.releases.standing import evidence_problem
+from reviews.judges import left_to_others
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from reviews.pairing import pair_comparison, pair_releases, pairwise_queue
 from reviews.pairwise import Judgement, begin, choose, revise_choice, take_back
-from reviews.queueing import claim_next, hold, waiting
+from reviews.queueing import claim_next, hold, skip, waiting
 from tests import make
 from tests.releases import scene as scenes
 from tests.reviews.test_rating_import import imported, written
@@ -364,7 +366,7 @@ def test_a_reviewer_whose_corrections_it_learnt_from_judges_blind_and_does_not_d
 
 def test_pairs_that_nobody_could_judge_are_not_made(the: scenes.Scene, queue: ReviewQueue) -> None:
     User.objects.exclude(pk__in=advocates(involved(the.candidate))).update(is_active=False)
-    with pytest.raises(Refused, match="nobody can judge it"):
+    with pytest.raises(Refused, match="Nobody who reviews here may judge"):
         put_in(the.comparison, queue, the.cast.ml_engineer)
     assert not QueueItem.objects.filter(queue=queue).exists()
 
@@ -411,6 +413,61 @@ def test_votes_of_one_who_requests_the_release_later_are_left_out(
     assert people["judges_left_out"] == [wants_it.pk]
     assert evidence_problem(release) == ""
     assert claim_next(queue=queue, reviewer=wants_it, kind="pairwise") is None
+
+
+def of_another_release(the: scenes.Scene, queue: ReviewQueue, number: int, by: User) -> list[QueueItem]:
+    """Pairs of one more release on the same documents, put in by Galley."""
+    release = compose_release(
+        model_version=the.model, prompt_version=scenes.chat_prompt(), decoding={"max_words": 30 + number},
+        origin="decoding", actor=by,
+    )  # fmt: skip
+    scenes.evaluated(release, the.on, level=0.1, wrote=lambda position: f"Closed {number}, part {position}.")
+    pair_comparison(comparison=scenes.compared(release, the.live, the.on), queue=queue, limit=100, actor=None)
+    return list(QueueItem.objects.filter(queue=queue, other__release=release))
+
+
+def test_who_has_a_hand_in_some_releases_of_a_queue_judges_the_pairs_of_others(
+    the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    """Nobody passed them by before: the hand came later than the pairs."""
+    other = of_another_release(the, queue, 1, the.cast.ml_engineer)
+    wants_it = make.user("wanda", "reviewer", "ml engineer")
+    submit_release(release=the.candidate, comparison=the.comparison, actor=wants_it)
+    ReviewSlot.objects.filter(item=pairs[7]).update(assigned_to=wants_it)
+    assert left_to_others(queue=queue.pk, judge=wants_it) == 0
+    lease = claim_next(queue=queue, reviewer=wants_it, kind="pairwise")
+    assert lease is not None
+    assert lease.slot.item in other
+    assert left_to_others(queue=queue.pk, judge=wants_it) == len(pairs)
+    assert not ReviewSlot.objects.filter(item__in=pairs).exclude(state="free", assigned_to=None).exists()
+    assert not ReviewSlot.objects.filter(item__in=pairs, claimed_at__isnull=False).exists()
+
+
+def test_what_is_for_others_is_told_where_nothing_else_is_left(
+    the: scenes.Scene, judge: User, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    """Also of pairs that nobody could have taken, since somebody sits at them."""
+    for item in pairs:
+        assert hold(item=item, reviewer=judge) is not None
+    wants_it = make.user("wanda", "reviewer", "ml engineer")
+    submit_release(release=the.candidate, comparison=the.comparison, actor=wants_it)
+    assert claim_next(queue=queue, reviewer=wants_it, kind="pairwise") is None
+    assert left_to_others(queue=queue.pk, judge=wants_it) == len(pairs)
+
+
+def test_a_claim_asks_no_more_statements_where_more_releases_wait_for_judges(
+    the: scenes.Scene, judge: User, queue: ReviewQueue, pairs: list[QueueItem]
+) -> None:
+    counts = []
+    for number in range(3):
+        with CaptureQueriesContext(connection) as asked:
+            lease = claim_next(queue=queue, reviewer=judge, kind="pairwise")
+        assert lease is not None
+        skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=judge)
+        counts.append(len(asked))
+        of_another_release(the, queue, number, the.cast.ml_engineer)
+    assert len(set(counts[1:])) == 1, counts
+    assert counts[1] <= counts[0], "at first permissions are read"
 
 
 def test_an_account_that_an_advocate_opened_while_the_work_went_on_is_offered_no_pair_and_its_votes_are_left_out(
