@@ -1,8 +1,8 @@
 """Who does not choose between two summaries: those who may want the release to win that the choice is about.
 
-Pairs of test documents are votes on the release of the summary after. Who composed, requested, trained or evaluated it
-or wrote its prompt is offered none of them, nor are accounts that they opened while the work went on. Reviewers whose
-corrections it learnt from do choose, blind. One may come to have a hand later, by requesting the release for example,
+Pairs of test documents are votes on the release of the summary after. People with a hand in it (`hands.advocates`) are
+offered none of them, nor are accounts that they opened while the work went on. Reviewers whose corrections it learnt
+from or is measured against do choose, blind. One may come to have a hand later, by requesting the release for example,
 so that it is looked at with every claim, for the one release that a seat was found for; the votes given before are left
 out where votes are counted (models_app/evaluation/people.py).
 """

@@ -89,9 +89,9 @@ def pair_comparison(
     left_out = not_asked(after.release)
     if not reviewers_but(left_out).exists():
         raise Refused(
-            f"Nobody who reviews here may judge release {after.release_id}: those who composed, requested, trained or "
-            "evaluated it or wrote its prompt may not, nor may accounts that they opened meanwhile. Reviewers whose "
-            "corrections it learnt from may. Give somebody else the right to review.",
+            f"Nobody who reviews here may judge release {after.release_id}: all of them had a hand in making, "
+            "submitting or evaluating it, or have an account that somebody with one opened meanwhile. Reviewers who "
+            "only corrected what it learnt from may. Give somebody else the right to review.",
             code="no_judges",
         )
     return _put_in(

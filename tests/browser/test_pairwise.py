@@ -90,7 +90,7 @@ def test_what_people_choose_stands_beside_the_metrics(enter: Enter, cast: make.C
     comparison = compared(cast, before, after, outputs)
     mila, rita = enter("mila"), enter("rita")
     mila.goto(f"/comparisons/{comparison.pk}/")
-    mila.get_by_role("link", name="Let people choose").click()
+    mila.get_by_role("link", name="Start human evaluation").click()
     expect(mila.get_by_text("8 of 8 documents")).to_be_visible()
     mila.get_by_role("button", name="Put them in").click()
     expect(mila.get_by_text("8 pairs put in.")).to_be_visible()

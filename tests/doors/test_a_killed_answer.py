@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -43,11 +42,12 @@ class Held(LeadEngine):
 
 @pytest.fixture
 def web() -> Iterator[tuple[str, psutil.Process]]:
-    """A web server with one worker, which is started again when it dies."""
+    """A web server with one worker of Galley's own kind, which is started again when it dies."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread",
-         "--threads", "4", "--no-control-socket", "llmops_site.wsgi:application"],
+        [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class",
+         "llmops_site.web_server.worker.WholeRequestWorker", "--threads", "4", "--no-control-socket",
+         "llmops_site.wsgi:application"],
         cwd=settings.BASE_DIR,
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
         stdout=subprocess.DEVNULL,
@@ -112,16 +112,13 @@ def test_a_key_whose_process_was_killed_is_free_at_once(
 
     (worker,) = server.children()
     worker.kill()
-    began = time.monotonic()
     first.join(30)
     engine.may_go_on.set()
     wait_for(lambda: answers(url))
     status, body = ask(url, api)
-    took = time.monotonic() - began
     stop()
     assert lost != [201], "the first client got no answer"
-    assert status == 201, body
-    assert took < 30
+    assert status == 201, f"the key is not free at the first try: {body}"
     assert ask(url, api) == (201, body), "and the same answer from now on"
     assert IdempotencyKey.objects.get().status == 201
     assert InferenceRequest.objects.filter(pk=body["id"], error="").count() == 1

@@ -251,11 +251,14 @@ def test_the_same_base_in_another_container_is_recognised_and_another_model_is_n
         assert (version.parent, version.note) == (None, "")
 
 
-def test_the_converted_model_cannot_be_registered(trained: ModelVersion, places: Path) -> None:
+def test_a_converted_model_by_itself_cannot_be_registered(trained: ModelVersion, places: Path) -> None:
     directory = next(artefact_path(trained).glob("ct2-*"))
     shutil.copytree(directory, places / "ct2")
     job = start_registering(reference=str(places / "ct2"), actor=None)
-    assert make.carried_out(job).state == "failed"
+    done = make.carried_out(job)
+    assert done.state == "failed"
+    assert "is not one that Galley can train and serve" in done.reason
+    assert ModelVersion.objects.filter(name__startswith="ct2").count() == 0
 
 
 def test_what_weights_are_recognised_by_cannot_be_rewritten(trained: ModelVersion) -> None:

@@ -39,7 +39,7 @@ def live(people: make.Cast) -> PromptVersion:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the live model was asked to write; it writes the proof, word for word."""
+    """What the live model was asked to write; it writes the same summary, word for word."""
     calls: list[dict[str, Any]] = []
 
     def generate(**request: Any) -> ServedSummary:
@@ -294,7 +294,7 @@ def test_where_the_model_is_no_secret_a_trial_says_what_it_has_in_common(
 ) -> None:
     item = item_of(make.document(), blind_to_model=False)
     queueing.hold(item=item, reviewer=people.reviewer)
-    assert "Word for word the same as the proof" in try_it(people.reviewer, item, live).content.decode()
+    assert "Word for word the same as the summary" in try_it(people.reviewer, item, live).content.decode()
 
 
 def test_the_playground_of_reviewers_waits_until_a_blind_item_is_done(

@@ -96,7 +96,7 @@ def try_prompt(request: HttpRequest, pk: int) -> HttpResponse:
         "seconds": served.latency_ms / 1000,
         "words": len(served.text.split()),
         "cut": served.kept_text_tokens / served.total_text_tokens if served.truncated else None,
-        # in a blind queue it would tell which model wrote the proof
+        # in a blind queue it would tell which model wrote the summary
         "same": tells_model(item) and served.text.strip() == item.summary.text.strip(),
         # what the model wrote comes back with the suggestion; signed, so that it is what the model wrote
         "trial": signing.dumps([item.pk, template, system, served.text], salt=TRIAL_SALT, compress=True),
