@@ -385,7 +385,7 @@ def test_a_file_that_cannot_be_read_is_told_on_its_page_and_goes(
     page = text_of(client, path)
     assert "It could not be read" in page
     assert "line 1, byte 17 of the file is 0xE9" in page
-    assert "Hand it in again" in page
+    assert "Submit it again once that is fixed" in page
     assert refused.upload == ""
     assert list((Path(settings.GALLEY_HOME) / "uploads").glob("*")) == []
     assert client.post(f"{path}start/", {"map_text": "article"}).status_code == 302
