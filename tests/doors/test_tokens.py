@@ -219,7 +219,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         nonlocal passed
         passed += seconds
 
-    monkeypatch.setattr(authentication.time, "monotonic", lambda: now() + passed)
+    monkeypatch.setattr("models_app.api.authentication.time.monotonic", lambda: now() + passed)
     return go_by
 
 
