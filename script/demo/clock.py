@@ -12,10 +12,13 @@ import django.utils.timezone
 NOW = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=1)
 
 
+BEGINS = NOW - dt.timedelta(days=20)
+
+
 class Clock(dt.datetime):
     """Stands in for the clock that `django.utils.timezone.now` reads."""
 
-    moment = NOW - dt.timedelta(days=20)
+    moment = BEGINS
 
     @classmethod
     def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:  # type: ignore[override]
@@ -25,7 +28,8 @@ class Clock(dt.datetime):
 
 @contextmanager
 def story() -> Iterator[None]:
-    """What is written inside has the story's time on it."""
+    """What is written inside has the story's time on it, from its beginning."""
+    Clock.moment = BEGINS
     with mock.patch.object(django.utils.timezone, "datetime", Clock):
         yield
 

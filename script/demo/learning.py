@@ -29,6 +29,7 @@ from reviews.feedback import (
 from reviews.models import (
     FeedbackExample,
     PromptTrial,
+    QueueItem,
     SourceDocument,
 )
 from reviews.playground import failing_articles, start_trial
@@ -41,7 +42,10 @@ from script.demo.texts import draft_of, refined_of, tuned_of
 
 class Learning(Newsroom):
     def prompts(self) -> None:
-        based_on, documents = first_prompt(), list(SourceDocument.objects.filter(split="train")[:3])
+        based_on = first_prompt()
+        # who decides on a suggestion reviews, too, and sees those on articles that nobody judges any more
+        judged = QueueItem.objects.exclude(state="done").values("summary__document")
+        documents = list(SourceDocument.objects.filter(split="train").exclude(pk__in=judged)[:3])
         wishes = [
             ("Say who did what in the first sentence. Copy every number exactly.\n\n{text}",
              "It kept all three numbers right.", self.rita),
