@@ -108,6 +108,7 @@ REGULAR_WORK = {
     "forget expired sessions": ("models_app.people.sessions.forget_expired", 24 * 60),
     "forget old tries": ("models_app.foundation.tries.forget_old", 60),
     "forget old counts of requests": ("models_app.foundation.shared_cache.forget_expired", 60),
+    "forget answers kept for their keys": ("models_app.api.kept_answers.forget_expired", 60),
     "count progress": ("reviews.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.fill_later", 5),
     "compare documents": ("reviews.twins.start_comparing", 60),

@@ -16,7 +16,7 @@ from rest_framework.throttling import SimpleRateThrottle
 
 from models_app.foundation import doors
 from models_app.foundation.tokens import scope_is_allowed
-from models_app.models.access import ApiToken
+from models_app.models.access import PROGRAM_SCOPES, ApiToken
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # at run time it imports this module
@@ -57,7 +57,7 @@ def _find(digest: str) -> ApiToken | None:
     row = ApiToken.objects.select_related("user").filter(pk=digest).order_by().first()
     if len(_recent) >= MOST_BELIEVED:
         _recent.clear()
-    if row is not None and set(row.scopes) <= set(ApiToken.PROGRAM_SCOPES):
+    if row is not None and set(row.scopes) <= set(PROGRAM_SCOPES):
         _recent[digest] = (now, row)
     return row
 

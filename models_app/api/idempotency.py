@@ -6,25 +6,23 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from functools import wraps
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from models_app.api.authentication import token_of
+from models_app.api.kept_answers import expired
 from models_app.foundation import locks
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.fingerprints import fingerprint
 from models_app.models import IdempotencyKey
 
-KEPT = timedelta(hours=24)
 HEADERS = ("X-Release", "X-Model-Version", "Location")
 
 PARAMETER = OpenApiParameter(
@@ -121,7 +119,7 @@ def _alone(asked: _Asked) -> Iterator[None]:
 
 def _begin(asked: _Asked) -> tuple[IdempotencyKey, Response | None]:
     """The key's row, and the answer that it has. Raises InvalidInput. Nobody else holds the key."""
-    IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT).delete()
+    expired().filter(token_key=asked.token_key, key=asked.key).delete()
     row = _kept(asked)
     if row is None:
         return IdempotencyKey.objects.create(**asdict(asked)), None
@@ -156,7 +154,11 @@ def _again(row: IdempotencyKey) -> Response:
 
 
 def _kept(asked: _Asked) -> IdempotencyKey | None:
-    row = IdempotencyKey.objects.filter(token_key=asked.token_key, key=asked.key).first()
+    row = (
+        IdempotencyKey.objects.filter(token_key=asked.token_key, key=asked.key)
+        .exclude(pk__in=expired())
+        .first()
+    )
     if row is not None and (row.path, row.body_hash) != (asked.path, asked.body_hash):
         raise InvalidInput(
             "This Idempotency-Key was used for another request. Use a new one for each.",

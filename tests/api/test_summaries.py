@@ -4,14 +4,17 @@ import json
 import threading
 import uuid
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from models_app.api import authentication
+from models_app.api.kept_answers import forget_expired
 from models_app.api.summaries import SummarySerializer
 from models_app.foundation.errors import Unavailable
 from models_app.foundation.fingerprints import fingerprint
@@ -321,17 +324,20 @@ def test_after_a_failure_the_same_key_may_be_tried_again(api: Api, live: Release
     assert ask(api, key="a-2").status_code == 201
 
 
-def test_answers_are_kept_for_a_day(api: Api, live: Release) -> None:
-    from datetime import timedelta
-
-    from django.utils import timezone
-
-    ask(api, key="a-1")
-    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=25))
-    ask(api, key="a-2")
-    assert list(IdempotencyKey.objects.values_list("key", flat=True)) == [
-        fingerprint("idempotency key", "a-2")
-    ]
+def test_answers_are_kept_for_a_day_and_no_longer(api: Api, live: Release) -> None:
+    """Also where no further request comes: they quote summaries."""
+    now = timezone.now()
+    for key, hours in (("a-1", 23), ("a-2", 25), ("a-3", 25)):
+        assert ask(api, key=key).status_code == 201
+        IdempotencyKey.objects.filter(key=fingerprint("idempotency key", key)).update(
+            created_at=now - timedelta(hours=hours)
+        )
+    assert ask(api, key="a-1")["Idempotent-Replayed"] == "true"
+    assert not ask(api, key="a-2").has_header("Idempotent-Replayed"), "it is a new request by now"
+    assert forget_expired() == 1
+    assert set(IdempotencyKey.objects.values_list("key", flat=True)) == {
+        fingerprint("idempotency key", key) for key in ("a-1", "a-2")
+    }
 
 
 @pytest.mark.django_db(transaction=True)
