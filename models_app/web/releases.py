@@ -412,14 +412,17 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
     approving = request.POST.get("decision") == "approve"
     if not approving and request.POST.get("decision") != "reject":
         raise InvalidInput("Say whether you approve or reject.")
-    status = 422
+    problem: GalleyError | None = None
     if form.is_valid():
         problem = _decided_by(request, release, form, approve if approving else reject)
         if problem is None:
             return redirect("release", pk)
-        status = problem.status
     context = _context(request, _release(pk), form)
-    return render(request, "models_app/release.html", context, status=status)
+    status = 422 if problem is None else problem.status
+    answer = render(request, "models_app/release.html", context, status=status)
+    if isinstance(problem, TooManyTries):
+        answer["Retry-After"] = str(problem.retry_after)
+    return answer
 
 
 def _decided_by(request: HttpRequest, release: Release, form: DecisionForm, act: Any) -> GalleyError | None:

@@ -207,7 +207,9 @@ def test_a_stolen_session_cannot_guess_the_password_at_the_approval() -> None:
     form = {"decision": "approve", "reason": "Good.", "evidence_digest": release.evidence_digest}
     found = statuses(client, path, {**form, "password": "wrong"}, 20)
     assert found == {422: LIMIT, 429: 20 - LIMIT}
-    assert client.post(path, {**form, "password": make.PASSWORD}).status_code == 429
+    answer = client.post(path, {**form, "password": make.PASSWORD})
+    assert answer.status_code == 429
+    assert 0 < int(answer["Retry-After"]) <= 15 * 60
     release.refresh_from_db()
     assert release.state == "awaiting approval"
 
