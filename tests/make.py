@@ -75,7 +75,6 @@ def cast() -> Cast:
             username=name,
             email=f"{name}@example.org",
             password=password,
-            is_staff=name == "alma",
             is_superuser=name == "alma",
         )
         for name in _ROLES

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser, User
@@ -161,21 +161,6 @@ def verify_and_record(*, actor: Any | None, progress: Callable[[int], None] | No
 
 def last_verification() -> AuditEvent | None:
     return AuditEvent.objects.filter(action="audit.verify").order_by("-id").first()
-
-
-def first_broken(since: datetime | None = None) -> AuditEvent | None:
-    """The first event whose hash or link does not hold, or None where the chain is whole."""
-    events = AuditEvent.objects.order_by("id")
-    previous = GENESIS
-    if since is not None:
-        before = events.filter(at__lt=since).last()
-        previous = before.hash if before else GENESIS
-        events = events.filter(at__gte=since)
-    for event in events.iterator(chunk_size=2000):
-        if event.previous_hash != previous or event.hash != _digest(event):
-            return event
-        previous = event.hash
-    return None
 
 
 def data_for(event: AuditEvent, reader: User | AnonymousUser) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.texts import one_line
-from models_app.models.access import ApiToken, ServiceAccount
+from models_app.models.access import PROGRAM_SCOPES, ApiToken, ServiceAccount
 
 LONGEST_DAYS = 365
 
@@ -71,9 +71,9 @@ def create_token(
         raise NotAllowed("This service account belongs to somebody else.")
     name = one_line(name)
     fields = _mistakes(user, name, scopes, days)
-    if actor is None and (personal := sorted(set(scopes) - set(ApiToken.PROGRAM_SCOPES))) and not fields:
+    if actor is None and (personal := sorted(set(scopes) - set(PROGRAM_SCOPES))) and not fields:
         fields["scopes"] = (
-            f"The command line makes tokens with {', '.join(ApiToken.PROGRAM_SCOPES)}, since it cannot know who types. "
+            f"The command line makes tokens with {', '.join(PROGRAM_SCOPES)}, since it cannot know who types. "
             f"With {', '.join(personal)} a program acts in the name of {user.get_username()}, who makes that token on "
             "the page API tokens."
         )

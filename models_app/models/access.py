@@ -42,6 +42,10 @@ class ServiceAccount(models.Model):  # type: ignore[django-manager-missing]  # k
         return self.name
 
 
+# What programs need that serve readers or watch: nothing that is done with these counts as anybody's judgement.
+PROGRAM_SCOPES = ("summaries:write", "feedback:write", "metrics:read")
+
+
 class ApiToken(AbstractAuthToken):
     """A token of the REST API: hashed at rest, scoped, expiring, revocable. Rows are kept for the record, and the
     database refuses to change whose a token is and what it may do.
@@ -62,8 +66,6 @@ class ApiToken(AbstractAuthToken):
         "releases:submit": "Submit releases for approval",
         "metrics:read": "Read Prometheus metrics",
     }
-    # What programs need that serve readers or watch: nothing that is done with these counts as anybody's judgement.
-    PROGRAM_SCOPES = ("summaries:write", "feedback:write", "metrics:read")
 
     name = models.CharField(max_length=100)
     scopes = models.JSONField(default=list)
@@ -85,7 +87,7 @@ class ApiToken(AbstractAuthToken):
                 | Q(created_by__isnull=False, created_by=F("user"))
                 | Q(
                     created_by=None,
-                    scopes__contained_by=["summaries:write", "feedback:write", "metrics:read"],
+                    scopes__contained_by=list(PROGRAM_SCOPES),
                 ),
             )
         ]

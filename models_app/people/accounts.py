@@ -57,7 +57,6 @@ def create_person(*, name: str, roles: Sequence[str], actor: User | None, passwo
     with transaction.atomic():
         person = User(username=name)
         person.set_password(password or None)
-        person.is_staff = ADMINISTRATOR in roles
         _save_new(person)
         person.groups.set(Group.objects.filter(name__in=roles))
         audit.record(
@@ -121,8 +120,8 @@ def change_roles(*, person: User, roles: Sequence[str], actor: User | None) -> U
             return person
         person.groups.set(Group.objects.filter(name__in=after))
         person.user_permissions.clear()
-        person.is_superuser, person.is_staff = False, ADMINISTRATOR in after
-        person.save(update_fields=["is_superuser", "is_staff"])
+        person.is_superuser = False
+        person.save(update_fields=["is_superuser"])
         keep_an_administrator()
         audit.record(
             actor=actor, action="person.roles", subject=f"user:{person.pk}",

@@ -44,7 +44,11 @@ class Opened:
         return self._words(f"the account of {self.account_name}")
 
     def _words(self, account: str) -> str:
-        return f"{self.by_name} {OPENING[self.action].format(account=account)} on {self.at:%d %B %Y}"
+        return f"{self.act(account)} on {self.at:%d %B %Y}"
+
+    def act(self, account: str) -> str:
+        """Without when."""
+        return f"{self.by_name} {OPENING[self.action].format(account=account)}"
 
 
 def opened_accounts(hands: Hands, *, since: datetime | None = None) -> dict[int, Opened]:

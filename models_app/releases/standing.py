@@ -85,7 +85,7 @@ def why_not(user: User, *, hands: Hands, accounts: Accounts) -> str:
 def _had_a_hand(by: Opened, hands: Hands, accounts: Accounts) -> str:
     if by.by in hands:
         return f"{by.by_name} {listed(hands[by.by])}"
-    return f"before that {accounts.opened[by.by].words.rpartition(' on ')[0].replace('the account', 'that account')}"
+    return f"before that {accounts.opened[by.by].act('that account')}"
 
 
 def _went_on(own: Opened, hands: Hands) -> str:

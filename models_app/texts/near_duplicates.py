@@ -203,10 +203,6 @@ class Likeness:
         return self.common / max(1, min(self.one, self.other))
 
     @property
-    def jaccard(self) -> float:
-        return self.common / max(1, self.one + self.other - self.common)
-
-    @property
     def near(self) -> bool:
         """Holds wherever Jaccard is 0.8 or more, and for a text that is a part of the other, or was changed more."""
         return self.share >= SHARE and self.common >= LEAST_OF_LONGER * max(self.one, self.other)

@@ -193,7 +193,6 @@ def test_rights_beside_the_roles_go_with_a_change_of_roles(cast: make.Cast) -> N
     person = User.objects.get(pk=cast.administrator.pk)
     assert not allowed(person, "approve_release")
     assert not person.is_superuser
-    assert not person.is_staff
 
 
 def test_seats_go_back_with_the_right_to_review(cast: make.Cast) -> None:

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.tokens import LONGEST_DAYS, create_token
-from models_app.models import ApiToken
+from models_app.models.access import PROGRAM_SCOPES, ApiToken
 
 
 class Command(BaseCommand):
@@ -25,7 +25,7 @@ class Command(BaseCommand):
             action="append",
             choices=ApiToken.SCOPES,
             metavar="SCOPE",
-            help=f"one of {', '.join(ApiToken.PROGRAM_SCOPES)}; repeat for more",
+            help=f"one of {', '.join(PROGRAM_SCOPES)}; repeat for more",
         )
         parser.add_argument(
             "--days", type=int, default=90, help=f"how long it lasts, 1 to {LONGEST_DAYS} [90]"
