@@ -75,6 +75,16 @@ class Estimate:
     latest: date | None
     basis: str
 
+    @property
+    def finish(self) -> str:
+        """'about 3 December', '3 December to 7 January', '3 December or much later'; empty where there is none."""
+        if self.earliest is None:
+            return ""
+        first = f"{self.earliest:%-d %B}"
+        if self.latest is None:
+            return f"{first} or much later"
+        return f"about {first}" if self.latest == self.earliest else f"{first} to {self.latest:%-d %B}"
+
 
 def estimate(*, left: int, by_day: Sequence[int], today: date) -> Estimate:
     """When `left` answers will be there, if they go on coming as in the last PACE_DAYS days: `by_day` has the counts of

@@ -248,3 +248,16 @@ def test_the_page_costs_the_same_whatever_was_done(cast: make.Cast) -> None:
     for number in range(15):
         done(cast.reviewer if number % 2 else cast.ml_engineer, days_ago=number)
     assert cost() == before
+
+
+@pytest.mark.parametrize(
+    ("earliest", "latest", "said"),
+    [
+        (None, None, ""),
+        (date(2026, 12, 3), date(2026, 12, 3), "about 3 December"),
+        (date(2026, 12, 3), date(2027, 1, 7), "3 December to 7 January"),
+        (date(2026, 12, 3), None, "3 December or much later"),
+    ],
+)
+def test_an_estimate_says_from_when_to_when(earliest: date | None, latest: date | None, said: str) -> None:
+    assert progress.Estimate(earliest, latest, "").finish == said
