@@ -175,7 +175,7 @@ def test_the_same_selection_gives_the_same_digest(cast: make.Cast) -> None:
 
 
 def test_the_test_set_is_frozen_by_command(cast: make.Cast) -> None:
-    with pytest.raises(CommandError, match="no test documents"):
+    with pytest.raises(CommandError, match="No test document has a reference summary"):
         run("freeze_snapshot", "--test-set")
     for _ in range(3):
         make.document(split="test")
