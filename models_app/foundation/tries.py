@@ -80,11 +80,8 @@ def is_password_of(user: User, password: str) -> bool:
 def _count(what: str, account: str, address: str, limit: Limit, user: User | None) -> None:
     now = timezone.now()
     with transaction.atomic():
-        row, made = Tries.objects.select_for_update().get_or_create(
-            what=what, account=account, address=address, defaults={"began_at": now, "count": 1}
-        )
-        if not made:
-            _once_more(row, limit, now)
+        row = _row(what, account, address, now)
+        _once_more(row, limit, now)
         refused = row.count > limit.tries
         if row.count == limit.tries + 1:  # told once in each window: a storm must not fill the trail
             _tell(what, account, address, limit, user)
@@ -96,6 +93,17 @@ def _count(what: str, account: str, address: str, limit: Limit, user: User | Non
             f"try again in {minutes} minute{'' if minutes == 1 else 's'}.",
             retry_after=seconds,
         )
+
+
+def _row(what: str, account: str, address: str, now: datetime) -> Tries:
+    """The count, locked. Whoever else tries with the right password at this instant takes it away."""
+    counts = Tries.objects.filter(what=what, account=account, address=address)
+    while True:
+        row = counts.select_for_update().first()
+        if row is not None:
+            return row
+        new = Tries(what=what, account=account, address=address, began_at=now, count=0)
+        Tries.objects.bulk_create([new], ignore_conflicts=True)
 
 
 def _once_more(row: Tries, limit: Limit, now: datetime) -> None:

@@ -218,6 +218,31 @@ def test_a_stolen_session_cannot_guess_the_password_at_the_approval() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_right_tries_at_the_same_instant_do_not_meet() -> None:
+    """What one has just found counted, the other takes away: both come in."""
+    person = make.user("rita", "reviewer")
+    gate, wrong = threading.Barrier(4), list[Exception]()
+
+    def sign_in() -> None:
+        gate.wait(20)
+        try:
+            for _ in range(50):
+                tries.count(tries.PASSWORD, user=person).right()
+        except Exception as error:
+            wrong.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=sign_in) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert not Tries.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
 def test_tries_at_the_same_instant_are_counted_one_by_one() -> None:
     person = make.user("rita", "reviewer")
     gate, outcomes = threading.Barrier(12), Counter[str]()
