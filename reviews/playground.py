@@ -77,7 +77,7 @@ class Chosen:
 def choose_articles(*, words: str, queue: ReviewQueue | None, count: int, actor: User) -> list[Chosen]:
     """By number or words of the title, of one queue or of all; the newest first. Raises InvalidInput.
 
-    Reviewers who write no prompts try theirs on articles that they have handed in, once nobody judges them any more
+    Reviewers who write no prompts try theirs on articles that they reviewed, once nobody judges them any more
     where that is blind: what the live model writes of an article would tell which model the draft is of."""
     count = max(1, min(count, MOST_ARTICLES))
     rows = _usable_named(words)
@@ -90,7 +90,9 @@ def choose_articles(*, words: str, queue: ReviewQueue | None, count: int, actor:
     if not chosen:
         message = "No article was found. Other words, or another queue? Test documents are left out."
         if not allowed(actor, "edit_prompts"):
-            message = "No article was found among those you have handed in that are done. Test documents are left out."
+            message = (
+                "No article was found among those you reviewed that are done. Test documents are left out."
+            )
         raise InvalidInput(message, fields={"article": message})
     return [
         Chosen(document, document.reference, PromptTrialResult.Target.REFERENCE if document.reference else "")

@@ -71,7 +71,7 @@ class PlaygroundForm(PromptForm):
         suggestion = self.fields["suggestion"]
         assert isinstance(suggestion, forms.ModelChoiceField)  # nosec B101 (for the types)
         suggestion.queryset = readable_suggestions(PromptSuggestion.objects.filter(state="open"), actor)
-        if not allowed(actor, "edit_prompts"):  # reviewers try theirs on what they have handed in
+        if not allowed(actor, "edit_prompts"):  # reviewers try theirs on what they reviewed
             del self.fields["which"]
 
     def clean(self) -> dict[str, Any]:
