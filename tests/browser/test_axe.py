@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.core.cache import cache
+from playwright.sync_api import Page
 
 from script.demo_data import Demo, heartbeat
 from script.take_screenshots import EXPECTED, PAGES, places
-from tests.browser.conftest import SETTLED, Enter
+from tests.browser.conftest import DESKTOP, ONLY_VIOLATIONS, PHONE, SETTLED, Enter, look
 
 pytestmark = [
     pytest.mark.browser,
@@ -32,6 +33,8 @@ def cast(transactional_db: None, settings: Any) -> None:
     heartbeat()
 
 
+TOO_WIDE = "document.documentElement.scrollWidth > innerWidth"
+TWICE_THE_SIZE = (720, 450)  # what 1440 × 900 at 200 % leaves
 # What takes the focus but looks the same with it. A control that is drawn by its label shows the focus there.
 UNSEEN_FOCUS = """() => {
   const traits = ['outlineStyle', 'outlineWidth', 'outlineColor', 'boxShadow', 'stroke', 'strokeWidth',
@@ -57,44 +60,33 @@ MOVING = """() => [...document.querySelectorAll('*')].filter((one) => {
 
 def test_no_page_has_a_violation_or_hangs_over(enter: Enter) -> None:
     found, wrong = places(), []
-    for theme, width, height in (("light", 1440, 900), ("dark", 390, 844)):
-        pages = {
-            who: enter(who, theme=theme, width=width, height=height)
-            for who in {who for who, _ in PAGES.values()}
-        }
-        for name, (who, path) in PAGES.items():
-            page = pages[who]
-            answer = page.goto(path.format(**found))
-            here = f"{name}, {theme}, {width}"
-            if answer is None or answer.status != EXPECTED.get(name, 200):
-                wrong.append(f"{here}: answers {answer and answer.status}")
-                continue
-            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                wrong.append(f"{here}: wider than the screen")
-            if re.search(r"\(\d+, ['\"]|<[\w.]+ object at|\{\{|\{%", page.locator("body").inner_text()):
-                wrong.append(f"{here}: shows what only programmers read")
-            page.evaluate(SETTLED)
-            if width > 720:
-                wrong += [f"{here}: focus unseen at {one}" for one in page.evaluate(UNSEEN_FOCUS)[:3]]
-            for violation in Axe().run(page).response["violations"]:
-                targets = ", ".join(str(node["target"]) for node in violation["nodes"][:3])
-                wrong.append(f"{here}: {violation['id']} at {targets}")
-        for page in pages.values():
-            page.context.close()
-    wrong += _at_twice_the_size(enter, found)
+    pages = {who: enter(who) for who in {who for who, _ in PAGES.values()}}
+    for name, (who, path) in PAGES.items():
+        page = pages[who]
+        page.emulate_media(reduced_motion="no-preference")
+        look(page, "light", DESKTOP)
+        answer = page.goto(path.format(**found))
+        if answer is None or answer.status != EXPECTED.get(name, 200):
+            wrong.append(f"{name}: answers {answer and answer.status}")
+            continue
+        if re.search(r"\(\d+, ['\"]|<[\w.]+ object at|\{\{|\{%", page.locator("body").inner_text()):
+            wrong.append(f"{name}: shows what only programmers read")
+        wrong += [f"{name}: focus unseen at {one}" for one in page.evaluate(UNSEEN_FOCUS)[:3]]
+        wrong += [f"{name}, light, desktop: {fault}" for fault in _faults(page)]
+        look(page, "dark", PHONE)
+        wrong += [f"{name}, dark, phone: {fault}" for fault in _faults(page)]
+        look(page, "light", TWICE_THE_SIZE)
+        if page.evaluate(TOO_WIDE):
+            wrong.append(f"{name}: at twice the size wider than the screen")
+        page.emulate_media(reduced_motion="reduce")
+        wrong += [f"{name}: moves: {one}" for one in page.evaluate(MOVING)[:3]]
     assert wrong == [], "\n".join(wrong)
 
 
-def _at_twice_the_size(enter: Enter, found: dict[str, int]) -> list[str]:
-    """1440 × 900 at 200 % leaves 720 × 450; and nothing moves for those who asked for that."""
-    wrong = []
-    for who in sorted({who for who, _ in PAGES.values()}):
-        page = enter(who, width=720, height=450)
-        page.emulate_media(reduced_motion="reduce")
-        for name in (name for name, (whose, _) in PAGES.items() if whose == who):
-            page.goto(PAGES[name][1].format(**found))
-            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                wrong.append(f"{name}: at twice the size wider than the screen")
-            wrong += [f"{name}: moves: {one}" for one in page.evaluate(MOVING)[:3]]
-        page.context.close()
+def _faults(page: Page) -> list[str]:
+    page.evaluate(SETTLED)
+    wrong = ["wider than the screen"] if page.evaluate(TOO_WIDE) else []
+    for violation in Axe().run(page, options=ONLY_VIOLATIONS).response["violations"]:
+        targets = ", ".join(str(node["target"]) for node in violation["nodes"][:3])
+        wrong.append(f"{violation['id']} at {targets}")
     return wrong

@@ -18,7 +18,7 @@ from reviews.models import PromptSuggestion, PromptTrial
 from reviews.suggestions import suggest_prompt
 from tests import make
 from tests.api.conftest import serve
-from tests.browser.conftest import Enter, no_violation
+from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation
 from tests.e2e.conftest import Worker
 from tests.e2e.conftest import worker as worker
 from tests.releases import scene as scenes
@@ -28,7 +28,6 @@ from tests.serving.conftest import until
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 # The other two of the four are taken by test_axe.
-SIZES = [("dark", 1440), ("light", 390)]
 
 
 @pytest.fixture
@@ -66,9 +65,8 @@ def state(the: Scene) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("theme", "width"), SIZES)
 def test_pages_have_no_violation_and_nothing_hangs_over(
-    enter: Enter, the: Scene, suggestion: PromptSuggestion, theme: str, width: int
+    enter: Enter, the: Scene, suggestion: PromptSuggestion
 ) -> None:
     draft = compose_release(
         model_version=the.model, prompt_version=scenes.chat_prompt(), decoding={"beams": 4}, origin="decoding",
@@ -91,11 +89,9 @@ def test_pages_have_no_violation_and_nothing_hangs_over(
         "otto": ["/jobs/", f"/jobs/{job.pk}/"],
     }  # fmt: skip
     for who, paths in places.items():
-        page = enter(who, theme=theme, width=width)
+        page = enter(who)
         for path in paths:
-            page.goto(path)
-            no_violation(page)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is too wide"
+            faultless(page, path, ("dark", DESKTOP), ("light", PHONE))
 
 
 def fill_decision(

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from models_app.models import Release, Slot
 from tests import make
-from tests.browser.conftest import Enter, no_violation
+from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -31,15 +31,10 @@ def releases(cast: make.Cast) -> list[Release]:
 
 
 # The other two of the four are taken by test_axe.
-@pytest.mark.parametrize(("theme", "width"), [("dark", 1440), ("light", 390)])
-def test_pages_have_no_violation_and_nothing_hangs_over(
-    enter: Enter, releases: list[Release], theme: str, width: int
-) -> None:
-    page = enter("otto", theme=theme, width=width)
+def test_pages_have_no_violation_and_nothing_hangs_over(enter: Enter, releases: list[Release]) -> None:
+    page = enter("otto")
     for path in ("/deployments/", "/tokens/"):
-        page.goto(path)
-        no_violation(page)
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is too wide"
+        faultless(page, path, ("dark", DESKTOP), ("light", PHONE))
 
 
 def test_rolling_back_without_script(enter: Enter, releases: list[Release]) -> None:

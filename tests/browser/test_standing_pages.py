@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import product
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ from models_app.foundation import audit
 from models_app.models.releases import Environment
 from models_app.training.registering import store
 from tests import make
-from tests.browser.conftest import Enter, no_violation
+from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless
 from tests.releases import scene as scenes
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -44,9 +45,8 @@ def cast(transactional_db: None) -> scenes.Scene:
     return the
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)])
 def test_pages_have_no_violation_and_nothing_hangs_over(
-    enter: Enter, cast: scenes.Scene, theme: str, width: int, monkeypatch: pytest.MonkeyPatch
+    enter: Enter, cast: scenes.Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models_app.releases.obstacles.STUCK_SECONDS", 0.1)
     values = connection.get_connection_params()
@@ -54,12 +54,10 @@ def test_pages_have_no_violation_and_nothing_hangs_over(
     given = {name: values[name] for name in names if values.get(name)}
     with psycopg.connect(**given, application_name="psql") as other:
         other.execute("SELECT FROM models_app_route FOR UPDATE")
-        page = enter("alma", theme=theme, width=width, height=757)
+        page = enter("alma")
         for path, words in (
             (f"/releases/{cast.candidate.pk}/", "does not count"),
             ("/deployments/", "What is in the way of rolling back"),
         ):
-            page.goto(path)
+            faultless(page, path, *product(("light", "dark"), (DESKTOP, PHONE)))
             assert words in page.content()
-            no_violation(page)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{path} is too wide"
