@@ -98,7 +98,7 @@ def main() -> None:
     cpu_tests, of_tests = timed(lambda: list(shingles(tests)))
     cpu_training, of_training = timed(lambda: list(shingles(training)))
     cpu_index, index = timed(lambda: Index(of_tests))
-    cpu_found, found = timed(lambda: [index.near(text) for text in of_training])
+    cpu_found, found = timed(lambda: index.all_near(of_training))
     ours = cpu_tests + cpu_training + cpu_index + cpu_found
     right = sum(bool(found[place]) and found[place][0][0] == test for place, test in twins.items())
     wrong = sum(bool(row) for place, row in enumerate(found) if place not in twins)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from models_app.foundation import audit, jobs
-from models_app.foundation.errors import InvalidInput, Refused
+from models_app.foundation.errors import InvalidInput, NotFound, Refused
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
 from models_app.models import Job, Release, Route
@@ -20,7 +20,7 @@ from models_app.serving.engines import open_engine
 from models_app.serving.routing import ENVIRONMENT
 from reviews.linking import link
 from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
-from reviews.queueing import put_in_queue, takes
+from reviews.queueing import Entry, put_many
 
 if TYPE_CHECKING:
     from models_app.ml.engines import Generation
@@ -95,8 +95,7 @@ def draft_summaries(
         for summary in Summary.objects.filter(release=release, source="batch", document__in=documents)
     }
     if queue_slug:
-        for summary in written.values():
-            _queue(summary, queue_slug)
+        _queue(list(written.values()), queue_slug)
     missing = [document for document in documents if document.pk not in written]
     if not missing:
         return 0
@@ -115,17 +114,19 @@ def draft_summaries(
                 ]
                 if queue_slug:
                     link(summaries=[summary.pk for summary in kept])  # there when the first reviewer comes
-                    for summary in kept:
-                        _queue(summary, queue_slug)
+                    _queue(kept, queue_slug)
             if progress is not None:
                 progress(start + len(batch), len(missing))
     return len(missing)
 
 
-def _queue(summary: Summary, slug: str) -> None:
+def _queue(summaries: Sequence[Summary], slug: str) -> None:
+    """Those that the queue takes; the others are passed over."""
     queue = ReviewQueue.objects.filter(slug=slug).first()
-    if queue is None or takes(queue=queue, document=summary.document):  # else there is no trial on it
-        put_in_queue(summary=summary, queue_slug=slug, reason=QueueItem.Reason.NEW, actor=None)
+    if queue is None:
+        raise NotFound(f"There is no review queue {slug!r}.")
+    entries = [Entry(summary.pk) for summary in summaries]
+    put_many(queue=queue, entries=entries, reason=QueueItem.Reason.NEW, actor=None)
 
 
 def _keep(document: SourceDocument, release: Release, output: Generation, latency_ms: float) -> Summary:

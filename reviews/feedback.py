@@ -378,8 +378,9 @@ def leaking(examples: Sequence[FeedbackExample]) -> list[LeftOut]:
     others = [example for example in examples if example.document_id not in near]
     references = list(quoting.references())
     index = Index(list(shingles(text for _, text in references)))
-    for example, text in zip(others, shingles(example.target for example in others), strict=True):
-        for place, like in index.near(text)[:1]:
+    targets = index.all_near(list(shingles(example.target for example in others)))
+    for example, near_ones in zip(others, targets, strict=True):
+        for place, like in near_ones[:1]:
             found.append(
                 LeftOut(example.pk, example.document_id, references[place][0], like.share, "reference")
             )

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from models_app.models import EvaluationExample
 from models_app.texts.near_duplicates import SHARE, SHINGLE_WORDS, Hashes, likeness, shingles
-from reviews import twins
+from reviews import statements, twins
 from reviews.models import ReferenceHash, SourceDocument, Split
+from reviews.sketches import signed
 
 _QUOTED_ARTICLE = 25
 _QUOTED_REFERENCE = 8
@@ -42,7 +43,8 @@ def quoted_test(text: str) -> Quoted | None:
 
 def _articles_in(mine: Hashes) -> Iterable[tuple[int, int]]:
     """(shingles in common, test document)"""
-    for document, (_, other) in twins.read_texts(twins.tests_with(mine)).items():
+    tests = {document for _, document in statements.owners(signed(mine), learnt=[False])}
+    for document, (_, other) in twins.read_texts(tests).items():
         common = likeness(mine, other).common
         if common >= _QUOTED_ARTICLE:
             yield common, document
@@ -50,7 +52,7 @@ def _articles_in(mine: Hashes) -> Iterable[tuple[int, int]]:
 
 def _references_in(mine: Hashes) -> Iterable[tuple[int, int]]:
     """(shingles in common, test document)"""
-    found = ReferenceHash.objects.filter(hash__in=twins.signed(mine)).order_by()
+    found = ReferenceHash.objects.filter(hash__in=signed(mine)).order_by()
     known = list(references(set(found.values_list("document", flat=True))))
     for (document, _), other in zip(known, shingles(text for _, text in known), strict=True):
         common = likeness(mine, other).common

@@ -9,12 +9,13 @@ reviewer left as it was is the model's own text and no reference.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Trim
 
 from models_app.evaluation.sets import EvaluationRow, Reference, freeze_evaluation_set
 from models_app.foundation.errors import InvalidInput, Refused
@@ -169,6 +170,20 @@ def settled_corrections(documents: Collection[int] | None = None) -> dict[int, l
     return {document: list(texts.values()) for document, texts in found.items()}
 
 
+def count_corrections() -> tuple[int, int]:
+    """(test documents with a settled text that is not what the model wrote, such texts), those included that are no
+    references because they are too short or hold an address (`unfit`). For a page: 2 queries that read no text."""
+    changed = [
+        rows.order_by()
+        .annotate(text=Trim("edited_text"))
+        .exclude(text=Trim("item__summary__text"))
+        .values_list("item__summary__document", "text")
+        for rows in (_adjudications(None), _reviews(None))
+    ]
+    documents = [rows.values_list("item__summary__document") for rows in changed]
+    return documents[0].union(documents[1]).count(), changed[0].union(changed[1]).count()
+
+
 def _note(
     found: dict[int, dict[str, Reference]], row: Adjudication | Review, text: str, reference: Reference
 ) -> None:
@@ -188,7 +203,7 @@ def _note(
     )
 
 
-def _adjudications(documents: Collection[int] | None) -> Iterable[Adjudication]:
+def _adjudications(documents: Collection[int] | None) -> QuerySet[Adjudication]:
     rows = Adjudication.objects.filter(item__in=_settled_items(documents))
     return rows.select_related("item__summary").order_by("pk")
 
@@ -205,7 +220,7 @@ def _reviewers(adjudications: Sequence[Adjudication]) -> Mapping[int, set[int]]:
     return found
 
 
-def _reviews(documents: Collection[int] | None) -> Iterable[Review]:
+def _reviews(documents: Collection[int] | None) -> QuerySet[Review]:
     """Of items that nobody had to settle. Those sent back, and those given elsewhere, are not settled here."""
     rows = Review.objects.filter(
         item__in=_settled_items(documents).filter(adjudication=None),

@@ -43,7 +43,7 @@ def owners(hashes: Collection[int], *, learnt: Sequence[bool]) -> list[tuple[int
     if not hashes:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(_OWNERS, {"hashes": list(hashes), "learnt": list(learnt)})
+        cursor.execute(_OWNERS, {"hashes": _array(hashes), "learnt": list(learnt)})
         return cursor.fetchall()
 
 
@@ -90,4 +90,9 @@ def add_reference_hashes(hashes: Sequence[int], documents: Sequence[int]) -> Non
     """Those that are there already stay."""
     if hashes:
         with connection.cursor() as cursor:
-            cursor.execute(_REFERENCES, [list(hashes), list(documents)])
+            cursor.execute(_REFERENCES, [_array(hashes), _array(documents)])
+
+
+def _array(numbers: Collection[int]) -> str:
+    """As PostgreSQL writes it, which takes a fifth of the time of a list as a parameter."""
+    return f"{{{','.join(map(str, numbers))}}}"

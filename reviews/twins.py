@@ -9,7 +9,7 @@ put in by SQL are compared with nothing: therefore whoever freezes or tries a pr
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -21,18 +21,10 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import Unavailable
 from models_app.foundation.jobs import JobCancelled
 from models_app.models import Job
-from models_app.texts.near_duplicates import (
-    MOST_OF_A_HASH,
-    SHARED_HASHES,
-    Hashes,
-    candidates,
-    likeness,
-    looked_up,
-    shingles,
-    sketch,
-)
+from models_app.texts.near_duplicates import Hashes, Index, candidates, likeness, shingles, stacked
 from reviews import statements
 from reviews.models import NearDuplicate, SourceDocument, Split
+from reviews.sketches import Sketches, kept_sketch, signed, sketch_of
 
 COMPARE = "compare_documents"
 COMPARING = (
@@ -62,65 +54,26 @@ class Twin:
 def near(
     documents: Sequence[SourceDocument],
     texts: Sequence[Hashes] | None = None,
-    *,
-    only_tests: bool = False,
-    only_learnt: bool = False,
+    sketches: Sketches | None = None,
 ) -> list[list[Twin]]:
     """For each document, sketched, those that are nearly the same, the likest first. `texts`: their shingles, where
-    somebody has them. 3 queries."""
-    sketches = [sketch_of(document) for document in documents]
-    wanted = [signed(looked_up(row)) for row in sketches]
-    owners = _owners({value for row in wanted for value in row}, only_tests, only_learnt)
-    shared = [_shared(row, owners) for row in wanted]
-    known = _sketches({owner for row in shared for owner in row})
-    likely = [
-        [owner for owner, count in row.items() if owner in known and candidates(count, mine, known[owner])]
-        for mine, row in zip(sketches, shared, strict=True)
-    ]
-    for document, row in zip(documents, likely, strict=True):
-        if document.pk in row:
-            row.remove(document.pk)
-    others = read_texts({owner for row in likely for owner in row})
-    found: list[list[Twin]] = []
-    for place, row in enumerate(likely):
-        if not row:
-            found.append([])
-            continue
-        text = texts[place] if texts is not None else next(shingles([documents[place].text]))
-        twins = [
-            Twin(owner, others[owner][0], like.share)
-            for owner in row
-            if (like := likeness(text, others[owner][1])).near
-        ]
-        found.append(sorted(twins, key=lambda twin: (-twin.share, twin.document)))
-    return found
-
-
-def _shared(hashes: Sequence[int], owners: Mapping[int, list[int]]) -> dict[int, int]:
-    """Who has enough of these hashes, with how many."""
-    least = min(SHARED_HASHES, len(hashes))
-    counts = Counter(owner for value in hashes if value in owners for owner in owners[value])
-    return {owner: count for owner, count in counts.items() if count >= least}
-
-
-def sketch_of(document: SourceDocument) -> Hashes:
-    assert document.sketch is not None  # nosec B101 (its callers see to it)
-    return np.frombuffer(document.sketch, dtype="<u8")
-
-
-def _sketches(documents: Collection[int]) -> dict[int, Hashes]:
-    rows = SourceDocument.objects.filter(pk__in=documents, sketch__isnull=False).order_by()
-    return {pk: np.frombuffer(kept, dtype="<u8") for pk, kept in rows.values_list("pk", "sketch")}
-
-
-def _owners(hashes: Collection[int], only_tests: bool, only_learnt: bool) -> Mapping[int, list[int]]:
-    learnt = [
-        value for value in (False, True) if not (only_tests and value) and not (only_learnt and not value)
-    ]
-    found: dict[int, list[int]] = defaultdict(list)
-    for value, document in statements.owners(hashes, learnt=learnt):
-        found[value].append(document)
-    return found
+    somebody has them; `sketches`: of whom. 3 queries."""
+    sketches = sketches or Sketches()
+    mine = [sketch_of(document) for document in documents]
+    met = sketches.meet(mine)
+    met = met.only(met.owners != np.array([document.pk or 0 for document in documents])[met.texts])
+    owners, places = np.unique(met.owners, return_inverse=True)
+    known = sketches.of(owners.tolist())
+    met = met.only(candidates(met.shared, stacked(mine)[met.texts], known[places]))
+    others = read_texts(set(met.owners.tolist()))
+    counted: dict[int, Hashes] = {}
+    found: list[list[Twin]] = [[] for _ in documents]
+    for place, owner in zip(met.texts.tolist(), met.owners.tolist(), strict=True):
+        if place not in counted:
+            counted[place] = texts[place] if texts is not None else next(shingles([documents[place].text]))
+        if (like := likeness(counted[place], others[owner][1])).near:
+            found[place].append(Twin(owner, others[owner][0], like.share))
+    return [sorted(twins, key=lambda twin: (-twin.share, twin.document)) for twins in found]
 
 
 def read_texts(documents: Collection[int]) -> dict[int, tuple[str, Hashes]]:
@@ -134,16 +87,6 @@ def read_texts(documents: Collection[int]) -> dict[int, tuple[str, Hashes]]:
     }
 
 
-def tests_with(text: Hashes) -> set[int]:
-    """Test documents that are found by one of these hashes."""
-    return {document for _, document in statements.owners(signed(text), learnt=[False])}
-
-
-def signed(hashes: Hashes) -> list[int]:
-    """As the database has them."""
-    return hashes.view(np.int64).tolist()
-
-
 # ---------------------------------------------------------------- one split for all that are alike
 
 
@@ -154,9 +97,12 @@ class Pair:
     share: float
 
 
-def join(documents: Sequence[SourceDocument], texts: Sequence[Hashes]) -> list[Pair]:
+def join(
+    documents: Sequence[SourceDocument], texts: Sequence[Hashes], sketches: Sketches | None = None
+) -> list[Pair]:
     """Give documents that come in together, each with a split by hash, the splits of their twins, and say in each
-    which one it joined. Returns all pairs of near duplicates that they are part of.
+    which one it joined. Returns all pairs of near duplicates that they are part of. `sketches`: of those there were
+    before.
 
     Whatever hangs together, by pairs or by a group key, comes into one split: test, where one of its twins or groups
     there were before is in test; else that of the likest twin there was, else of its group, else of the one with the
@@ -164,7 +110,7 @@ def join(documents: Sequence[SourceDocument], texts: Sequence[Hashes]) -> list[P
     """
     order = sorted(range(len(documents)), key=lambda place: documents[place].content_hash)
     documents, texts = [documents[place] for place in order], [texts[place] for place in order]
-    before = near(documents, texts)
+    before = near(documents, texts, sketches)
     inside = _inside(texts)
     in_groups = _splits_of_groups(documents)
     for family in _families(documents, inside):
@@ -199,18 +145,9 @@ def _inner_pairs(
 
 def _inside(texts: Sequence[Hashes]) -> dict[int, dict[int, float]]:
     """Of each text, by its place, those of the others that are near, with their share."""
-    owners: dict[int, list[int]] = defaultdict(list)
     found: dict[int, dict[int, float]] = defaultdict(dict)
-    for place, text in enumerate(texts):
-        hashes = signed(looked_up(text))
-        for other, shared in _shared(hashes, owners).items():
-            if not candidates(shared, sketch(text), sketch(texts[other])):
-                continue
-            if (like := likeness(text, texts[other])).near:
-                found[place][other] = found[other][place] = like.share
-        for value in hashes:
-            if len(owners[value]) < MOST_OF_A_HASH:
-                owners[value].append(place)
+    for place, other, like in Index(texts).pairs():
+        found[place][other] = found[other][place] = like.share
     return found
 
 
@@ -293,19 +230,15 @@ def _settle(
 # ---------------------------------------------------------------- writing down
 
 
-def keep(documents: Sequence[SourceDocument], texts: Sequence[Hashes], pairs: Iterable[Pair]) -> None:
-    """What documents that have just been saved are found by, and their pairs."""
-    found_by = [looked_up(text) for text in texts]
-    counts = [len(row) for row in found_by]
-    if sum(counts):
-        statements.copy_sketch_hashes(
-            np.concatenate(found_by).view(np.int64),
-            np.repeat([document.split != Split.TEST for document in documents], counts),
-            np.repeat([document.pk for document in documents], counts),
-        )
+def keep(
+    documents: Sequence[SourceDocument], texts: Sequence[Hashes], pairs: Iterable[Pair], sketches: Sketches
+) -> None:
+    """What documents that have just been saved are found by, and their pairs. Their sketches lie in `sketches` until
+    whoever made it writes it."""
     tests = (document for document in documents if document.split == Split.TEST)
     keep_references([(document.pk, document.reference) for document in tests if document.reference])
     _keep_pairs(pairs)
+    sketches.add(documents, texts)
 
 
 def keep_references(references: Sequence[tuple[int, str]]) -> None:
@@ -329,11 +262,6 @@ def _keep_pairs(pairs: Iterable[Pair]) -> None:
         ignore_conflicts=True,
         batch_size=1000,
     )
-
-
-def kept_sketch(text: Hashes) -> bytes:
-    kept: bytes = sketch(text).astype("<u8").tobytes()
-    return kept
 
 
 def _without_sketch() -> bool:
@@ -378,14 +306,15 @@ def _sketch_some() -> int:
         documents = list(missing.select_for_update(no_key=True)[:_AT_ONCE])
         if not documents:
             return 0
-        texts = list(shingles(document.text for document in documents))
+        texts, sketches = list(shingles(document.text for document in documents)), Sketches()
         for document, text in zip(documents, texts, strict=True):
             document.sketch = kept_sketch(text)
         pairs = [
-            *_pairs(documents, near(documents, texts)),
+            *_pairs(documents, near(documents, texts, sketches)),
             *_inner_pairs(documents, _inside(texts)),
         ]
-        keep(documents, texts, pairs)
+        keep(documents, texts, pairs, sketches)
+        sketches.write()
         SourceDocument.objects.bulk_update(documents, ["sketch"])
     return len(documents)
 
@@ -396,18 +325,16 @@ def _sketch_some() -> int:
 def near_tests(documents: Sequence[SourceDocument]) -> dict[int, Twin]:
     """Of documents that would be learnt from, or that a prompt would be tried on, those that are nearly the same as a
     test document, with the likest one. Looked for on the texts, whatever pairs are written down. Raises Unavailable."""
-    return {document: twins[0] for document, twins in _near_now(documents, only_tests=True).items()}
+    return {document: twins[0] for document, twins in _near_now(documents, Sketches([False])).items()}
 
 
 def near_learnt(documents: Sequence[SourceDocument]) -> dict[int, list[Twin]]:
     """Of test documents, those that are nearly the same as documents that may train, with all of these. Raises
     Unavailable."""
-    return _near_now(documents, only_learnt=True)
+    return _near_now(documents, Sketches([True]))
 
 
-def _near_now(
-    documents: Sequence[SourceDocument], *, only_tests: bool = False, only_learnt: bool = False
-) -> dict[int, list[Twin]]:
+def _near_now(documents: Sequence[SourceDocument], sketches: Sketches) -> dict[int, list[Twin]]:
     sketch_few()
     found: dict[int, list[Twin]] = {}
     for first in range(0, len(documents), _AT_ONCE):
@@ -415,7 +342,7 @@ def _near_now(
         for document in chosen:
             if document.sketch is None:  # loaded before it had one
                 document.sketch = kept_sketch(next(shingles([document.text])))
-        twins = near(chosen, only_tests=only_tests, only_learnt=only_learnt)
+        twins = near(chosen, sketches=sketches)
         _keep_pairs(_pairs(chosen, twins))
         found |= {document.pk: row for document, row in zip(chosen, twins, strict=True) if row}
     return found

@@ -13,14 +13,18 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 def normalise(text: str) -> str:
     """Unicode NFC, plain line breaks, no control characters, single spaces, at most one blank line."""
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").replace("\r", "\n")
-    text = text.replace("\u2028", "\n").replace("\u2029", "\n\n")
     # Most texts are clean, and looking is many times faster than replacing.
-    if not text.replace("\n", "").isprintable():
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text).replace("\u2028", "\n").replace("\u2029", "\n\n")
+    lines = "\n" in text
+    if not (text.replace("\n", "") if lines else text).isprintable():
         text = _CONTROL.sub("", text)
     if "  " in text or "\t" in text or "\u00a0" in text:
         text = _SPACES.sub(" ", text)
-    text = "\n".join([line.strip() for line in text.split("\n")])
+    if lines:
+        text = "\n".join([line.strip() for line in text.split("\n")])
     return (_BLANK_LINES.sub("\n\n", text) if "\n\n\n" in text else text).strip()
 
 

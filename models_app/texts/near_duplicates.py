@@ -3,7 +3,7 @@
 A text is read as its words, without what can be changed and leave it the same to a reader: case, accents, compatibility
 forms, punctuation, spaces, invisible characters, HTML. Three words in a row are a shingle, kept as a 64-bit hash; what
 two texts have in common is counted on these sets. Whom to compare with is found by sketches, the lowest hashes of a
-text (bottom-k MinHash: Broder 1997, "On the resemblance and containment of documents", section 4). Texts with three of
+text (bottom-k MinHash: Broder 1997, "On the resemblance and containment of documents", section 4). Texts with two of
 their 16 lowest hashes in common are candidates; their sketches of 64 tell how much they would have in common, give or
 take; and those that could be near are counted out on all their shingles.
 
@@ -11,17 +11,16 @@ Bottom-k sketches and not the bands of k hash functions, for two reasons. One ha
 datasketch computes 128 (benchmarks/near_duplicates.py measures both). And they find what contains: of an article and
 its half, the half's share of the hashes are common; bands, made for equal sets, miss them.
 
-Chances to miss a pair: 1e-8 where 80 % of all shingles are common (Jaccard), 0.2 % at a half, 6 % at a third.
+Chances to miss a pair: 1e-9 where 80 % of all shingles are common (Jaccard), 0.03 % at a half, 1.4 % at a third.
 """
 
 from __future__ import annotations
 
+import hashlib
 import html
 import itertools
-import math
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -31,13 +30,14 @@ import numpy as np
 import numpy.typing as npt
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
+Places: TypeAlias = npt.NDArray[np.int64]
 
 SHINGLE_WORDS = 3
 #: Hashes that a text is found by, and those that say how like it is.
 LOOKED_UP = 16
 SKETCH = 64
 #: So many of the first have to be common for two texts to be compared.
-SHARED_HASHES = 3
+SHARED_HASHES = 2
 #: Two texts are nearly the same where the shorter one has at least this share of its shingles in the other …
 SHARE = 0.65
 #: … and they make up at least this share of the longer one. Without it a notice that ends every article would be the
@@ -46,12 +46,18 @@ LEAST_OF_LONGER = 0.25
 #: Of each hash only so many texts are looked at. A phrase that thousands share tells nothing; of thousands of copies
 #: of one text the first ones are enough.
 MOST_OF_A_HASH = 50
+_OWNER_BITS = 48  # of a pair's number: the rest is the text's
+_FILLED = np.uint64(0xFFFFFFFFFFFFFFFF)  # of a sketch of fewer hashes
+_PAIRS_AT_ONCE = 512
+_TEXTS_AT_ONCE = 500
 _DEVIATIONS = 3.5  # that a sketch may be off by chance: two in ten thousand are more
-_AT_ONCE = 1 << 14  # characters: their arrays stay in the processor's cache
+_AT_ONCE = 1 << 15  # characters: their arrays stay in the processor's cache
 
 _TAG = re.compile(r"</?[A-Za-z!][^<>]*>")
 _GAP, _LETTER, _ALONE = range(3)
-_APOSTROPHES = {ord("'"): None, ord("`"): None}
+# What is no part of a word, such as dashes and quotation marks: without them most texts are ASCII, which costs less.
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_DASHES = re.compile(r"[^\w\x00-\x7f\u3000-\U0010ffff]+")
 # Scripts without spaces between words: each character counts as a word.
 _UNSPACED = (
     (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
@@ -59,6 +65,9 @@ _UNSPACED = (
 )  # fmt: skip
 _BASE = 0x9E3779B97F4A7C15
 _MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+_BYTES = 8  # that are hashed at a time
+_LONG = 128  # bytes: what is longer is no word, and is hashed by itself
+_MASKS = np.array([(1 << 8 * count) - 1 for count in range(_BYTES + 1)], dtype=np.uint64)  # of so many bytes
 _PLACES = np.array(
     [0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB], dtype=np.uint64
 )  # of a shingle's words
@@ -74,8 +83,13 @@ def plain(text: str) -> str:
     if "<" in text:
         text = _TAG.sub(" ", text)
     if text.isascii():
-        return text.translate(_APOSTROPHES).lower()
-    return _nothing().sub("", unicodedata.normalize("NFKD", text).casefold())
+        return text.replace("'", "").replace("`", "").lower()
+    text = unicodedata.normalize("NFKD", text).casefold().replace("'", "").replace("`", "")
+    return _NOT_ASCII.sub(_in_words, text)
+
+
+def _in_words(found: re.Match[str]) -> str:
+    return _DASHES.sub(" ", _nothing().sub("", found[0]))
 
 
 @cache
@@ -86,7 +100,7 @@ def _nothing() -> re.Pattern[str]:
         for code in (*range(0x80, 0x3000), *range(0xA000, 0xD800), *range(0xF900, 0x10000))
         if unicodedata.category(chr(code)) in ("Mn", "Me", "Mc", "Cf")
     ]
-    return re.compile("[" + re.escape("".join(map(chr, codes)) + "'`´ʼ‘’") + "\U000e0000-\U000e01ef]")
+    return re.compile("[" + re.escape("".join(map(chr, codes)) + "´ʼ‘’") + "\U000e0000-\U000e01ef]")
 
 
 @cache
@@ -102,43 +116,80 @@ def _kinds() -> npt.NDArray[np.uint8]:
     return kinds
 
 
-@cache
-def _powers(count: int) -> tuple[Hashes, Hashes]:
-    """Powers of the base and of its inverse, modulo 2^64."""
-    with np.errstate(over="ignore"):
-        inverse = pow(_BASE, -1, 1 << 64)
-        pair = []
-        for base in (_BASE, inverse):
-            row = np.full(count, base, dtype=np.uint64)
-            row[0] = 1
-            pair.append(np.multiply.accumulate(row))
-    return pair[0], pair[1]
-
-
-def _word_hashes(texts: Sequence[str]) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """(hash of each word of all texts in order, where the words of each text begin, with the end of the last).
-
-    A word's hash is a polynomial of its characters: the difference of two prefix sums, moved to the first power."""
-    joined = "\n".join(texts)
-    codes = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    borders = np.cumsum([0, *(len(text) + 1 for text in texts)])
-    kinds = np.zeros(len(codes) + 2, dtype=np.uint8)  # a gap before the first and after the last
+def _words(text: str) -> tuple[bytes, Places, Places]:
+    """(the text in UTF-8, at which bytes its words begin, and end)"""
+    if text.isascii():
+        written = text.encode()
+        word = np.zeros(len(written) + 2, dtype=np.bool_)  # a gap before the first and after the last
+        word[1:-1] = np.frombuffer(written.translate(_ascii_letters()), dtype=np.bool_)
+        borders = np.flatnonzero(word[1:] != word[:-1])
+        return written, borders[::2], borders[1::2]
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    kinds = np.zeros(len(codes) + 2, dtype=np.uint8)
     _kinds().take(codes, out=kinds[1:-1])
     word, alone = kinds != _GAP, kinds == _ALONE
     parted = ~(word[1:] & word[:-1]) | alone[1:] | alone[:-1]  # between each character and the one before it
     starts = np.flatnonzero(word[1:-1] & parted[:-1])
     ends = np.flatnonzero(word[1:-1] & parted[1:]) + 1
-    powers, inverses = _powers(1 << max(18, len(codes).bit_length()))
-    sums = np.zeros(len(codes) + 1, dtype=np.uint64)
-    np.cumsum((codes.astype(np.uint64) + np.uint64(1)) * powers[: len(codes)], out=sums[1:])
-    return (sums[ends] - sums[starts]) * inverses[starts], np.searchsorted(starts, borders)
+    places = np.zeros(len(codes) + 1, dtype=np.int64)  # of each character, in bytes
+    np.cumsum(1 + (codes > 0x7F) + (codes > 0x7FF) + (codes > 0xFFFF), out=places[1:])
+    return text.encode("utf-8", "surrogatepass"), places[starts], places[ends]
 
 
-def _mixed(hashes: Hashes) -> Hashes:
+@cache
+def _ascii_letters() -> bytes:
+    """1 for bytes that are part of a word."""
+    return bytes(_kinds()[:256] * (np.arange(256) < 128) != _GAP)
+
+
+def _word_hashes(texts: Sequence[str]) -> tuple[Hashes, list[int]]:
+    """(hash of each word of all texts in order, where the words of each text begin, with the end of the last)"""
+    joined = "\n".join(texts)
+    written, starts, ends = _words(joined)
+    lengths = ends - starts
+    # Eight bytes from each byte on, as a number: a word is hashed eight bytes at a time.
+    eights = np.ndarray(
+        len(written) + 1, dtype="<u8", buffer=written + b"\0" * _BYTES, strides=(1,)
+    )  # fmt: skip
+    hashes = _block(eights, starts, lengths)
+    _mix(hashes)
+    longer = np.flatnonzero(lengths > _BYTES)
+    for place in range(_BYTES, _LONG, _BYTES):
+        if not len(longer):
+            break
+        more = hashes[longer]
+        more ^= _block(eights, starts[longer] + place, lengths[longer] - place)
+        _mix(more)
+        hashes[longer] = more
+        longer = longer[lengths[longer] > place + _BYTES]
+    for place in longer.tolist():  # no words
+        whole = hashlib.blake2b(written[starts[place] : ends[place]], digest_size=_BYTES)
+        hashes[place] = int.from_bytes(whole.digest(), "little")
+    if len(written) == len(joined):
+        sizes = [len(text) for text in texts]
+    else:
+        sizes = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+    borders = np.cumsum([0, *(size + 1 for size in sizes)])
+    return hashes, np.searchsorted(starts, borders).tolist()
+
+
+def _block(eights: Hashes, starts: Places, lengths: Places) -> Hashes:
+    """Up to eight bytes of each word, with how many there are."""
+    block = eights[starts]
+    block &= _MASKS[np.minimum(lengths, _BYTES)]
+    block += lengths.astype(np.uint64) * np.uint64(_BASE)
+    return block
+
+
+def _mix(hashes: Hashes) -> None:
     """Every bit depends on every other (the finaliser of splitmix64): the lowest are a fair sample."""
-    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(_MIX[0])
-    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(_MIX[1])
-    return hashes ^ (hashes >> np.uint64(31))
+    shifted = np.empty_like(hashes)
+    for shift, factor in ((30, _MIX[0]), (27, _MIX[1])):
+        np.right_shift(hashes, np.uint64(shift), out=shifted)
+        hashes ^= shifted
+        hashes *= np.uint64(factor)
+    np.right_shift(hashes, np.uint64(31), out=shifted)
+    hashes ^= shifted
 
 
 # ---------------------------------------------------------------- shingles and sketches
@@ -161,19 +212,24 @@ def _shingles(texts: Sequence[str]) -> Iterator[Hashes]:
     if not texts:
         return
     words, borders = _word_hashes(texts)
-    for first, end in itertools.pairwise(borders.tolist()):
-        yield _of_words(words[first:end])
+    whole = _in_a_row(words, SHINGLE_WORDS)  # those across the border of two texts are left out below
+    for first, end in itertools.pairwise(borders):
+        if end - first < SHINGLE_WORDS:
+            mine = _in_a_row(words[first:end], end - first)
+        else:
+            mine = whole[first : end - SHINGLE_WORDS + 1]
+        mine.sort()
+        yield _once(mine)
 
 
-def _of_words(words: Hashes) -> Hashes:
-    width = min(SHINGLE_WORDS, len(words))
-    count = len(words) - width + 1 if width else 0
+def _in_a_row(words: Hashes, width: int) -> Hashes:
+    """A hash for each so many words in a row."""
+    count = max(0, len(words) - width + 1) if width else 0
     whole = np.zeros(count, dtype=np.uint64)
     for place in range(width):
         whole += words[place : place + count] * _PLACES[place]
-    whole = _mixed(whole)
-    whole.sort()
-    return _once(whole)
+    _mix(whole)
+    return whole
 
 
 def _once(ordered: Hashes) -> Hashes:
@@ -224,22 +280,81 @@ def looked_up(sketch: Hashes) -> Hashes:
     return sketch[:LOOKED_UP]
 
 
-def candidates(shared: int, one: Hashes, other: Hashes) -> bool:
-    """Whether two texts are to be counted out, by their sketches and how many hashes that they are found by they share.
+@dataclass(frozen=True)
+class Meetings:
+    """Pairs of a text and an owner of hashes, with how many of those hashes that the text is found by it has."""
+
+    texts: Places
+    owners: Places
+    shared: Places
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Meetings:
+        return Meetings(self.texts[chosen], self.owners[chosen], self.shared[chosen])
+
+
+def meetings(texts: Sequence[Hashes], hashes: Hashes, owners: Places) -> Meetings:
+    """Who has enough hashes in common with each text for their sketches to be compared. `hashes` in order, each with
+    its owner; of owners of the same hash the first MOST_OF_A_HASH."""
+    wanted = [looked_up(text) for text in texts]
+    lengths = np.array([len(row) for row in wanted], dtype=np.int64)
+    if not len(hashes) or not lengths.sum():
+        return Meetings(*(np.empty(0, dtype=np.int64) for _ in range(3)))
+    flat = np.concatenate(wanted)
+    asked = np.repeat(np.arange(len(texts)), lengths)
+    order = np.argsort(flat)  # looked up in order, which stays in the processor's cache
+    flat, asked = flat[order], asked[order]
+    first = np.searchsorted(hashes, flat)
+    counts = np.minimum(np.searchsorted(hashes, flat, side="right") - first, MOST_OF_A_HASH)
+    before = np.cumsum(counts) - counts
+    places = np.repeat(first - before, counts) + np.arange(counts.sum())
+    pairs = (np.repeat(asked, counts) << _OWNER_BITS) | owners[places]
+    met, shared = np.unique(pairs, return_counts=True)
+    found = Meetings(met >> _OWNER_BITS, met & ((1 << _OWNER_BITS) - 1), shared)
+    return found.only(shared >= np.minimum(SHARED_HASHES, lengths[found.texts]))
+
+
+def stacked(sketches: Sequence[Hashes]) -> Hashes:
+    """One row each, filled up at the end."""
+    if sketches and min(map(len, sketches)) >= SKETCH:
+        return np.concatenate([one[:SKETCH] for one in sketches]).reshape(-1, SKETCH)
+    rows = np.full((len(sketches), SKETCH), _FILLED, dtype=np.uint64)
+    for row, one in zip(rows, sketches, strict=True):
+        row[: len(one)] = one[:SKETCH]
+    return rows
+
+
+def candidates(shared: Places, one: Hashes, other: Hashes) -> npt.NDArray[np.bool_]:
+    """Which pairs of texts are to be counted out, by how many hashes that they are found by they share, and their
+    sketches, stacked, a row a pair.
 
     Below the highest hash of the sketch that ends first, both are whole samples of the same shingles."""
-    if not shared or shared < min(SHARED_HASHES, len(one), len(other)):
-        return False
-    ends = [row[-1] for row in (one, other) if len(row) == SKETCH]
-    if ends:
-        one, other = (row[: np.searchsorted(row, min(ends), side="right")] for row in (one, other))
-    like = likeness(one, other)
-    shorter, longer = sorted((like.one, like.other))
-    return like.common >= _least(SHARE, shorter) and like.common >= _least(LEAST_OF_LONGER, longer)
+    chosen = np.zeros(len(shared), dtype=np.bool_)
+    for first in range(0, len(shared), _PAIRS_AT_ONCE):
+        part = slice(first, first + _PAIRS_AT_ONCE)
+        chosen[part] = _candidates(shared[part], one[part], other[part])
+    return chosen
 
 
-def _least(share: float, count: int) -> float:
-    return share * count - _DEVIATIONS * math.sqrt(share * (1 - share) * count)
+def _candidates(shared: Places, one: Hashes, other: Hashes) -> npt.NDArray[np.bool_]:
+    sizes = [np.count_nonzero(rows != _FILLED, axis=1) for rows in (one, other)]
+    enough = shared >= np.minimum(np.minimum(*sizes), SHARED_HASHES)
+    end = np.minimum(one[:, -1], other[:, -1])[:, None]  # of a whole sketch, or of none
+    both = np.concatenate((one, other), axis=1)
+    both.sort(axis=1)
+    common = np.count_nonzero(
+        (both[:, 1:] == both[:, :-1]) & (both[:, 1:] <= end) & (both[:, 1:] != _FILLED), axis=1
+    )
+    sizes = [np.count_nonzero((rows <= end) & (rows != _FILLED), axis=1) for rows in (one, other)]
+    shorter, longer = np.minimum(*sizes), np.maximum(*sizes)
+    likely: npt.NDArray[np.bool_] = (
+        enough & (common >= _least(SHARE, shorter)) & (common >= _least(LEAST_OF_LONGER, longer))
+    )
+    return likely
+
+
+def _least(share: float, counts: Places) -> npt.NDArray[np.float64]:
+    least: npt.NDArray[np.float64] = share * counts - _DEVIATIONS * np.sqrt(share * (1 - share) * counts)
+    return least
 
 
 class Index:
@@ -247,6 +362,7 @@ class Index:
 
     def __init__(self, texts: Sequence[Hashes]) -> None:
         self._texts = texts
+        self._sketches = stacked(texts)
         found_by = [looked_up(text) for text in texts]
         hashes = np.concatenate(found_by) if found_by else np.empty(0, dtype=np.uint64)
         owners = np.repeat(np.arange(len(texts)), [len(row) for row in found_by])
@@ -255,19 +371,27 @@ class Index:
 
     def near(self, text: Hashes) -> list[tuple[int, Likeness]]:
         """(place in the index, likeness) of all that are near duplicates of it, the likest first."""
-        wanted = looked_up(text)
-        first = np.searchsorted(self._hashes, wanted)
-        last = np.minimum(np.searchsorted(self._hashes, wanted, side="right"), first + MOST_OF_A_HASH)
-        shared = Counter(
-            owner
-            for a, b in zip(first.tolist(), last.tolist(), strict=True)
-            if b > a
-            for owner in self._owners[a:b].tolist()
-        )
-        near = [
-            (place, like)
-            for place, count in shared.items()
-            if candidates(count, sketch(text), sketch(self._texts[place]))
-            and (like := likeness(text, self._texts[place])).near
-        ]
-        return sorted(near, key=lambda row: (-row[1].share, row[0]))
+        return self.all_near([text])[0]
+
+    def all_near(self, texts: Sequence[Hashes]) -> list[list[tuple[int, Likeness]]]:
+        """The same for each of several, which costs less together."""
+        near: list[list[tuple[int, Likeness]]] = [[] for _ in texts]
+        for first in range(0, len(texts), _TEXTS_AT_ONCE):
+            some = texts[first : first + _TEXTS_AT_ONCE]
+            met = meetings(some, self._hashes, self._owners)
+            for text, place, like in self._counted_out(some, stacked(some), met):
+                near[first + text].append((place, like))
+        return [sorted(row, key=lambda row: (-row[1].share, row[0])) for row in near]
+
+    def pairs(self) -> Iterator[tuple[int, int, Likeness]]:
+        """Those of the index that are near duplicates of each other, the later one first."""
+        met = meetings(self._texts, self._hashes, self._owners)
+        return self._counted_out(self._texts, self._sketches, met.only(met.texts > met.owners))
+
+    def _counted_out(
+        self, texts: Sequence[Hashes], sketches: Hashes, met: Meetings
+    ) -> Iterator[tuple[int, int, Likeness]]:
+        met = met.only(candidates(met.shared, sketches[met.texts], self._sketches[met.owners]))
+        for text, place in zip(met.texts.tolist(), met.owners.tolist(), strict=True):
+            if (like := likeness(texts[text], self._texts[place])).near:
+                yield text, place, like

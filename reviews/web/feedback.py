@@ -31,7 +31,7 @@ from reviews.feedback import (
 )
 from reviews.finding import ExampleFilter
 from reviews.models import FeedbackExample, SourceDocument, Split
-from reviews.references import SOURCES, freeze_test_set, settled_corrections
+from reviews.references import SOURCES, count_corrections, freeze_test_set
 from reviews.web.documents import back
 
 PER_PAGE = 20
@@ -269,7 +269,7 @@ class TestSetForm(forms.Form):
 @capability("evaluate")
 def test_set(request: HttpRequest) -> HttpResponse:
     tests = SourceDocument.objects.filter(split=Split.TEST)
-    imported, corrected = tests.exclude(reference="").count(), settled_corrections()
+    imported, (corrected, corrections) = tests.exclude(reference="").count(), count_corrections()
     sources = "imported" if imported else "corrections"
     form = TestSetForm(request.POST or None, initial={"references": sources})
     if request.method == "POST" and form.is_valid():
@@ -295,8 +295,8 @@ def test_set(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "imported": imported,
-        "corrected": len(corrected),
-        "corrections": sum(map(len, corrected.values())),
+        "corrected": corrected,
+        "corrections": corrections,
         "documents": tests.count(),
     }
     return render(request, "reviews/test_set_new.html", context, status=422 if form.errors else 200)

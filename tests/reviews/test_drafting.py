@@ -51,6 +51,15 @@ def test_each_document_is_drafted_with_the_release_and_put_in_the_queue(
         )
 
 
+def test_many_drafts_are_put_in_the_queue_with_as_many_queries_as_few(
+    release: Release, documents: list[SourceDocument], django_assert_max_num_queries: Any
+) -> None:
+    draft_summaries(documents=documents, release=release, queue_slug="")
+    with django_assert_max_num_queries(30):  # one by one they are 80
+        draft_summaries(documents=documents, release=release)
+    assert QueueItem.objects.count() == 11
+
+
 def test_what_is_written_is_not_written_again_but_put_in_the_queue(
     release: Release, documents: list[SourceDocument]
 ) -> None:

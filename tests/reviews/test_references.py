@@ -27,7 +27,7 @@ from reviews.models import (
     ReviewSlot,
     SourceDocument,
 )
-from reviews.references import freeze_test_set, settled_corrections
+from reviews.references import count_corrections, freeze_test_set, settled_corrections
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -237,6 +237,24 @@ def test_the_first_reference_cannot_be_another_text_than_the_reference(cast: mak
             evaluation_set=on, position=0, document_hash="d", origin="o", source="s", reference="One.",
             all_references=[{"text": "Another."}],
         )  # fmt: skip
+
+
+def test_the_page_counts_corrections_in_the_database(
+    cast: make.Cast, live: Release, django_assert_num_queries: Any
+) -> None:
+    one, another = document(), document()
+    at = item(one, release=live)
+    corrected(at, cast.reviewer)
+    corrected(at, cast.another_reviewer)  # the same text
+    corrected(item(another), cast.reviewer, f" {OTHER} ")
+    settled = item(another)
+    corrected(settled, cast.another_reviewer, "What did not hold, in many words.")
+    adjudicated(settled, cast.ml_engineer, MINE)
+    corrected(item(document()), cast.reviewer, f" {DRAFT} ")  # nothing changed
+    with django_assert_num_queries(2):
+        counted = count_corrections()
+    found = settled_corrections()
+    assert counted == (len(found), sum(map(len, found.values()))) == (2, 3)
 
 
 # ---------------------------------------------------------------- measured against several
