@@ -326,7 +326,7 @@ def test_the_pages_say_where_each_reference_came_from(cast: make.Cast, live: Rel
     assert "settled corrections" in page
     answer = mila.post("/feedback/test-set/", {"references": "corrections"}, follow=True)
     on = EvaluationSet.objects.get()
-    page = answer.content.decode()
+    page = " ".join(answer.content.decode().split())
     wrote = f'<a href="/releases/{live.pk}/">release {live.pk}</a> wrote'
     assert f"Correction of what {wrote}, settled by its reviewers, 1 person" in page
     assert f"(review:{review.pk})" in page
