@@ -15,7 +15,6 @@ from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.ahead import ahead
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import Unavailable
 from models_app.foundation.roles import require
@@ -234,15 +233,12 @@ def import_rows(
         "batch": batch and batch.pk,
         "created_by": actor and actor.pk,
     }
-    chunks, sketches = _chunks(iter(rows), defaults, report), Sketches()
+    sketches = Sketches()
     twins.sketch_few()
     try:
         with transaction.atomic():
-            _keep_chunk(next(chunks, []), report, sketches)
-            if report.read >= CHUNK:  # else there are no more
-                with ahead(chunks) as others:
-                    for chunk in others:
-                        _keep_chunk(chunk, report, sketches)
+            for chunk in _chunks(iter(rows), defaults, report):
+                _keep_chunk(chunk, report, sketches)
             sketches.write()
             audit.record(
                 actor=actor,
