@@ -7,13 +7,12 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.core.cache import cache
 from playwright.sync_api import Page
 
 from script.demo_data import Demo, heartbeat
 from script.take_screenshots import EXPECTED, PAGES, places
-from tests.browser.conftest import DESKTOP, ONLY_VIOLATIONS, PHONE, SETTLED, Enter, look
+from tests.browser.conftest import DESKTOP, PHONE, Enter, axe, look
 
 pytestmark = [
     pytest.mark.browser,
@@ -84,9 +83,9 @@ def test_no_page_has_a_violation_or_hangs_over(enter: Enter) -> None:
 
 
 def _faults(page: Page) -> list[str]:
-    page.evaluate(SETTLED)
+    violations = axe(page).response["violations"]
     wrong = ["wider than the screen"] if page.evaluate(TOO_WIDE) else []
-    for violation in Axe().run(page, options=ONLY_VIOLATIONS).response["violations"]:
+    for violation in violations:
         targets = ", ".join(str(node["target"]) for node in violation["nodes"][:3])
         wrong.append(f"{violation['id']} at {targets}")
     return wrong
