@@ -29,6 +29,10 @@ def is_away(error: BaseException | None) -> bool:
     return state is None or state.startswith(AWAY)
 
 
+def took_too_long(error: BaseException | None) -> bool:
+    return _state_of(error) in TOO_LONG
+
+
 def unavailable(error: BaseException | None) -> Unavailable | None:
     """Of a database that is away, or gave up what was asked of it; None for any other error, which is a bug."""
     if is_away(error):
@@ -44,7 +48,7 @@ def unavailable(error: BaseException | None) -> Unavailable | None:
         return None
     # The server is there: what was asked of it is worth a look, so the line has a traceback.
     log.error("the database gave up what a request asked of it", sqlstate=state, exc_info=error)
-    if state in TOO_LONG:
+    if took_too_long(error):
         return Unavailable(
             "This took too long and was given up. Try again when less is going on.", retry_after=15
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.contrib.auth.middleware import LoginRequiredMiddleware as DjangoLoginRequired
 from django.contrib.auth.views import redirect_to_login
@@ -14,9 +15,10 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from models_app.foundation import addresses, doors, turns
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.postgresql.base import within
-from models_app.foundation.unavailability import unavailable
+from models_app.foundation.unavailability import is_away, took_too_long, unavailable
 from models_app.web import error_pages
 
+log = structlog.get_logger(__name__)
 Handler = Callable[[HttpRequest], HttpResponse]
 NUL = "\x00"
 #: An answer within two seconds, with or without the database.
@@ -45,7 +47,10 @@ class HealthMiddleware:
                 ready, detail = readiness()
             state = "ready" if ready else "loading"
         except (DatabaseError, InterfaceError) as error:
-            ready, state, detail = False, "unavailable", f"database: {type(error).__name__}"
+            ready, state, detail = False, "unavailable", "The database does not answer."
+            if not is_away(error) and not took_too_long(error):
+                log.error("whether summaries can be served could not be asked", exc_info=error)
+                detail = "The database refused what was asked of it; the log of this process says more."
         answer = JsonResponse({"status": state, "detail": detail}, status=200 if ready else 503)
         if not ready:
             answer["Retry-After"] = "2"

@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from unittest import mock
 
 import psutil
 import pytest
 from django.conf import settings
+from django.test import Client
 
 from llmops_site import embedded
 from llmops_site.postgres_server import PostgresServer
+from models_app.models import Job
 from tests.process.programs import wait_for
 from tests.process.running import Run
 
@@ -110,13 +113,23 @@ def test_without_the_database_clients_are_told_when_to_try_again_and_all_goes_on
         assert ask(installation, "/healthz").status == 200
         ready = ask(installation, "/readyz")
         assert ready.status == 503
-        assert json.loads(ready.body)["status"] == "unavailable"
+        assert json.loads(ready.body) == {"status": "unavailable", "detail": "The database does not answer."}
         check_what_is_said(installation)
     wait_for(lambda: is_well(installation), seconds=60)
     with ThreadPoolExecutor(24) as clients:
         calls = list(clients.map(lambda what: ask(installation, *what).status, [PAGE, API] * 12))
     assert set(calls) == {302, 401}, "a thread kept a connection that is of no use"
     assert kept_up(installation) == before, "a process ended over it"
+
+
+@pytest.mark.django_db
+def test_a_mistake_of_ours_is_not_told_as_a_database_that_is_away(client: Client) -> None:
+    with mock.patch(
+        "models_app.serving.readiness.readiness", side_effect=lambda: list(Job.objects.raw("SELECT no_such"))
+    ):
+        ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert "refused what was asked" in ready.json()["detail"]
 
 
 def test_a_statement_of_a_page_ends_after_fifteen_seconds_one_of_a_job_does_not(database_server: str) -> None:
