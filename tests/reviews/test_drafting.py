@@ -55,7 +55,7 @@ def test_many_drafts_are_put_in_the_queue_with_as_many_queries_as_few(
     release: Release, documents: list[SourceDocument], django_assert_max_num_queries: Any
 ) -> None:
     draft_summaries(documents=documents, release=release, queue_slug="")
-    with django_assert_max_num_queries(30):  # one by one they are 80
+    with django_assert_max_num_queries(30):  # one by one each draft would ask by itself
         draft_summaries(documents=documents, release=release)
     assert QueueItem.objects.count() == 11
 
