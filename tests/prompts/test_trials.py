@@ -324,7 +324,7 @@ def test_reviewers_try_on_what_they_have_handed_in_and_see_their_own_trials_only
     failing(theirs, cast.another_reviewer)
     chosen = choose_articles(words="", queue=None, count=5, actor=cast.reviewer)
     assert [row.document for row in chosen] == [mine]
-    with pytest.raises(InvalidInput, match="handed in"):
+    with pytest.raises(InvalidInput, match="those you reviewed"):
         choose_articles(words=str(theirs.pk), queue=None, count=5, actor=cast.reviewer)
     trial = trial_on(chosen, cast.reviewer)
     assert visible_trial(pk=trial.pk, user=cast.ml_engineer) == trial
