@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from django.db import connection
 from django.db.models import Avg, Count
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
+from models_app.foundation.roles import allowed
 from models_app.models import ClientFeedback, Comparison, DatasetSnapshot, Deployment, TrainingRun
 from models_app.monitoring.traffic import Traffic, Window, traffic
 from models_app.serving.readiness import readiness
 from reviews import queueing
 from reviews.blindness import readable_examples, readable_suggestions
-from reviews.compiled import compiled
+from reviews.compiled import Statement, compiled
 from reviews.models import FeedbackExample, PromptSuggestion, Review
 from reviews.notices import COUNTED
 
@@ -56,17 +59,36 @@ def waiting(user: Any) -> Waiting:
 
     What waits at the desks is counted as they count it, and nothing is that its own list would not show.
     """
-    values = {"user": user.pk, "reviewer": user.pk, "enough": ENOUGH, "counted": COUNTED}
-    proposed = readable_examples(FeedbackExample.objects.filter(state="proposed"), user)
-    suggested = readable_suggestions(PromptSuggestion.objects.filter(state="open"), user)
-    feedback = compiled(proposed.order_by().values("pk")[:ENOUGH], "feedback")
-    suggestions = compiled(suggested.order_by().values("pk")[:ENOUGH], "suggestions")
+    statement = _statement(allowed(user, "review"), ENOUGH)
+    whose = {"user": user.pk, "reviewer": user.pk, "reader": user.pk}
     with connection.cursor() as cursor:
-        cursor.execute(
-            _WAITING.format(feedback=feedback.text, suggestions=suggestions.text),
-            {**values, **feedback.values, **suggestions.values},
-        )
+        cursor.execute(statement.text, statement.values | whose)
         return Waiting(*cursor.fetchone())
+
+
+@dataclass(frozen=True)
+class _Anybody:
+    """Stands for the reader in a statement that the ORM makes once: for every page it would take 5 to 13 ms."""
+
+    reviews: bool
+    is_active = True
+    pk = RawSQL("%%(reader)s", [])
+
+    def has_perm(self, capability: str) -> bool:
+        return self.reviews
+
+
+@cache
+def _statement(reviews: bool, enough: int) -> Statement:
+    reader: Any = _Anybody(reviews)
+    proposed = readable_examples(FeedbackExample.objects.filter(state="proposed"), reader)
+    suggested = readable_suggestions(PromptSuggestion.objects.filter(state="open"), reader)
+    feedback = compiled(proposed.order_by().values("pk")[:enough], "feedback")
+    suggestions = compiled(suggested.order_by().values("pk")[:enough], "suggestions")
+    return Statement(
+        _WAITING.format(feedback=feedback.text, suggestions=suggestions.text),
+        {"enough": enough, "counted": COUNTED, **feedback.values, **suggestions.values},
+    )
 
 
 def shown(count: int) -> str:
