@@ -35,10 +35,13 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.timeout(1800)
 
 #: In one field after another, beside what the form would send.
 ALONE = b"9" * 30
-#: All fields at once, each with another of these, as often as there are values.
-TOGETHER = (
+#: In all fields at once: one of them is enough for the whole request to be refused.
+IN_ALL = (
     b"a\x00b",
     b"\xed\xa0\x80",  # half a character, as bytes that no decoder takes
+)
+#: All fields at once, each with another of these, as often as there are values.
+TOGETHER = (
     b"-1",
     b"1e400",
     b"nan",
@@ -46,7 +49,7 @@ TOGETHER = (
     b"9223372036854775807",
     b"9" * 5000,
     "²".encode(),  # a digit that is no number
-    b"x" * 100_000,
+    b"x" * 20_000,
 )
 NOT_FOLLOWED = ("/accounts/logout", "/admin/")
 #: Signs that a person did something on purpose, not fields.
@@ -217,6 +220,8 @@ def queries(names: list[str], usual: dict[str, str]) -> Iterator[str]:
         yield _encoded({**{key: one.encode() for key, one in usual.items()}, name: ALONE})
     if names:
         yield "&".join(f"{quote(name)}=1&{quote(name)}=2" for name in names)
+        for value in IN_ALL:
+            yield _encoded(dict.fromkeys(names, value))
     for turn in range(len(TOGETHER) if names else 0):
         yield _encoded({name: TOGETHER[(turn + place) % len(TOGETHER)] for place, name in enumerate(names)})
 
