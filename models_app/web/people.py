@@ -111,7 +111,7 @@ def _shown_link(request: HttpRequest, made: tuple[PasswordLink, str] | None) -> 
 
 
 def recently_signed_in(view: View) -> View:
-    """Asks for the password or a code first, unless that was within the last quarter of an hour."""
+    """Asks for the password or a code once more, unless it did so within the last quarter of an hour."""
     guarded: View = reauthentication_required(view)
     return guarded
 
