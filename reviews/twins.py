@@ -3,7 +3,7 @@
 What *nearly the same* means, `models_app.texts.near_duplicates` says. A document's sketch lies in `SketchHash`, so that
 each document that comes is compared with the few that could be like it, however many there are. All pairs that are
 found are kept (`NearDuplicate`). Two imports that run at the same moment do not see each other's documents, and rows
-put in by SQL are compared with nothing: therefore whoever freezes or tries a prompt looks again, on the texts
+put in by SQL are compared with nothing: so freezing and trying a prompt look again, on the texts
 (`near_tests`, `near_learnt`), and documents without a sketch get one first.
 """
 
