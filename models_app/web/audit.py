@@ -147,7 +147,7 @@ def audit(request: HttpRequest) -> HttpResponse:
     }
     status = 422 if form.errors else 200
     return page_or_fragment(
-        request, "models_app/audit.html", "models_app/_audit.html", context, status=status
+        request, "models_app/audit/index.html", "models_app/audit/_list.html", context, status=status
     )
 
 

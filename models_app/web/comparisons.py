@@ -89,7 +89,10 @@ def comparisons(request: HttpRequest) -> HttpResponse:
     failed = EvaluationRun.objects.filter(state="failed").select_related("release").order_by("-pk")[:3]
     context = {"page": paginate(request, rows, 30), "active": active, "waiting": waiting, "failed": failed}
     return page_or_fragment(
-        request, "models_app/comparisons.html", "models_app/_comparison_list.html", context
+        request,
+        "models_app/evaluation/comparisons.html",
+        "models_app/evaluation/_comparison_list.html",
+        context,
     )
 
 
@@ -122,7 +125,9 @@ def new_comparison(request: HttpRequest) -> HttpResponse:
             )
             return redirect("comparisons")
     context = {"form": form, "sets": EvaluationSet.objects.exists()}
-    return render(request, "models_app/comparison_new.html", context, status=422 if form.errors else 200)
+    return render(
+        request, "models_app/evaluation/comparison_new.html", context, status=422 if form.errors else 200
+    )
 
 
 def _comparison(pk: int) -> Comparison:
@@ -209,7 +214,7 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
     metric = _metric(request)
     context = {"comparison": comparison, **_documents(request, comparison, metric)}
     if request.headers.get("HX-Target") == "comparison-documents":
-        return render(request, "models_app/_comparison_documents.html", context)
+        return render(request, "models_app/evaluation/_comparison_documents.html", context)
     results = list(ComparisonResult.objects.filter(comparison=comparison))
     changes = [
         value * METRICS[metric].scale for value in paired(comparison, metric).values_list("change", flat=True)
@@ -239,7 +244,7 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
         "may_let_choose": allowed(request.user, "manage_queues"),
         "may_submit": _submittable(comparison, release) and allowed(request.user, "submit_release"),
     }
-    return render(request, "models_app/comparison.html", context)
+    return render(request, "models_app/evaluation/comparison.html", context)
 
 
 def _people(comparison: Comparison) -> list[People]:
@@ -297,7 +302,7 @@ def document_page(request: HttpRequest, pk: int, example: int) -> HttpResponse:
         "lead": lead,
         "rows": rows,
     }
-    return render(request, "models_app/comparison_document.html", context)
+    return render(request, "models_app/evaluation/comparison_document.html", context)
 
 
 @require_safe

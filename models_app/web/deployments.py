@@ -35,7 +35,9 @@ def deployments(request: HttpRequest) -> HttpResponse:
         "page": paginate(request, history, 25),
         **_asked_for(request, state.environment),
     }
-    return page_or_fragment(request, "models_app/deployments.html", "models_app/_deployments.html", context)
+    return page_or_fragment(
+        request, "models_app/serving/deployments.html", "models_app/serving/_deployments.html", context
+    )
 
 
 def _asked_for(request: HttpRequest, environment: Environment) -> dict[str, Any]:

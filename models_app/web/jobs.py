@@ -73,7 +73,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
         "queues": list(settings.GALLEY_QUEUES),
         "filtered": any(request.GET.get(name) for name in ("state", "kind", "queue")),
     }
-    return page_or_fragment(request, "models_app/jobs.html", "models_app/_job_list.html", context)
+    return page_or_fragment(request, "models_app/jobs/index.html", "models_app/jobs/_list.html", context)
 
 
 def log_tail(row: Job) -> tuple[str, bool]:
@@ -117,7 +117,7 @@ def job_page(request: HttpRequest, pk: int) -> HttpResponse:
         .exclude(subject="")
         .first(),
     }
-    return page_or_fragment(request, "models_app/job.html", "models_app/_job.html", context)
+    return page_or_fragment(request, "models_app/jobs/job.html", "models_app/jobs/_job.html", context)
 
 
 def _seconds(row: Job) -> float | None:

@@ -27,8 +27,8 @@ def models(request: HttpRequest) -> HttpResponse:
     registering = Job.objects.filter(kind__in=("register_model", "prepare_workspace"), state__in=Job.ACTIVE)
     return page_or_fragment(
         request,
-        "models_app/models.html",
-        "models_app/_model_list.html",
+        "models_app/training/models.html",
+        "models_app/training/_model_list.html",
         {
             "page": page,
             "missing": {version.pk for version in page if files_are_missing(version)},
@@ -60,7 +60,7 @@ def model(request: HttpRequest, pk: int) -> HttpResponse:
         "libraries": sorted(version.manifest.get("libraries", {}).items()),
         "children": version.children.order_by("-pk")[:50],
     }
-    return render(request, "models_app/model.html", context)
+    return render(request, "models_app/training/model.html", context)
 
 
 @require_POST

@@ -98,7 +98,7 @@ def _people(
         **_shown_link(request, made),
     }
     return page_or_fragment(
-        request, "models_app/people.html", "models_app/_people_list.html", context, status=status
+        request, "models_app/people/index.html", "models_app/people/_list.html", context, status=status
     )
 
 
@@ -167,7 +167,7 @@ def _person(
         "told": tell(events) if allowed(user_of(request), "view_audit") else [],
         **_shown_link(request, made),
     }
-    return render(request, "models_app/person.html", context, status=status)
+    return render(request, "models_app/people/person.html", context, status=status)
 
 
 def _find(pk: int) -> User:

@@ -79,7 +79,9 @@ def releases(request: HttpRequest) -> HttpResponse:
         "shown": shown,
         "moving": any(release.state in ("approved", "warming") for release in page),
     }
-    return page_or_fragment(request, "models_app/releases.html", "models_app/_release_list.html", context)
+    return page_or_fragment(
+        request, "models_app/releases/index.html", "models_app/releases/_list.html", context
+    )
 
 
 # ---------------------------------------------------------------- composing
@@ -155,9 +157,9 @@ def new_release(request: HttpRequest) -> HttpResponse:
             return _after_composing(request, release)
     context = {"form": form, "live": live, "models": ModelVersion.objects.exists()}
     if form.errors:
-        return render(request, "models_app/release_new.html", context, status=422)
+        return render(request, "models_app/releases/new.html", context, status=422)
     return page_or_fragment(
-        request, "models_app/release_new.html", "models_app/_release_new_fields.html", context
+        request, "models_app/releases/new.html", "models_app/releases/_new_fields.html", context
     )
 
 
@@ -229,7 +231,9 @@ def _release(pk: int) -> Release:
 @capability("view_models")
 def release_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = _context(request, _release(pk))
-    answer = page_or_fragment(request, "models_app/release.html", "models_app/_release.html", context)
+    answer = page_or_fragment(
+        request, "models_app/releases/release.html", "models_app/releases/_release.html", context
+    )
     if is_fragment(request) and not context["moving"]:
         answer["HX-Refresh"] = "true"  # it has arrived: heading and buttons change too
     return answer
@@ -419,7 +423,7 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("release", pk)
     context = _context(request, _release(pk), form)
     status = 422 if problem is None else problem.status
-    answer = render(request, "models_app/release.html", context, status=status)
+    answer = render(request, "models_app/releases/release.html", context, status=status)
     if isinstance(problem, TooManyTries):
         answer["Retry-After"] = str(problem.retry_after)
     return answer

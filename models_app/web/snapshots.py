@@ -52,7 +52,9 @@ def snapshots(request: HttpRequest) -> HttpResponse:
         "test_set_count": EvaluationSet.objects.count(),
         "least": settings.GALLEY_MIN_TRAINING_EXAMPLES,
     }
-    return page_or_fragment(request, "models_app/snapshots.html", "models_app/_snapshot_list.html", context)
+    return page_or_fragment(
+        request, "models_app/datasets/snapshots.html", "models_app/datasets/_snapshot_list.html", context
+    )
 
 
 @require_safe
@@ -69,7 +71,7 @@ def snapshot_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = {"snapshot": snapshot, "page": page, "rows": [(row, _origin_url(row.origin)) for row in page]}
     context |= {"split": split, "domain": domain, "domains": _by_domain(snapshot)}
     if request.headers.get("HX-Target") == "snapshot-rows":
-        return render(request, "models_app/_snapshot_rows.html", context)
+        return render(request, "models_app/datasets/_snapshot_rows.html", context)
     context |= {
         "curators": list(User.objects.filter(pk__in=snapshot.curators).order_by("username")),
         "runs": TrainingRun.objects.filter(snapshot=snapshot)
@@ -80,7 +82,7 @@ def snapshot_page(request: HttpRequest, pk: int) -> HttpResponse:
         "left_out": snapshot.selection.get("left_out", {}),
         **_files(snapshot),
     }
-    return render(request, "models_app/snapshot.html", context)
+    return render(request, "models_app/datasets/snapshot.html", context)
 
 
 def _by_domain(snapshot: DatasetSnapshot) -> list[tuple[str, int, int]]:
@@ -145,7 +147,7 @@ def test_set_page(request: HttpRequest, pk: int) -> HttpResponse:
     page = paginate(request, rows.annotate(lead=LEAD).defer("source"), PER_PAGE)
     context = {"test_set": test_set, "page": page, "rows": [(row, _origin_url(row.origin)) for row in page]}
     if request.headers.get("HX-Target") == "test-set-rows":
-        return render(request, "models_app/_test_set_rows.html", context)
+        return render(request, "models_app/datasets/_test_set_rows.html", context)
     context |= {
         "domains": EvaluationExample.objects.filter(evaluation_set=test_set)
         .order_by()
@@ -159,7 +161,7 @@ def test_set_page(request: HttpRequest, pk: int) -> HttpResponse:
         "left_out": test_set.selection.get("left_out", {}),
         "references": references_of(test_set),
     }
-    return render(request, "models_app/test_set.html", context)
+    return render(request, "models_app/datasets/test_set.html", context)
 
 
 urlpatterns = [

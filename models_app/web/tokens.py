@@ -101,7 +101,7 @@ def _page(request: HttpRequest, status: int = 200, **values: Any) -> HttpRespons
         "now": timezone.now(),
         **values,
     }
-    return render(request, "models_app/tokens.html", context, status=status)
+    return render(request, "models_app/people/tokens.html", context, status=status)
 
 
 @never_cache

@@ -134,8 +134,8 @@ def runs(request: HttpRequest) -> HttpResponse:
     active = any(run.is_active for run in page)
     return page_or_fragment(
         request,
-        "models_app/training.html",
-        "models_app/_training_list.html",
+        "models_app/training/index.html",
+        "models_app/training/_list.html",
         {"page": page, "active": active},
     )
 
@@ -149,9 +149,11 @@ def new_run(request: HttpRequest) -> HttpResponse:
             if run is not None:
                 messages.success(request, f"Training {run.pk} is queued.")
                 return redirect("training_run", run.pk)
-        return render(request, "models_app/training_new.html", _form_context(form), status=422)
+        return render(request, "models_app/training/new.html", _form_context(form), status=422)
     form = RunForm(initial=_initial(request))
-    template = "models_app/_recipe_fields.html" if is_fragment(request) else "models_app/training_new.html"
+    template = (
+        "models_app/training/_recipe_fields.html" if is_fragment(request) else "models_app/training/new.html"
+    )
     return render(request, template, _form_context(form))
 
 
@@ -244,7 +246,7 @@ def run_page(request: HttpRequest, pk: int) -> HttpResponse:
         "recipe": [(name, run.recipe.get(name)) for name in ("preset", *RECIPE_FIELDS)],
         "share": run.step / run.total_steps if run.total_steps else None,
     }
-    return page_or_fragment(request, "models_app/training_run.html", "models_app/_training_run.html", context)
+    return page_or_fragment(request, "models_app/training/run.html", "models_app/training/_run.html", context)
 
 
 @require_POST

@@ -108,7 +108,9 @@ def agreement(request: HttpRequest) -> HttpResponse:
     }
     if report.data is not None:
         context |= _tables(report.data, wanted)
-    return page_or_fragment(request, "reviews/agreement.html", "reviews/_agreement.html", context)
+    return page_or_fragment(
+        request, "reviews/quality/agreement.html", "reviews/quality/_agreement.html", context
+    )
 
 
 def _tables(data: Mapping[str, Any], wanted: Choice) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponse:
         page = paginate(request, waiting, PER_PAGE)
         context |= {"shown": "waiting", "page": page, "disputes": page.paginator.count}
         context["rows"] = disputes.with_reasons(list(page))
-    return render(request, "reviews/disputes.html", context)
+    return render(request, "reviews/quality/disputes.html", context)
 
 
 def _item(pk: int) -> QueueItem:
@@ -68,7 +68,7 @@ def dispute(request: HttpRequest, pk: int) -> HttpResponse:
         return _settle(request, item)
     found = disputes.dispute_of(item, made.rubric_id if made else None)
     if made is not None:
-        return render(request, "reviews/dispute_settled.html", _context(item, found) | {"made": made})
+        return render(request, "reviews/quality/dispute_settled.html", _context(item, found) | {"made": made})
     return _screen(request, item, found, _taken(request, item, found))
 
 
@@ -152,7 +152,7 @@ def _screen(
         "error": error,
         "objection": objection(item=item, actor=user_of(request)),
     }
-    return render(request, "reviews/dispute.html", context, status=error.status if error else 200)
+    return render(request, "reviews/quality/dispute.html", context, status=error.status if error else 200)
 
 
 @require_POST

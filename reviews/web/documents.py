@@ -76,7 +76,9 @@ def documents(request: HttpRequest) -> HttpResponse:
     }
     if allowed(request.user, "import_documents"):
         context |= {"may_act": True, "queues": _queues(), "live": _live_or_none()}
-    return page_or_fragment(request, "reviews/documents.html", "reviews/_document_list.html", context)
+    return page_or_fragment(
+        request, "reviews/ingest/documents.html", "reviews/ingest/_document_list.html", context
+    )
 
 
 def _queues() -> list[ReviewQueue]:
@@ -127,7 +129,7 @@ def document_page(request: HttpRequest, pk: int) -> HttpResponse:
         if allowed(request.user, "decide_feedback")
         else None,
     }
-    return render(request, "reviews/document.html", context)
+    return render(request, "reviews/ingest/document.html", context)
 
 
 def _summaries(document: SourceDocument, user: User, sees_all: bool) -> list[SummaryRow]:

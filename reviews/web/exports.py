@@ -166,8 +166,8 @@ def index(request: HttpRequest) -> HttpResponse:
         "days": settings.GALLEY_EXPORT_DAYS,
     }
     if status == 422:
-        return render(request, "reviews/exports.html", context, status=status)
-    return page_or_fragment(request, "reviews/exports.html", "reviews/_export_list.html", context)
+        return render(request, "reviews/exports/index.html", context, status=status)
+    return page_or_fragment(request, "reviews/exports/index.html", "reviews/exports/_list.html", context)
 
 
 def _asked(form: ExportForm, user: User) -> bool:

@@ -72,7 +72,7 @@ def examples(request: HttpRequest) -> HttpResponse:
         "test_split": TEST_SPLIT,
         "may_freeze": allowed(request.user, "freeze_snapshot"),
     }
-    return page_or_fragment(request, "reviews/feedback.html", "reviews/_example_list.html", context)
+    return page_or_fragment(request, "reviews/examples/index.html", "reviews/examples/_list.html", context)
 
 
 def _tabs(states: dict[str, int], everything: int) -> list[tuple[str, str, str]]:
@@ -92,7 +92,7 @@ def _example(request: HttpRequest, pk: int) -> FeedbackExample:
 @capability("decide_feedback")
 def example_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = {"example": _example(request, pk), "reasons": REASONS, "test_split": TEST_SPLIT}
-    return render(request, "reviews/feedback_example.html", context)
+    return render(request, "reviews/examples/example.html", context)
 
 
 @require_safe
@@ -100,7 +100,7 @@ def example_page(request: HttpRequest, pk: int) -> HttpResponse:
 def article(request: HttpRequest, pk: int) -> HttpResponse:
     """The article, fetched when somebody unfolds it."""
     example = _example(request, pk)
-    return render(request, "reviews/_example_article.html", {"document": example.document})
+    return render(request, "reviews/examples/_article.html", {"document": example.document})
 
 
 # ---------------------------------------------------------------- deciding
@@ -136,7 +136,7 @@ def _decided(request: HttpRequest, pk: int) -> HttpResponse:
         "tabs": _tabs(states, everything),
         "decided": True,
     }
-    return render(request, "reviews/_example_decided.html", context)
+    return render(request, "reviews/examples/_decided.html", context)
 
 
 @require_POST
@@ -219,7 +219,9 @@ def freeze(request: HttpRequest) -> HttpResponse:
         "test_split": TEST_SPLIT,
     }
     template = (
-        "reviews/_freeze_preview.html" if is_fragment(request) and status == 200 else "reviews/freeze.html"
+        "reviews/examples/_freeze_preview.html"
+        if is_fragment(request) and status == 200
+        else "reviews/examples/freeze.html"
     )
     return render(request, template, context, status=status)
 
@@ -299,7 +301,7 @@ def test_set(request: HttpRequest) -> HttpResponse:
         "corrections": corrections,
         "documents": tests.count(),
     }
-    return render(request, "reviews/test_set_new.html", context, status=422 if form.errors else 200)
+    return render(request, "reviews/examples/test_set_new.html", context, status=422 if form.errors else 200)
 
 
 urlpatterns = [

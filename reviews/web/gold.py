@@ -74,7 +74,7 @@ def index(request: HttpRequest) -> HttpResponse:
         ).order_by("name"),
         "most": gold.MOST_PERCENT,
     }
-    return render(request, "reviews/gold.html", context)
+    return render(request, "reviews/quality/gold.html", context)
 
 
 # ---------------------------------------------------------------- making one
@@ -158,7 +158,7 @@ def _form(
         "errors": errors,
         "error": error,
     }
-    return render(request, "reviews/gold_new.html", context, status=error.status if error else 200)
+    return render(request, "reviews/quality/gold_new.html", context, status=error.status if error else 200)
 
 
 @require_POST
@@ -221,7 +221,7 @@ def start(request: HttpRequest) -> HttpResponse:
         "errors": error.fields if error else {},
         "everything": request.method != "POST",
     }
-    return render(request, "reviews/gold_round.html", context, status=error.status if error else 200)
+    return render(request, "reviews/quality/gold_round.html", context, status=error.status if error else 200)
 
 
 def _say_begun(request: HttpRequest, queue: ReviewQueue, chosen: Sequence[User]) -> None:

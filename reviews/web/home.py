@@ -127,7 +127,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "may_import": allowed(request.user, "import_documents"),
         "may_watch": allowed(request.user, "view_monitoring"),
     }
-    return render(request, "reviews/home.html", context)
+    return render(request, "reviews/reports/home.html", context)
 
 
 urlpatterns = [path("", home, name="home")]

@@ -46,7 +46,7 @@ def how_i_rate(request: HttpRequest) -> HttpResponse:
         "least": LEAST_OWN_ITEMS,
         "answers": gold.my_answers(me),
     }
-    return render(request, "reviews/how_i_rate.html", context)
+    return render(request, "reviews/quality/how_i_rate.html", context)
 
 
 @never_cache
@@ -68,7 +68,7 @@ def gold_answer(request: HttpRequest, pk: int) -> HttpResponse:
             if question.key == key
         ],
     }
-    return render(request, "reviews/gold_answer.html", context)
+    return render(request, "reviews/quality/gold_answer.html", context)
 
 
 urlpatterns = [

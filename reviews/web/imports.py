@@ -135,8 +135,10 @@ def imports(request: HttpRequest) -> HttpResponse:
         "offline": settings.GALLEY_OFFLINE,
     }
     if status == 422:
-        return render(request, "reviews/imports.html", context, status=status)
-    return page_or_fragment(request, "reviews/imports.html", "reviews/_import_list.html", context)
+        return render(request, "reviews/ingest/imports.html", context, status=status)
+    return page_or_fragment(
+        request, "reviews/ingest/imports.html", "reviews/ingest/_import_list.html", context
+    )
 
 
 def _hand_in(request: HttpRequest, form: FileForm | HubForm) -> ImportBatch | None:
@@ -167,7 +169,9 @@ def _batch(pk: int) -> ImportBatch:
 def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
     batch = _batch(pk)
     context = _context(request, batch)
-    answer = page_or_fragment(request, "reviews/import_batch.html", "reviews/_import_progress.html", context)
+    answer = page_or_fragment(
+        request, "reviews/ingest/import.html", "reviews/ingest/_import_progress.html", context
+    )
     if is_fragment(request) and context["status"] not in ("looking", "importing"):
         answer["HX-Refresh"] = "true"  # it has ended: the page has other parts now
     return answer
@@ -236,7 +240,7 @@ def preview(request: HttpRequest, pk: int) -> HttpResponse:
         raise Refused(f"There are no rows of {batch.name} to show now. Reload the page.")
     form = _options_form(batch, request.POST)
     context = {"batch": batch, **_preview(batch, _mapping_shown(form))}
-    return render(request, "reviews/_import_sample.html", context)
+    return render(request, "reviews/ingest/_import_sample.html", context)
 
 
 @require_POST
@@ -257,7 +261,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             return redirect("import_batch", pk)
     status = 422 if form.errors and "preview" not in request.POST else 200
-    return render(request, "reviews/import_batch.html", _context(request, batch, form), status=status)
+    return render(request, "reviews/ingest/import.html", _context(request, batch, form), status=status)
 
 
 @require_POST

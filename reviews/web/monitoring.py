@@ -102,7 +102,11 @@ def monitoring(request: HttpRequest) -> HttpResponse:
         "ready": ready,
         "readiness": sentence,
     }
-    template = "reviews/_monitoring.html" if is_fragment(request) else "reviews/monitoring.html"
+    template = (
+        "reviews/filling/_client_feedback.html"
+        if is_fragment(request)
+        else "reviews/filling/client_feedback.html"
+    )
     return render(request, template, context)
 
 

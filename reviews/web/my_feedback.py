@@ -40,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
         )
         context["review_count"] = all_of_mine.count() if state else page.paginator.count
         context["suggestion_count"] = suggestions.count()
-    return render(request, "reviews/my_feedback.html", {**context, "page": page})
+    return render(request, "reviews/desk/my_feedback.html", {**context, "page": page})
 
 
 @never_cache
@@ -62,7 +62,7 @@ def live(request: HttpRequest, pk: int) -> HttpResponse:
     if not is_fragment(request):
         return redirect("my_feedback")
     context["row"] = outcomes.my_review(pk=pk, reviewer=user_of(request))
-    return render(request, "reviews/_my_live.html", context)
+    return render(request, "reviews/desk/_my_live.html", context)
 
 
 urlpatterns = [

@@ -35,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
         # what this page has shown: nothing that comes while it is read
         "up_to": newest.isoformat() if newest is not None and page.number == 1 else "",
     }
-    return render(request, "reviews/notifications.html", context)
+    return render(request, "reviews/notifications/index.html", context)
 
 
 @never_cache

@@ -108,8 +108,8 @@ def page(request: HttpRequest) -> HttpResponse:
         initial = _again(request, trial) if trial is not None else _start(request, live)
         form = PlaygroundForm(initial=initial, actor=user_of(request))
         if is_fragment(request):
-            return render(request, "reviews/_playground_prompt.html", _context(request, form, live))
-        return render(request, "reviews/playground.html", _context(request, form, live, trial))
+            return render(request, "reviews/prompts/_playground_prompt.html", _context(request, form, live))
+        return render(request, "reviews/prompts/playground.html", _context(request, form, live, trial))
     form = PlaygroundForm(request.POST, actor=user_of(request))
     if not form.is_valid():
         return _page(request, form, live, status=422)
@@ -195,7 +195,9 @@ def _context(
 
 
 def _page(request: HttpRequest, form: PlaygroundForm, live: Release | None, status: int) -> HttpResponse:
-    template = "reviews/_playground.html" if is_fragment(request) else "reviews/playground.html"
+    template = (
+        "reviews/prompts/_playground.html" if is_fragment(request) else "reviews/prompts/playground.html"
+    )
     trial = form.cleaned_data.get("trial")
     shown = visible_trial(pk=trial.pk, user=user_of(request)) if trial is not None else None
     wrong = next((name for name in form.errors if name in form.fields), None)
@@ -290,7 +292,7 @@ def trial(request: HttpRequest, pk: int) -> HttpResponse:
     row = visible_trial(pk=pk, user=user_of(request))
     if not is_fragment(request):
         return redirect(playground.trial_url(row))
-    return render(request, "reviews/_playground_results.html", _trial_context(request, row))
+    return render(request, "reviews/prompts/_playground_results.html", _trial_context(request, row))
 
 
 @require_POST

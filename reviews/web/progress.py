@@ -32,7 +32,7 @@ def index(request: HttpRequest) -> HttpResponse:
     if allowed(request.user, "manage_queues"):
         team = progress.team(actor=request.user)
         context |= {"team": team, "team_chart": _chart(team.days, "Everybody's reviews by day")}
-    return render(request, "reviews/progress.html", context)
+    return render(request, "reviews/reports/progress.html", context)
 
 
 def _chart(days: Sequence[Day], title: str) -> Any:

@@ -108,7 +108,7 @@ def prompts(request: HttpRequest) -> HttpResponse:
         )
     else:
         context["rows"] = _prompt_rows()
-    return render(request, "reviews/prompts.html", context)
+    return render(request, "reviews/prompts/index.html", context)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
     versions = row.versions.select_related("prompt", "parent", "created_by").order_by("-number")
     page = paginate(request, versions, 20)
     context = {"prompt": row, "page": page, "rows": _version_rows(list(page)), "variables": VARIABLES}
-    return render(request, "reviews/prompt.html", context)
+    return render(request, "reviews/prompts/prompt.html", context)
 
 
 def _version_rows(versions: list[PromptVersion]) -> list[VersionRow]:
@@ -231,7 +231,7 @@ def new_prompt(request: HttpRequest) -> HttpResponse:
             messages.success(request, f"{made.name} has its first version.")
             return redirect("prompt", made.pk)
     context = {"form": form, "variables": VARIABLES}
-    return render(request, "reviews/prompt_new.html", context, status=422 if form.errors else 200)
+    return render(request, "reviews/prompts/new.html", context, status=422 if form.errors else 200)
 
 
 @capability("edit_prompts")
@@ -254,7 +254,7 @@ def new_version(request: HttpRequest, pk: int) -> HttpResponse:
             say_saved(request, made, there)
             return redirect("prompt", pk)
     context = {"form": form, "prompt": row, "base": base, "variables": VARIABLES}
-    return render(request, "reviews/prompt_version_new.html", context, status=422 if form.errors else 200)
+    return render(request, "reviews/prompts/version_new.html", context, status=422 if form.errors else 200)
 
 
 def say_saved(request: HttpRequest, version: PromptVersion, there_before: bool) -> None:
@@ -281,7 +281,7 @@ def check(request: HttpRequest) -> HttpResponse:
         context["length"] = len(template) + len(system)
     except InvalidInput as error:
         context["error"] = error
-    return render(request, "reviews/_prompt_check.html", context)
+    return render(request, "reviews/prompts/_check.html", context)
 
 
 # ---------------------------------------------------------------- suggestions
@@ -340,7 +340,7 @@ def compare(request: HttpRequest) -> HttpResponse:
         "a": rows.get(keys[0]),
         "b": rows.get(keys[1]),
     }
-    return render(request, "reviews/prompt_compare.html", context)
+    return render(request, "reviews/prompts/compare.html", context)
 
 
 urlpatterns = [

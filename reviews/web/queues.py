@@ -46,7 +46,7 @@ def _say(request: HttpRequest, error: GalleyError) -> None:
 @require_safe
 @manages
 def index(request: HttpRequest) -> HttpResponse:
-    return render(request, "reviews/queues.html", {"rows": queue_reading.queues()})
+    return render(request, "reviews/queues/index.html", {"rows": queue_reading.queues()})
 
 
 class SettingsForm(forms.Form):
@@ -137,7 +137,7 @@ def new(request: HttpRequest) -> HttpResponse:
         else:
             messages.success(request, f"The queue {queue.name} is there. Say what fills it.")
             return redirect("queue_rules", queue.slug)
-    return render(request, "reviews/queue_new.html", {"form": form}, status=422 if form.errors else 200)
+    return render(request, "reviews/queues/new.html", {"form": form}, status=422 if form.errors else 200)
 
 
 # ---------------------------------------------------------------- one queue
@@ -162,7 +162,7 @@ def queue_page(request: HttpRequest, slug: str) -> HttpResponse:
         "found": found,
         "now": timezone.now(),
     }
-    return render(request, "reviews/queue.html", context)
+    return render(request, "reviews/queues/queue.html", context)
 
 
 @manages
@@ -182,7 +182,7 @@ def settings_page(request: HttpRequest, slug: str) -> HttpResponse:
             messages.success(request, _moved(moved))
             return redirect("queue_settings", slug)
     context = {"queue": queue, "tab": "settings", "form": form}
-    return render(request, "reviews/queue_settings.html", context, status=422 if form.errors else 200)
+    return render(request, "reviews/queues/settings.html", context, status=422 if form.errors else 200)
 
 
 def _moved(moved: Rearranged | Job) -> str:
@@ -250,7 +250,7 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
         "rows": queue_reading.people_of(queue, reviewers),
         "now": timezone.now(),
     }
-    return render(request, "reviews/queue_people.html", context, status=422 if form.errors else 200)
+    return render(request, "reviews/queues/people.html", context, status=422 if form.errors else 200)
 
 
 @require_POST
@@ -393,7 +393,7 @@ def rules_page(request: HttpRequest, slug: str) -> HttpResponse:
         ],
     }
     invalid = form is not None and form.errors
-    return render(request, "reviews/queue_rules.html", context, status=422 if invalid else 200)
+    return render(request, "reviews/queues/rules.html", context, status=422 if invalid else 200)
 
 
 @require_POST
@@ -434,7 +434,7 @@ def _item_page(
         "longest": returning.LONGEST_COMMENT_CHARACTERS,
         "now": timezone.now(),
     }
-    return render(request, "reviews/queue_item.html", context, status=error.status if error else 200)
+    return render(request, "reviews/queues/item.html", context, status=error.status if error else 200)
 
 
 @require_POST
@@ -497,7 +497,9 @@ def send_back(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @manages
 def rubrics(request: HttpRequest) -> HttpResponse:
     return render(
-        request, "reviews/rubrics.html", {"page": paginate(request, queue_reading.rubric_versions(), 10)}
+        request,
+        "reviews/queues/rubrics.html",
+        {"page": paginate(request, queue_reading.rubric_versions(), 10)},
     )
 
 
@@ -587,7 +589,7 @@ def rubric_new(request: HttpRequest) -> HttpResponse:
             )
             return redirect("rubrics")
     context = {"form": form, "rows": form.rows(), "newest": newest}
-    return render(request, "reviews/rubric_new.html", context, status=422 if form.errors else 200)
+    return render(request, "reviews/queues/rubric_new.html", context, status=422 if form.errors else 200)
 
 
 urlpatterns = [

@@ -151,7 +151,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "rows": [(row, batches.status_of(row)) for row in page],
         "limit_mb": settings.GALLEY_MAX_UPLOAD_MB,
     }
-    return render(request, "reviews/rating_imports.html", context, status=status)
+    return render(request, "reviews/external_ratings/index.html", context, status=status)
 
 
 def _hand_in(request: HttpRequest, form: FileForm) -> RatingImport | None:
@@ -178,7 +178,7 @@ def batch_page(request: HttpRequest, pk: int) -> HttpResponse:
     batch = _batch(request, pk)
     context = _context(batch)
     answer = page_or_fragment(
-        request, "reviews/rating_import.html", "reviews/_rating_import_progress.html", context
+        request, "reviews/external_ratings/import.html", "reviews/external_ratings/_progress.html", context
     )
     if is_fragment(request) and context["status"] not in ("looking", "importing"):
         answer["HX-Refresh"] = "true"  # it has ended: the page has other parts now
@@ -241,7 +241,7 @@ def preview(request: HttpRequest, pk: int) -> HttpResponse:
     if not batch.report.get("sample"):
         raise Refused(f"There are no rows of {batch.name} to show now. Reload the page.")
     form = _form(batch, request.POST)
-    return render(request, "reviews/_rating_import_sample.html", {"batch": batch, **_preview(batch, form)})
+    return render(request, "reviews/external_ratings/_sample.html", {"batch": batch, **_preview(batch, form)})
 
 
 @require_POST
@@ -264,7 +264,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             return redirect("rating_import", pk)
     status = 422 if form.errors and "preview" not in request.POST else 200
-    return render(request, "reviews/rating_import.html", _context(batch, form), status=status)
+    return render(request, "reviews/external_ratings/import.html", _context(batch, form), status=status)
 
 
 @require_POST

@@ -42,7 +42,7 @@ def _panel(
     if panel.threads:
         mark_read_about(user=user, subjects=[f"thread:{thread.pk}" for thread in panel.threads])
     context = {"panel": panel, "longest": talking.LONGEST_CHARACTERS, **more}
-    page = "reviews/_talk_panel.html" if is_fragment(request) else "reviews/talk.html"
+    page = "reviews/discussion/_talk_panel.html" if is_fragment(request) else "reviews/discussion/talk.html"
     return render(request, page, context, status=status)
 
 

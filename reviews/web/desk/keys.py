@@ -71,7 +71,7 @@ def _page(
             if not any(name == a.name for g in GROUPS for a in g.actions)
         ],
     }
-    return render(request, "reviews/desk_keys.html", context, status=error.status if error else 200)
+    return render(request, "reviews/desk/keys.html", context, status=error.status if error else 200)
 
 
 @desk_view(require_POST)

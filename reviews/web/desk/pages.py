@@ -51,7 +51,7 @@ def index(request: HttpRequest) -> HttpResponse:
     }
     if reviewer.has_perm("models_app.manage_queues"):
         context["flagged"] = queries.set_aside()
-    return render(request, "reviews/desk_index.html", context)
+    return render(request, "reviews/desk/index.html", context)
 
 
 @desk_view(require_GET)
@@ -78,7 +78,7 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
         "undo": undo_offered(request, RATE_AND_EDIT),
         **key_sheet(reviewer, Desk.RATE_AND_EDIT),
     }
-    return render(request, "reviews/desk_empty.html", context)
+    return render(request, "reviews/desk/empty.html", context)
 
 
 @desk_view(require_GET)
@@ -92,7 +92,7 @@ def item_page(request: HttpRequest, pk: int) -> HttpResponse:
     if lease is None and review is None:
         left = queueing.saw_others(item=item, reviewer=user_of(request))
         context = {"item": item, "queue": item.queue, "left": left}
-        return render(request, "reviews/desk_taken.html", context, status=409)
+        return render(request, "reviews/desk/taken.html", context, status=409)
     return desk(request, item, lease)
 
 
@@ -153,7 +153,7 @@ def desk(
         "back": back_to(request),
         **key_sheet(reviewer, Desk.RATE_AND_EDIT),
     }
-    return render(request, "reviews/desk.html", context, status=error.status if error else 200)
+    return render(request, "reviews/desk/item.html", context, status=error.status if error else 200)
 
 
 def _return_of(review: Review | None) -> ReviewReturn | None:

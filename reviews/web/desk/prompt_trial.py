@@ -45,7 +45,7 @@ def is_live(template: str, system: str) -> bool:
 
 
 def _trial(request: HttpRequest, item: QueueItem, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    page = "reviews/_trial.html" if is_fragment(request) else "reviews/trial.html"
+    page = "reviews/desk/_trial.html" if is_fragment(request) else "reviews/desk/trial.html"
     blind = not tells_model(item)
     common = {
         "blind": blind,

@@ -22,7 +22,7 @@ def recent(request: HttpRequest) -> HttpResponse:
         "here": row_id(request.GET, "here"),
         "most": queries.RECENT,
     }
-    page = "reviews/_recent.html" if is_fragment(request) else "reviews/recent.html"
+    page = "reviews/desk/_recent.html" if is_fragment(request) else "reviews/desk/recent.html"
     return render(request, page, context)
 
 

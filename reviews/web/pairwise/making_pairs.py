@@ -84,7 +84,7 @@ def new_pairs(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"form": form, "comparison": comparison, "has_queue": has_queue}
     if comparison:
         context["documents"], context["differing"] = available(comparison=comparison)
-    return render(request, "reviews/pairwise_new.html", context, status=422 if form.errors else 200)
+    return render(request, "reviews/filling/pairs_new.html", context, status=422 if form.errors else 200)
 
 
 def _comparison(request: HttpRequest) -> Comparison | None:

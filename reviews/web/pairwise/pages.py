@@ -46,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "choices": [(row, in_words(seen(row))) for row in choices_of(reviewer)],
         "may_make": reviewer.has_perm("models_app.manage_queues"),
     }
-    return render(request, "reviews/pairwise_index.html", context)
+    return render(request, "reviews/desk/pairwise_index.html", context)
 
 
 @desk_view(require_GET)
@@ -68,7 +68,7 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
         "undo": undo_offered(request, PAIRWISE),
         **key_sheet(reviewer, Desk.PAIRWISE),
     }
-    return render(request, "reviews/pairwise_empty.html", context)
+    return render(request, "reviews/desk/pairwise_empty.html", context)
 
 
 @desk_view(require_GET)
@@ -80,7 +80,7 @@ def pair_page(request: HttpRequest, pk: int) -> HttpResponse:
         left = queueing.saw_others(item=item, reviewer=user_of(request))
         own = judges.had_a_hand(item=item, judge=user_of(request))
         context = {"item": item, "queue": item.queue, "left": left, "own": own}
-        return render(request, "reviews/pairwise_taken.html", context, status=409)
+        return render(request, "reviews/desk/pairwise_taken.html", context, status=409)
     return page(request, item, lease)
 
 
@@ -138,7 +138,7 @@ def page(
         "undo": undo_offered(request, PAIRWISE),
         **keys,
     }
-    return render(request, "reviews/pairwise.html", context, status=error.status if error else 200)
+    return render(request, "reviews/desk/pairwise.html", context, status=error.status if error else 200)
 
 
 def _side(parts: list[Part], own: str) -> list[tuple[str, bool]]:
