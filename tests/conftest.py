@@ -17,6 +17,8 @@ from reviews.models import QueueItem, ReviewQueue
 from tests import database, make
 from tests import settings as test_settings
 
+pytest_plugins = ["tests.second_tries"]
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
