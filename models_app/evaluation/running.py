@@ -154,7 +154,9 @@ def again(job: Job) -> Job | None:
 
 
 def carry_out(context: JobContext) -> dict[str, Any]:
-    """The job: generates what is missing, batch by batch, then averages."""
+    """The job: generates what is missing, batch by batch, has rouge-score check a sample, then averages."""
+    from models_app.evaluation.rouge_check import check_sample  # with NLTK: only here, in the job's process
+
     run = EvaluationRun.objects.select_related(
         "release__model_version", "release__prompt_version__prompt", "evaluation_set"
     ).get(pk=context.payload["run"])
@@ -178,6 +180,8 @@ def carry_out(context: JobContext) -> dict[str, Any]:
             batch = missing[start : start + BATCH]
             context.step(total - len(missing) + start)
             _score(run, batch, engine)
+    context.phase("checking against rouge-score")
+    check_sample(run)
     context.phase("averaging", total)
     means = ExampleScore.objects.filter(run=run).aggregate(
         n=Count("pk"), **{f"mean_{name}": Avg(name) for name in AVERAGED}
