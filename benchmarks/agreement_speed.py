@@ -61,7 +61,7 @@ def main(reviews: int) -> None:
     from django.test import Client
 
     from llmops_site.prepare import collect_static_files, migrate
-    from reviews import agreement_report
+    from reviews.quality import agreement_report
 
     migrate()
     collect_static_files()

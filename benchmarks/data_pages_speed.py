@@ -103,9 +103,9 @@ def main() -> None:
             "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         }
         fill(options.documents, options.examples)
-        from reviews.feedback import freeze_snapshot
+        from reviews.examples.feedback import freeze_snapshot
+        from reviews.examples.references import freeze_test_set
         from reviews.models import SourceDocument
-        from reviews.references import freeze_test_set
 
         snapshot, tests = freeze_snapshot(name="all", actor=None), freeze_test_set(actor=None, limit=11_490)
         last = options.documents // 50

@@ -51,8 +51,8 @@ def spread(times: list[float]) -> str:
 
 
 def fill(reviews: int, words: int) -> None:
-    from reviews.grounding import as_data, ground
     from reviews.models import Grounding
+    from reviews.texts.grounding import as_data, ground
     from tests import make
 
     make.user("rita", "reviewer")

@@ -106,9 +106,10 @@ def write(kind: str, format: str, articles: bool, queue: str, path: Path) -> Non
     django.setup()
     from django.db import connection
 
-    from reviews import export_files, export_rows
-    from reviews.export_rows import Request
-    from reviews.exporting import card_of
+    from reviews.exports import files
+    from reviews.exports import rows as export_rows
+    from reviews.exports.requests import card_of
+    from reviews.exports.rows import Request
 
     request = Request(kind=kind, format=format, texts=articles, queue=queue)
     with connection.cursor() as cursor:
@@ -118,8 +119,8 @@ def write(kind: str, format: str, articles: bool, queue: str, path: Path) -> Non
     wall, cpu = time.perf_counter(), time.process_time()
     columns, card = export_rows.columns_of(request), card_of(request)
     with export_rows.open_rows(request, None, progress=lambda done, total: None) as rows:
-        count = export_files.write_file(rows, path, format=format, columns=columns, card=card)
-    export_files.digest_of(path)
+        count = files.write_file(rows, path, format=format, columns=columns, card=card)
+    files.digest_of(path)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     after = server.cpu_times()
     figures = {

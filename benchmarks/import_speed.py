@@ -21,7 +21,7 @@ from pathlib import Path
 import installation
 import psutil
 
-from models_app.ml.sentences import split_sentences
+from models_app.texts.sentences import split_sentences
 
 
 def made_up_rows(path: Path, count: int, seed: int = 7) -> Iterator[dict[str, str]]:
@@ -70,9 +70,9 @@ def main() -> None:
 def measure(path: Path, data: Path, rows: int) -> None:
     from django.db import connection
 
-    from reviews.intake import ImportReport, import_rows
+    from reviews.ingest.documents import ImportReport, import_rows
+    from reviews.ingest.records import read_file
     from reviews.models import SourceDocument
-    from reviews.reading import read_file
 
     size = write(path, data, rows)
     report = ImportReport()

@@ -114,7 +114,6 @@ def fill(summaries: int, reviews: int) -> None:
     from django.contrib.auth.models import Group, User
     from django.db import connection
 
-    from reviews.managing import QueueSettings, create_queue
     from reviews.models import (
         FeedbackExample,
         QueueItem,
@@ -125,6 +124,7 @@ def fill(summaries: int, reviews: int) -> None:
         SourceDocument,
         Summary,
     )  # fmt: skip
+    from reviews.queues.settings import QueueSettings, create_queue
 
     for number in range(REVIEWERS):
         person = User.objects.create_user(f"reviewer{number:02}")
@@ -431,8 +431,8 @@ def cost(people: list[Any], engineer: Any, rounds: int = 20) -> list[Exception]:
     from django.test import Client
     from django.test.utils import CaptureQueriesContext
 
-    from reviews import progress
     from reviews.models import ProgressFigures
+    from reviews.reports import progress
 
     settings.ALLOWED_HOSTS = ["testserver"]
     clients: dict[Any, Client] = {}
@@ -586,8 +586,8 @@ def change(engineer: Any) -> None:
 
     from django.db import connection
 
-    from reviews.managing import QueueSettings, change_queue, create_queue
     from reviews.models import QueueItem, ReviewQueue, ReviewSlot
+    from reviews.queues.settings import QueueSettings, change_queue, create_queue
 
     queue = ReviewQueue.objects.filter(slug="large").first()
     if queue is None:

@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from rouge_score.rouge_scorer import RougeScorer  # noqa: E402
 
 from models_app.evaluation import rouge  # noqa: E402
-from models_app.ml.sentences import split_sentences  # noqa: E402
+from models_app.texts.sentences import split_sentences  # noqa: E402
 
 BLOCK = 250
 

@@ -77,7 +77,7 @@ def main() -> int:
     django.setup()
     logging.disable(logging.INFO)  # the console gets what `_say` says, and warnings
     from models_app.foundation import jobs
-    from reviews import bootstrap
+    from reviews.loop import sample_workspace
 
     try:
         if migrate():
@@ -85,7 +85,7 @@ def main() -> int:
         if collect_static_files():
             _say("The pages' static files were collected.")
         with os.fdopen(options.accounts_to, "w") as file:
-            for account in bootstrap.set_up(settings.ENV, say=_say):
+            for account in sample_workspace.set_up(settings.ENV, say=_say):
                 file.write(json.dumps([account.username, account.password, account.role]) + "\n")
                 file.flush()
         # Work that the last stop interrupted goes on now, not at the reaper's next round.

@@ -180,7 +180,7 @@ Q_CLUSTER = {
     },
 }
 GALLEY_JOB_KINDS = {
-    "prepare_workspace": JobKind(run="reviews.bootstrap.prepare_workspace", long=True),
+    "prepare_workspace": JobKind(run="reviews.loop.sample_workspace.prepare_workspace", long=True),
     "import_documents": JobKind(run="reviews.jobs.import_documents", ended="reviews.jobs.import_ended"),
     "export": JobKind(run="reviews.jobs.export", ended="reviews.jobs.export_ended"),
     "import_ratings": JobKind(run="reviews.jobs.import_ratings", ended="reviews.jobs.ratings_ended"),
@@ -192,26 +192,26 @@ GALLEY_JOB_KINDS = {
     "look_for_disputes": JobKind(run="reviews.jobs.look_for_disputes"),
     "fill_queues": JobKind(run="reviews.jobs.fill_queues"),
     "measure_agreement": JobKind(run="reviews.jobs.measure_agreement"),
-    "register_model": JobKind(run="models_app.jobs.registering.run", long=True),
+    "register_model": JobKind(run="models_app.training.registering_job.run", long=True),
     "train": JobKind(
-        run="models_app.jobs.training.run",
-        ended="models_app.jobs.training.ended",
+        run="models_app.training.job.run",
+        ended="models_app.training.job.ended",
         again="models_app.training.starting.again",
     ),
     "compare": JobKind(run="models_app.evaluation.comparing.carry_out"),
     "evaluate": JobKind(
-        run="models_app.jobs.evaluating.run",
-        ended="models_app.jobs.evaluating.ended",
+        run="models_app.evaluation.job.run",
+        ended="models_app.evaluation.job.ended",
         again="models_app.evaluation.running.again",
         long=True,
     ),
     "try_prompt": JobKind(run="reviews.jobs.try_prompt", ended="reviews.jobs.trial_ended"),
-    "verify_audit": JobKind(run="models_app.jobs.auditing.run"),
+    "verify_audit": JobKind(run="models_app.foundation.audit_job.run"),
 }
 GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
 
 # Called in the transaction in which somebody is deactivated or may no longer review, with `person` and `actor`.
-GALLEY_WHEN_SOMEBODY_LEAVES = "reviews.assigning.release_all_of"
+GALLEY_WHEN_SOMEBODY_LEAVES = "reviews.desk.assignment.release_all_of"
 
 # ---------------------------------------------------------------- what Galley does
 

@@ -13,21 +13,15 @@ from django.db import connections
 from models_app.foundation.errors import NotFound
 from models_app.foundation.jobs import JobContext
 from models_app.models import ClientFeedback, Job, Release
-from reviews import (
-    agreement_report,
-    batches,
-    drafting,
-    exporting,
-    filling,
-    importing,
-    linking,
-    managing,
-    playground,
-    rating_import,
-    twins,
-    weak_outputs,
-)
+from reviews.exports import requests
+from reviews.external_ratings import imports as rating_import
+from reviews.filling import client_feedback, drafts, rule_runs
+from reviews.ingest import batches, twins
+from reviews.ingest import imports as importing
 from reviews.models import Export, ImportBatch, PromptTrial, RatingImport, ReviewQueue, SourceDocument
+from reviews.prompts import trials
+from reviews.quality import agreement_report
+from reviews.queues import grounding, settings
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
 
@@ -101,11 +95,11 @@ def export(context: JobContext) -> dict[str, Any]:
         raise NotFound(f"There is no export {context.payload['export']}.")
     context.phase("writing the file")
     with _Telling(context) as tell:
-        return exporting.carry_out(export=asked, progress=tell)
+        return requests.carry_out(export=asked, progress=tell)
 
 
 def export_ended(job: Job) -> None:
-    exporting.ended(job=job)
+    requests.ended(job=job)
 
 
 def import_ratings(context: JobContext) -> dict[str, Any]:
@@ -136,22 +130,22 @@ def review_requests(context: JobContext) -> dict[str, Any]:
     feedback = ClientFeedback.objects.select_related("request").filter(pk=context.payload["feedback"]).first()
     if feedback is None:
         raise NotFound(f"There is no client feedback {context.payload['feedback']}.")
-    outcome = weak_outputs.bring_back(feedback=feedback).to_dict()
-    linking.start_linking()
+    outcome = client_feedback.bring_back(feedback=feedback).to_dict()
+    grounding.start_linking()
     return outcome
 
 
 def ground_summaries(context: JobContext) -> dict[str, Any]:
     """{"whole": bool}: link queued summaries to their sources."""
     context.phase("linking summaries to their sources")
-    linked = linking.link_queued(
+    linked = grounding.link_queued(
         whole=bool(context.payload.get("whole")), progress=context.step, should_stop=context.should_stop
     )
     return {"linked": linked}
 
 
 def grounding_ended(job: Job) -> None:
-    linking.linking_ended(job)
+    grounding.linking_ended(job)
 
 
 def compare_documents(context: JobContext) -> dict[str, Any]:
@@ -170,13 +164,11 @@ def try_prompt(context: JobContext) -> dict[str, Any]:
     if trial is None:
         raise NotFound(f"There is no prompt trial {context.payload['trial']}.")
     context.phase("writing summaries", total=trial.results.count())
-    return {
-        "articles": playground.carry_out(trial=trial, progress=context.step, should_stop=context.should_stop)
-    }
+    return {"articles": trials.carry_out(trial=trial, progress=context.step, should_stop=context.should_stop)}
 
 
 def trial_ended(job: Job) -> None:
-    playground.ended(job=job)
+    trials.ended(job=job)
 
 
 def generate_summaries(context: JobContext) -> dict[str, Any]:
@@ -191,7 +183,7 @@ def generate_summaries(context: JobContext) -> dict[str, Any]:
         raise NotFound(f"There is no release {payload['release']}.")
     documents = list(SourceDocument.objects.filter(pk__in=payload["documents"]).order_by("pk"))
     context.phase("drafting summaries", total=len(documents))
-    drafted = drafting.draft_summaries(
+    drafted = drafts.draft_summaries(
         documents=documents,
         release=release,
         queue_slug=payload.get("queue", ""),
@@ -199,14 +191,14 @@ def generate_summaries(context: JobContext) -> dict[str, Any]:
         should_stop=context.should_stop,
     )
     if payload.get("queue"):
-        linking.start_linking()
+        grounding.start_linking()
     return {"drafted": drafted, "asked": len(payload["documents"])}
 
 
 def fill_queues(context: JobContext) -> dict[str, Any]:
     """Let the rules of all queues look at what came since they last did; begins again where it was cut off."""
     context.phase("filling queues by their rules")
-    return {"put_in": filling.fill_queues(progress=context.step, should_stop=context.should_stop)}
+    return {"put_in": rule_runs.fill_queues(progress=context.step, should_stop=context.should_stop)}
 
 
 def look_for_disputes(context: JobContext) -> dict[str, Any]:
@@ -214,7 +206,7 @@ def look_for_disputes(context: JobContext) -> dict[str, Any]:
     items = context.payload["items"]
     context.phase("looking for reviewers who differ", total=len(items))
     return {
-        "looked_at": managing.look_for_disputes(
+        "looked_at": settings.look_for_disputes(
             items=items, progress=context.step, should_stop=context.should_stop
         )
     }
@@ -235,7 +227,7 @@ def change_queue(context: JobContext) -> dict[str, Any]:
         raise NotFound("The queue or whoever asked for the change is gone.")
     context.phase("bringing seats in step with the queue")
     with _Telling(context):
-        moved = managing.change_queue(
-            queue=queue, settings=managing.QueueSettings(**payload["settings"]), actor=actor
+        moved = settings.change_queue(
+            queue=queue, settings=settings.QueueSettings(**payload["settings"]), actor=actor
         )
     return {**asdict(moved), "closed": len(moved.closed)}

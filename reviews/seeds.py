@@ -80,7 +80,7 @@ def seed(apps: Any) -> None:
 
 def seed_rules(apps: Any) -> None:
     """What fills the queue of weak outputs until somebody changes it: all that clients find fault with or wish for."""
-    from reviews import rules
+    from reviews.queues import rules
 
     queue = apps.get_model("reviews", "ReviewQueue").objects.filter(slug="weak-outputs").first()
     last = apps.get_model("models_app", "ClientFeedback").objects.order_by("-pk").first()

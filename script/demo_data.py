@@ -15,7 +15,6 @@ import uuid
 from models_app.foundation import jobs
 from models_app.foundation.tokens import create_token
 from models_app.ml.recipe import PRESETS
-from models_app.ml.sentences import split_sentences
 from models_app.models import (
     DatasetSnapshot,
     Job,
@@ -24,11 +23,16 @@ from models_app.models import (
     Route,
     Slot,
 )
-from reviews import exporting, rating_import, rating_rows, uploads
-from reviews.corrections import suggest
-from reviews.export_rows import Request
-from reviews.linking import link
-from reviews.marks import Mark, Support
+from models_app.texts.sentences import split_sentences
+from reviews.desk.claims import claim_next
+from reviews.desk.reviews import Answers, save_draft
+from reviews.discussion.comments import Span, open_thread, reply, resolve
+from reviews.exports import requests
+from reviews.exports.rows import Request
+from reviews.external_ratings import imports
+from reviews.external_ratings import rows as rating_rows
+from reviews.external_ratings.imports import Options as RatingOptions
+from reviews.ingest import uploads
 from reviews.models import (
     QueueItem,
     Review,
@@ -36,11 +40,10 @@ from reviews.models import (
     SourceDocument,
     Summary,
 )
-from reviews.queueing import claim_next
-from reviews.rating_import import Options as RatingOptions
-from reviews.reviewing import Answers, save_draft
-from reviews.spans import sentences
-from reviews.talking import Span, open_thread, reply, resolve
+from reviews.queues.grounding import link
+from reviews.texts.corrections import suggest
+from reviews.texts.marks import Mark, Support
+from reviews.texts.spans import sentences
 from script.demo.clock import NOW, Clock, at, later, story
 from script.demo.learning import Learning
 from script.demo.newsroom import in_this_process
@@ -87,15 +90,15 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
                     }
                 )
             chunks = (json.dumps(row).encode() + b"\n" for row in rows)
-            path = uploads.keep(chunks=chunks, name=f"{name}.jsonl", place=rating_import.PLACE)
-            batch = rating_import.hand_in(path=path, options=RatingOptions(), actor=self.mila)
+            path = uploads.keep(chunks=chunks, name=f"{name}.jsonl", place=imports.PLACE)
+            batch = imports.hand_in(path=path, options=RatingOptions(), actor=self.mila)
             if batch.job is not None:
                 in_this_process(batch.job)
                 batch.refresh_from_db()
             if name == "experts-spring":
                 found = rating_rows.guess(batch.report["sample"]["paths"], keys, "reviews")
                 options = RatingOptions(mapping={**found, "rater": "=city-desk"}, rounding=True)
-                in_this_process(rating_import.start(batch=batch, options=options, actor=self.mila))
+                in_this_process(imports.start(batch=batch, options=options, actor=self.mila))
 
     def loose_ends(self, snapshot: DatasetSnapshot, tuned: ModelVersion) -> None:
         """What goes on at the moment of the pictures."""
@@ -128,8 +131,8 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
             Request("spans"),
             Request("sft", format="datasets"),
         ):
-            in_this_process(exporting.request_export(request=asked, actor=self.mila).job)
-        exporting.request_export(request=Request("edits", format="csv", compressed=True), actor=self.mila)
+            in_this_process(requests.request_export(request=asked, actor=self.mila).job)
+        requests.request_export(request=Request("edits", format="csv", compressed=True), actor=self.mila)
         queue = ReviewQueue.objects.get(slug="new-drafts")
         lease = claim_next(queue=queue, reviewer=self.rita)
         assert lease is not None

@@ -18,7 +18,7 @@ def main(directory: Path) -> None:
     import django
 
     django.setup()
-    from reviews.loop_report import sentence, write_facts
+    from reviews.loop.report import sentence, write_facts
 
     facts = json.loads((directory / "report.json").read_text(encoding="utf-8"))
     facts["comparison"]["sentence"] = sentence(facts)

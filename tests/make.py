@@ -15,7 +15,7 @@ from models_app.models import Approval, Job, ModelVersion, PromptVersion, Releas
 from models_app.models.releases import Environment
 from models_app.releases import deploying
 from reviews.models import ImportBatch, QueueItem, RatingImport, ReviewQueue, SourceDocument, Summary
-from reviews.seating import fit_seats
+from reviews.queues.seats import fit_seats
 from tests.database import without_guards
 
 PASSWORD = "a-long-test-password"

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
-from models_app.evaluation.stemming import stem as porter_stem
-from models_app.ml import sentences
+from models_app.texts import sentences
+from models_app.texts.stemming import stem as porter_stem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,9 @@ Each part carries a version. Those of the code here are numbers that a person ra
 
 from __future__ import annotations
 
-from models_app.evaluation import measures, rouge
+from models_app.evaluation import rouge
 from models_app.models import EvaluationSet
+from models_app.texts import measures
 
 SIGNATURE = f"{rouge.SIGNATURE}|measures-{measures.VERSION}"
 

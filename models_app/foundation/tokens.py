@@ -18,8 +18,8 @@ from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.foundation.roles import allowed, require
-from models_app.foundation.texts import one_line
 from models_app.models.access import PROGRAM_SCOPES, ApiToken, ServiceAccount
+from models_app.texts.normalise import one_line
 
 LONGEST_DAYS = 365
 

@@ -23,8 +23,8 @@ from models_app.ml.families import detect_family, load_model, load_tokenizer, po
 from models_app.ml.likelihoods import Likelihoods
 from models_app.ml.prompting import EncodedSource, PromptSpec, encode_source
 from models_app.ml.recipe import Decoding
-from models_app.ml.sentences import sentence_spans
 from models_app.ml.stopping import Finish, Stops, finished, stop_callback
+from models_app.texts.sentences import sentence_spans
 
 Backend = Literal["auto", "transformers", "ctranslate2"]
 

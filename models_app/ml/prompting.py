@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol, get_args
 from weakref import WeakKeyDictionary
 
 from models_app.ml.errors import PromptTooLong, UnsupportedModel
-from models_app.ml.sentences import sentence_spans
+from models_app.texts.sentences import sentence_spans
 
 PromptKind = Literal["prefix", "chat"]
 

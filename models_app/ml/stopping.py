@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from models_app.ml.sentences import ends_sentence, sentence_spans
+from models_app.texts.sentences import ends_sentence, sentence_spans
 
 if TYPE_CHECKING:
     from ctranslate2 import GenerationStepResult

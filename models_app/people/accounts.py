@@ -17,9 +17,9 @@ from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.foundation.roles import ROLES, allowed, require
-from models_app.foundation.texts import one_line
 from models_app.models import PasswordLink
 from models_app.people.sessions import drop_sessions
+from models_app.texts.normalise import one_line
 
 ADMINISTRATOR = "administrator"
 # The audit trail calls the installation itself so.

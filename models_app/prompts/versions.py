@@ -11,9 +11,9 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.roles import require
 from models_app.foundation.seeds import prompt_digest
-from models_app.foundation.texts import one_line
 from models_app.ml.prompting import PromptSpec, check_prompt
 from models_app.models import Prompt, PromptVersion
+from models_app.texts.normalise import one_line
 
 LONGEST_CHARACTERS = 8000
 LONGEST_NOTE = 300

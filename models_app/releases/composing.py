@@ -17,7 +17,6 @@ from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
-from models_app.foundation.texts import one_line
 from models_app.foundation.transitions import move
 from models_app.ml.recipe import Decoding
 from models_app.models import (
@@ -36,6 +35,7 @@ from models_app.models.releases import Environment
 from models_app.releases import statements
 from models_app.releases.accounts import no_judges
 from models_app.releases.hands import involved, training_lineage
+from models_app.texts.normalise import one_line
 
 INSTRUCT_FAMILIES = ("llama", "gpt2")
 LONGEST_NOTE = 300

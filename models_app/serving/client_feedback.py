@@ -9,12 +9,12 @@ from django.db import transaction
 
 from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput
-from models_app.foundation.texts import normalise
 from models_app.models import ClientFeedback, InferenceRequest
 from models_app.monitoring import metrics
-from models_app.monitoring.comment_classes import COMPLAINTS, classify_comment
-from models_app.monitoring.sentiment import sentiment
 from models_app.serving.summarizing import summary_hash
+from models_app.texts.comment_classes import COMPLAINTS, classify_comment
+from models_app.texts.normalise import normalise
+from models_app.texts.sentiment import sentiment
 
 FEW_STARS = 2
 

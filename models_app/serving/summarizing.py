@@ -6,16 +6,16 @@ from typing import Any
 
 from django.conf import settings
 
-from models_app.evaluation.measures import unsupported_numbers
 from models_app.foundation.errors import GalleyError, InvalidInput, Unavailable
 from models_app.foundation.fingerprints import fingerprint
 from models_app.foundation.rows import Insertion
-from models_app.foundation.texts import normalise, one_line
 from models_app.models import InferenceRequest
 from models_app.monitoring import metrics
 from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
 from models_app.serving.routing import Target, person_hash, router
+from models_app.texts.measures import unsupported_numbers
+from models_app.texts.normalise import normalise, one_line
 
 
 class Unquoted(Exception):

@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from models_app.evaluation.differences import around_changes, word_difference
 from models_app.foundation import audit
 from models_app.foundation.amounts import duration
 from models_app.foundation.roles import allowed
+from models_app.texts.differences import around_changes, word_difference
 
 register = template.Library()
 register.filter(duration)

@@ -11,10 +11,10 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import allowed, require
-from models_app.foundation.texts import row_number
 from models_app.foundation.transitions import move
 from models_app.ml.recipe import Recipe
 from models_app.models import DatasetSnapshot, Job, ModelVersion, PromptVersion, TrainingRun
+from models_app.texts.normalise import row_number
 from models_app.training.places import checked_reference
 
 

@@ -14,12 +14,12 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import InvalidInput, Unavailable
-from models_app.foundation.texts import row_number
 from models_app.models import Deployment, Release
 from models_app.models.releases import Environment
 from models_app.releases.deploying import as_of, roll_back, stop_warming
 from models_app.releases.obstacles import end_holder
 from models_app.serving.state import serving_state
+from models_app.texts.normalise import row_number
 from models_app.web.pages import capability, page_or_fragment, paginate
 
 

@@ -18,7 +18,6 @@ from models_app.evaluation.people import preferences, said_when_submitted
 from models_app.evaluation.wording import margins_in_words
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused, TooManyTries
 from models_app.foundation.roles import allowed
-from models_app.foundation.texts import row_number
 from models_app.ml.recipe import Decoding
 from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
 from models_app.releases.accounts import no_judges
@@ -35,6 +34,7 @@ from models_app.releases.composing import (
 )
 from models_app.releases.hands import involved
 from models_app.releases.standing import evidence_problem
+from models_app.texts.normalise import row_number
 from models_app.web.comparisons import MetricRow, metric_rows
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 from models_app.web.trail import page_url, tell

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from django.urls import NoReverseMatch, reverse
 
 from models_app.foundation import doors
-from models_app.foundation.texts import row_number
 from models_app.models import ApiToken, AuditEvent
+from models_app.texts.normalise import row_number
 
 # What the actor did, said after the actor's name.
 PHRASES = {

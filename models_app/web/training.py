@@ -14,9 +14,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import require
-from models_app.foundation.texts import row_number
 from models_app.ml.recipe import PRESETS, Recipe
 from models_app.models import DatasetSnapshot, ModelVersion, PromptVersion, TrainingMetric, TrainingRun
+from models_app.texts.normalise import row_number
 from models_app.training.outcomes import kept_in_words
 from models_app.training.starting import cancel_training, resume_training, start_training
 from models_app.web import charts

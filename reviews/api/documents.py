@@ -25,9 +25,9 @@ from models_app.api.errors import flatten
 from models_app.api.fields import LONGEST_TEXT, Text
 from models_app.api.idempotency import PARAMETER, idempotent
 from models_app.foundation.errors import InvalidInput, NotFound
-from reviews import finding
-from reviews.finding import DocumentFilter
-from reviews.intake import DocumentRow, ImportReport, Outcome, import_rows
+from reviews.examples import search
+from reviews.examples.search import DocumentFilter
+from reviews.ingest.documents import DocumentRow, ImportReport, Outcome, import_rows
 from reviews.models import SourceDocument, Split
 
 MOST_DOCUMENTS = 500
@@ -245,7 +245,7 @@ class DocumentsView(views.ApiView):
             if values.get(name, "") not in ("", *known):
                 message = f"There is no {name} {values[name][:40]!r}; there are {', '.join(known)}."
                 raise InvalidInput(message, fields={name: message})
-        found = finding.find_documents(DocumentFilter.of(values))
+        found = search.find_documents(DocumentFilter.of(values))
         pages = pagination.Pages()
         rows: Any = found.rows
         page: Any = pages.paginate_queryset(rows, request, view=self)

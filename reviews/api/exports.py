@@ -1,7 +1,7 @@
 """Exports by program: ask for a file, watch it being written in the queue, fetch it.
 
-What somebody may take out, and when a file is gone, is decided in `reviews.exporting` and `reviews.export_rows`, as for
-the page.
+What somebody may take out, and when a file is gone, is decided in `reviews.exports.requests` and
+`reviews.exports.rows`, as for the page.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from rest_framework.response import Response
 from models_app.api import pagination, views
 from models_app.api.authentication import token_of
 from models_app.api.idempotency import PARAMETER, idempotent
-from reviews import exporting
-from reviews.export_download import download_of
-from reviews.export_rows import FORMATS, KINDS, TRAINING, may_export_all
-from reviews.export_rows import Request as ExportRequest
+from reviews.exports import requests
+from reviews.exports.download import download_of
+from reviews.exports.rows import FORMATS, KINDS, TRAINING, may_export_all
+from reviews.exports.rows import Request as ExportRequest
 from reviews.models import Export, Split
 
 LARGEST = 2**63 - 1
@@ -119,16 +119,16 @@ class ExportSerializer(serializers.Serializer):
 
     @extend_schema_field(serializers.ChoiceField(choices=list(STATES)))
     def get_state(self, export: Export) -> str:
-        return exporting.status_of(export)
+        return requests.status_of(export)
 
     @extend_schema_field(WrittenSerializer(allow_null=True))
     def get_progress(self, export: Export) -> dict[str, int] | None:
-        if exporting.status_of(export) != "writing" or export.job is None:
+        if requests.status_of(export) != "writing" or export.job is None:
             return None
         return {"done": export.job.step, "total": export.job.total}
 
     def get_error(self, export: Export) -> str | None:
-        failed = exporting.status_of(export) == "failed" and export.job is not None
+        failed = requests.status_of(export) == "failed" and export.job is not None
         return export.job.reason if failed and export.job is not None else None
 
     def get_sha256(self, export: Export) -> str | None:
@@ -136,7 +136,7 @@ class ExportSerializer(serializers.Serializer):
 
     @extend_schema_field({"type": ["string", "null"], "format": "uri-reference"})
     def get_file(self, export: Export) -> str | None:
-        ready = exporting.status_of(export) == "ready"
+        ready = requests.status_of(export) == "ready"
         return reverse("api_export_file", args=[export.pk]) if ready else None
 
 
@@ -207,14 +207,14 @@ class ExportsView(views.ApiView):
     )
     def get(self, request: Request) -> Response:
         pages = pagination.Pages()
-        rows = pages.paginate_queryset(exporting.exports_of(token_of(request).user), request, view=self)
+        rows = pages.paginate_queryset(requests.exports_of(token_of(request).user), request, view=self)
         return pages.get_paginated_response(ExportSerializer(rows, many=True).data)
 
     @extend_schema(
         operation_id="exports_create",
         summary="Ask for a file, which the queue writes",
         description="Ask its address (`Location`) how far it is. The same request while the first is under way is "
-        f"answered with that one. At most {exporting.MOST_AT_ONCE} of yours are written at a time.",
+        f"answered with that one. At most {requests.MOST_AT_ONCE} of yours are written at a time.",
         tags=["exports"],
         parameters=[PARAMETER],
         request=NewExportSerializer,
@@ -235,7 +235,7 @@ class ExportsView(views.ApiView):
             409: views.failure(
                 "Too many of yours are being written, or the first request with this Idempotency-Key still runs.",
                 "refused",
-                f"{exporting.MOST_AT_ONCE} exports of yours are being written. Wait for one, or cancel it.",
+                f"{requests.MOST_AT_ONCE} exports of yours are being written. Wait for one, or cancel it.",
             ),
             413: views.TOO_LARGE,
             422: views.failure(
@@ -254,7 +254,7 @@ class ExportsView(views.ApiView):
         user, values = token_of(request).user, dict(asked.validated_data)
         whose = values["kind"] not in TRAINING and not may_export_all(user)
         values.setdefault("mine", whose)
-        export = exporting.request_export(request=ExportRequest(**values), actor=user)
+        export = requests.request_export(request=ExportRequest(**values), actor=user)
         answer = Response(ExportSerializer(export).data, status=202)
         answer["Location"] = reverse("api_export", args=[export.pk])
         return answer
@@ -283,7 +283,7 @@ class ExportView(views.ApiView):
         },
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(ExportSerializer(exporting.own_export(pk=pk, actor=token_of(request).user)).data)
+        return Response(ExportSerializer(requests.own_export(pk=pk, actor=token_of(request).user)).data)
 
     @extend_schema(
         operation_id="exports_destroy",
@@ -299,12 +299,12 @@ class ExportView(views.ApiView):
     )
     def delete(self, request: Request, pk: int) -> Response:
         user = token_of(request).user
-        export = exporting.own_export(pk=pk, actor=user)
-        state = exporting.status_of(export)
+        export = requests.own_export(pk=pk, actor=user)
+        state = requests.status_of(export)
         if state in ("waiting", "writing"):
-            exporting.cancel(export=export, actor=user)
+            requests.cancel(export=export, actor=user)
         elif state == "ready":
-            exporting.remove(export=export, actor=user)
+            requests.remove(export=export, actor=user)
         return Response(status=204)
 
 
@@ -344,4 +344,4 @@ class ExportFileView(views.ApiView):
     )
     def get(self, request: Request, pk: int) -> HttpResponseBase:
         user = token_of(request).user
-        return download_of(export=exporting.own_export(pk=pk, actor=user), actor=user)
+        return download_of(export=requests.own_export(pk=pk, actor=user), actor=user)

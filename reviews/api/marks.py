@@ -1,4 +1,4 @@
-"""Error spans and judged sentences in the API: their shape. `reviews.marks` holds them against the texts."""
+"""Error spans and judged sentences in the API: their shape. `reviews.texts.marks` holds them against the texts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from models_app.api.fields import Text
-from reviews.marks import (
+from reviews.texts.marks import (
     ERROR_TYPES,
     MOST_MARKS,
     SEVERITIES,

@@ -19,13 +19,13 @@ from models_app.api.authentication import token_of
 from models_app.api.fields import Text
 from models_app.foundation.errors import NotFound, Refused, StaleState
 from models_app.foundation.rows import JoinedRows
-from reviews import queries, queueing
 from reviews.api.marks import MarkedSerializer, SentenceSerializer
+from reviews.desk import claims, queries
+from reviews.desk.claims import Lease
+from reviews.desk.reviews import LONGEST_EDIT_CHARACTERS, Answers, submit_review
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
-from reviews.queueing import Lease
-from reviews.reviewing import LONGEST_EDIT_CHARACTERS, Answers, submit_review
-from reviews.rubrics import criteria_of
-from reviews.spans import sentences
+from reviews.queues.rubrics import criteria_of
+from reviews.texts.spans import sentences
 
 LARGEST = 2**31 - 1
 
@@ -286,7 +286,7 @@ class NextView(views.ApiView):
             raise NotFound("There is nothing here.")
         queue: ReviewQueue = found["queue"]
         queue.rubric = found["rubric"]
-        lease = queueing.claim_next(queue=queue, reviewer=token_of(request).user)
+        lease = claims.claim_next(queue=queue, reviewer=token_of(request).user)
         return Response(status=204) if lease is None else Response(_claimed(lease))
 
 
@@ -333,7 +333,7 @@ class RenewView(views.ApiView):
         asked = HoldSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         slot, token = _seat(asked.validated_data, pk)
-        lease = queueing.renew_lease(slot=slot, token=token, reviewer=token_of(request).user)
+        lease = claims.renew_lease(slot=slot, token=token, reviewer=token_of(request).user)
         return Response(SeatSerializer({"slot": slot.pk, "token": lease.token, "until": lease.until}).data)
 
 
@@ -397,7 +397,7 @@ class SkipView(views.ApiView):
         asked = SkipSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         slot, token = _seat(asked.validated_data, pk)
-        queueing.skip(
+        claims.skip(
             slot=slot,
             token=token,
             meaning=asked.validated_data["meaning"],

@@ -1,7 +1,7 @@
 """Conversations by program: on an item or a prompt version, to read and to write.
 
-Who sees which of them, and under which names, is decided in `reviews.conversations`, as for the page. Reading by
-program marks no notification as read: nobody has seen it yet.
+Who sees which of them, and under which names, is decided in `reviews.discussion.visibility`, as for the page. Reading
+by program marks no notification as read: nobody has seen it yet.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from models_app.api.idempotency import PARAMETER, idempotent
 from models_app.api.pagination import PARAMETERS, Pages, page_of
 from models_app.foundation.errors import NotFound
 from models_app.models import PromptVersion
-from reviews import conversations, talking
 from reviews.api.marks import Offset
-from reviews.conversations import CommentShown
+from reviews.discussion import comments as talking
+from reviews.discussion import visibility
+from reviews.discussion.visibility import CommentShown
 from reviews.models import QueueItem, Thread
 
 # ---------------------------------------------------------------- what goes in and comes out
@@ -168,10 +169,10 @@ def _version(pk: int) -> PromptVersion:
 
 def _listed(view: views.ApiView, request: Request, about: QueueItem | PromptVersion) -> Response:
     user = token_of(request).user
-    standing, rows = conversations.read(user=user, about=about)
+    standing, rows = visibility.read(user=user, about=about)
     pages = Pages()
     page: Any = pages.paginate_queryset(rows, request, view=view)
-    shown = conversations.shown_threads(threads=page, user=user, standing=standing)
+    shown = visibility.shown_threads(threads=page, user=user, standing=standing)
     return pages.get_paginated_response(ThreadSerializer(shown, many=True).data)
 
 
@@ -180,7 +181,7 @@ def _opened(request: Request, about: QueueItem | PromptVersion) -> Response:
     asked.is_valid(raise_exception=True)
     user = token_of(request).user
     made = talking.open_thread(about=about, text=asked.validated_data["text"], span=asked.span(), actor=user)
-    return Response(ThreadSerializer(conversations.read_thread(pk=made.pk, user=user)).data, status=201)
+    return Response(ThreadSerializer(visibility.read_thread(pk=made.pk, user=user)).data, status=201)
 
 
 class ItemThreadsView(views.ApiView):
@@ -245,7 +246,7 @@ class CommentsView(views.ApiView):
         user = token_of(request).user
         comment = talking.reply(thread=pk, text=asked.validated_data["text"], actor=user)
         return Response(
-            CommentSerializer(conversations.shown_comment(comment=comment, user=user)).data, status=201
+            CommentSerializer(visibility.shown_comment(comment=comment, user=user)).data, status=201
         )
 
 
@@ -255,7 +256,7 @@ class CommentView(views.ApiView):
     @extend_schema(
         operation_id="comments_update",
         summary="Change a comment of yours while it is young",
-        description=f"Within {conversations.EDITABLE.seconds // 60} minutes, as on the page. Those who are newly named "
+        description=f"Within {visibility.EDITABLE.seconds // 60} minutes, as on the page. Those who are newly named "
         "are told. A comment cannot be taken away: others may have read it.",
         tags=["comments"],
         request=NewCommentSerializer,
@@ -280,7 +281,7 @@ class CommentView(views.ApiView):
         asked.is_valid(raise_exception=True)
         user = token_of(request).user
         comment = talking.edit_comment(comment=pk, text=asked.validated_data["text"], actor=user)
-        return Response(CommentSerializer(conversations.shown_comment(comment=comment, user=user)).data)
+        return Response(CommentSerializer(visibility.shown_comment(comment=comment, user=user)).data)
 
 
 def _settling(operation: str, summary: str, thread: Any, stale: str) -> Any:
@@ -309,7 +310,7 @@ class ResolveView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         user = token_of(request).user
         talking.resolve(thread=pk, actor=user)
-        return Response(ThreadSerializer(conversations.read_thread(pk=pk, user=user)).data)
+        return Response(ThreadSerializer(visibility.read_thread(pk=pk, user=user)).data)
 
 
 class ReopenView(views.ApiView):
@@ -320,4 +321,4 @@ class ReopenView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         user = token_of(request).user
         talking.reopen(thread=pk, actor=user)
-        return Response(ThreadSerializer(conversations.read_thread(pk=pk, user=user)).data)
+        return Response(ThreadSerializer(visibility.read_thread(pk=pk, user=user)).data)

@@ -26,7 +26,7 @@ class Export(models.Model):
 
     kind = models.CharField(max_length=12, choices=Kind)
     format = models.CharField(max_length=10, choices=Format, default=Format.JSONL)
-    options = models.JSONField(default=dict, help_text="the whole request; see reviews.export_rows.Request")
+    options = models.JSONField(default=dict, help_text="the whole request; see reviews.exports.rows.Request")
     queue = models.ForeignKey(
         "reviews.ReviewQueue", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )

@@ -271,7 +271,7 @@ class Skip(models.Model):
         LATER = "later"
         NOT_FOR_ME = "not for me"
         BAD_ITEM = "bad item"
-        HAD_A_HAND = "had a hand"  # in the release that the pair is about (reviews/judges.py)
+        HAD_A_HAND = "had a hand"  # in the release that the pair is about (reviews/queues/judges.py)
 
     #: What a person can say.
     SAID = (Meaning.LATER, Meaning.NOT_FOR_ME, Meaning.BAD_ITEM)
@@ -297,7 +297,7 @@ class Skip(models.Model):
 
 
 class QueueRule(models.Model):
-    """Fills a queue by itself. `params` by kind: see reviews/rules.py."""
+    """Fills a queue by itself. `params` by kind: see reviews/queues/rules.py."""
 
     class Kind(models.TextChoices):
         FEW_STARS = "few stars"

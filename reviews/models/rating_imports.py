@@ -10,7 +10,7 @@ from reviews.models.documents import HandedIn
 class RatingImport(HandedIn):
     """A file of ratings, edits or choices that people gave elsewhere, with its report."""
 
-    options = models.JSONField(default=dict, help_text="see reviews.rating_import.Options")
+    options = models.JSONField(default=dict, help_text="see reviews.external_ratings.imports.Options")
     report = models.JSONField(default=dict, help_text="a sample of the file, then what came of its rows")
 
 

@@ -190,7 +190,7 @@ class SentenceSupport(models.Model):
 
 
 class Grounding(models.Model):
-    """Which source sentences support each sentence of a summary best; computed in the queue (reviews/grounding.py)."""
+    """Which source sentences support each sentence of a summary best; `reviews.queues.grounding` computes it."""
 
     summary = models.OneToOneField("reviews.Summary", on_delete=models.PROTECT, related_name="grounding")
     method = models.CharField(max_length=60, help_text="name and version of what computed it")
@@ -328,7 +328,7 @@ class AgreementReport(models.Model):
 
 
 class ProgressFigures(models.Model):
-    """Figures of the page Progress that take long to count, as the queue counted them last (reviews/progress.py)."""
+    """Figures of the page Progress that take long to count, as `reviews.reports.progress` counted them last."""
 
     name = models.CharField(max_length=20, unique=True)
     rows = models.JSONField(encoder=DjangoJSONEncoder)

@@ -15,8 +15,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.web import charts
 from models_app.web.pages import capability, page_or_fragment
-from reviews.agreement import LEAST_ITEMS, SOLID, TENTATIVE, Agreement, Offset, Scale, reading
-from reviews.agreement_report import (
+from reviews.models import ReviewQueue
+from reviews.quality.agreement import LEAST_ITEMS, SOLID, TENTATIVE, Agreement, Offset, Scale, reading
+from reviews.quality.agreement_report import (
     SCALES,
     STARS,
     WINDOWS,
@@ -25,7 +26,6 @@ from reviews.agreement_report import (
     question_names,
     start_measuring,
 )
-from reviews.models import ReviewQueue
 
 WINDOW_NAMES = {7: "7 days", 30: "30 days", 90: "90 days", 0: "everything"}
 SCALE_NAMES: dict[Scale, str] = {

@@ -12,12 +12,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError, InvalidInput
-from models_app.foundation.texts import row_number
+from models_app.texts.normalise import row_number
 from models_app.web.pages import capability, paginate, user_of
-from reviews import disputes
-from reviews.adjudicating import Ruling, objection, set_dispute_points, settle
-from reviews.disputes import Dispute
 from reviews.models import Adjudication, QueueItem, ReviewQueue
+from reviews.quality import disputes
+from reviews.quality.adjudication import Ruling, objection, set_dispute_points, settle
+from reviews.quality.disputes import Dispute
 from reviews.web.desk.answers import VERDICTS
 from reviews.web.desk.form_values import integer, ratings_of, scales
 from reviews.web.desk.placed_text import paragraphs

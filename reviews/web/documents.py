@@ -17,10 +17,11 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, page_or_fragment, paginate, user_of
-from reviews import blindness, finding, twins
-from reviews.drafting import live_release, start_drafting
-from reviews.feedback import propose_from_references
-from reviews.finding import DocumentFilter
+from reviews.examples import search
+from reviews.examples.feedback import propose_from_references
+from reviews.examples.search import DocumentFilter
+from reviews.filling.drafts import live_release, start_drafting
+from reviews.ingest import twins
 from reviews.models import (
     FeedbackExample,
     ImportBatch,
@@ -31,6 +32,7 @@ from reviews.models import (
     Split,
     Summary,
 )
+from reviews.queues import blindness
 
 PER_PAGE = 50
 MOST_AT_ONCE = 5000
@@ -58,10 +60,10 @@ SPLITS = {
 @capability("view_documents")
 def documents(request: HttpRequest) -> HttpResponse:
     wanted = DocumentFilter.of(request.GET.dict())
-    found = finding.find_documents(wanted)
+    found = search.find_documents(wanted)
     page = paginate(request, found.rows, PER_PAGE)
     rows = list(page)
-    drafts = finding.draft_counts(rows)
+    drafts = search.draft_counts(rows)
     context: dict[str, Any] = {
         "page": page,
         "rows": [(document, drafts.get(document.pk, 0)) for document in rows],
@@ -168,7 +170,7 @@ def _summaries(document: SourceDocument, user: User, sees_all: bool) -> list[Sum
 def chosen_documents(request: HttpRequest, scope: str) -> list[int]:
     """Those that were ticked, or with the scope "found" all that the address's filter finds. Raises InvalidInput."""
     if scope != "found":
-        ids = [number for raw in request.POST.getlist("document") if (number := finding.number_of(raw))]
+        ids = [number for raw in request.POST.getlist("document") if (number := search.number_of(raw))]
         if not ids:
             raise InvalidInput("Tick at least one document, or take all that were found.")
         return ids

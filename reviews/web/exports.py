@@ -17,9 +17,9 @@ from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
 from models_app.models import DatasetSnapshot, PromptVersion
 from models_app.web.pages import capability, page_or_fragment, paginate, user_of
-from reviews import exporting
-from reviews.export_download import download_of
-from reviews.export_rows import FORMATS, KINDS, TRAINING, Request, may_export_all
+from reviews.exports import requests
+from reviews.exports.download import download_of
+from reviews.exports.rows import FORMATS, KINDS, TRAINING, Request, may_export_all
 from reviews.models import Export, ReviewQueue
 
 PER_PAGE = 20
@@ -156,8 +156,8 @@ def index(request: HttpRequest) -> HttpResponse:
         if form.is_valid() and _asked(form, user_of(request)):
             return redirect("exports")
         status = 422
-    page = paginate(request, exporting.exports_of(user_of(request)), PER_PAGE)
-    rows = [(row, exporting.status_of(row), LABELS[row.kind], _described(row)) for row in page]
+    page = paginate(request, requests.exports_of(user_of(request)), PER_PAGE)
+    rows = [(row, requests.status_of(row), LABELS[row.kind], _described(row)) for row in page]
     context = {
         "form": form,
         "page": page,
@@ -173,7 +173,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def _asked(form: ExportForm, user: User) -> bool:
     """False where the form says what is wrong."""
     try:
-        exporting.request_export(request=form.request(), actor=user)
+        requests.request_export(request=form.request(), actor=user)
     except GalleyError as error:
         for name, message in (error.fields or {"": error.message}).items():
             form.add_error(name if name in form.fields else None, message)
@@ -198,13 +198,13 @@ def _described(export: Export) -> list[str]:
 @require_safe
 @capability("review")
 def download(request: HttpRequest, pk: int) -> Any:
-    return download_of(export=exporting.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
+    return download_of(export=requests.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
 
 
 @require_POST
 @capability("review")
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    exporting.cancel(export=exporting.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
+    requests.cancel(export=requests.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
     messages.info(request, "The export will stop. Nothing of it is kept.")
     return redirect("exports")
 
@@ -212,7 +212,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @capability("review")
 def remove(request: HttpRequest, pk: int) -> HttpResponse:
-    exporting.remove(export=exporting.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
+    requests.remove(export=requests.own_export(pk=pk, actor=user_of(request)), actor=user_of(request))
     messages.success(request, "The file is removed.")
     return redirect("exports")
 

@@ -17,9 +17,8 @@ from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
 from models_app.models import DatasetSnapshot
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import finding
-from reviews.blindness import readable_examples
-from reviews.feedback import (
+from reviews.examples import search
+from reviews.examples.feedback import (
     TEST_SPLIT,
     Selection,
     approve_example,
@@ -29,9 +28,10 @@ from reviews.feedback import (
     freeze_snapshot,
     preview_snapshot,
 )
-from reviews.finding import ExampleFilter
+from reviews.examples.references import SOURCES, count_corrections, freeze_test_set
+from reviews.examples.search import ExampleFilter
 from reviews.models import FeedbackExample, SourceDocument, Split
-from reviews.references import SOURCES, count_corrections, freeze_test_set
+from reviews.queues.blindness import readable_examples
 from reviews.web.documents import back
 
 PER_PAGE = 20
@@ -59,7 +59,7 @@ REASONS = (
 @capability("decide_feedback")
 def examples(request: HttpRequest) -> HttpResponse:
     wanted = ExampleFilter.of(request.GET.dict())
-    found = finding.find_examples(wanted, request.user)
+    found = search.find_examples(wanted, request.user)
     page = paginate(request, found.rows, PER_PAGE)
     context = {
         "page": page,
@@ -79,13 +79,13 @@ def _tabs(states: dict[str, int], everything: int) -> list[tuple[str, str, str]]
     names = {"proposed": "waiting", "approved": "approved", "declined": "declined"}
     counts = [*((key, name, states[key]) for key, name in names.items()), ("all", "all", everything)]
     return [
-        (key, name, f"{finding.COUNTED:,}+" if count >= finding.COUNTED else f"{count:,}")
+        (key, name, f"{search.COUNTED:,}+" if count >= search.COUNTED else f"{count:,}")
         for key, name, count in counts
     ]
 
 
 def _example(request: HttpRequest, pk: int) -> FeedbackExample:
-    return get_object_or_404(readable_examples(finding.example_rows(), request.user), pk=pk)
+    return get_object_or_404(readable_examples(search.example_rows(), request.user), pk=pk)
 
 
 @require_safe
@@ -127,7 +127,7 @@ def _decided(request: HttpRequest, pk: int) -> HttpResponse:
         return back(request, reverse("feedback_example", args=[pk]))
     shown = dict(parse_qsl(urlsplit(request.headers.get("HX-Current-URL", "")).query))
     wanted = ExampleFilter.of(shown)
-    states, everything = finding.example_states(wanted, request.user)
+    states, everything = search.example_states(wanted, request.user)
     context = {
         "example": _example(request, pk),
         "reasons": REASONS,
@@ -142,7 +142,7 @@ def _decided(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @capability("decide_feedback")
 def decide_many(request: HttpRequest) -> HttpResponse:
-    ids = [number for raw in request.POST.getlist("example") if (number := finding.number_of(raw))]
+    ids = [number for raw in request.POST.getlist("example") if (number := search.number_of(raw))]
     asked = FeedbackExample.objects.filter(pk__in=ids).select_related("document").order_by("pk")
     chosen = list(readable_examples(asked, request.user))
     if not chosen:
@@ -189,7 +189,7 @@ class FreezeForm(forms.Form):
         super().__init__(*args, **kwargs)
         domains = self.fields["domains"]
         assert isinstance(domains, forms.ChoiceField)  # nosec B101 (for the types)
-        domains.choices = [(name, name) for name in finding.distinct_values(SourceDocument, "domain")]
+        domains.choices = [(name, name) for name in search.distinct_values(SourceDocument, "domain")]
 
     def selection(self) -> Selection:
         """Of what is valid so far."""

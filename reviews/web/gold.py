@@ -16,9 +16,6 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.web.pages import capability, paginate, user_of
-from reviews import gold
-from reviews.agreement_report import question_names
-from reviews.gold import Known, Share
 from reviews.models import (
     Adjudication,
     Criterion,
@@ -29,7 +26,10 @@ from reviews.models import (
     RubricVersion,
     Summary,
 )
-from reviews.queue_reading import reviewers
+from reviews.quality import gold
+from reviews.quality.agreement_report import question_names
+from reviews.quality.gold import Known, Share
+from reviews.queues.queries import reviewers
 from reviews.web.desk.answers import VERDICTS
 from reviews.web.desk.form_values import integer, ratings_of, scales
 from reviews.web.desk.placed_text import paragraphs

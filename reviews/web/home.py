@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from models_app.foundation.roles import allowed
 from models_app.web import loop_picture
-from reviews.overview import Overview, overview, shown
+from reviews.reports.overview import Overview, overview, shown
 
 
 def stages(found: Overview) -> list[loop_picture.Stage]:

@@ -12,9 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from models_app.web.pages import capability, user_of
-from reviews import agreement_report, gold
-from reviews.agreement_report import LEAST_OWN_ITEMS, STARS, Beside, question_names
-from reviews.gold import Share
+from reviews.quality import agreement_report, gold
+from reviews.quality.agreement_report import LEAST_OWN_ITEMS, STARS, Beside, question_names
+from reviews.quality.gold import Share
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import batches, importing, twins, uploads
-from reviews.columns import guess_columns
-from reviews.importing import ImportOptions
+from reviews.ingest import batches, twins, uploads
+from reviews.ingest import imports as importing
+from reviews.ingest.columns import guess_columns
+from reviews.ingest.imports import ImportOptions
+from reviews.ingest.sources.files import FORMATS
 from reviews.models import ImportBatch
-from reviews.sources.files import FORMATS
 from reviews.web.uploading import came_whole
 
 FIELDS = (

@@ -15,7 +15,7 @@ from models_app.monitoring.traffic import Window, series, traffic, voice
 from models_app.serving.readiness import readiness
 from models_app.web import charts
 from models_app.web.pages import capability, is_fragment
-from reviews.tables import reviewer_voice, tables
+from reviews.reports.tables import reviewer_voice, tables
 
 WINDOWS = {
     "1h": timedelta(hours=1),

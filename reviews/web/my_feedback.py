@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from models_app.foundation.errors import Refused
 from models_app.web.pages import capability, is_fragment, paginate, user_of
-from reviews import outcomes
+from reviews.desk import outcomes
 
 PER_PAGE = 20
 

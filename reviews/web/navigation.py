@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from models_app.foundation.roles import allowed
-from reviews.overview import Waiting, shown, waiting
+from reviews.reports.overview import Waiting, shown, waiting
 
 
 @dataclass

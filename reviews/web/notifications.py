@@ -13,8 +13,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from models_app.foundation.errors import InvalidInput
 from models_app.web.pages import paginate, user_of
-from reviews import notices
 from reviews.models import Notification
+from reviews.notifications import notices
 
 PER_PAGE = 30
 

@@ -16,20 +16,20 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import allowed, require
-from models_app.foundation.texts import row_number
 from models_app.ml.prompting import VARIABLES
 from models_app.models import PromptVersion, Release
 from models_app.prompts.versions import check_template, plain
 from models_app.releases.composing import compose_release, live_release
+from models_app.texts.normalise import row_number
 from models_app.web.pages import is_fragment, user_of
-from reviews import playground
-from reviews.blindness import readable_suggestions
-from reviews.finding import number_of
+from reviews.examples.search import number_of
 from reviews.models import PromptSuggestion, PromptTrial, PromptTrialResult, ReviewQueue
-from reviews.notices import mark_read_about
-from reviews.playground import MOST_ARTICLES, MOST_MENDED, Chosen, visible_trial
-from reviews.suggestions import adopt_suggestion, save_version, suggest_prompt
-from reviews.trying import usable_documents
+from reviews.notifications.notices import mark_read_about
+from reviews.prompts import trials
+from reviews.prompts.suggestions import adopt_suggestion, save_version, suggest_prompt
+from reviews.prompts.trials import MOST_ARTICLES, MOST_MENDED, Chosen, visible_trial
+from reviews.prompts.trying import usable_documents
+from reviews.queues.blindness import readable_suggestions
 from reviews.web.prompts import PromptForm, is_version, put_errors, say_saved, writers
 
 NEWEST, FAILING = "newest", "failing"
@@ -226,16 +226,16 @@ def _run(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
     if "again" in request.POST and values["trial"] is not None:
         earlier = visible_trial(pk=values["trial"].pk, user=actor)
         mending, queue = earlier.purpose == PromptTrial.Purpose.MENDING, earlier.queue
-        articles = playground.same_articles(earlier)
+        articles = trials.same_articles(earlier)
     elif mending:
-        articles = playground.failing_articles(
+        articles = trials.failing_articles(
             words=values["article"], queue=queue, count=values["count"], actor=actor
         )
     else:
-        articles = playground.choose_articles(
+        articles = trials.choose_articles(
             words=values["article"], queue=queue, count=values["count"], actor=actor
         )
-    trial = playground.start_trial(
+    trial = trials.start_trial(
         based_on=values["parent"],
         articles=articles,
         purpose=PromptTrial.Purpose.MENDING if mending else PromptTrial.Purpose.PLAYGROUND,
@@ -245,7 +245,7 @@ def _run(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
         template=template,
         actor=actor,
     )
-    return _leave(request, playground.trial_url(trial))
+    return _leave(request, trials.trial_url(trial))
 
 
 def _trial_context(request: HttpRequest, trial: PromptTrial) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def trial(request: HttpRequest, pk: int) -> HttpResponse:
     """How far it is, for the page that waits; by itself it leads to the playground."""
     row = visible_trial(pk=pk, user=user_of(request))
     if not is_fragment(request):
-        return redirect(playground.trial_url(row))
+        return redirect(trials.trial_url(row))
     return render(request, "reviews/prompts/_playground_results.html", _trial_context(request, row))
 
 
@@ -303,7 +303,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
         raise Refused("This trial has no job to cancel.")
     jobs.cancel(job=row.job, actor=request.user)
     messages.info(request, "It stops after the article that is being written.")
-    return redirect(playground.trial_url(row))
+    return redirect(trials.trial_url(row))
 
 
 # ---------------------------------------------------------------- keeping it

@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 from models_app.foundation.roles import allowed
 from models_app.web import charts
 from models_app.web.pages import capability, user_of
-from reviews import progress
-from reviews.progress import Day
+from reviews.reports import progress
+from reviews.reports.progress import Day
 
 
 @require_safe

@@ -18,7 +18,6 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError, InvalidInput, NotAllowed, NotFound, StaleState
 from models_app.foundation.roles import allowed
 from models_app.foundation.seeds import prompt_digest
-from models_app.foundation.texts import row_number
 from models_app.ml.prompting import VARIABLES, variables
 from models_app.models import Deployment, Prompt, PromptVersion, Release
 from models_app.prompts.versions import (
@@ -27,10 +26,11 @@ from models_app.prompts.versions import (
     check_template,
     plain,
 )
+from models_app.texts.normalise import row_number
 from models_app.web.pages import View, capability, paginate
-from reviews.blindness import readable_suggestions
 from reviews.models import PromptSuggestion, Thread
-from reviews.suggestions import adopt_suggestion, decline_suggestion, save_prompt, save_version
+from reviews.prompts.suggestions import adopt_suggestion, decline_suggestion, save_prompt, save_version
+from reviews.queues.blindness import readable_suggestions
 
 MOST_CHOICES = 500
 OPEN_STATES = ("draft", "awaiting approval", "approved", "warming", "live")

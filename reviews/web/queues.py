@@ -15,14 +15,17 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError, InvalidInput
-from models_app.foundation.texts import one_line
 from models_app.models import Job
-from models_app.monitoring.comment_classes import COMPLAINTS
+from models_app.texts.comment_classes import COMPLAINTS
+from models_app.texts.normalise import one_line
 from models_app.web.pages import capability, paginate, user_of
-from reviews import assigning, filling, managing, queue_reading, queueing, returning, rules
-from reviews.managing import MOST_CRITERIA, POINTS, Question, QueueSettings
+from reviews.desk import assignment, claims, returns
+from reviews.filling import rule_runs
 from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewSlot, RubricVersion
-from reviews.seating import Rearranged
+from reviews.queues import queries, rules
+from reviews.queues import settings as managing
+from reviews.queues.seats import Rearranged
+from reviews.queues.settings import MOST_CRITERIA, POINTS, Question, QueueSettings
 
 manages = capability("manage_queues")
 
@@ -46,7 +49,7 @@ def _say(request: HttpRequest, error: GalleyError) -> None:
 @require_safe
 @manages
 def index(request: HttpRequest) -> HttpResponse:
-    return render(request, "reviews/queues/index.html", {"rows": queue_reading.queues()})
+    return render(request, "reviews/queues/index.html", {"rows": queries.queues()})
 
 
 class SettingsForm(forms.Form):
@@ -148,11 +151,11 @@ def new(request: HttpRequest) -> HttpResponse:
 def queue_page(request: HttpRequest, slug: str) -> HttpResponse:
     queue = _queue(slug)
     state = request.GET.get("state", "")
-    if state not in queue_reading.STATES:
+    if state not in queries.STATES:
         state = ""
     name = request.GET.get("person", "").strip()
     person = User.objects.filter(username=name).first() if name else None
-    found = queue_reading.items(queue, state=state, person=person)
+    found = queries.items(queue, state=state, person=person)
     context = {
         "queue": queue,
         "tab": "items",
@@ -209,7 +212,7 @@ class SpreadForm(forms.Form):
         label="At most",
         required=False,
         min_value=1,
-        max_value=assigning.MOST_ITEMS,
+        max_value=assignment.MOST_ITEMS,
         help_text="Seats in all, in the queue's order. Empty: every free one.",
     )
 
@@ -217,14 +220,14 @@ class SpreadForm(forms.Form):
 @manages
 def people_page(request: HttpRequest, slug: str) -> HttpResponse:
     queue = _queue(slug)
-    reviewers = queue_reading.reviewers()
+    reviewers = queries.reviewers()
     form = SpreadForm(request.POST if request.method == "POST" else None)
     form.fields["people"].queryset = User.objects.filter(pk__in=[row.pk for row in reviewers]).order_by(  # type: ignore[attr-defined]
         "username"
     )
     if request.method == "POST" and form.is_valid():
         try:
-            counts = assigning.assign_evenly(
+            counts = assignment.assign_evenly(
                 queue=queue,
                 people=list(form.cleaned_data["people"]),
                 most=form.cleaned_data["most"],
@@ -247,7 +250,7 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
         "queue": queue,
         "tab": "people",
         "form": form,
-        "rows": queue_reading.people_of(queue, reviewers),
+        "rows": queries.people_of(queue, reviewers),
         "now": timezone.now(),
     }
     return render(request, "reviews/queues/people.html", context, status=422 if form.errors else 200)
@@ -257,7 +260,7 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
 @manages
 def unassign(request: HttpRequest, slug: str, username: str) -> HttpResponse:
     person = get_object_or_404(User, username=username)
-    count = assigning.unassign(queue=_queue(slug), person=person, actor=request.user)
+    count = assignment.unassign(queue=_queue(slug), person=person, actor=request.user)
     messages.success(request, f"{count:,} seat{'s are' if count != 1 else ' is'} anybody's again.")
     return redirect("queue_people", slug)
 
@@ -267,7 +270,7 @@ def unassign(request: HttpRequest, slug: str, username: str) -> HttpResponse:
 def release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     slot = get_object_or_404(ReviewSlot, pk=pk, queue__slug=slug)
     try:
-        assigning.release_seat(slot=slot, actor=request.user)
+        assignment.release_seat(slot=slot, actor=request.user)
     except GalleyError as error:
         _say(request, error)
     else:
@@ -351,7 +354,7 @@ RULES: dict[str, tuple[type[forms.Form], str]] = {
 @manages
 def rules_page(request: HttpRequest, slug: str) -> HttpResponse:
     queue = _queue(slug)
-    there = queue_reading.rules_of(queue)
+    there = queries.rules_of(queue)
     sent = request.POST.get("kind", "") if request.method == "POST" else ""
     if sent and sent not in RULES:
         raise InvalidInput("There is no such rule.", fields={"kind": ", ".join(RULES)})
@@ -366,7 +369,7 @@ def rules_page(request: HttpRequest, slug: str) -> HttpResponse:
     form = forms_by_kind.get(sent)
     if form is not None and form.is_valid():
         try:
-            filling.set_rule(
+            rule_runs.set_rule(
                 queue=queue,
                 kind=sent,
                 params=form.cleaned_data,
@@ -400,7 +403,7 @@ def rules_page(request: HttpRequest, slug: str) -> HttpResponse:
 @manages
 def rule_remove(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     rule = get_object_or_404(QueueRule.objects.select_related("queue"), pk=pk, queue__slug=slug)
-    filling.remove_rule(rule=rule, actor=request.user)
+    rule_runs.remove_rule(rule=rule, actor=request.user)
     messages.success(request, "Removed. What it put in stays in.")
     return redirect("queue_rules", slug)
 
@@ -426,12 +429,12 @@ def _item_page(
         "queue": item.queue,
         "item": item,
         "document": item.summary.document,
-        "found": queue_reading.item_page(item, user_of(request)),
-        "reviewers": queue_reading.reviewers(),
+        "found": queries.item_page(item, user_of(request)),
+        "reviewers": queries.reviewers(),
         "error": error,
         "error_of": of,
         "typed": typed,
-        "longest": returning.LONGEST_COMMENT_CHARACTERS,
+        "longest": returns.LONGEST_COMMENT_CHARACTERS,
         "now": timezone.now(),
     }
     return render(request, "reviews/queues/item.html", context, status=error.status if error else 200)
@@ -445,7 +448,7 @@ def assign(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     try:
         if person is None:
             raise InvalidInput("Choose who is to review it.", fields={"person": "Choose a person."})
-        assigning.assign(item=item, to=person, actor=request.user)
+        assignment.assign(item=item, to=person, actor=request.user)
     except GalleyError as error:
         _say(request, error)
     else:
@@ -457,7 +460,7 @@ def assign(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @manages
 def put_back(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     try:
-        queueing.put_back(item=_item(slug, pk), actor=request.user)
+        claims.put_back(item=_item(slug, pk), actor=request.user)
     except GalleyError as error:
         _say(request, error)
     else:
@@ -469,7 +472,7 @@ def put_back(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @manages
 def step_aside(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     try:
-        queueing.step_aside(item=_item(slug, pk), reviewer=user_of(request))
+        claims.step_aside(item=_item(slug, pk), reviewer=user_of(request))
     except GalleyError as error:
         _say(request, error)
     return redirect("queue_item", slug, pk)
@@ -483,7 +486,7 @@ def send_back(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     )
     comment = request.POST.get("comment", "")
     try:
-        returning.return_review(review=review, comment=comment, actor=request.user)
+        returns.return_review(review=review, comment=comment, actor=request.user)
     except GalleyError as error:
         return _item_page(request, _item(slug, review.item_id), error=error, of=review.pk, typed=comment)
     messages.success(request, f"Sent back to {review.reviewer.username}.")
@@ -499,7 +502,7 @@ def rubrics(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "reviews/queues/rubrics.html",
-        {"page": paginate(request, queue_reading.rubric_versions(), 10)},
+        {"page": paginate(request, queries.rubric_versions(), 10)},
     )
 
 

@@ -18,9 +18,11 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
-from reviews import batches, rating_import, rating_rows, uploads
+from reviews.external_ratings import imports
+from reviews.external_ratings import rows as rating_rows
+from reviews.external_ratings.imports import Options
+from reviews.ingest import batches, uploads
 from reviews.models import Criterion, RatingImport
-from reviews.rating_import import Options
 from reviews.web.uploading import came_whole
 
 PER_PAGE = 20
@@ -72,7 +74,7 @@ class MappingForm(forms.Form):
         self.names = [*rating_rows.DOCUMENT_FIELDS, *rating_rows.KINDS[kind]]
         labels = dict(LABELS)
         if kind == "reviews":
-            criteria = Criterion.objects.filter(rubric=rating_import.rubric_of(Options()))
+            criteria = Criterion.objects.filter(rubric=imports.rubric_of(Options()))
             questions = {f"{rating_rows.RATING}{one.key}": one.name for one in criteria}
             labels |= questions
             at = self.names.index("stars")
@@ -144,7 +146,7 @@ def index(request: HttpRequest) -> HttpResponse:
         if batch is not None:
             return redirect("rating_import", batch.pk)
         status = 422
-    page = paginate(request, rating_import.newest_first(), PER_PAGE)
+    page = paginate(request, imports.newest_first(), PER_PAGE)
     context = {
         "form": form,
         "page": page,
@@ -160,10 +162,8 @@ def _hand_in(request: HttpRequest, form: FileForm) -> RatingImport | None:
         return None
     upload: UploadedFile = form.cleaned_data["file"]
     try:
-        kept = uploads.keep(chunks=upload.chunks(), name=upload.name or "", place=rating_import.PLACE)
-        return rating_import.hand_in(
-            path=kept, options=Options(kind=form.cleaned_data["kind"]), actor=request.user
-        )
+        kept = uploads.keep(chunks=upload.chunks(), name=upload.name or "", place=imports.PLACE)
+        return imports.hand_in(path=kept, options=Options(kind=form.cleaned_data["kind"]), actor=request.user)
     except GalleyError as error:
         form.add_error("file", error.message)
         return None
@@ -208,9 +208,7 @@ def _label(name: str) -> str:
 
 def _form(batch: RatingImport, data: Mapping[str, Any] | None = None) -> MappingForm:
     options = Options.of(batch)
-    guessed = rating_rows.guess(
-        batch.report["sample"]["paths"], rating_import.criteria_of(options), options.kind
-    )
+    guessed = rating_rows.guess(batch.report["sample"]["paths"], imports.criteria_of(options), options.kind)
     initial: dict[str, Any] = {f"map_{name}": path for name, path in (options.mapping or guessed).items()}
     initial |= {
         name: getattr(options, name) for name in ("rounding", "propose", "queue", "origin", "licence")
@@ -227,7 +225,7 @@ def _preview(batch: RatingImport, form: MappingForm) -> dict[str, Any]:
         rounding = "rounding" in form.fields and bool(form["rounding"].value())
         options = Options(kind=form.kind, mapping=form.mapping(), rounding=rounding)
     try:
-        rows = rating_import.looked(sample=batch.report["sample"], options=options)
+        rows = imports.looked(sample=batch.report["sample"], options=options)
     except InvalidInput as error:
         return {"problems": [(_label(name), words) for name, words in error.fields.items()], "looked": []}
     return {"looked": rows, "bad": sum(one.row is None for one in rows)}
@@ -256,7 +254,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
     form = _form(batch, request.POST)
     if "preview" not in request.POST and form.is_valid():
         try:
-            rating_import.start(batch=batch, options=form.options(), actor=request.user)
+            imports.start(batch=batch, options=form.options(), actor=request.user)
         except InvalidInput as error:
             for name, message in (error.fields or {"": error.message}).items():
                 field = f"map_{name}" if f"map_{name}" in form.fields else {"scale": "low"}.get(name, name)
@@ -281,7 +279,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @capability("manage_queues")
 def discard(request: HttpRequest, pk: int) -> HttpResponse:
     batch = _batch(request, pk)
-    rating_import.discard(batch=batch, actor=request.user)
+    imports.discard(batch=batch, actor=request.user)
     messages.success(request, f"{batch.name} is forgotten.")
     return redirect("rating_imports")
 

@@ -14,10 +14,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from models_app.foundation.errors import InvalidInput
 from models_app.models import PromptVersion
 from models_app.web.pages import is_fragment, user_of
-from reviews import conversations, talking
-from reviews.conversations import Standing, about_of, visible_thread
+from reviews.discussion import comments, visibility
+from reviews.discussion.visibility import Standing, about_of, visible_thread
 from reviews.models import Comment, QueueItem, Thread
-from reviews.notices import mark_read_about
+from reviews.notifications.notices import mark_read_about
 
 MOST_PEOPLE = 8
 
@@ -38,10 +38,10 @@ def _panel(
 ) -> HttpResponse:
     """`more`: the text that was refused and why, at which form (`at`: new, or a thread's or comment's id)."""
     user = user_of(request)
-    panel = conversations.panel(about=about, user=user)
+    panel = visibility.panel(about=about, user=user)
     if panel.threads:
         mark_read_about(user=user, subjects=[f"thread:{thread.pk}" for thread in panel.threads])
-    context = {"panel": panel, "longest": talking.LONGEST_CHARACTERS, **more}
+    context = {"panel": panel, "longest": comments.LONGEST_CHARACTERS, **more}
     page = "reviews/discussion/_talk_panel.html" if is_fragment(request) else "reviews/discussion/talk.html"
     return render(request, page, context, status=status)
 
@@ -73,9 +73,9 @@ def _talk(request: HttpRequest, about: QueueItem | PromptVersion) -> HttpRespons
     if request.method != "POST":
         return _panel(request, about)
     text, side, quote = (request.POST.get(name, "") for name in ("text", "side", "quote"))
-    span = talking.Span(side, quote) if quote.strip() else None
+    span = comments.Span(side, quote) if quote.strip() else None
     try:
-        thread = talking.open_thread(about=about, text=text, span=span, actor=user_of(request))
+        thread = comments.open_thread(about=about, text=text, span=span, actor=user_of(request))
     except InvalidInput as error:
         typed = {"typed": text, "quote": quote, "side": side}
         return _panel(request, about, 422, at="new", errors=error.fields, **typed)
@@ -103,7 +103,7 @@ def _to(row: Thread) -> HttpResponse:
 def reply(request: HttpRequest, pk: int) -> HttpResponse:
     row, _ = visible_thread(pk=pk, user=user_of(request))
     try:
-        talking.reply(thread=pk, text=request.POST.get("text", ""), actor=user_of(request))
+        comments.reply(thread=pk, text=request.POST.get("text", ""), actor=user_of(request))
     except InvalidInput as error:
         typed = request.POST.get("text", "")
         return _panel(request, about_of(row), 422, at=f"reply-{pk}-text", errors=error.fields, typed=typed)
@@ -115,7 +115,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     comment = get_object_or_404(Comment, pk=pk, author=user_of(request))
     row, _ = visible_thread(pk=comment.thread_id, user=user_of(request))
     try:
-        talking.edit_comment(comment=pk, text=request.POST.get("text", ""), actor=user_of(request))
+        comments.edit_comment(comment=pk, text=request.POST.get("text", ""), actor=user_of(request))
     except InvalidInput as error:
         typed = request.POST.get("text", "")
         return _panel(request, about_of(row), 422, at=f"comment-{pk}-text", errors=error.fields, typed=typed)
@@ -124,13 +124,13 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def resolve(request: HttpRequest, pk: int) -> HttpResponse:
-    row = talking.resolve(thread=pk, actor=user_of(request))
+    row = comments.resolve(thread=pk, actor=user_of(request))
     return _settled(request, row, "Resolved.")
 
 
 @require_POST
 def reopen(request: HttpRequest, pk: int) -> HttpResponse:
-    row = talking.reopen(thread=pk, actor=user_of(request))
+    row = comments.reopen(thread=pk, actor=user_of(request))
     return _settled(request, row, "Open again.")
 
 
@@ -157,10 +157,10 @@ def prompt_people(request: HttpRequest, pk: int) -> JsonResponse:
 
 def _people(request: HttpRequest, about: QueueItem | PromptVersion) -> JsonResponse:
     user = user_of(request)
-    place = conversations.standing(user=user, about=about)
+    place = visibility.standing(user=user, about=about)
     if place in (Standing.NONE, Standing.READING):
         return JsonResponse({"people": []})
-    people = conversations.mentionable(user=user, about=about, standing=place).exclude(pk=user.pk)
+    people = visibility.mentionable(user=user, about=about, standing=place).exclude(pk=user.pk)
     begins = request.GET.get("q", "")[:150]
     names = (
         people.filter(username__istartswith=begins).order_by("username").values_list("username", flat=True)

@@ -9,7 +9,7 @@ from django.core.files.uploadhandler import FileUploadHandler, StopUpload
 from django.forms import Form
 from django.http import HttpRequest
 
-from reviews.uploads import too_large
+from reviews.ingest.uploads import too_large
 
 _MARK = "galley.upload_too_large"
 

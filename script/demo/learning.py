@@ -19,22 +19,22 @@ from models_app.models import (
 from models_app.prompts.versions import create_version
 from models_app.serving.client import ServedSummary
 from models_app.training.starting import start_training
-from reviews import playground
-from reviews.feedback import (
+from reviews.examples.feedback import (
     approve_example,
     decline_example,
     freeze_snapshot,
     propose_from_references,
 )
+from reviews.examples.references import freeze_test_set
 from reviews.models import (
     FeedbackExample,
     PromptTrial,
     QueueItem,
     SourceDocument,
 )
-from reviews.playground import failing_articles, start_trial
-from reviews.references import freeze_test_set
-from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
+from reviews.prompts import trials
+from reviews.prompts.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
+from reviews.prompts.trials import failing_articles, start_trial
 from script.demo.clock import at, later
 from script.demo.newsroom import Newsroom, first_prompt
 from script.demo.texts import draft_of, refined_of, tuned_of
@@ -91,8 +91,8 @@ class Learning(Newsroom):
                 truncated=False, finish="stop", kept_text_tokens=360, total_text_tokens=360, confidence=0.7,
             )  # fmt: skip
 
-        with mock.patch.object(playground, "_ask", ask):
-            playground.carry_out(trial=trial, progress=lambda *_: None, should_stop=lambda: False)
+        with mock.patch.object(trials, "_ask", ask):
+            trials.carry_out(trial=trial, progress=lambda *_: None, should_stop=lambda: False)
         assert trial.job is not None
         self.ended(trial.job, minutes=0.6, result={"articles": trial.results.count()})
         self.places["trial"] = trial.pk

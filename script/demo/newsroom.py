@@ -24,14 +24,14 @@ from models_app.models import (
 )
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import go_live, install_first_release
-from reviews.bootstrap import STARTER_DECODING, create_administrator, create_sample_accounts
-from reviews.importing import ImportOptions, import_at_once
+from reviews.desk.claims import put_in_queue
+from reviews.ingest.imports import ImportOptions, import_at_once
+from reviews.ingest.sources.files import open_file
+from reviews.loop.sample_workspace import STARTER_DECODING, create_administrator, create_sample_accounts
 from reviews.models import (
     SourceDocument,
     Summary,
 )
-from reviews.queueing import put_in_queue
-from reviews.sources.files import open_file
 from script.demo.clock import later
 from script.demo.texts import draft_of
 

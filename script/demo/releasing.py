@@ -19,7 +19,7 @@ from models_app.models.releases import Environment
 from models_app.releases.approving import approve, reject
 from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.releases.deploying import roll_back
-from reviews.bootstrap import STARTER_DECODING
+from reviews.loop.sample_workspace import STARTER_DECODING
 from script.demo.clock import at, later
 from script.demo.newsroom import PASSWORD, Newsroom, in_this_process
 from script.demo.texts import StoredOutputs, Writer, draft_of, lead_of, refined_of, short_of, tuned_of

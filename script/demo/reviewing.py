@@ -5,22 +5,22 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import connection
 
-from models_app.evaluation.measures import unsupported_numbers
 from models_app.models import (
     Comparison,
 )
-from reviews.adjudicating import Ruling, settle
-from reviews.gold import Known, mark_gold, set_gold_percent, start_round
+from models_app.texts.measures import unsupported_numbers
+from reviews.desk.choices import Judgement, begin, choose, save_choice
+from reviews.desk.claims import claim_next, put_in_queue
+from reviews.desk.reviews import Answers, submit_review
+from reviews.filling.pairs import pair_comparison, pairwise_queue
 from reviews.models import (
     QueueItem,
     ReviewQueue,
     ReviewSlot,
     Summary,
 )
-from reviews.pairing import pair_comparison, pairwise_queue
-from reviews.pairwise import Judgement, begin, choose, save_choice
-from reviews.queueing import claim_next, put_in_queue
-from reviews.reviewing import Answers, submit_review
+from reviews.quality.adjudication import Ruling, settle
+from reviews.quality.gold import Known, mark_gold, set_gold_percent, start_round
 from script.demo.clock import at, later
 from script.demo.newsroom import Newsroom
 

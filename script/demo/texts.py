@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 
-from models_app.ml.sentences import split_sentences
+from models_app.texts.sentences import split_sentences
 from reviews.models import (
     SourceDocument,
 )

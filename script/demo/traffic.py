@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 
-from models_app.evaluation.measures import unsupported_numbers
 from models_app.foundation.fingerprints import fingerprint
 from models_app.models import (
     InferenceRequest,
@@ -13,6 +12,7 @@ from models_app.models import (
 )
 from models_app.serving.client_feedback import give_feedback
 from models_app.serving.routing import person_hash, read_target
+from models_app.texts.measures import unsupported_numbers
 from reviews.models import (
     SourceDocument,
 )

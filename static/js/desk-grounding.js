@@ -1,5 +1,5 @@
 // The proof's sentences: what of the article supports each best, what the article does not have, and the reviewer's word
-// on it. What supports is computed in the queue (reviews/grounding.py); here it is only shown.
+// on it. What supports is computed in the queue (reviews/texts/grounding.py); here it is only shown.
 (() => {
   "use strict";
   const DWELL_MS = 250; // the article scrolls for a pointer that stays, not for one that passes

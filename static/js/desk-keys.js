@@ -1,4 +1,4 @@
-// Which action a key means, by the person's own keys (reviews/desk_keys.py writes them the same way).
+// Which action a key means, by the person's own keys (reviews/desk/keys.py writes them the same way).
 // window.GalleyKeys(byAction, single).actionOf(event, typing) → action or "".
 (() => {
   "use strict";

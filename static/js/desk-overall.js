@@ -1,4 +1,4 @@
-// Stars and verdict from the single ratings (reviews/overall.py), until somebody chooses them by hand.
+// Stars and verdict from the single ratings (reviews/queues/overall.py), until somebody chooses them by hand.
 (() => {
   "use strict";
   const verdictOf = (stars) => (stars <= 2 ? "poor" : stars === 3 ? "fair" : "good");

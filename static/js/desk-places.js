@@ -1,4 +1,4 @@
-// Places in a text that stands in a page: code points, as the server counts (reviews/spans.py), from and to the page's own
+// Places in a text that stands in a page: code points, as the server counts (reviews/texts/spans.py), from and to the page's own
 // nodes. window.GalleyPlaces(root): root holds paragraphs [data-at] of one text node each; data-at is where one begins.
 (() => {
   "use strict";

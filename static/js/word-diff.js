@@ -1,4 +1,4 @@
-// Word differences, the same as models_app/evaluation/differences.py finds, so that what a page shows while one types
+// Word differences, the same as models_app/texts/differences.py finds, so that what a page shows while one types
 // is what the server shows later. window.galleyWordDiff(before, after, context) → [{kind, text}], where deletions stand
 // before insertions; .around(parts, context) shortens what is the same.
 (() => {

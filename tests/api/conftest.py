@@ -17,10 +17,10 @@ from models_app.models import ApiToken, PromptVersion, Release, Slot
 from models_app.serving.routing import router
 from models_app.serving.slot import Slot as ServedSlot
 from models_app.serving.slot import SlotSpec, _Server
-from reviews import exporting
-from reviews.export_rows import Request as ExportRequest
-from reviews.queueing import claim_next
-from reviews.talking import open_thread
+from reviews.desk.claims import claim_next
+from reviews.discussion.comments import open_thread
+from reviews.exports import requests
+from reviews.exports.rows import Request as ExportRequest
 from tests import make
 
 
@@ -108,7 +108,7 @@ def one_of_each(cast: make.Cast, live: Release) -> dict[str, Any]:
     assert claimed is not None
     version = PromptVersion.objects.earliest("pk")
     thread = open_thread(about=version, text="Is this said well?", actor=person)
-    export = exporting.request_export(request=ExportRequest(kind="reviews"), actor=person)
+    export = requests.request_export(request=ExportRequest(kind="reviews"), actor=person)
     asked = Api(person, "summaries:write").post("summaries/", {"text": make.ARTICLE}).json()
     return {
         "summaries": asked["id"],

@@ -9,7 +9,7 @@ from django.test import Client
 
 from models_app.foundation.tokens import create_token
 from models_app.models import AuditEvent
-from reviews.intake import content_hash
+from reviews.ingest.documents import content_hash
 from reviews.models import SourceDocument
 from tests import make
 from tests.api.conftest import Api, error

@@ -23,7 +23,7 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.tokens import create_token
 from models_app.models import AuditEvent, DatasetSnapshot, SnapshotExample
-from reviews import export_files
+from reviews.exports import files
 from reviews.models import Export
 from tests import make
 from tests.api.conftest import Api, error
@@ -102,7 +102,7 @@ def test_a_file_is_asked_for_watched_and_fetched(mila: Api, cast: make.Cast) -> 
     assert (row["review"], row["reviewer"], "article" in row) == (one.pk, "rita", False)
     assert len(content) == ready["bytes"]
     final = Path(django_settings.GALLEY_HOME) / Export.objects.get().file
-    assert ready["sha256"] == export_files.digest_of(final)
+    assert ready["sha256"] == files.digest_of(final)
     assert answer["Content-Type"] == "application/jsonl"
     assert answer["Content-Disposition"] == f'attachment; filename="galley-reviews-{export["id"]}.jsonl"'
     assert "no-store" in answer["Cache-Control"]

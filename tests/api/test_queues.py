@@ -15,8 +15,8 @@ from pytest_django import DjangoAssertNumQueries
 from models_app.api import authentication
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.tokens import create_token
-from reviews import queueing
 from reviews.api.queues import _ANSWERS, _CLAIM, AnswersSerializer
+from reviews.desk import claims
 from reviews.models import QueueItem, Review, ReviewSlot, SentenceSupport, SpanMark
 from tests import make
 from tests.api.conftest import Api, error
@@ -278,7 +278,7 @@ def test_claims_by_token_and_at_the_desk_are_the_same_seats(rita: Api, cast: mak
     queue = make.queue()
     make.queue_item()
     make.queue_item()
-    lease = queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
     assert claim(rita)["seat"]["slot"] == lease.slot.pk
 

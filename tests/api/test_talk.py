@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.tokens import create_token
 from models_app.models import PromptVersion
-from reviews import conversations, talking
+from reviews.discussion import comments, visibility
 from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
 from tests import make
 from tests.api.conftest import Api, error
@@ -129,7 +129,7 @@ def test_my_comment_is_changed_while_it_is_young(rita: Api, ruben: Api, mila: Ap
         assert error(other.put(f"comments/{comment['id']}/", {"text": "Mine"})) == (404, "not_found")
     empty = rita.put(f"comments/{comment['id']}/", {"text": " "})
     assert (empty.status_code, list(empty.json()["error"]["fields"])) == (422, ["text"])
-    Comment.objects.update(at=timezone.now() - conversations.EDITABLE)
+    Comment.objects.update(at=timezone.now() - visibility.EDITABLE)
     assert rita.get(path).json()["results"][0]["comments"][0]["editable"] is False
     assert error(rita.put(f"comments/{comment['id']}/", {"text": "Late"})) == (409, "refused")
     assert Comment.objects.get().text == "140, @mila?"
@@ -147,8 +147,8 @@ def test_while_blind_peers_learn_nothing_of_each_other(
     hand_in(item, cast.reviewer, cast.another_reviewer)
     assert seen(ruben, path) == [], "handed in, but the item is not done"
     done(item)
-    talking.reply(thread=thread, text="Three, @mila.", actor=cast.another_reviewer)
-    talking.open_thread(about=item, text="What did @ruben see, @rita?", actor=cast.ml_engineer)
+    comments.reply(thread=thread, text="Three, @mila.", actor=cast.another_reviewer)
+    comments.open_thread(about=item, text="What did @ruben see, @rita?", actor=cast.ml_engineer)
     assert seen(ruben, path)[0] == ("a reviewer", "I would give two stars.")
     assert seen(ruben, path)[-1] == ("mila", "What did @ruben see, @somebody?")
     assert "rita" not in ruben.get(path).content.decode()

@@ -6,8 +6,8 @@ import pytest
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from reviews import gold
 from reviews.models import Adjudication, QueueItem, Review
+from reviews.quality import gold
 from tests import make
 from tests.browser.conftest import Enter, no_violation
 from tests.reviews.test_adjudicating import FIXED, GOOD, POOR, reviewed

@@ -14,11 +14,11 @@ from playwright.sync_api import Page, expect
 
 from models_app.foundation import jobs
 from models_app.models import DatasetSnapshot, Job, Route
-from reviews import importing, uploads
-from reviews.feedback import freeze_snapshot, propose_from_review
-from reviews.importing import ImportOptions
+from reviews.examples.feedback import freeze_snapshot, propose_from_review
+from reviews.examples.references import freeze_test_set
+from reviews.ingest import imports, uploads
+from reviews.ingest.imports import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
-from reviews.references import freeze_test_set
 from tests import make
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation
 
@@ -248,10 +248,8 @@ def test_axe_finds_nothing_on_any_page(enter: Enter, cast: make.Cast, tmp_path: 
         reason="Test.",
     )
     snapshot, tests = freeze_snapshot(name="S", actor=None), freeze_test_set(actor=None)
-    path = uploads.keep(
-        chunks=[rows_file(tmp_path, 2).read_bytes()], name="rows.jsonl", place=importing.PLACE
-    )
-    batch = make.looked_at(importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
+    path = uploads.keep(chunks=[rows_file(tmp_path, 2).read_bytes()], name="rows.jsonl", place=imports.PLACE)
+    batch = make.looked_at(imports.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
     page = enter("mila")
     for address in (
         "/documents/", "/documents/?q=nothing-like-it", f"/documents/{found[0].document_id}/",

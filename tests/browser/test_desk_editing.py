@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from models_app.evaluation.differences import around_changes, word_difference
 from models_app.models import PromptVersion, Route
-from reviews.grounding import as_data, ground
+from models_app.texts.differences import around_changes, word_difference
 from reviews.models import (
     Grounding,
     PromptSuggestion,
@@ -17,6 +16,7 @@ from reviews.models import (
     SentenceSupport,
     SpanMark,
 )
+from reviews.texts.grounding import as_data, ground
 from tests import make
 from tests.browser.conftest import Enter, no_violation
 from tests.browser.desk import BETTER, DRAFT, at_desk, eventually, marks_of, saved

@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from reviews.assigning import release_lost
-from reviews.managing import Question, create_rubric_version
+from reviews.desk.assignment import release_lost
 from reviews.models import QueueItem, Review, ReviewSlot
+from reviews.queues.settings import Question, create_rubric_version
 from tests import make
 from tests.browser.conftest import Enter
 from tests.browser.desk import BETTER, DRAFT, at_desk, saved

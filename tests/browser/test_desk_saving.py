@@ -10,13 +10,13 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from reviews.desk.claims import claim_next
 from reviews.models import (
     QueueItem,
     Review,
     ReviewQueue,
     ReviewSlot,
 )
-from reviews.queueing import claim_next
 from tests import make
 from tests.browser.conftest import Enter, no_violation
 from tests.browser.desk import BETTER, at_desk, eventually, saved

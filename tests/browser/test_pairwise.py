@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from models_app.models import HumanVote
+from reviews.filling.pairs import pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, Skip
-from reviews.pairing import pair_releases, pairwise_queue
 from tests import make
 from tests.browser.conftest import Enter, no_violation
 from tests.reviews.test_pairwise import compared

@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from models_app.models import PromptVersion
 from models_app.serving.routing import router
 from reviews.models import PromptSuggestion, Review
-from reviews.suggestions import adopt_suggestion, suggest_prompt
+from reviews.prompts.suggestions import adopt_suggestion, suggest_prompt
 from tests import make
 from tests.api.conftest import serve
 from tests.browser.conftest import Enter, no_violation

@@ -15,7 +15,7 @@ from models_app.models import Job, PromptVersion, Release
 from models_app.releases.composing import compose_release
 from models_app.serving.routing import router
 from reviews.models import PromptSuggestion, PromptTrial
-from reviews.suggestions import suggest_prompt
+from reviews.prompts.suggestions import suggest_prompt
 from tests import make
 from tests.api.conftest import serve
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from reviews import talking
+from reviews.discussion import comments
 from reviews.models import Mention, QueueItem, Review, Thread
 from tests import make
 from tests.browser.conftest import Enter, no_violation
@@ -70,8 +70,8 @@ def test_the_bell_asks_again_when_the_page_is_looked_at(
     page = enter("rita")
     page.goto(f"/desk/item/{item.pk}/")
     row = QueueItem.objects.select_related("queue", "summary__document").get(pk=item.pk)
-    thread = talking.open_thread(about=row, text="Is 410 right?", actor=cast.reviewer)
-    talking.reply(thread=thread.pk, text="No.", actor=cast.ml_engineer)
+    thread = comments.open_thread(about=row, text="Is 410 right?", actor=cast.reviewer)
+    comments.reply(thread=thread.pk, text="No.", actor=cast.ml_engineer)
     bell = page.locator("#bell")
     expect(bell).to_have_accessible_name("Notifications")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

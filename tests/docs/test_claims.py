@@ -15,8 +15,12 @@ from models_app.api.pagination import Pages
 from models_app.evaluation.metrics import METRICS
 from models_app.foundation import tries, turns
 from models_app.people import links
-from reviews import agreement_report, bootstrap, conversations, managing, queueing
 from reviews.api.documents import MOST_DOCUMENTS
+from reviews.desk import claims
+from reviews.discussion import visibility
+from reviews.loop import sample_workspace
+from reviews.quality import agreement_report
+from reviews.queues import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = {path.name: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
@@ -37,7 +41,7 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
         "Up to 2,000 reviews in the window the page computes them itself",
         lambda: agreement_report.INLINE == 2000,
     ),
-    ("architecture.md", "With more than 5,000 items the queue's worker does it", lambda: managing.AT_ONCE == 5000),
+    ("architecture.md", "With more than 5,000 items the queue's worker does it", lambda: settings.AT_ONCE == 5000),
     (
         "architecture.md",
         "The margin is 1.0 for ROUGE (points) and repeated trigrams (percentage points), 0.05 a summary for numbers "
@@ -49,8 +53,8 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
             "unsupported_names": 0.05,
         },
     ),
-    ("reviewing.md", "it comes back to you in two hours", lambda: timedelta(hours=2) == queueing.LATER),
-    ("api.md", "A comment is changed within 15 minutes", lambda: timedelta(minutes=15) == conversations.EDITABLE),
+    ("reviewing.md", "it comes back to you in two hours", lambda: timedelta(hours=2) == claims.LATER),
+    ("api.md", "A comment is changed within 15 minutes", lambda: timedelta(minutes=15) == visibility.EDITABLE),
     ("api.md", "a list of up to 500 with 207", lambda: MOST_DOCUMENTS == 500),
     ("api.md", "(at most 200)", lambda: Pages.max_page_size == 200),
     ("operations.md", "A link is good once and for 48 hours", lambda: timedelta(hours=48) == links.LASTS),
@@ -68,7 +72,10 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
     (
         "operations.md",
         "The queue looks every hour for files, every day for notifications",
-        lambda: [bootstrap.REGULAR_WORK[name][1] for name in ("forget files left behind", "forget old notifications")]
+        lambda: [
+            sample_workspace.REGULAR_WORK[name][1]
+            for name in ("forget files left behind", "forget old notifications")
+        ]
         == [60, 24 * 60],
     ),
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from django.core.management import get_commands
 from drf_spectacular.generators import SchemaGenerator
 
 from llmops_site.env import settings_table
-from reviews.loop_report import markdown, sentence
+from reviews.loop.report import markdown, sentence
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -13,11 +13,11 @@ from django.db import connection
 from models_app.foundation import jobs
 from models_app.foundation.tokens import create_token
 from models_app.models import HumanVote, TrainingMetric, TrainingRun, WeightMatch, WeightTensor
-from reviews import queueing
-from reviews.feedback import approve_example
-from reviews.gold import mark_gold
+from reviews.desk import claims
+from reviews.desk.reviews import submit_review
+from reviews.examples.feedback import approve_example
 from reviews.models import Adjudication, FeedbackExample, QueueItem, ReviewQueue
-from reviews.reviewing import submit_review
+from reviews.quality.gold import mark_gold
 from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene
@@ -227,7 +227,7 @@ def reviewed(the: Scene) -> QueueItem:
     """An item that Rita reviewed, and Ruben may."""
     queue = make.queue(reviews_per_item=2, overlap_percent=100)
     item = make.queue_item(make.summary(make.document(split="train")), queue, wanted_reviews=2)
-    lease = queueing.claim_next(queue=ReviewQueue.objects.get(pk=item.queue_id), reviewer=the.cast.reviewer)
+    lease = claims.claim_next(queue=ReviewQueue.objects.get(pk=item.queue_id), reviewer=the.cast.reviewer)
     assert lease is not None
     submit_review(item=item, answers=ANSWERS, reviewer=the.cast.reviewer)
     return item

@@ -12,8 +12,10 @@ from django.test import Client
 
 from models_app.foundation.errors import NotFound, Refused
 from models_app.models import AuditEvent, PromptVersion
-from reviews import blindness, overview, queueing, talking
-from reviews.feedback import propose_from_review
+from reviews.desk import claims
+from reviews.desk.choices import Judgement, begin, choose
+from reviews.discussion import comments
+from reviews.examples.feedback import propose_from_review
 from reviews.models import (
     FeedbackExample,
     Notification,
@@ -27,9 +29,10 @@ from reviews.models import (
     Skip,
     Summary,
 )
-from reviews.pairwise import Judgement, begin, choose
-from reviews.playground import choose_articles, start_trial
-from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
+from reviews.prompts.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
+from reviews.prompts.trials import choose_articles, start_trial
+from reviews.queues import blindness
+from reviews.reports import overview
 from tests import make
 from tests.reviews.exports import exported, rows_of
 
@@ -50,7 +53,7 @@ def item(people: make.Cast) -> QueueItem:
         make.document(title="Old pier"), release=make.release(), model_version=make.lead_model()
     )
     item = make.queue_item(summary, make.queue(reviews_per_item=2))
-    queueing.hold(item=item, reviewer=people.reviewer)
+    claims.hold(item=item, reviewer=people.reviewer)
     review = Review.objects.create(
         item=item, summary=summary, reviewer=people.reviewer, rubric=item.queue.rubric, state="submitted", stars=2,
         verdict="poor", edited_text=SECRET, comment=COMMENT, submitted_at=item.created_at, revision=1,
@@ -128,8 +131,8 @@ def test_who_was_shown_them_is_not_asked_any_more(people: make.Cast, item: Queue
     client.post(f"/queues/{item.queue.slug}/items/{item.pk}/step-aside/")
     assert Skip.objects.get(item=item, reviewer=people.ml_engineer).saw_others
     assert COMMENT in client.get(f"/documents/{item.summary.document_id}/").content.decode()
-    assert queueing.hold(item=item, reviewer=people.ml_engineer) is None
-    assert queueing.claim_next(queue=item.queue, reviewer=people.ml_engineer) is None
+    assert claims.hold(item=item, reviewer=people.ml_engineer) is None
+    assert claims.claim_next(queue=item.queue, reviewer=people.ml_engineer) is None
 
 
 def test_who_has_answered_sees_the_others_once_all_have(people: make.Cast, item: QueueItem) -> None:
@@ -145,7 +148,7 @@ def test_who_has_answered_sees_the_others_once_all_have(people: make.Cast, item:
     assert COMMENT in page, "her own"
     assert "Nothing wrong." not in page
     with pytest.raises(Refused, match="once all have"):
-        queueing.step_aside(item=item, reviewer=reader)
+        claims.step_aside(item=item, reviewer=reader)
 
 
 def test_who_never_reviews_sees_what_their_pages_show(people: make.Cast, item: QueueItem) -> None:
@@ -438,7 +441,7 @@ def test_the_trail_does_not_tell_what_a_suggestion_says_of_a_draft(
 def test_no_notification_names_a_reviewer_to_who_may_still_be_asked(
     people: make.Cast, item: QueueItem
 ) -> None:
-    talking.open_thread(about=item, text="Is 410 right?", actor=people.reviewer)
+    comments.open_thread(about=item, text="Is 410 right?", actor=people.reviewer)
     told = Notification.objects.filter(user__in=judges(people))
     assert told.exists()
     for notification in told:
@@ -454,10 +457,10 @@ def test_the_trail_does_not_tell_what_was_preferred(people: make.Cast) -> None:
         summary=make.summary(document, "It closes."),
         other=make.summary(document, "It will close."),
     )
-    from reviews.seating import fit_seats
+    from reviews.queues.seats import fit_seats
 
     fit_seats(queue=queue, items=[item.pk])
-    lease = queueing.hold(item=item, reviewer=people.reviewer)
+    lease = claims.hold(item=item, reviewer=people.reviewer)
     assert lease is not None
     begin(item=item, reviewer=people.reviewer)
     choose(item=item, judgement=Judgement(answer="left", strength=3), reviewer=people.reviewer)

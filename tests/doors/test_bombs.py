@@ -22,11 +22,14 @@ from benchmarks.attacks import bomb_files
 from models_app.foundation import jobs, memory
 from models_app.foundation.errors import Unavailable
 from models_app.models import Job
-from reviews import batches, importing, rating_import, rating_rows, uploads
-from reviews.importing import ImportOptions
+from reviews.external_ratings import imports as rating_import
+from reviews.external_ratings import rows
+from reviews.external_ratings.imports import Options
+from reviews.ingest import batches, uploads
+from reviews.ingest import imports as importing
+from reviews.ingest.imports import ImportOptions
+from reviews.ingest.sources.files import open_file
 from reviews.models import ImportBatch, RatingImport, SourceDocument
-from reviews.rating_import import Options
-from reviews.sources.files import open_file
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -172,7 +175,7 @@ def test_characters_that_no_text_can_have_hinder_no_row_of_either_import(
 
     path = uploads.keep(chunks=[content], name=name, place=rating_import.PLACE)
     rated = make.looked_at(rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
-    guessed = rating_rows.guess(rated.report["sample"]["paths"], [], "reviews")
+    guessed = rows.guess(rated.report["sample"]["paths"], [], "reviews")
     mapping = {**guessed, "text": "article", "summary": "highlights", "rater": "=somebody", "stars": "=3"}
     done = make.carried_out(
         rating_import.start(batch=rated, options=Options(mapping=mapping), actor=cast.ml_engineer)

@@ -12,10 +12,10 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from models_app.foundation.errors import Refused
-from models_app.jobs.training import _recognised
 from models_app.ml.fingerprints import TensorPrint
 from models_app.models import AuditEvent, ModelVersion, WeightMatch, WeightTensor
 from models_app.releases.hands import involved
+from models_app.training.job import _recognised
 from models_app.training.recognising import Registered, keep
 from models_app.training.registering import artefact_path, fingerprint_earlier_ones, register_base
 from tests import make

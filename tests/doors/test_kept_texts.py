@@ -21,8 +21,8 @@ from models_app.ml.errors import MLError
 from models_app.models import ClientFeedback, IdempotencyKey, InferenceRequest, Job, Release
 from models_app.monitoring.traffic import Window, voice
 from models_app.serving.routing import router
+from reviews.filling.client_feedback import bring_back
 from reviews.models import SourceDocument
-from reviews.weak_outputs import bring_back
 from tests.api.conftest import Api, api, cast, error, live, serve  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.django_db

@@ -213,7 +213,7 @@ def test_a_training_on_a_laundered_base_continues_its_lineage(
     cast: make.Cast, trained: ModelVersion, places: Path
 ) -> None:
     """The base of a training may be a directory that was never registered."""
-    from models_app.jobs.training import _recognised
+    from models_app.training.job import _recognised
 
     assert _recognised(laundered(trained, places, "with its neurons permuted")) == trained
     assert _recognised(make_tiny_llama(places / "other", seed=77)) is None

@@ -18,17 +18,17 @@ from django.test import Client
 from models_app.foundation.errors import Refused
 from models_app.models import SnapshotExample
 from models_app.texts.near_duplicates import Index, likeness, shingles, sketch
-from reviews.feedback import (
+from reviews.examples.feedback import (
     Selection,
     approve_example,
     freeze_snapshot,
     preview_snapshot,
     propose_from_references,
 )
-from reviews.intake import DocumentRow, content_hash, import_rows
+from reviews.examples.references import freeze_test_set
+from reviews.ingest.documents import DocumentRow, content_hash, import_rows
+from reviews.ingest.splits import split_of
 from reviews.models import FeedbackExample, NearDuplicate, ReferenceHash, Review, SketchHash, SourceDocument
-from reviews.references import freeze_test_set
-from reviews.splits import split_of
 from tests import make
 from tests.api.conftest import Api
 from tests.reviews.test_intake import import_while
@@ -247,8 +247,8 @@ def test_twenty_words_are_enough_to_be_recognised() -> None:
 
 @pytest.mark.django_db
 def test_the_file_the_page_and_the_report_say_which_one_was_joined() -> None:
-    from reviews.importing import ImportOptions, import_at_once
-    from reviews.sources.files import open_file
+    from reviews.ingest.imports import ImportOptions, import_at_once
+    from reviews.ingest.sources.files import open_file
 
     people = make.cast()
     text = in_split("test")
@@ -273,8 +273,8 @@ def test_the_file_the_page_and_the_report_say_which_one_was_joined() -> None:
 
 @pytest.mark.django_db
 def test_the_preview_of_an_import_says_it_before() -> None:
-    from reviews.importing import ImportOptions, hand_in_file, sample_rows
-    from reviews.uploads import keep
+    from reviews.ingest.imports import ImportOptions, hand_in_file, sample_rows
+    from reviews.ingest.uploads import keep
 
     people = make.cast()
     text = in_split("test")

@@ -28,7 +28,7 @@ from models_app.foundation.roles import ROLES, allowed
 from models_app.foundation.tokens import create_token
 from models_app.models import AuditEvent, PasswordLink
 from models_app.people import accounts, factors, links, sessions
-from reviews import bootstrap
+from reviews.loop import sample_workspace
 from reviews.models import ReviewSlot
 from tests import make
 from tests.database import another_session, somebody_waits_for_a_lock
@@ -483,15 +483,17 @@ def test_own_password_factor_and_codes_leave_events(cast: make.Cast) -> None:
 
 
 def test_the_first_accounts_are_in_the_trail_like_all_others() -> None:
-    made = bootstrap.create_administrator(username="admin")
+    made = sample_workspace.create_administrator(username="admin")
     assert made is not None
-    assert bootstrap.create_administrator(username="admin2") is None
+    assert sample_workspace.create_administrator(username="admin2") is None
     person = User.objects.get(username="admin")
     assert events(person) == ["person.create"]
     assert allowed(person, "manage_people")
     assert not person.is_superuser, "its rights are those of its role"
-    assert {account.username for account in bootstrap.create_sample_accounts()} == set(bootstrap.ACCOUNTS)
-    assert list(bootstrap.create_sample_accounts()) == []
+    assert {account.username for account in sample_workspace.create_sample_accounts()} == set(
+        sample_workspace.ACCOUNTS
+    )
+    assert list(sample_workspace.create_sample_accounts()) == []
 
 
 # ---------------------------------------------------------------- Django's admin

@@ -23,11 +23,11 @@ from models_app.releases.approving import may_decide
 from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.hands import advocates, involved
 from models_app.releases.standing import evidence_problem
-from reviews.judges import left_to_others
+from reviews.desk.choices import Judgement, begin, choose, revise_choice, take_back
+from reviews.desk.claims import claim_next, hold, skip, waiting
+from reviews.filling.pairs import pair_comparison, pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
-from reviews.pairing import pair_comparison, pair_releases, pairwise_queue
-from reviews.pairwise import Judgement, begin, choose, revise_choice, take_back
-from reviews.queueing import claim_next, hold, skip, waiting
+from reviews.queues.judges import left_to_others
 from tests import make
 from tests.releases import scene as scenes
 from tests.reviews.test_rating_import import imported, written

@@ -23,11 +23,11 @@ from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live
 from models_app.releases.hands import involved, work_began
 from models_app.training.registering import start_registering
-from reviews.adjudicating import settle
-from reviews.feedback import approve_example, freeze_snapshot, propose_from_references
-from reviews.intake import content_hash
+from reviews.examples.feedback import approve_example, freeze_snapshot, propose_from_references
+from reviews.filling.client_feedback import bring_back
+from reviews.ingest.documents import content_hash
 from reviews.models import FeedbackExample
-from reviews.weak_outputs import bring_back
+from reviews.quality.adjudication import settle
 from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models_app.foundation.errors import Refused
-from models_app.jobs.training import _base, _recognised
 from models_app.ml.families import load_model
 from models_app.models import ModelVersion, TrainingRun
+from models_app.training.job import _base, _recognised
 from models_app.training.registering import artefact_path, register_base
 from tests import make
 from tests.doors.test_lineage import base, cast, places, trained

@@ -13,11 +13,11 @@ from models_app.foundation.errors import NotAllowed, Refused
 from models_app.models import EvaluationExample
 from models_app.releases.approving import may_decide
 from models_app.releases.hands import involved
-from reviews import queueing
-from reviews.adjudicating import Ruling, settle
+from reviews.desk import claims
+from reviews.desk.reviews import Answers, submit_review
+from reviews.examples.references import freeze_test_set
 from reviews.models import Review
-from reviews.references import freeze_test_set
-from reviews.reviewing import Answers, submit_review
+from reviews.quality.adjudication import Ruling, settle
 from tests import make
 from tests.releases import scene as scenes
 from tests.reviews.test_adjudicating import RATINGS
@@ -104,7 +104,7 @@ def test_reviewers_whose_dispute_was_settled_have_a_hand_in_the_reference(author
     item = make.queue_item(make.summary(document, "The old pier closes.", release=the.live), queue)
     for reviewer, stars, verdict in ((author, 5, "good"), (second, 1, "poor")):
         text = WRITTEN if reviewer == author else f"{WRITTEN} Nobody says why."
-        queueing.hold(item=item, reviewer=reviewer)
+        claims.hold(item=item, reviewer=reviewer)
         answers = Answers(stars=stars, verdict=verdict, ratings=RATINGS, edited_text=text)
         submit_review(item=item, answers=answers, reviewer=reviewer)
     item.refresh_from_db()

@@ -11,13 +11,14 @@ from models_app.foundation.errors import GalleyError, InvalidInput, Refused, Una
 from models_app.models import Job, Prompt, PromptVersion, Route
 from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
-from reviews import queueing, twins
-from reviews.drafting import draft_summaries
-from reviews.looping import prompt_for
+from reviews.desk import claims
+from reviews.desk.claims import Entry, put_in_queue, put_many
+from reviews.filling.drafts import draft_summaries
+from reviews.ingest import twins
+from reviews.loop.run import prompt_for
 from reviews.models import PromptSuggestion, PromptTrial, QueueItem, Review, ReviewSlot, SourceDocument
-from reviews.playground import Chosen, choose_articles, failing_articles, start_trial
-from reviews.queueing import Entry, put_in_queue, put_many
-from reviews.suggestions import adopt_suggestion, save_prompt, save_version, suggest_prompt
+from reviews.prompts.suggestions import adopt_suggestion, save_prompt, save_version, suggest_prompt
+from reviews.prompts.trials import Chosen, choose_articles, failing_articles, start_trial
 from tests import make
 from tests.doors.test_near_duplicates import article, corrected_reference
 
@@ -148,7 +149,7 @@ def test_a_twin_that_nobody_has_compared_yet_is_refused_by_every_door(
     }  # fmt: skip
     assert client.post("/prompts/playground/", values).status_code == 422
     item = item_of(twin)
-    queueing.hold(item=item, reviewer=people.reviewer)
+    claims.hold(item=item, reviewer=people.reviewer)
     assert try_it(people.reviewer, item, live).status_code == 409
     suggestion = {"based_on": live.pk, "template": BETTER}
     answer = signed_in(people.reviewer).post(f"/desk/item/{item.pk}/suggest/", suggestion)
@@ -250,14 +251,14 @@ def try_it(user: Any, item: QueueItem, live: PromptVersion, template: str = BETT
 def test_a_trial_needs_the_item_at_hand(people: make.Cast, live: PromptVersion, asked: list[Any]) -> None:
     item = item_of(make.document(), reviews_per_item=2)
     assert try_it(people.reviewer, item, live).status_code == 409, "nobody holds it"
-    queueing.hold(item=item, reviewer=people.another_reviewer)
+    claims.hold(item=item, reviewer=people.another_reviewer)
     assert try_it(people.reviewer, item, live).status_code == 409, "somebody else holds it"
     values = {"based_on": live.pk, "template": BETTER}
     answer = signed_in(people.reviewer).post(f"/desk/item/{item.pk}/suggest/", values)
     assert answer.status_code == 409
     assert signed_in(people.reviewer).get(f"/desk/item/{item.pk}/try/").status_code == 409
     assert asked == []
-    queueing.hold(item=item, reviewer=people.reviewer)
+    claims.hold(item=item, reviewer=people.reviewer)
     assert try_it(people.reviewer, item, live).status_code == 200
     mine = ReviewSlot.objects.filter(item=item, reviewer=people.reviewer)
     mine.update(state="free", reviewer=None, lease_token=None, lease_until=None)
@@ -268,7 +269,7 @@ def test_in_a_blind_queue_a_trial_does_not_say_that_it_wrote_the_proof(
     people: make.Cast, live: PromptVersion, asked: list[Any]
 ) -> None:
     item = item_of(make.document())
-    queueing.hold(item=item, reviewer=people.reviewer)
+    claims.hold(item=item, reviewer=people.reviewer)
     answer = try_it(people.reviewer, item, live)
     page = answer.content.decode()
     assert "The old pier closes." in page
@@ -283,7 +284,7 @@ def test_in_a_blind_queue_the_live_prompt_as_it_is_is_not_tried(
     people: make.Cast, live: PromptVersion, asked: list[Any]
 ) -> None:
     item = item_of(make.document())
-    queueing.hold(item=item, reviewer=people.reviewer)
+    claims.hold(item=item, reviewer=people.reviewer)
     for words in (live.template, f"{live.template}\n", f" {live.template}"):
         assert try_it(people.reviewer, item, live, words).status_code == 422
     assert asked == []
@@ -293,7 +294,7 @@ def test_where_the_model_is_no_secret_a_trial_says_what_it_has_in_common(
     people: make.Cast, live: PromptVersion, asked: list[Any]
 ) -> None:
     item = item_of(make.document(), blind_to_model=False)
-    queueing.hold(item=item, reviewer=people.reviewer)
+    claims.hold(item=item, reviewer=people.reviewer)
     assert "Word for word the same as the summary" in try_it(people.reviewer, item, live).content.decode()
 
 
@@ -325,7 +326,7 @@ def test_while_many_texts_are_compared_nothing_is_tried_and_the_queue_compares_t
         make.document(article(f"by SQL {number}"))
     twin = judges(compared=False)["twin"]
     item = item_of(twin)
-    queueing.hold(item=item, reviewer=people.reviewer)
+    claims.hold(item=item, reviewer=people.reviewer)
     answer = try_it(people.reviewer, item, live)
     assert (answer.status_code, answer["Retry-After"]) == (503, "60")
     assert signed_in(people.reviewer).get(f"/desk/{item.queue.slug}/").status_code == 200

@@ -25,11 +25,11 @@ from models_app.releases.composing import compose_release
 from models_app.releases.deploying import install_first_release
 from models_app.serving.routing import router
 from models_app.training.registering import register_base
-from reviews.drafting import start_drafting
-from reviews.feedback import approve_examples, propose_from_references
-from reviews.intake import import_rows
+from reviews.examples.feedback import approve_examples, propose_from_references
+from reviews.filling.drafts import start_drafting
+from reviews.ingest.documents import import_rows
+from reviews.ingest.records import read_file
 from reviews.models import FeedbackExample, PromptSuggestion, QueueItem, Review, SourceDocument
-from reviews.reading import read_file
 from tests import make
 from tests.browser.conftest import Enter
 from tests.e2e.conftest import Worker

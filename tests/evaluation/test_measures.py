@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models_app.evaluation.measures import (
+from models_app.texts.measures import (
     copied_fragments,
     measure,
     repeated_trigrams,

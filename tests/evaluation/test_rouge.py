@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from models_app.evaluation import rouge
-from models_app.ml.sentences import split_sentences
+from models_app.texts.sentences import split_sentences
 from tests.evaluation.shared_data import records
 
 THEIRS = RougeScorer(list(rouge.METRICS), use_stemmer=True)
@@ -79,7 +79,7 @@ def expected_of_several(references: list[str], prediction: str) -> tuple[tuple[f
 
 def test_real_texts_with_several_references_score_as_in_rouge_score() -> None:
     """Each article of the sample: its reference, its first and its last sentences, and its neighbour's reference."""
-    path = Path(__file__).resolve().parents[2] / "reviews" / "sample" / "articles.jsonl"
+    path = Path(__file__).resolve().parents[2] / "reviews" / "loop" / "sample" / "articles.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     chosen = Counter[int]()
     for row, neighbour in zip(rows, [*rows[1:], rows[0]], strict=True):

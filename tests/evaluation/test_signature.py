@@ -13,9 +13,9 @@ from dataclasses import asdict
 from itertools import chain, pairwise
 from pathlib import Path
 
-from models_app.evaluation import measures, rouge
+from models_app.evaluation import rouge
 from models_app.evaluation.signature import SIGNATURE
-from models_app.ml import sentences
+from models_app.texts import measures, sentences
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Version → SHA-256 over what it makes of the texts below.
@@ -45,7 +45,7 @@ ABBREVIATIONS = _WORDS.split()
 
 
 def articles() -> Iterator[tuple[str, str]]:
-    with (ROOT / "reviews" / "sample" / "articles.jsonl").open(encoding="utf-8") as lines:
+    with (ROOT / "reviews" / "loop" / "sample" / "articles.jsonl").open(encoding="utf-8") as lines:
         for line in lines:
             article = json.loads(line)
             yield article["text"], article["reference"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.stem.porter import PorterStemmer  # type: ignore[import-untyped]
 
-from models_app.evaluation.stemming import stem
+from models_app.texts.stemming import stem
 from tests.evaluation.shared_data import records
 
 THEIRS = PorterStemmer()

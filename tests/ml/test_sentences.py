@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models_app.ml.sentences import ends_sentence, sentence_spans, split_sentences
+from models_app.texts.sentences import ends_sentence, sentence_spans, split_sentences
 
 NEWS = Path(__file__).resolve().parents[3] / "shared/data/cnndm-validation-1000/validation.jsonl"
 

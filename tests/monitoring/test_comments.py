@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models_app.monitoring.comment_classes import COMPLAINTS, classify_comment, comment_classes
-from models_app.monitoring.comment_cues import CommentClass, find_cues
-from models_app.monitoring.sentiment import sentiment
+from models_app.texts.comment_classes import COMPLAINTS, classify_comment, comment_classes
+from models_app.texts.comment_cues import CommentClass, find_cues
+from models_app.texts.sentiment import sentiment
 
 HERE = Path(__file__).parent
-SAMPLE = HERE.parents[1] / "reviews" / "sample" / "comments.jsonl"
+SAMPLE = HERE.parents[1] / "reviews" / "loop" / "sample" / "comments.jsonl"
 JUDGED = [line.split("\t") for line in (HERE / "comments.tsv").read_text(encoding="utf-8").splitlines()]
 KINDS = {"wrong number", "wrong name", "not in the source"}
 

@@ -9,7 +9,7 @@ from models_app.models import Job, Prompt, PromptVersion, Release
 from models_app.prompts.versions import create_version
 from models_app.releases.composing import compose_release
 from reviews.models import PromptSuggestion, PromptTrial, SourceDocument
-from reviews.suggestions import suggest_prompt
+from reviews.prompts.suggestions import suggest_prompt
 from tests import make
 from tests.releases import scene as scenes
 

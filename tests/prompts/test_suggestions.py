@@ -5,7 +5,7 @@ import pytest
 from models_app.foundation.errors import InvalidInput, NotAllowed, StaleState
 from models_app.models import AuditEvent, PromptVersion
 from reviews.models import PromptSuggestion
-from reviews.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
+from reviews.prompts.suggestions import adopt_suggestion, decline_suggestion, suggest_prompt
 from tests import make
 
 pytestmark = pytest.mark.django_db

@@ -18,7 +18,6 @@ from models_app.ml.prompting import PromptSpec
 from models_app.ml.recipe import Decoding
 from models_app.models import Job, PromptVersion, Release
 from models_app.serving.routing import router
-from reviews import playground
 from reviews.models import (
     Adjudication,
     Notification,
@@ -28,7 +27,8 @@ from reviews.models import (
     Review,
     SourceDocument,
 )
-from reviews.playground import Chosen, choose_articles, failing_articles, start_trial, visible_trial
+from reviews.prompts import trials
+from reviews.prompts.trials import Chosen, choose_articles, failing_articles, start_trial, visible_trial
 from tests import make
 from tests.api.conftest import serve
 
@@ -140,7 +140,7 @@ def test_a_trial_that_was_cut_off_goes_on_where_it_was(
         return done > 2
 
     with pytest.raises(jobs.JobCancelled):
-        playground.carry_out(trial=trial, progress=lambda *_: None, should_stop=stop)
+        trials.carry_out(trial=trial, progress=lambda *_: None, should_stop=stop)
     assert trial.results.filter(finished_at=None).count() == 1
     asked = len(engine.asked)
     carried_out(trial)
@@ -198,7 +198,7 @@ def test_a_model_that_is_gone_is_waited_for_and_then_said(
 ) -> None:
     make.document()
     trial = trial_on(choose_articles(words="", queue=None, count=1, actor=cast.ml_engineer), cast.ml_engineer)
-    monkeypatch.setattr(playground, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(trials, "PATIENCE_SECONDS", 0.3)
     from models_app.models import Slot
 
     Slot.objects.update(state="failed")

@@ -11,10 +11,10 @@ from models_app.models import EvaluationRun, PromptVersion, WeightMatch
 from models_app.releases.approving import may_decide
 from models_app.releases.composing import compose_release
 from models_app.releases.hands import involved, training_lineage, work_began
-from reviews import queueing
-from reviews.feedback import approve_example, freeze_snapshot
+from reviews.desk import claims
+from reviews.desk.reviews import Answers, submit_review
+from reviews.examples.feedback import approve_example, freeze_snapshot
 from reviews.models import FeedbackExample, ReviewQueue
-from reviews.reviewing import Answers, submit_review
 from tests import make
 from tests.releases import scene as scenes
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 def test_who_corrected_and_who_approved_the_correction_have_a_hand_in_the_release() -> None:
     cast = make.cast()
     item = make.queue_item(make.summary(make.document(split="train")))
-    lease = queueing.claim_next(queue=ReviewQueue.objects.get(pk=item.queue_id), reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=ReviewQueue.objects.get(pk=item.queue_id), reviewer=cast.reviewer)
     assert lease is not None
     answers = Answers(
         stars=2, verdict="poor", edited_text="The old pier of Nordhaven will close. Divers found 140 rotten piles.",

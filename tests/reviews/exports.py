@@ -8,8 +8,8 @@ from typing import Any
 from django.utils import timezone
 
 from models_app.models import PromptVersion
-from reviews import exporting
-from reviews.export_rows import Request
+from reviews.exports import requests
+from reviews.exports.rows import Request
 from reviews.models import (
     Export,
     QueueItem,
@@ -52,7 +52,7 @@ def review(by: Any, *, item: QueueItem | None = None, split: str = "train", **fi
 
 
 def exported(actor: Any, **fields: Any) -> Export:
-    export = exporting.request_export(request=Request(**fields), actor=actor)
+    export = requests.request_export(request=Request(**fields), actor=actor)
     assert export.job is not None
     job = make.carried_out(export.job)
     assert job.state == "succeeded", job.reason
@@ -61,7 +61,7 @@ def exported(actor: Any, **fields: Any) -> Export:
 
 
 def read(export: Export) -> bytes:
-    with exporting.open_file(export=export, actor=export.requested_by) as file:
+    with requests.open_file(export=export, actor=export.requested_by) as file:
         return file.read()
 
 

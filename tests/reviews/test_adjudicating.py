@@ -9,14 +9,14 @@ import pytest
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.models import AuditEvent
-from reviews import queueing
-from reviews.adjudicating import SETTLED, Ruling, keep_in_step, objection, set_dispute_points, settle
-from reviews.differing import Given, differences, disagreement
-from reviews.disputes import dispute_of
-from reviews.feedback import approve_example, decline_example, propose_from_review
-from reviews.managing import Question, create_rubric_version
+from reviews.desk import claims
+from reviews.desk.reviews import Answers, revise_review, submit_review
+from reviews.examples.feedback import approve_example, decline_example, propose_from_review
 from reviews.models import Adjudication, FeedbackExample, QueueItem, Review, ReviewQueue
-from reviews.reviewing import Answers, revise_review, submit_review
+from reviews.quality.adjudication import SETTLED, Ruling, keep_in_step, objection, set_dispute_points, settle
+from reviews.quality.disagreement import Given, differences, disagreement
+from reviews.quality.disputes import dispute_of
+from reviews.queues.settings import Question, create_rubric_version
 from tests import make
 from tests.reviews.test_queueing import at_once
 
@@ -43,7 +43,7 @@ def item(queue: ReviewQueue) -> QueueItem:
 
 
 def reviewed(item: QueueItem, reviewer: Any, answers: Answers) -> Review:
-    assert queueing.hold(item=item, reviewer=reviewer) is not None
+    assert claims.hold(item=item, reviewer=reviewer) is not None
     return submit_review(item=item, answers=answers, reviewer=reviewer)
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reviews.agreement import (
+from reviews.quality.agreement import (
     FEW_ITEMS,
     NO_PAIRS,
     NO_VARIATION,

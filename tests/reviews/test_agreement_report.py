@@ -12,9 +12,16 @@ from pytest_django import DjangoAssertNumQueries
 
 from models_app.foundation.errors import NotAllowed
 from models_app.models import Job
-from reviews import agreement_report
-from reviews.agreement_report import agreement_of, beside_others, find_report, measure, measure_all, read
 from reviews.models import AgreementReport, Criterion, QueueItem, Review, ReviewQueue, ReviewRating
+from reviews.quality import agreement_report
+from reviews.quality.agreement_report import (
+    agreement_of,
+    beside_others,
+    find_report,
+    measure,
+    measure_all,
+    read,
+)
 from tests import make
 
 

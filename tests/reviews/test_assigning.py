@@ -11,10 +11,10 @@ from django.utils import timezone
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.models import AuditEvent
 from models_app.people import accounts
-from reviews import assigning, queueing
+from reviews.desk import assignment, claims
+from reviews.desk.reviews import Answers, submit_review
+from reviews.desk.spreading import Wish, spread
 from reviews.models import Notification, QueueItem, Review, ReviewSlot
-from reviews.reviewing import Answers, submit_review
-from reviews.spreading import Wish, spread
 from tests import make
 from tests.reviews.test_queueing import COMPLETE, claimed, expire
 
@@ -42,19 +42,18 @@ def test_what_is_assigned_to_me_comes_first_and_to_others_never() -> None:
     cast, queue = make.cast(), make.queue()
     first, last = make.queue_item(in_queue=queue, priority=9), make.queue_item(in_queue=queue)
     with pytest.raises(NotAllowed):
-        assigning.assign(item=last, to=cast.reviewer, actor=cast.another_reviewer)
-    assigning.assign(item=last, to=cast.reviewer, actor=cast.ml_engineer)
+        assignment.assign(item=last, to=cast.reviewer, actor=cast.another_reviewer)
+    assignment.assign(item=last, to=cast.reviewer, actor=cast.ml_engineer)
     assert AuditEvent.objects.get(action="item.assign").data["to"] == "rita"
-    assert queueing.hold(item=last, reviewer=cast.another_reviewer) is None, "nor by its address"
+    assert claims.hold(item=last, reviewer=cast.another_reviewer) is None, "nor by its address"
     waiting = {
-        person: queueing.waiting(reviewer=person)[queue.pk]
-        for person in (cast.reviewer, cast.another_reviewer)
+        person: claims.waiting(reviewer=person)[queue.pk] for person in (cast.reviewer, cast.another_reviewer)
     }
     assert waiting == {cast.reviewer: 2, cast.another_reviewer: 1}
     mine = claimed(queue, cast.reviewer)
     assert (mine.slot.item, claimed(queue, cast.another_reviewer).slot.item) == (last, first)
     expire(mine)
-    assert queueing.claim_next(queue=queue, reviewer=cast.ml_engineer) is None, "an expired seat stays meant"
+    assert claims.claim_next(queue=queue, reviewer=cast.ml_engineer) is None, "an expired seat stays meant"
     assert claimed(queue, cast.reviewer).slot.item == last
 
 
@@ -63,7 +62,7 @@ def test_what_is_assigned_to_me_comes_first_and_to_others_never() -> None:
 def test_assigned_items_come_first_in_every_order(order: str) -> None:
     cast, queue = make.cast(), make.queue(order=order)
     items = [make.queue_item(in_queue=queue) for _ in range(6)]
-    assigning.assign(item=items[4], to=cast.reviewer, actor=cast.ml_engineer)
+    assignment.assign(item=items[4], to=cast.reviewer, actor=cast.ml_engineer)
     assert claimed(queue, cast.reviewer).slot.item == items[4]
 
 
@@ -73,36 +72,36 @@ def test_an_item_that_somebody_could_never_take_is_not_kept_for_him() -> None:
     item = make.queue_item(in_queue=queue)
     claimed(queue, cast.reviewer)
     with pytest.raises(Refused):
-        assigning.assign(item=item, to=cast.reviewer, actor=cast.ml_engineer)
+        assignment.assign(item=item, to=cast.reviewer, actor=cast.ml_engineer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     with pytest.raises(Refused):
-        assigning.assign(item=item, to=cast.reviewer, actor=cast.ml_engineer)
+        assignment.assign(item=item, to=cast.reviewer, actor=cast.ml_engineer)
     lease = claimed(queue, cast.another_reviewer)
-    queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.another_reviewer)
+    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.another_reviewer)
     with pytest.raises(Refused):
-        assigning.assign(item=item, to=cast.another_reviewer, actor=cast.ml_engineer)
+        assignment.assign(item=item, to=cast.another_reviewer, actor=cast.ml_engineer)
     with pytest.raises(InvalidInput) as refused:
-        assigning.assign(item=item, to=cast.stranger, actor=cast.ml_engineer)
+        assignment.assign(item=item, to=cast.stranger, actor=cast.ml_engineer)
     assert "people" in refused.value.fields
-    assigning.assign(item=item, to=cast.administrator, actor=cast.ml_engineer)
+    assignment.assign(item=item, to=cast.administrator, actor=cast.ml_engineer)
     with pytest.raises(Refused):
-        assigning.assign(item=item, to=cast.ml_engineer, actor=cast.ml_engineer)
+        assignment.assign(item=item, to=cast.ml_engineer, actor=cast.ml_engineer)
     QueueItem.objects.filter(pk=item.pk).update(state="set aside")
     with pytest.raises(Refused):
-        assigning.assign(item=item, to=cast.ml_engineer, actor=cast.ml_engineer)
+        assignment.assign(item=item, to=cast.ml_engineer, actor=cast.ml_engineer)
 
 
 @pytest.mark.django_db
 def test_what_was_kept_for_me_and_i_leave_to_others_is_anybodys() -> None:
     cast, queue = make.cast(), make.queue()
     item = make.queue_item(in_queue=queue)
-    assigning.assign(item=item, to=cast.reviewer, actor=cast.ml_engineer)
+    assignment.assign(item=item, to=cast.reviewer, actor=cast.ml_engineer)
     lease = claimed(queue, cast.reviewer)
-    queueing.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.reviewer)
-    assert queueing.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
-    again = queueing.hold(item=item, reviewer=cast.reviewer)
+    claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.reviewer)
+    assert claims.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
+    again = claims.hold(item=item, reviewer=cast.reviewer)
     assert again is not None
-    queueing.skip(slot=again.slot, token=again.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(slot=again.slot, token=again.token, meaning="not for me", reviewer=cast.reviewer)
     assert claimed(queue, cast.another_reviewer).slot.item == item
 
 
@@ -111,25 +110,25 @@ def test_an_even_spread_leaves_all_with_the_same_and_two_reviewers_at_each_item(
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     document = make.document()
     items = [make.queue_item(of=make.summary(document), in_queue=queue) for _ in range(9)]
-    assigning.assign(item=items[8], to=cast.reviewer, actor=cast.ml_engineer)
+    assignment.assign(item=items[8], to=cast.reviewer, actor=cast.ml_engineer)
     people = [cast.reviewer, cast.another_reviewer, cast.ml_engineer]
-    counts = assigning.assign_evenly(queue=queue, people=people, actor=cast.ml_engineer)
+    counts = assignment.assign_evenly(queue=queue, people=people, actor=cast.ml_engineer)
     assert counts == {cast.reviewer.pk: 5, cast.another_reviewer.pk: 6, cast.ml_engineer.pk: 6}
     told = Notification.objects.get(user=cast.another_reviewer)
     assert (told.kind, told.text) == ("assigned", "6 items are for you in the queue New drafts.")
     for item in items:
         assert len(set(item.slots.values_list("assigned_to", flat=True))) == 2
-    assert queueing.claim_next(queue=queue, reviewer=cast.administrator) is None
-    assert queueing.waiting(reviewer=cast.reviewer)[queue.pk] == 6
-    assert assigning.unassign(queue=queue, person=cast.reviewer, actor=cast.ml_engineer) == 6
-    assert queueing.waiting(reviewer=cast.administrator)[queue.pk] == 6
+    assert claims.claim_next(queue=queue, reviewer=cast.administrator) is None
+    assert claims.waiting(reviewer=cast.reviewer)[queue.pk] == 6
+    assert assignment.unassign(queue=queue, person=cast.reviewer, actor=cast.ml_engineer) == 6
+    assert claims.waiting(reviewer=cast.administrator)[queue.pk] == 6
     with pytest.raises(InvalidInput):
-        assigning.assign_evenly(queue=queue, people=[], actor=cast.ml_engineer)
+        assignment.assign_evenly(queue=queue, people=[], actor=cast.ml_engineer)
     with pytest.raises(InvalidInput):
-        assigning.assign_evenly(queue=queue, people=people, most=0, actor=cast.ml_engineer)
+        assignment.assign_evenly(queue=queue, people=people, most=0, actor=cast.ml_engineer)
     with pytest.raises(NotAllowed):
-        assigning.assign_evenly(queue=queue, people=people, actor=cast.reviewer)
-    some = assigning.assign_evenly(queue=queue, people=[cast.administrator], most=2, actor=cast.ml_engineer)
+        assignment.assign_evenly(queue=queue, people=people, actor=cast.reviewer)
+    some = assignment.assign_evenly(queue=queue, people=[cast.administrator], most=2, actor=cast.ml_engineer)
     assert some == {cast.administrator.pk: 2}
 
 
@@ -138,7 +137,7 @@ def test_a_late_submit_does_not_take_the_seat_that_is_kept_for_somebody_else() -
     cast, queue = make.cast(), make.queue()
     item = make.queue_item(in_queue=queue)
     expire(claimed(queue, cast.reviewer))
-    assigning.assign(item=item, to=cast.another_reviewer, actor=cast.ml_engineer)
+    assignment.assign(item=item, to=cast.another_reviewer, actor=cast.ml_engineer)
     review = submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     assert review.late
     assert claimed(queue, cast.another_reviewer).slot.item == item
@@ -153,14 +152,14 @@ def test_a_held_seat_is_taken_back_and_its_holder_can_still_hand_in() -> None:
     item = make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
     with pytest.raises(NotAllowed):
-        assigning.release_seat(slot=lease.slot, actor=cast.another_reviewer)
-    assigning.release_seat(slot=lease.slot, actor=cast.ml_engineer, reason="Ill.")
+        assignment.release_seat(slot=lease.slot, actor=cast.another_reviewer)
+    assignment.release_seat(slot=lease.slot, actor=cast.ml_engineer, reason="Ill.")
     event = AuditEvent.objects.get(action="item.release_seat")
     assert (event.reason, event.data["of"]) == ("Ill.", "rita")
     with pytest.raises(StaleState):
-        assigning.release_seat(slot=lease.slot, actor=cast.ml_engineer)
+        assignment.release_seat(slot=lease.slot, actor=cast.ml_engineer)
     with pytest.raises(StaleState):
-        queueing.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.reviewer)
+        claims.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.reviewer)
     review = submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     assert (review.state, review.late) == ("submitted", False), "a seat is free, so it counts"
 
@@ -171,15 +170,15 @@ def test_what_a_deactivated_reviewer_holds_is_free_at_once_and_what_was_kept_for
     held, kept = make.queue_item(in_queue=queue, priority=5), make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
     assert lease.until > timezone.now() + timedelta(minutes=29)
-    assigning.assign(item=kept, to=cast.reviewer, actor=cast.ml_engineer)
+    assignment.assign(item=kept, to=cast.reviewer, actor=cast.ml_engineer)
     cast.reviewer.is_active = False
     cast.reviewer.save()
     # by whoever asks, even before anybody has looked
-    assert queueing.waiting(reviewer=cast.another_reviewer)[queue.pk] == 1
+    assert claims.waiting(reviewer=cast.another_reviewer)[queue.pk] == 1
     assert claimed(queue, cast.another_reviewer).slot.item == held
     assert Review.objects.filter(item=held, reviewer=cast.reviewer, state="draft").exists()
-    assert assigning.release_lost() == 1
-    assert assigning.release_lost() == 0
+    assert assignment.release_lost() == 1
+    assert assignment.release_lost() == 0
     assert claimed(queue, cast.ml_engineer).slot.item == kept
     assert AuditEvent.objects.get(action="seats.release").data == {"of": "rita", "held": 0, "assigned": 1}
 
@@ -189,12 +188,12 @@ def test_whoever_loses_the_role_loses_the_seats() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item(in_queue=queue)
     claimed(queue, cast.reviewer)
-    assert assigning.release_lost() == 0
+    assert assignment.release_lost() == 0
     cast.reviewer.groups.clear()
-    assert assigning.release_lost() == 1
+    assert assignment.release_lost() == 1
     assert ReviewSlot.objects.get().state == "free"
     with pytest.raises(NotAllowed):
-        assigning.release_all_of(person=cast.another_reviewer, actor=cast.approver)
+        assignment.release_all_of(person=cast.another_reviewer, actor=cast.approver)
 
 
 @pytest.mark.django_db
@@ -214,7 +213,7 @@ def test_a_seat_given_at_the_instant_in_which_late_work_came_in_goes_to_others(s
         )
     else:
         given.update(assigned_to=cast.reviewer)
-    assert assigning.release_lost() == 1
+    assert assignment.release_lost() == 1
     assert not ReviewSlot.objects.exclude(state="free", assigned_to=None).exists()
     review.refresh_from_db()
     assert review.state == "submitted"

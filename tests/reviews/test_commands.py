@@ -14,8 +14,8 @@ from django.utils.module_loading import import_string
 from django_q.models import Schedule
 
 from models_app.models import DatasetSnapshot, EvaluationSet, Job, Release, Route
-from reviews import bootstrap
-from reviews.feedback import freeze_snapshot
+from reviews.examples.feedback import freeze_snapshot
+from reviews.loop import sample_workspace
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument, Summary
 from tests import make
 
@@ -282,10 +282,10 @@ def test_without_a_snapshot_there_is_nothing_to_export(cast: make.Cast) -> None:
 
 
 def test_what_the_queue_does_regularly_can_be_found_and_finds_nothing_to_do(db: None) -> None:
-    bootstrap.schedule_regular_work()
-    bootstrap.schedule_regular_work()
+    sample_workspace.schedule_regular_work()
+    sample_workspace.schedule_regular_work()
     kept = {row.name: row for row in Schedule.objects.all()}
-    assert set(kept) == set(bootstrap.REGULAR_WORK)
+    assert set(kept) == set(sample_workspace.REGULAR_WORK)
     for row in kept.values():
         assert (row.schedule_type, row.cluster) == (Schedule.MINUTES, "default")
         assert not import_string(row.func)()

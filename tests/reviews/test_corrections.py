@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models_app.evaluation.measures import find_numbers
-from reviews import corrections
-from reviews.corrections import find_changes, suggest, take_back
+from models_app.texts.measures import find_numbers
 from reviews.models import SpanMark
+from reviews.texts import corrections
+from reviews.texts.corrections import find_changes, suggest, take_back
 from tests.evaluation.shared_data import records
 
 SOURCE = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from models_app.foundation.errors import InvalidInput, NotAllowed
-from reviews.desk_keys import ACTIONS, Desk, groups_of, keys_at, keys_of, shown, written, wrong_keys
-from reviews.desk_preferences import choose_keys, keys_for, use_single_keys
+from reviews.desk.key_preferences import choose_keys, keys_for, use_single_keys
+from reviews.desk.keys import ACTIONS, Desk, groups_of, keys_at, keys_of, shown, written, wrong_keys
 from reviews.models import DeskPreferences
 from tests import make
 

@@ -10,7 +10,7 @@ from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.foundation.jobs import JobCancelled
 from models_app.models import Job, Release, Route
 from models_app.serving.engines import open_engine
-from reviews.drafting import draft_summaries, live_release, start_drafting
+from reviews.filling.drafts import draft_summaries, live_release, start_drafting
 from reviews.models import Grounding, QueueItem, SourceDocument, Summary
 from tests import make
 
@@ -89,7 +89,7 @@ def test_a_summary_that_another_job_wrote_meanwhile_stands(
         make.summary(documents[0], "The other job's text.", release=release)
         return real(*args, **kwargs)
 
-    monkeypatch.setattr("reviews.drafting.open_engine", meanwhile)
+    monkeypatch.setattr("reviews.filling.drafts.open_engine", meanwhile)
     draft_summaries(documents=documents[:2], release=release)
     assert Summary.objects.get(document=documents[0]).text == "The other job's text."
     assert QueueItem.objects.count() == 2

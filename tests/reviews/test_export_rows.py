@@ -19,9 +19,10 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput
-from reviews import export_files, export_rows, exporting
-from reviews.export_rows import Request
-from reviews.feedback import approve_example
+from reviews.examples.feedback import approve_example
+from reviews.exports import files, requests
+from reviews.exports import rows as export_rows
+from reviews.exports.rows import Request
 from reviews.models import (
     Adjudication,
     FeedbackExample,
@@ -61,7 +62,7 @@ def test_a_review_comes_with_everything_and_offsets_that_fit(cast: make.Cast) ->
     assert (row["edited"], row["adjudicated"], row["late"], row["active_seconds"]) == (True, True, False, 90)
     assert (export.rows, export.bytes, export.digest) == (1, len(read(export)), export.digest)
     final = Path(django_settings.GALLEY_HOME) / export.file
-    assert export.digest == export_files.digest_of(final)
+    assert export.digest == files.digest_of(final)
     assert [path.name for path in final.parent.iterdir()] == [final.name], "nothing is left beside it"
 
 
@@ -129,9 +130,9 @@ def test_csv_is_rfc_4180_and_no_cell_is_a_formula(cast: make.Cast) -> None:
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
 def test_what_begins_a_formula_gets_an_apostrophe(start: str) -> None:
-    assert export_files.guarded(f"{start}cmd") == f"'{start}cmd"
-    assert export_files.guarded("5 - 3 = 2") == "5 - 3 = 2"
-    assert export_files.guarded("") == ""
+    assert files.guarded(f"{start}cmd") == f"'{start}cmd"
+    assert files.guarded("5 - 3 = 2") == "5 - 3 = 2"
+    assert files.guarded("") == ""
 
 
 def test_the_same_request_gives_the_same_bytes(cast: make.Cast) -> None:
@@ -168,7 +169,7 @@ def test_progress_counts_reviews_up_to_all_of_them(cast: make.Cast, monkeypatch:
     told: list[tuple[int, int]] = []
     request = Request("ratings")
     with export_rows.open_rows(request, None, progress=lambda *at: told.append(at)) as rows:
-        written = export_files.write_lines(
+        written = files.write_lines(
             rows, io.BytesIO(), format="jsonl", columns=export_rows.columns_of(request)
         )
     assert written == 12
@@ -290,7 +291,7 @@ def test_training_data_are_approved_and_never_of_test_documents(cast: make.Cast)
     (dpo,) = rows_of(exported(cast.ml_engineer, kind="dpo"))
     assert (dpo["chosen"], dpo["rejected"]) == (BETTER, WROTE)
     with pytest.raises(InvalidInput) as refused:
-        exporting.request_export(request=Request("sft", split="test"), actor=cast.ml_engineer)
+        requests.request_export(request=Request("sft", split="test"), actor=cast.ml_engineer)
     assert "judge models" in refused.value.fields["split"]
 
 

@@ -20,9 +20,9 @@ from django.utils import timezone
 from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Refused
 from models_app.models import AuditEvent, Job
-from reviews import exporting
-from reviews.export_rows import Request
-from reviews.feedback import approve_example, freeze_snapshot
+from reviews.examples.feedback import approve_example, freeze_snapshot
+from reviews.exports import requests
+from reviews.exports.rows import Request
 from reviews.models import (
     Export,
     FeedbackExample,
@@ -41,9 +41,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store")]
 def test_a_reviewer_gets_their_own_answers_and_no_model(cast: make.Cast) -> None:
     own, other = review(cast.reviewer), review(cast.another_reviewer)
     with pytest.raises(NotAllowed):
-        exporting.request_export(request=Request("reviews"), actor=cast.reviewer)
+        requests.request_export(request=Request("reviews"), actor=cast.reviewer)
     with pytest.raises(NotAllowed):
-        exporting.request_export(request=Request("sft", mine=True), actor=cast.reviewer)
+        requests.request_export(request=Request("sft", mine=True), actor=cast.reviewer)
     export = exported(cast.reviewer, kind="reviews", mine=True)
     (row,) = rows_of(export)
     assert row["review"] == own.pk
@@ -53,7 +53,7 @@ def test_a_reviewer_gets_their_own_answers_and_no_model(cast: make.Cast) -> None
     assert str(other.pk) not in {str(found["review"]) for found in rows_of(export)}
     for stranger in (cast.stranger, cast.approver):
         with pytest.raises(NotAllowed):
-            exporting.request_export(request=Request("reviews", mine=True), actor=stranger)
+            requests.request_export(request=Request("reviews", mine=True), actor=stranger)
 
 
 @pytest.mark.parametrize("seat", [{"state": "held"}, {"state": "free"}])
@@ -78,20 +78,20 @@ def test_only_whoever_asked_can_see_fetch_cancel_or_remove_it(cast: make.Cast) -
     review(cast.reviewer)
     export = exported(cast.ml_engineer, kind="reviews")
     for person in (cast.administrator, cast.reviewer):
-        assert not exporting.exports_of(person).exists()
-        for act in (exporting.open_file, exporting.remove, exporting.cancel):
+        assert not requests.exports_of(person).exists()
+        for act in (requests.open_file, requests.remove, requests.cancel):
             with pytest.raises(NotFound):
                 act(export=export, actor=person)
     assert read(export)
     cast.ml_engineer.groups.clear()
     person = type(cast.ml_engineer).objects.get(pk=cast.ml_engineer.pk)
     with pytest.raises(NotAllowed):
-        exporting.open_file(export=export, actor=person)
+        requests.open_file(export=export, actor=person)
 
 
 def test_who_lost_the_right_before_it_was_written_gets_nothing(cast: make.Cast) -> None:
     review(cast.reviewer)
-    export = exporting.request_export(request=Request("reviews"), actor=cast.ml_engineer)
+    export = requests.request_export(request=Request("reviews"), actor=cast.ml_engineer)
     cast.ml_engineer.is_active = False
     cast.ml_engineer.save()
     assert export.job is not None
@@ -105,7 +105,7 @@ def test_the_trail_says_who_took_what_out(cast: make.Cast) -> None:
     review(cast.reviewer)
     export = exported(cast.ml_engineer, kind="reviews", queue="new-drafts")
     read(export)
-    exporting.remove(export=export, actor=cast.ml_engineer)
+    requests.remove(export=export, actor=cast.ml_engineer)
     events = AuditEvent.objects.filter(subject=f"export:{export.pk}").order_by("id")
     assert [(event.action, event.actor_name) for event in events] == [
         ("export.request", "mila"), ("export.write", "mila"), ("export.fetch", "mila"), ("export.remove", "mila"),
@@ -130,7 +130,7 @@ def test_the_trail_says_who_took_what_out(cast: make.Cast) -> None:
 )
 def test_nonsense_is_refused_with_its_field(cast: make.Cast, fields: dict[str, Any], name: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        exporting.request_export(request=Request(**{"kind": "reviews", **fields}), actor=cast.ml_engineer)
+        requests.request_export(request=Request(**{"kind": "reviews", **fields}), actor=cast.ml_engineer)
     assert set(refused.value.fields) == {name}
     assert not Export.objects.exists()
 
@@ -139,21 +139,21 @@ def test_nonsense_is_refused_with_its_field(cast: make.Cast, fields: dict[str, A
 
 
 def test_asking_twice_is_one_file_and_many_at_once_are_refused(cast: make.Cast) -> None:
-    one = exporting.request_export(request=Request("reviews"), actor=cast.ml_engineer)
-    assert exporting.request_export(request=Request("reviews"), actor=cast.ml_engineer).pk == one.pk
+    one = requests.request_export(request=Request("reviews"), actor=cast.ml_engineer)
+    assert requests.request_export(request=Request("reviews"), actor=cast.ml_engineer).pk == one.pk
     assert Job.objects.filter(kind="export").count() == 1
     for kind in ("ratings", "spans"):
-        exporting.request_export(request=Request(kind), actor=cast.ml_engineer)
+        requests.request_export(request=Request(kind), actor=cast.ml_engineer)
     with pytest.raises(Refused):
-        exporting.request_export(request=Request("edits"), actor=cast.ml_engineer)
-    exporting.cancel(export=one, actor=cast.ml_engineer)
+        requests.request_export(request=Request("edits"), actor=cast.ml_engineer)
+    requests.cancel(export=one, actor=cast.ml_engineer)
     one.refresh_from_db()
-    assert exporting.status_of(one) == "cancelled"
-    exporting.request_export(request=Request("edits"), actor=cast.ml_engineer)
+    assert requests.status_of(one) == "cancelled"
+    requests.request_export(request=Request("edits"), actor=cast.ml_engineer)
 
 
 def test_nothing_to_export_is_said(cast: make.Cast) -> None:
-    export = exporting.request_export(request=Request("spans"), actor=cast.ml_engineer)
+    export = requests.request_export(request=Request("spans"), actor=cast.ml_engineer)
     assert export.job is not None
     job = make.carried_out(export.job)
     assert (job.state, job.reason) == (
@@ -166,7 +166,7 @@ def test_a_job_that_comes_twice_writes_once(cast: make.Cast) -> None:
     review(cast.reviewer)
     export = exported(cast.ml_engineer, kind="reviews")
     finished = export.finished_at
-    assert exporting.carry_out(export=export) == {"rows": 1, "bytes": export.bytes}
+    assert requests.carry_out(export=export) == {"rows": 1, "bytes": export.bytes}
     export.refresh_from_db()
     assert export.finished_at == finished
     assert AuditEvent.objects.filter(action="export.write").count() == 1
@@ -178,14 +178,14 @@ def test_a_full_disk_leaves_nothing(cast: make.Cast, monkeypatch: pytest.MonkeyP
     def full(*args: Any, **options: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    export = exporting.request_export(request=Request("reviews"), actor=cast.ml_engineer)
+    export = requests.request_export(request=Request("reviews"), actor=cast.ml_engineer)
     monkeypatch.setattr(os, "fsync", full)
     assert export.job is not None
     job = make.carried_out(export.job)
     assert job.state == "failed"
     assert "no room on the disk" in job.reason
     export.refresh_from_db()
-    assert exporting.status_of(export) == "failed"
+    assert requests.status_of(export) == "failed"
 
 
 def test_files_go_when_their_time_is_over(
@@ -200,14 +200,14 @@ def test_files_go_when_their_time_is_over(
     assert export.expires_at - export.finished_at == timedelta(days=3)
     Export.objects.filter(pk=export.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     export.refresh_from_db()
-    assert exporting.status_of(export) == "removed", "at once, not when the queue comes by"
+    assert requests.status_of(export) == "removed", "at once, not when the queue comes by"
     with pytest.raises(Refused):
-        exporting.open_file(export=export, actor=cast.ml_engineer)
+        requests.open_file(export=export, actor=cast.ml_engineer)
     with django_capture_on_commit_callbacks(execute=True):
-        assert exporting.remove_expired() == 1
+        assert requests.remove_expired() == 1
     assert not path.exists()
     assert read(kept)
-    assert exporting.remove_expired() == 0
+    assert requests.remove_expired() == 0
 
 
 _FIVE_THOUSAND = (
@@ -241,7 +241,7 @@ def test_killed_half_way_it_leaves_nothing_and_is_tried_again(
     with connection.cursor() as cursor:
         for statement in _FIVE_THOUSAND:
             cursor.execute(statement, {"review": one.pk, "text": make.ARTICLE * 20})
-    export = exporting.request_export(request=Request("reviews", compressed=True), actor=cast.ml_engineer)
+    export = requests.request_export(request=Request("reviews", compressed=True), actor=cast.ml_engineer)
     assert export.job is not None
     directory = Path(django_settings.GALLEY_HOME) / "exports" / str(export.pk)
     half: list[str] = []
@@ -263,7 +263,7 @@ def test_killed_half_way_it_leaves_nothing_and_is_tried_again(
     assert "signal 9" in export.job.reason
     jobs.supervise(export.job.pk)
     export.refresh_from_db()
-    assert exporting.status_of(export) == "ready"
+    assert requests.status_of(export) == "ready"
     assert [path.name for path in directory.iterdir()] == [f"galley-reviews-{export.pk}.jsonl.gz"]
     assert export.rows == 5001
 
@@ -274,7 +274,7 @@ def test_two_presses_at_once_are_one_export(cast: make.Cast) -> None:
 
     def press() -> None:
         try:
-            found.append(exporting.request_export(request=Request("reviews"), actor=cast.ml_engineer).pk)
+            found.append(requests.request_export(request=Request("reviews"), actor=cast.ml_engineer).pk)
         finally:
             connections.close_all()
 

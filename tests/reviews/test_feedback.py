@@ -10,7 +10,7 @@ from django.db import connections
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.models import AuditEvent, EvaluationExample, SnapshotExample
-from reviews.feedback import (
+from reviews.examples.feedback import (
     TEST_SPLIT,
     Selection,
     approve_example,
@@ -23,8 +23,8 @@ from reviews.feedback import (
     propose_from_references,
     propose_from_review,
 )
+from reviews.examples.references import freeze_test_set
 from reviews.models import FeedbackExample, Review, SourceDocument
-from reviews.references import freeze_test_set
 from tests import make
 
 BETTER = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."

@@ -12,11 +12,12 @@ from django.utils import timezone
 from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.models import AuditEvent, ClientFeedback, InferenceRequest, Job
-from reviews import filling, rules, weak_outputs
-from reviews.filling import fill, fill_later, remove_rule, set_rule
-from reviews.managing import QueueSettings, create_queue
+from reviews.filling import client_feedback, rule_runs
+from reviews.filling.rule_runs import fill, fill_later, remove_rule, set_rule
 from reviews.models import QueueItem, QueueRule, ReviewQueue, Summary
-from reviews.rules import Check, Drift, Share, grown_shares, length_of, params_of
+from reviews.queues import rules
+from reviews.queues.rules import Check, Drift, Share, grown_shares, length_of, params_of
+from reviews.queues.settings import QueueSettings, create_queue
 from tests import make
 
 AGO = timedelta(minutes=5)
@@ -283,23 +284,23 @@ def test_filling_stops_where_it_is_asked_to_and_goes_on_where_it_was(monkeypatch
     rule = queue_with("random share", cast.ml_engineer, percent=100)
     for number in range(5):
         request_of(number, created_at=timezone.now() - AGO + timedelta(seconds=number))
-    monkeypatch.setattr(filling, "BATCH", 2)
-    real = weak_outputs.take_in
+    monkeypatch.setattr(rule_runs, "BATCH", 2)
+    real = client_feedback.take_in
 
     def breaks(request: InferenceRequest) -> Summary | None:
         if QueueItem.objects.count() >= 2:
             raise RuntimeError("the power is cut")
         return real(request)
 
-    monkeypatch.setattr(filling, "take_in", breaks)
+    monkeypatch.setattr(rule_runs, "take_in", breaks)
     with pytest.raises(RuntimeError):
         fill(rule=rule)
     rule.refresh_from_db()
     assert QueueItem.objects.count() == 2
-    monkeypatch.setattr(filling, "take_in", real)
+    monkeypatch.setattr(rule_runs, "take_in", real)
     assert fill(rule=rule) == 3
     with pytest.raises(jobs.JobCancelled):
-        filling.fill_queues(should_stop=lambda: True)
+        rule_runs.fill_queues(should_stop=lambda: True)
 
 
 def test_the_words_of_drift_name_both_windows() -> None:

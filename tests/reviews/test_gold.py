@@ -13,8 +13,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Refused, StaleState
 from models_app.models import AuditEvent
-from reviews import gold, queueing
-from reviews.gold import Known, is_turn, mark_gold
+from reviews.desk import claims
+from reviews.desk.reviews import Answers, revise_review, submit_review
 from reviews.models import (
     FeedbackExample,
     GoldAnswer,
@@ -25,7 +25,8 @@ from reviews.models import (
     ReviewSlot,
     Summary,
 )
-from reviews.reviewing import Answers, revise_review, submit_review
+from reviews.quality import gold
+from reviews.quality.gold import Known, is_turn, mark_gold
 from tests import make
 from tests.reviews.test_queueing import at_once
 
@@ -48,7 +49,7 @@ def worked(queue: ReviewQueue, reviewer: User, n: int) -> list[QueueItem]:
     """The next items that this reviewer is given, all answered."""
     items = []
     for _ in range(n):
-        lease = queueing.claim_next(queue=queue, reviewer=reviewer)
+        lease = claims.claim_next(queue=queue, reviewer=reviewer)
         if lease is None:
             break
         submit_review(item=lease.slot.item, answers=ANSWERS, reviewer=reviewer)
@@ -117,11 +118,11 @@ def test_nobody_is_asked_for_what_they_wrote_answered_or_passed_by(
         make.queue_item(in_queue=queue)
     assert not any(item.reason == "gold item" for item in worked(queue, cast.ml_engineer, 6))
     worked(queue, cast.reviewer, place)
-    lease = queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
     assert lease.slot.item.summary_id == known.summary_id
-    queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
-    lease = queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
     assert lease.slot.item.reason != "gold item"
 
@@ -143,7 +144,7 @@ def test_many_who_get_their_first_gold_item_at_once_each_have_a_seat() -> None:
     queue.refresh_from_db()
     first = [person for person in people if is_turn(0, 50, f"{queue.pk}:{person.pk}")][:6]
     leases = at_once(
-        *(lambda person=person: queueing.claim_next(queue=queue, reviewer=person) for person in first)
+        *(lambda person=person: claims.claim_next(queue=queue, reviewer=person) for person in first)
     )
     assert len(first) > 1
     assert {lease.slot.item.reason for lease in leases} == {"gold item"}
@@ -270,7 +271,7 @@ def test_the_first_answer_counts_whatever_is_corrected_after_the_explanation(
 ) -> None:
     known = golden(queue, cast.ml_engineer)
     round_ = gold.start_round(name="R", golds=known, reviewers=[cast.reviewer], actor=cast.ml_engineer)
-    lease = queueing.claim_next(queue=round_, reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=round_, reviewer=cast.reviewer)
     assert lease is not None
     wrong = replace(ANSWERS, stars=5, verdict="good", ratings={**RATINGS, "consistency": 4, "relevance": 3})
     review = submit_review(item=lease.slot.item, answers=wrong, reviewer=cast.reviewer)
@@ -300,7 +301,7 @@ def test_a_verdict_beside_the_right_one_counts_where_a_point_off_does(
 ) -> None:
     known = golden(queue, cast.ml_engineer, tolerance=tolerance)
     round_ = gold.start_round(name="R", golds=known, reviewers=[cast.reviewer], actor=cast.ml_engineer)
-    lease = queueing.claim_next(queue=round_, reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=round_, reviewer=cast.reviewer)
     assert lease is not None
     submit_review(item=lease.slot.item, answers=replace(ANSWERS, verdict=verdict), reviewer=cast.reviewer)
     (mine,) = gold.my_answers(cast.reviewer)
@@ -313,7 +314,7 @@ def test_an_answer_is_explained_to_its_reviewer_alone_and_only_once_given(
 ) -> None:
     known = golden(queue, cast.ml_engineer)
     round_ = gold.start_round(name="R", golds=known, reviewers=[cast.reviewer], actor=cast.ml_engineer)
-    lease = queueing.claim_next(queue=round_, reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=round_, reviewer=cast.reviewer)
     assert lease is not None
     draft = Review.objects.create(
         item=lease.slot.item, summary=lease.slot.item.summary, reviewer=cast.reviewer, rubric=round_.rubric

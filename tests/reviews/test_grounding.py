@@ -6,7 +6,7 @@ from statistics import fmean
 import pytest
 from scipy.stats import spearmanr
 
-from reviews.grounding import Source, as_data, ground
+from reviews.texts.grounding import Source, as_data, ground
 from tests.evaluation.shared_data import records
 
 SOURCE = (

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from models_app.foundation.errors import NotAllowed, Unavailable
 from models_app.models import AuditEvent
-from reviews.intake import DocumentRow, ImportReport, check, clean_domain, content_hash, import_rows
+from reviews.ingest.documents import DocumentRow, ImportReport, check, clean_domain, content_hash, import_rows
+from reviews.ingest.splits import split_of
 from reviews.models import SourceDocument
-from reviews.splits import split_of
 from tests import make
 
 SHARES = (70, 10, 20)

@@ -10,11 +10,11 @@ from django.core.management import call_command
 
 from models_app.foundation.jobs import JobCancelled
 from models_app.models import Job
-from reviews import linking
-from reviews.grounding import METHOD
-from reviews.linking import link_queued, start_linking
+from reviews.desk.claims import put_in_queue
 from reviews.models import Grounding, QueueItem
-from reviews.queueing import put_in_queue
+from reviews.queues import grounding
+from reviews.queues.grounding import link_queued, start_linking
+from reviews.texts.grounding import METHOD
 from tests import make
 
 
@@ -44,7 +44,7 @@ def test_a_hundred_items_put_in_make_one_sweep(cast: make.Cast, django_assert_ma
 
 
 def test_a_sweep_goes_on_where_it_was_cut_off(cast: make.Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(linking, "BATCH", 2)
+    monkeypatch.setattr(grounding, "BATCH", 2)
     for _ in range(5):
         make.queue_item()
     with pytest.raises(JobCancelled):
@@ -75,10 +75,10 @@ def test_a_newer_method_replaces_what_an_older_one_found(cast: make.Cast) -> Non
 def test_a_whole_sweep_finds_what_lies_behind_many_that_are_linked(
     cast: make.Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linking, "BATCH", 2)
-    monkeypatch.setattr(linking, "ENOUGH", 4)
+    monkeypatch.setattr(grounding, "BATCH", 2)
+    monkeypatch.setattr(grounding, "ENOUGH", 4)
     _, *newer = [make.queue_item() for _ in range(9)]
-    linking.link(summaries=[item.summary_id for item in newer])
+    grounding.link(summaries=[item.summary_id for item in newer])
     assert link_queued() == 0
     assert link_queued(whole=True) == 1
 
@@ -87,7 +87,7 @@ def test_what_came_while_a_sweep_was_ending_gets_its_own(cast: make.Cast) -> Non
     job = make.carried_out(start_linking())
     assert not Job.objects.filter(state="queued").exists()
     make.queue_item()
-    linking.linking_ended(job)
+    grounding.linking_ended(job)
     assert Job.objects.get(state="queued").kind == "ground_summaries"
 
 
@@ -97,6 +97,6 @@ def test_a_failed_sweep_is_not_begun_again_for_ever(cast: make.Cast, monkeypatch
     def broken(**_: Any) -> int:
         raise RuntimeError("no")
 
-    monkeypatch.setattr(linking, "link", broken)
+    monkeypatch.setattr(grounding, "link", broken)
     assert make.carried_out(start_linking()).state == "failed"
     assert not Job.objects.filter(state="queued").exists()

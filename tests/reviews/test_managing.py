@@ -12,17 +12,12 @@ from django.db import connection, transaction
 
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.models import AuditEvent, Job
-from reviews import managing, queueing
-from reviews.managing import (
-    Question,
-    QueueSettings,
-    change_queue,
-    create_queue,
-    create_rubric_version,
-)
+from reviews.desk import claims
+from reviews.desk.reviews import Answers, submit_review
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
-from reviews.reviewing import Answers, submit_review
-from reviews.seating import Rearranged
+from reviews.queues import settings as managing
+from reviews.queues.seats import Rearranged
+from reviews.queues.settings import Question, QueueSettings, change_queue, create_queue, create_rubric_version
 from tests import make
 from tests.reviews.test_queueing import COMPLETE, at_once, claimed, expire
 
@@ -92,7 +87,7 @@ def test_more_reviews_an_item_add_seats_and_open_finished_items_again() -> None:
     assert seats(done) == ["done", "free", "free"]
     assert [item.wanted_reviews for item in (done, fresh, aside)] == [3, 3, 3]
     assert claimed(queue, cast.another_reviewer).slot.item == done
-    assert queueing.claim_next(queue=queue, reviewer=cast.reviewer).slot.item == fresh  # type: ignore[union-attr]
+    assert claims.claim_next(queue=queue, reviewer=cast.reviewer).slot.item == fresh  # type: ignore[union-attr]
 
 
 @pytest.mark.django_db
@@ -133,7 +128,7 @@ def test_where_reviewers_have_just_differed_most_the_next_one_is_asked_first() -
     cast, queue = make.cast(), make.queue(reviews_per_item=3, order="most disagreement")
     first, second = (make.queue_item(in_queue=queue) for _ in range(2))
     for person, stars in ((cast.reviewer, 1), (cast.another_reviewer, 5)):
-        assert queueing.hold(item=second, reviewer=person) is not None
+        assert claims.hold(item=second, reviewer=person) is not None
         submit_review(item=second, answers=Answers(**{**COMPLETE, "stars": stars}), reviewer=person)
     assert claimed(queue, cast.ml_engineer).slot.item == second
     assert claimed(queue, cast.reviewer).slot.item == first
@@ -145,7 +140,7 @@ def test_late_work_takes_the_seat_that_was_kept_for_its_reviewer() -> None:
     item = make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
     expire(lease)
-    queueing.free_expired(ReviewSlot.objects.filter(pk=lease.slot.pk))
+    claims.free_expired(ReviewSlot.objects.filter(pk=lease.slot.pk))
     ReviewSlot.objects.filter(item=item, position=1).update(assigned_to=cast.reviewer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     left = ReviewSlot.objects.get(item=item, state="free")
@@ -163,10 +158,10 @@ def test_a_seat_that_is_left_where_fewer_reviews_are_wanted_by_now_is_offered_to
     changed(queue, cast.ml_engineer, reviews_per_item=1)
     assert seats(item) == ["done", "held"]
     if how == "passed by":
-        queueing.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.another_reviewer)
+        claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.another_reviewer)
     else:
         expire(lease)
-    assert queueing.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
+    assert claims.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
     item.refresh_from_db()
     assert (item.state, seats(item)) == ("done", ["done"])
     if how == "run out":
@@ -227,7 +222,7 @@ def test_a_queue_that_changes_its_order_gives_items_out_in_the_new_one(
     for _ in items:
         lease = claimed(queue, cast.reviewer)
         got.append(items.index(lease.slot.item))
-        queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+        claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
     assert got == expected
 
 
@@ -241,7 +236,7 @@ def test_whoever_claims_while_a_queue_is_changed_waits_and_gets_a_seat_of_the_ne
         make.queue_item(of=make.summary(document), in_queue=queue, priority=number)
     results = at_once(
         lambda: changed(queue, engineer, order="priority", reviews_per_item=2),
-        *(lambda person=person: queueing.claim_next(queue=queue, reviewer=person) for person in people),
+        *(lambda person=person: claims.claim_next(queue=queue, reviewer=person) for person in people),
     )
     assert all(lease is not None for lease in results[1:]), "nobody is told that nothing is left"
     assert len({lease.slot.pk for lease in results[1:]}) == len(people)
@@ -257,7 +252,7 @@ def test_nobody_is_told_that_nothing_waits_while_a_change_is_under_way() -> None
 
     def claim() -> None:
         try:
-            got.append(queueing.claim_next(queue=queue, reviewer=reviewer))
+            got.append(claims.claim_next(queue=queue, reviewer=reviewer))
         finally:
             connection.close()
 
@@ -277,7 +272,7 @@ def test_nobody_is_told_that_nothing_waits_while_a_change_is_under_way() -> None
 def test_a_rubric_changed_while_items_are_out_asks_who_has_begun_the_old_questions() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     item = make.queue_item(in_queue=queue)
-    from reviews.reviewing import save_draft
+    from reviews.desk.reviews import save_draft
 
     claimed(queue, cast.reviewer)
     save_draft(item=item, answers=Answers(stars=3), reviewer=cast.reviewer, base_revision=0)
@@ -323,7 +318,7 @@ def test_a_flagged_item_that_has_enough_reviews_by_now_is_done_when_it_is_put_ba
     claimed(queue, cast.reviewer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     lease = claimed(queue, cast.another_reviewer)
-    queueing.skip(
+    claims.skip(
         slot=lease.slot,
         token=lease.token,
         meaning="bad item",
@@ -331,7 +326,7 @@ def test_a_flagged_item_that_has_enough_reviews_by_now_is_done_when_it_is_put_ba
         reviewer=cast.another_reviewer,
     )
     changed(queue, cast.ml_engineer, reviews_per_item=1)
-    queueing.put_back(item=item, actor=cast.ml_engineer)
+    claims.put_back(item=item, actor=cast.ml_engineer)
     item.refresh_from_db()
     assert item.state == "done"
     assert Review.objects.filter(item=item, state="submitted").count() == 1

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from models_app.foundation.errors import InvalidInput
-from reviews import queueing
-from reviews.marks import (
+from reviews.desk import claims
+from reviews.desk.reviews import revise_review, save_draft, submit_review
+from reviews.desk.undo import take_back
+from reviews.models import QueueItem, Review, SentenceSupport, SpanMark
+from reviews.texts.marks import (
     MOST_MARKS,
     Mark,
     Support,
@@ -19,9 +22,6 @@ from reviews.marks import (
     read_marks,
     read_support,
 )
-from reviews.models import QueueItem, Review, SentenceSupport, SpanMark
-from reviews.reviewing import revise_review, save_draft, submit_review
-from reviews.taking_back import take_back
 from tests import make
 from tests.reviews.test_reviewing import WHOLE
 
@@ -111,7 +111,7 @@ def test_only_sentences_of_the_summary_are_judged_and_each_once() -> None:
 @pytest.fixture
 def item(cast: make.Cast) -> QueueItem:
     item = make.queue_item(in_queue=make.queue())
-    assert queueing.hold(item=item, reviewer=cast.reviewer) is not None
+    assert claims.hold(item=item, reviewer=cast.reviewer) is not None
     return item
 
 

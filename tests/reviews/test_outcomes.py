@@ -26,8 +26,9 @@ from models_app.models import (
     TrainingRun,
 )
 from models_app.serving.routing import router
-from reviews import outcomes
-from reviews.feedback import TEST_SPLIT
+from reviews.desk import outcomes
+from reviews.desk.outcomes import STATES, my_reviews, with_what_became
+from reviews.examples.feedback import TEST_SPLIT
 from reviews.models import (
     Adjudication,
     FeedbackExample,
@@ -37,7 +38,6 @@ from reviews.models import (
     ReviewReturn,
     ReviewRevision,
 )
-from reviews.outcomes import STATES, my_reviews, with_what_became
 from tests import make
 from tests.api.conftest import serve
 from tests.database import without_guards

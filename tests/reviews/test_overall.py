@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.reviews import Answers, save_draft, submit_review
 from reviews.models import QueueItem
-from reviews.overall import stars_of, verdict_of
-from reviews.reviewing import Answers, save_draft, submit_review
+from reviews.queues.overall import stars_of, verdict_of
 from tests import make
 
 RATINGS = {"consistency": 2, "relevance": 4, "coherence": 5, "fluency": 5}
@@ -35,7 +35,7 @@ def test_no_ratings_have_no_mean() -> None:
 @pytest.fixture
 def item(cast: make.Cast) -> QueueItem:
     item = make.queue_item(in_queue=make.queue())
-    assert queueing.hold(item=item, reviewer=cast.reviewer) is not None
+    assert claims.hold(item=item, reviewer=cast.reviewer) is not None
     return item
 
 

@@ -9,9 +9,10 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from reviews import overview, queries, queueing
+from reviews.desk import claims, queries
+from reviews.desk.reviews import Answers, submit_review
 from reviews.models import QueueItem, ReviewQueue, ReviewSlot
-from reviews.reviewing import Answers, submit_review
+from reviews.reports import overview
 from tests import make
 from tests.reviews.test_queueing import COMPLETE, claimed
 
@@ -54,7 +55,7 @@ def test_items_that_i_can_have_are_counted_and_no_others(
     QueueItem.objects.filter(pk=second.pk).update(state="set aside")
     assert count() == 0
     QueueItem.objects.filter(pk=second.pk).update(state="open")
-    queueing.step_aside(item=second, reviewer=me)
+    claims.step_aside(item=second, reviewer=me)
     assert count() == 0, "passed by for good"
     make.queue_item(in_queue=queue)
     assert count() == 1
@@ -82,7 +83,7 @@ def test_with_three_reviews_an_item_the_navigation_and_the_desk_say_the_same() -
     claimed(queue, cast.another_reviewer)
     for person, left in ((cast.reviewer, 4), (cast.another_reviewer, 5), (cast.ml_engineer, 5)):
         assert overview.waiting(person).review == left
-        assert queueing.waiting(reviewer=person, queue=queue) == {queue.pk: left}
+        assert claims.waiting(reviewer=person, queue=queue) == {queue.pk: left}
 
 
 def test_whatever_happened_to_the_seats_the_navigation_and_the_desk_say_the_same() -> None:
@@ -102,13 +103,13 @@ def test_whatever_happened_to_the_seats_the_navigation_and_the_desk_say_the_same
             if fate < 0.2:
                 if not ReviewSlot.objects.filter(item=seat.item_id, assigned_to=person).exists():
                     ReviewSlot.objects.filter(pk=seat.pk).update(assigned_to=person)
-            elif fate < 0.5 and (lease := queueing.hold(item=seat.item, reviewer=person)) is not None:
+            elif fate < 0.5 and (lease := claims.hold(item=seat.item, reviewer=person)) is not None:
                 if fate < 0.3:
                     submit_review(item=seat.item, answers=Answers(**COMPLETE), reviewer=person)
                 elif fate < 0.36:
-                    queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=person)
+                    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=person)
                 elif fate < 0.4:
-                    queueing.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=person)
+                    claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=person)
                 elif fate < 0.44:
                     over = timezone.now() - timedelta(minutes=1)
                     ReviewSlot.objects.filter(pk=lease.slot.pk).update(lease_until=over)

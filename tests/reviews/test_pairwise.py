@@ -23,9 +23,7 @@ from models_app.models import (
     HumanVote,
     Release,
 )
-from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
-from reviews.pairing import available, pair_comparison, pair_releases, pairwise_queue
-from reviews.pairwise import (
+from reviews.desk.choices import (
     Judgement,
     StaleChoice,
     begin,
@@ -35,8 +33,10 @@ from reviews.pairwise import (
     seen,
     take_back,
 )
-from reviews.queueing import Lease, claim_next, hold, skip, waiting
-from reviews.reviewing import Answers, save_draft
+from reviews.desk.claims import Lease, claim_next, hold, skip, waiting
+from reviews.desk.reviews import Answers, save_draft
+from reviews.filling.pairs import available, pair_comparison, pair_releases, pairwise_queue
+from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
 from tests import make
 
 LEFT = Judgement("left", 2, "Says when.")

@@ -16,9 +16,9 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from models_app.foundation.errors import NotAllowed
-from reviews import progress
 from reviews.models import Preference, ProgressFigures, QueueItem, Review, ReviewSlot
-from reviews.progress import Pace, estimate
+from reviews.reports import progress
+from reviews.reports.progress import Pace, estimate
 from tests import make
 
 pytestmark = pytest.mark.django_db

@@ -17,10 +17,10 @@ from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, StaleState
 from models_app.models import AuditEvent
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.claims import Entry, Lease
+from reviews.desk.reviews import Answers, save_draft, submit_review
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
-from reviews.queueing import Entry, Lease
-from reviews.reviewing import Answers, save_draft, submit_review
 from tests import make
 from tests.database import somebody_waits_for_a_lock
 from tests.process.programs import wait_for
@@ -38,7 +38,7 @@ def expire(lease: Lease) -> None:
 
 
 def claimed(queue: ReviewQueue, reviewer: User, **more: Any) -> Lease:
-    lease = queueing.claim_next(queue=queue, reviewer=reviewer, **more)
+    lease = claims.claim_next(queue=queue, reviewer=reviewer, **more)
     assert lease is not None
     return lease
 
@@ -49,7 +49,7 @@ def claimed(queue: ReviewQueue, reviewer: User, **more: Any) -> Lease:
 @pytest.mark.django_db
 def test_an_item_gets_as_many_seats_as_the_queue_wants_reviews() -> None:
     make.queue(reviews_per_item=3)
-    item = queueing.put_in_queue(
+    item = claims.put_in_queue(
         summary=make.summary(), queue_slug="new-drafts", reason="new draft", priority=7, actor=None
     )
     assert [(slot.position, slot.priority, slot.state) for slot in item.slots.all()] == [
@@ -61,8 +61,8 @@ def test_an_item_gets_as_many_seats_as_the_queue_wants_reviews() -> None:
 def test_a_summary_is_in_a_queue_once_however_often_it_is_put_there() -> None:
     make.queue()
     summary = make.summary()
-    first = queueing.put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=None)
-    again = queueing.put_in_queue(
+    first = claims.put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=None)
+    again = claims.put_in_queue(
         summary=summary, queue_slug="new-drafts", reason="complaint", priority=9, note="other", actor=None
     )
     again.refresh_from_db()
@@ -76,13 +76,13 @@ def test_what_the_model_was_least_sure_of_comes_first_where_the_queue_says_so() 
     document = make.document()
     sure, unsure, untold = (make.summary(document, confidence=value) for value in (0.9, 0.2, None))
     for summary in (untold, sure):
-        queueing.put_in_queue(summary=summary, queue_slug=queue.slug, reason="new draft", actor=None)
-    assert queueing.put_many(queue=queue, entries=[Entry(unsure.pk)], reason="new draft", actor=None) == 1
+        claims.put_in_queue(summary=summary, queue_slug=queue.slug, reason="new draft", actor=None)
+    assert claims.put_many(queue=queue, entries=[Entry(unsure.pk)], reason="new draft", actor=None) == 1
     got = []
     for _ in range(3):
         lease = claimed(queue, cast.reviewer)
         got.append(lease.slot.item.summary)
-        queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+        claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
     assert got == [unsure, sure, untold]
 
 
@@ -91,10 +91,8 @@ def test_only_those_who_may_fill_queues_do_and_it_is_recorded() -> None:
     cast = make.cast()
     summary = make.summary()
     with pytest.raises(NotAllowed):
-        queueing.put_in_queue(
-            summary=summary, queue_slug="new-drafts", reason="new draft", actor=cast.reviewer
-        )
-    item = queueing.put_in_queue(
+        claims.put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=cast.reviewer)
+    item = claims.put_in_queue(
         summary=summary, queue_slug="new-drafts", reason="put in by hand", actor=cast.ml_engineer
     )
     assert AuditEvent.objects.get(action="item.queue").subject == f"queueitem:{item.pk}"
@@ -104,9 +102,9 @@ def test_only_those_who_may_fill_queues_do_and_it_is_recorded() -> None:
 def test_an_unknown_queue_or_reason_is_refused() -> None:
     make.queue()
     with pytest.raises(NotFound):
-        queueing.put_in_queue(summary=make.summary(), queue_slug="nowhere", reason="new draft", actor=None)
+        claims.put_in_queue(summary=make.summary(), queue_slug="nowhere", reason="new draft", actor=None)
     with pytest.raises(InvalidInput):
-        queueing.put_in_queue(summary=make.summary(), queue_slug="new-drafts", reason="because", actor=None)
+        claims.put_in_queue(summary=make.summary(), queue_slug="new-drafts", reason="because", actor=None)
 
 
 # ---------------------------------------------------------------- claiming
@@ -117,7 +115,7 @@ def test_a_second_reviewer_cannot_claim_the_same_seat() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item()
     assert claimed(queue, cast.reviewer).slot.reviewer == cast.reviewer
-    assert queueing.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
+    assert claims.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
 
 
 @pytest.mark.django_db
@@ -138,7 +136,7 @@ def test_nobody_reviews_an_item_twice() -> None:
     item = make.queue_item()
     claimed(queue, cast.reviewer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
-    assert queueing.claim_next(queue=queue, reviewer=cast.reviewer) is None
+    assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
     assert claimed(queue, cast.another_reviewer).slot.item == item
 
 
@@ -151,7 +149,7 @@ def test_the_next_item_can_be_fetched_ahead_for_a_short_while() -> None:
     assert {first.slot.item, ahead.slot.item} == {one, other}
     assert ahead.until < timezone.now() + timedelta(minutes=4)
     # asking once more gives the same one, and never shortens a longer lease
-    queueing.renew_lease(slot=ahead.slot, token=ahead.token, reviewer=cast.reviewer)
+    claims.renew_lease(slot=ahead.slot, token=ahead.token, reviewer=cast.reviewer)
     again = claimed(queue, cast.reviewer, but_not=first.slot.item_id, lease=timedelta(minutes=3))
     assert again.slot == ahead.slot
     assert again.until > timezone.now() + timedelta(minutes=29)
@@ -168,7 +166,7 @@ def test_items_come_in_the_order_of_the_queue(order: str, expected: list[int]) -
     for _ in items:
         lease = claimed(queue, cast.reviewer)
         got.append(lease.slot.item)
-        queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+        claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
     assert got == [items[index] for index in expected]
 
 
@@ -183,7 +181,7 @@ def test_random_order_is_the_same_shuffle_for_one_reviewer_and_another_for_the_n
         for _ in range(12):
             lease = claimed(queue, reviewer)
             got.append(lease.slot.item_id)
-            queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=reviewer)
+            claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=reviewer)
         Skip.objects.filter(reviewer=reviewer).delete()
         return got
 
@@ -197,8 +195,8 @@ def test_random_order_is_the_same_shuffle_for_one_reviewer_and_another_for_the_n
 def test_a_closed_queue_gives_nothing() -> None:
     cast, queue = make.cast(), make.queue(active=False)
     make.queue_item()
-    assert queueing.claim_next(queue=queue, reviewer=cast.reviewer) is None
-    assert queueing.waiting(reviewer=cast.reviewer).get(queue.pk, 0) == 0
+    assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
+    assert claims.waiting(reviewer=cast.reviewer).get(queue.pk, 0) == 0
 
 
 @pytest.mark.django_db
@@ -207,11 +205,11 @@ def test_only_reviewers_claim() -> None:
     make.queue_item()
     for person in (cast.stranger, cast.approver, cast.operator):
         with pytest.raises(NotAllowed):
-            queueing.claim_next(queue=queue, reviewer=person)
+            claims.claim_next(queue=queue, reviewer=person)
     cast.reviewer.is_active = False
     cast.reviewer.save()
     with pytest.raises(NotAllowed):
-        queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+        claims.claim_next(queue=queue, reviewer=cast.reviewer)
 
 
 # ---------------------------------------------------------------- leases
@@ -243,12 +241,12 @@ def test_a_lease_is_renewed_also_after_its_time_while_nobody_else_wanted_the_sea
     make.queue_item()
     lease = claimed(queue, cast.reviewer)
     expire(lease)
-    renewed = queueing.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.reviewer)
+    renewed = claims.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.reviewer)
     assert renewed.until > timezone.now()
     with pytest.raises(StaleState):
-        queueing.renew_lease(slot=lease.slot, token=uuid.uuid4(), reviewer=cast.reviewer)
+        claims.renew_lease(slot=lease.slot, token=uuid.uuid4(), reviewer=cast.reviewer)
     with pytest.raises(StaleState):
-        queueing.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.another_reviewer)
+        claims.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.another_reviewer)
 
 
 @pytest.mark.django_db
@@ -259,7 +257,7 @@ def test_a_seat_that_somebody_else_took_cannot_be_renewed() -> None:
     expire(lease)
     claimed(queue, cast.another_reviewer)
     with pytest.raises(StaleState, match="kept as a draft"):
-        queueing.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.reviewer)
+        claims.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.reviewer)
 
 
 # ---------------------------------------------------------------- this very item
@@ -269,17 +267,17 @@ def test_a_seat_that_somebody_else_took_cannot_be_renewed() -> None:
 def test_holding_an_item_takes_a_free_seat_of_it_or_none() -> None:
     cast, queue = make.cast(), make.queue()
     item = make.queue_item(in_queue=queue)
-    lease = queueing.hold(item=item, reviewer=cast.reviewer)
+    lease = claims.hold(item=item, reviewer=cast.reviewer)
     assert lease is not None
     assert lease.slot.item == item
-    again = queueing.hold(item=item, reviewer=cast.reviewer)
+    again = claims.hold(item=item, reviewer=cast.reviewer)
     assert again is not None
     assert again.token == lease.token
-    assert queueing.hold(item=item, reviewer=cast.another_reviewer) is None
+    assert claims.hold(item=item, reviewer=cast.another_reviewer) is None
     expire(lease)
-    taken = queueing.hold(item=item, reviewer=cast.another_reviewer)
+    taken = claims.hold(item=item, reviewer=cast.another_reviewer)
     assert taken is not None
-    assert queueing.hold(item=item, reviewer=cast.reviewer) is None
+    assert claims.hold(item=item, reviewer=cast.reviewer) is None
 
 
 @pytest.mark.django_db
@@ -288,10 +286,10 @@ def test_a_finished_or_set_aside_item_cannot_be_held() -> None:
     item = make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
-    assert queueing.hold(item=lease.slot.item, reviewer=cast.reviewer) is None, "I answered it"
+    assert claims.hold(item=lease.slot.item, reviewer=cast.reviewer) is None, "I answered it"
     QueueItem.objects.filter(pk=item.pk).update(state="set aside")
     item.refresh_from_db()
-    assert queueing.hold(item=item, reviewer=cast.another_reviewer) is None
+    assert claims.hold(item=item, reviewer=cast.another_reviewer) is None
 
 
 # ---------------------------------------------------------------- passing by
@@ -302,8 +300,8 @@ def test_later_comes_back_to_me_after_two_hours_and_is_free_for_others_at_once()
     cast, queue = make.cast(), make.queue()
     item = make.queue_item()
     lease = claimed(queue, cast.reviewer)
-    queueing.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.reviewer)
-    assert queueing.claim_next(queue=queue, reviewer=cast.reviewer) is None
+    claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.reviewer)
+    assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
     Skip.objects.update(until=timezone.now() - timedelta(seconds=1))
     assert claimed(queue, cast.reviewer).slot.item == item
 
@@ -313,8 +311,8 @@ def test_not_for_me_is_never_asked_of_me_again_but_of_others() -> None:
     cast, queue = make.cast(), make.queue()
     item = make.queue_item()
     lease = claimed(queue, cast.reviewer)
-    queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
-    assert queueing.claim_next(queue=queue, reviewer=cast.reviewer) is None
+    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
     assert claimed(queue, cast.another_reviewer).slot.item == item
 
 
@@ -324,11 +322,11 @@ def test_a_bad_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> N
     item = make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
     with pytest.raises(InvalidInput) as refused:
-        queueing.skip(
+        claims.skip(
             slot=lease.slot, token=lease.token, meaning="bad item", reason=" ", reviewer=cast.reviewer
         )
     assert "reason" in refused.value.fields
-    queueing.skip(
+    claims.skip(
         slot=lease.slot,
         token=lease.token,
         meaning="bad item",
@@ -338,15 +336,15 @@ def test_a_bad_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> N
     item.refresh_from_db()
     assert item.state == "set aside"
     assert AuditEvent.objects.get(action="item.set_aside").reason == "Not an article."
-    assert queueing.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
-    assert queueing.waiting(reviewer=cast.another_reviewer)[queue.pk] == 0
+    assert claims.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
+    assert claims.waiting(reviewer=cast.another_reviewer)[queue.pk] == 0
     with pytest.raises(NotAllowed):
-        queueing.put_back(item=item, actor=cast.another_reviewer)
-    queueing.put_back(item=item, actor=cast.ml_engineer)
+        claims.put_back(item=item, actor=cast.another_reviewer)
+    claims.put_back(item=item, actor=cast.ml_engineer)
     with pytest.raises(StaleState):
-        queueing.put_back(item=item, actor=cast.ml_engineer)
+        claims.put_back(item=item, actor=cast.ml_engineer)
     assert claimed(queue, cast.another_reviewer).slot.item == item
-    assert queueing.claim_next(queue=queue, reviewer=cast.reviewer) is None
+    assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
 
 
 @pytest.mark.django_db
@@ -354,11 +352,9 @@ def test_a_seat_released_after_its_item_was_set_aside_is_given_to_nobody() -> No
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     make.queue_item(in_queue=queue)
     mine, theirs = claimed(queue, cast.reviewer), claimed(queue, cast.another_reviewer)
-    queueing.skip(
-        slot=mine.slot, token=mine.token, meaning="bad item", reason="Empty.", reviewer=cast.reviewer
-    )
-    queueing.skip(slot=theirs.slot, token=theirs.token, meaning="later", reviewer=cast.another_reviewer)
-    assert queueing.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
+    claims.skip(slot=mine.slot, token=mine.token, meaning="bad item", reason="Empty.", reviewer=cast.reviewer)
+    claims.skip(slot=theirs.slot, token=theirs.token, meaning="later", reviewer=cast.another_reviewer)
+    assert claims.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
 
 
 @pytest.mark.django_db
@@ -368,7 +364,7 @@ def test_an_unknown_meaning_is_refused(meaning: str) -> None:
     make.queue_item()
     lease = claimed(queue, cast.reviewer)
     with pytest.raises(InvalidInput):
-        queueing.skip(slot=lease.slot, token=lease.token, meaning=meaning, reviewer=cast.reviewer)
+        claims.skip(slot=lease.slot, token=lease.token, meaning=meaning, reviewer=cast.reviewer)
 
 
 @pytest.mark.django_db
@@ -377,7 +373,7 @@ def test_a_seat_of_somebody_else_cannot_be_passed_by() -> None:
     make.queue_item()
     lease = claimed(queue, cast.reviewer)
     with pytest.raises(StaleState):
-        queueing.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.another_reviewer)
+        claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.another_reviewer)
     assert claimed(queue, cast.reviewer).token == lease.token
 
 
@@ -389,14 +385,14 @@ def test_what_waits_for_me_counts_items_i_could_take_or_hold() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     for _ in range(5):
         make.queue_item(in_queue=queue)
-    count: Callable[[User], int] = lambda person: queueing.waiting(reviewer=person)[queue.pk]  # noqa: E731
+    count: Callable[[User], int] = lambda person: claims.waiting(reviewer=person)[queue.pk]  # noqa: E731
     assert count(cast.reviewer) == 5, "items, not seats"
     mine = claimed(queue, cast.reviewer)
     assert count(cast.reviewer) == 5, "what I hold waits for me"
     submit_review(item=mine.slot.item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     assert count(cast.reviewer) == 4
     second = claimed(queue, cast.reviewer)
-    queueing.skip(slot=second.slot, token=second.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(slot=second.slot, token=second.token, meaning="not for me", reviewer=cast.reviewer)
     assert count(cast.reviewer) == 3
     theirs = claimed(queue, cast.another_reviewer)
     assert theirs.slot.item == mine.slot.item
@@ -414,8 +410,8 @@ def test_counting_stops_where_nobody_reads_on(monkeypatch: pytest.MonkeyPatch) -
     cast, queue = make.cast(), make.queue()
     for _ in range(6):
         make.queue_item(in_queue=queue)
-    monkeypatch.setattr(queueing, "COUNTED", 4)
-    assert queueing.waiting(reviewer=cast.reviewer)[queue.pk] == 4
+    monkeypatch.setattr(claims, "COUNTED", 4)
+    assert claims.waiting(reviewer=cast.reviewer)[queue.pk] == 4
 
 
 # ---------------------------------------------------------------- all at once
@@ -456,7 +452,7 @@ def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() 
     def work(reviewer: User) -> list[tuple[int, int]]:
         got: list[tuple[int, int]] = []
         while True:
-            lease = queueing.claim_next(queue=queue, reviewer=reviewer)
+            lease = claims.claim_next(queue=queue, reviewer=reviewer)
             if lease is None:
                 return got
             got.append((lease.slot.pk, lease.slot.item_id))
@@ -478,7 +474,7 @@ def test_late_work_and_a_claim_of_the_same_person_at_the_same_instant_take_one_s
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     item, following = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
     expire(claimed(queue, cast.reviewer))
-    queueing.free_expired(ReviewSlot.objects.filter(item=item))
+    claims.free_expired(ReviewSlot.objects.filter(item=item))
     first = ReviewSlot.objects.filter(item=item, position=0)
     results: list[Any] = []
 
@@ -516,9 +512,9 @@ def test_one_item_for_ten_who_ask_at_the_same_instant_goes_to_one() -> None:
         item = make.queue_item(in_queue=queue)
         by_address = at_once(
             *(
-                (lambda person=person: queueing.hold(item=item, reviewer=person))  # noqa: B023
+                (lambda person=person: claims.hold(item=item, reviewer=person))  # noqa: B023
                 if index % 2
-                else (lambda person=person: queueing.claim_next(queue=queue, reviewer=person))
+                else (lambda person=person: claims.claim_next(queue=queue, reviewer=person))
                 for index, person in enumerate(people)
             )
         )
@@ -533,7 +529,7 @@ def test_two_tabs_of_one_reviewer_get_one_seat() -> None:
     reviewer = make.user("rita", "reviewer")
     for _ in range(4):
         make.queue_item(in_queue=queue)
-    leases = at_once(*(lambda: queueing.claim_next(queue=queue, reviewer=reviewer) for _ in range(6)))
+    leases = at_once(*(lambda: claims.claim_next(queue=queue, reviewer=reviewer) for _ in range(6)))
     assert len({lease.slot.pk for lease in leases}) == 1
     assert ReviewSlot.objects.filter(state="held").count() == 1
 
@@ -548,7 +544,7 @@ def test_an_expired_seat_that_many_want_goes_to_one_and_its_holder_keeps_his_tex
     save_draft(item=item, answers=Answers(edited_text="Half a sen"), reviewer=holder, base_revision=0)
     expire(lease)
     leases = at_once(
-        *(lambda person=person: queueing.claim_next(queue=queue, reviewer=person) for person in people)
+        *(lambda person=person: claims.claim_next(queue=queue, reviewer=person) for person in people)
     )
     assert sum(found is not None for found in leases) == 1
     assert Review.objects.get(item=item, reviewer=holder).edited_text == "Half a sen"

@@ -16,7 +16,13 @@ from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.models import AuditEvent
-from reviews import progress, rating_import, rating_rows, uploads
+from reviews.external_ratings import imports
+from reviews.external_ratings import rows as rating_rows
+from reviews.external_ratings.imports import Options
+from reviews.external_ratings.rows import Rules, Unreadable
+from reviews.external_ratings.storing import Report
+from reviews.ingest import uploads
+from reviews.ingest.sources.files import open_file
 from reviews.models import (
     FeedbackExample,
     Preference,
@@ -31,10 +37,7 @@ from reviews.models import (
     SourceDocument,
     Summary,
 )
-from reviews.rating_import import Options
-from reviews.rating_intake import Report
-from reviews.rating_rows import Rules, Unreadable
-from reviews.sources.files import open_file
+from reviews.reports import progress
 from tests import make
 
 SUMMEVAL = Path(__file__).resolve().parents[3] / "shared/data/summeval/summeval.jsonl"
@@ -75,7 +78,7 @@ MAPPING = {
 
 def imported(path: Path, actor: Any = None, **options: Any) -> Report:
     chosen = Options(**{"mapping": MAPPING, **options})
-    return rating_import.import_at_once(source=open_file(path), options=chosen, actor=actor)[1]
+    return imports.import_at_once(source=open_file(path), options=chosen, actor=actor)[1]
 
 
 # ---------------------------------------------------------------- pure
@@ -394,22 +397,19 @@ def test_the_command_looks_imports_and_says_what_is_wrong(
 def test_a_file_is_handed_in_looked_at_and_imported_by_a_job(
     cast: make.Cast, tmp_path: Path, settings: Any
 ) -> None:
-    home = Path(settings.GALLEY_HOME) / rating_import.PLACE / "x"
+    home = Path(settings.GALLEY_HOME) / imports.PLACE / "x"
     home.mkdir(parents=True, exist_ok=True)
     path = written(home / "ratings.jsonl", record())
-    batch = make.looked_at(rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
-    seen = rating_import.looked(sample=batch.report["sample"], options=Options(mapping=MAPPING))
+    batch = make.looked_at(imports.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
+    seen = imports.looked(sample=batch.report["sample"], options=Options(mapping=MAPPING))
     assert [one.row.system for one in seen if isinstance(one.row, rating_rows.RatedRow)] == ["M0", "M1"]
-    job = rating_import.start(batch=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
-    assert (
-        rating_import.start(batch=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer).pk
-        == job.pk
-    )
+    job = imports.start(batch=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
+    assert imports.start(batch=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer).pk == job.pk
     assert make.carried_out(job).result["imported"] == 2
     batch.refresh_from_db()
-    assert rating_import.carry_out(batch=batch) is None
+    assert imports.carry_out(batch=batch) is None
     with pytest.raises(Refused):
-        rating_import.discard(batch=batch, actor=cast.ml_engineer)
+        imports.discard(batch=batch, actor=cast.ml_engineer)
 
 
 def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
@@ -419,15 +419,15 @@ def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
 
     def handed_in(name: str) -> RatingImport:
         content = json.dumps(record()).encode()
-        path = uploads.keep(chunks=[content], name=name, place=rating_import.PLACE)
-        return make.looked_at(rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
+        path = uploads.keep(chunks=[content], name=name, place=imports.PLACE)
+        return make.looked_at(imports.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
 
     old, same, other = handed_in("one.jsonl"), handed_in("one.jsonl"), handed_in("other.jsonl")
-    job = rating_import.start(batch=same, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
+    job = imports.start(batch=same, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
     long_ago = timezone.now() - timedelta(days=4)
     RatingImport.objects.exclude(pk=other.pk).update(created_at=long_ago)
     with django_capture_on_commit_callbacks(execute=True):
-        assert rating_import.drop_left_behind() == 1
+        assert imports.drop_left_behind() == 1
     assert not RatingImport.objects.filter(pk=old.pk).exists()
     assert AuditEvent.objects.get(action="ratings.import.discard").data == {"name": "one.jsonl"}
     assert uploads.path_of(same).is_file(), "its import still waits for the queue"
@@ -435,9 +435,9 @@ def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
         make.carried_out(job)
     RatingImport.objects.update(created_at=long_ago, finished_at=long_ago)
     with django_capture_on_commit_callbacks(execute=True):
-        assert rating_import.drop_left_behind() == 1
+        assert imports.drop_left_behind() == 1
     assert [*RatingImport.objects.all()] == [same], "what came in keeps its report"
-    assert not list((Path(settings.GALLEY_HOME) / rating_import.PLACE).glob("*/o*.jsonl"))
+    assert not list((Path(settings.GALLEY_HOME) / imports.PLACE).glob("*/o*.jsonl"))
 
 
 # ---------------------------------------------------------------- the pages

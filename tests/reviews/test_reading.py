@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models_app.foundation.errors import InvalidInput, TooLarge, Unavailable
-from reviews.columns import choose_columns
-from reviews.intake import DocumentRow, ImportReport, Refusal
-from reviews.reading import read_file
-from reviews.sources.files import open_file
-from reviews.sources.hub import open_hub
+from reviews.ingest.columns import choose_columns
+from reviews.ingest.documents import DocumentRow, ImportReport, Refusal
+from reviews.ingest.records import read_file
+from reviews.ingest.sources.files import open_file
+from reviews.ingest.sources.hub import open_hub
 from tests import settings as test_settings
 
 SHARED = Path(test_settings.__file__).resolve().parent.parent.parent / "shared" / "data"

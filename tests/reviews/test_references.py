@@ -17,7 +17,8 @@ from models_app.evaluation.sets import authors_of, references_of
 from models_app.evaluation.signature import SIGNATURE
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.models import EvaluationExample, EvaluationRun, EvaluationSet, ExampleScore, Release
-from reviews.feedback import Selection, approved_demonstrations, propose_from_review
+from reviews.examples.feedback import Selection, approved_demonstrations, propose_from_review
+from reviews.examples.references import count_corrections, freeze_test_set, settled_corrections
 from reviews.models import (
     Adjudication,
     QueueItem,
@@ -27,7 +28,6 @@ from reviews.models import (
     ReviewSlot,
     SourceDocument,
 )
-from reviews.references import count_corrections, freeze_test_set, settled_corrections
 from tests import make
 
 pytestmark = pytest.mark.django_db

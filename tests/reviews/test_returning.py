@@ -6,11 +6,11 @@ import pytest
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.models import AuditEvent
-from reviews import queueing
-from reviews.feedback import approve_example
+from reviews.desk import claims
+from reviews.desk.returns import return_review
+from reviews.desk.reviews import AlreadySubmitted, Answers, revise_review, save_draft, submit_review
+from reviews.examples.feedback import approve_example
 from reviews.models import Adjudication, FeedbackExample, Notification, QueueItem, Review
-from reviews.returning import return_review
-from reviews.reviewing import AlreadySubmitted, Answers, revise_review, save_draft, submit_review
 from tests import make
 from tests.reviews.test_queueing import COMPLETE, claimed
 
@@ -40,8 +40,8 @@ def test_a_returned_review_reopens_its_item_and_withdraws_what_was_not_decided()
     assert made.comment in told.text
     # its seat is nobody else's, and its reviewer is not asked for it as if it were new
     for person in (cast.reviewer, cast.another_reviewer):
-        assert queueing.claim_next(queue=item.queue, reviewer=person) is None
-        assert queueing.hold(item=item, reviewer=person) is None
+        assert claims.claim_next(queue=item.queue, reviewer=person) is None
+        assert claims.hold(item=item, reviewer=person) is None
 
 
 @pytest.mark.django_db

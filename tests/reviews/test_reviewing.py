@@ -13,7 +13,18 @@ from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, StaleState
 from models_app.models import AuditEvent
-from reviews import queueing, reviewing
+from reviews.desk import claims, reviews
+from reviews.desk.claims import Lease
+from reviews.desk.reviews import (  # fmt: skip
+    LONGEST_COMMENT_CHARACTERS,
+    LONGEST_EDIT_CHARACTERS,
+    AlreadySubmitted,
+    Answers,
+    StaleDraft,
+    revise_review,
+    save_draft,
+    submit_review,
+)
 from reviews.models import (
     Criterion,
     FeedbackExample,
@@ -23,17 +34,6 @@ from reviews.models import (
     ReviewRating,
     ReviewSlot,
     RubricVersion,
-)  # fmt: skip
-from reviews.queueing import Lease
-from reviews.reviewing import (
-    LONGEST_COMMENT_CHARACTERS,
-    LONGEST_EDIT_CHARACTERS,
-    AlreadySubmitted,
-    Answers,
-    StaleDraft,
-    revise_review,
-    save_draft,
-    submit_review,
 )  # fmt: skip
 from tests import make
 from tests.reviews.test_queueing import at_once, claimed, expire
@@ -141,7 +141,7 @@ def test_who_never_held_an_item_can_neither_save_nor_hand_in(cast: make.Cast, it
 def test_text_is_cleaned_but_an_untouched_proof_is_no_edit(cast: make.Cast) -> None:
     odd = make.summary(text="Cafe\u0301 du  Port\u00a0closes in nine months, they say .")
     item = make.queue_item(of=odd)
-    assert queueing.hold(item=item, reviewer=cast.reviewer) is not None
+    assert claims.hold(item=item, reviewer=cast.reviewer) is not None
     answers = replace(WHOLE, verdict="fair", edited_text=odd.text, comment="a\x00b\r\nc")
     review = submit_review(item=item, answers=answers, reviewer=cast.reviewer)
     assert review.edited_text == odd.text
@@ -297,7 +297,7 @@ def test_late_work_is_kept_as_an_extra_review(
 
 def test_late_work_takes_a_seat_that_is_still_free(cast: make.Cast, item: QueueItem, lease: Lease) -> None:
     save_draft(item=item, answers=Answers(edited_text="typed"), reviewer=cast.reviewer, base_revision=0)
-    queueing.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.reviewer)
+    claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.reviewer)
     review = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=1)
     assert not review.late
     assert ReviewSlot.objects.get(item=item).state == "done"
@@ -357,7 +357,7 @@ def test_a_deactivated_reviewer_loses_the_right_but_not_the_draft(
 @pytest.mark.usefixtures("lease")
 def test_a_test_document_is_reviewed_but_teaches_nothing(cast: make.Cast) -> None:
     item = make.queue_item(of=make.summary(of=make.document(split="test")))
-    assert queueing.hold(item=item, reviewer=cast.reviewer) is not None
+    assert claims.hold(item=item, reviewer=cast.reviewer) is not None
     submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
     examples = FeedbackExample.objects.filter(document=item.summary.document)
     assert {(example.state, "Test document" in example.reason) for example in examples} == {
@@ -551,9 +551,9 @@ def test_a_first_save_of_another_tab_in_the_midst_of_a_submit_makes_it_stale_and
     """Between looking for a review of mine and writing the first one."""
     cast, queue = make.cast(), make.queue()
     make.queue_item(in_queue=queue)
-    lease = queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
-    item, begin = lease.slot.item, reviewing._new_review
+    item, begin = lease.slot.item, reviews._new_review
 
     def meanwhile(*given: Any) -> Review:
         at_once(
@@ -564,7 +564,7 @@ def test_a_first_save_of_another_tab_in_the_midst_of_a_submit_makes_it_stale_and
         )  # fmt: skip
         return begin(*given)
 
-    monkeypatch.setattr(reviewing, "_new_review", meanwhile)
+    monkeypatch.setattr(reviews, "_new_review", meanwhile)
     with pytest.raises(StaleDraft) as refused:
         submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
     assert (refused.value.review.comment, refused.value.review.edited_text) == ("Typed.", "Typed there.")

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from models_app.ml.sentences import split_sentences
+from models_app.texts.sentences import split_sentences
 
-SAMPLE = Path(__file__).parents[2] / "reviews" / "sample"
+SAMPLE = Path(__file__).parents[2] / "reviews" / "loop" / "sample"
 
 
 def _rows(name: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reviews import spans
+from reviews.texts import spans
 
 FAMILY = "👨‍👩‍👧"
 TEXTS = [

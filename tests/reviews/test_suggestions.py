@@ -9,7 +9,7 @@ import pytest
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.models import AuditEvent, PromptVersion
 from reviews.models import PromptSuggestion, SourceDocument
-from reviews.suggestions import suggest_prompt
+from reviews.prompts.suggestions import suggest_prompt
 from tests import make
 
 

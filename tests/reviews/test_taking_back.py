@@ -10,11 +10,11 @@ from django.utils import timezone
 
 from models_app.foundation.errors import NotAllowed, StaleState
 from models_app.models import AuditEvent
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.claims import Lease
+from reviews.desk.reviews import revise_review, save_draft, submit_review
+from reviews.desk.undo import ACCEPTED, take_back, take_back_skip
 from reviews.models import FeedbackExample, QueueItem, Review, ReviewQueue, ReviewRating, ReviewSlot, Skip
-from reviews.queueing import Lease
-from reviews.reviewing import revise_review, save_draft, submit_review
-from reviews.taking_back import ACCEPTED, take_back, take_back_skip
 from tests import make
 from tests.reviews.test_queueing import claimed, expire
 from tests.reviews.test_reviewing import RATINGS, WHOLE
@@ -157,7 +157,7 @@ def test_only_whoever_wrote_it_takes_it_back(cast: make.Cast, review: Review) ->
 def test_an_item_passed_by_comes_back_to_me(
     cast: make.Cast, item: QueueItem, lease: Lease, meaning: str
 ) -> None:
-    queueing.skip(
+    claims.skip(
         slot=lease.slot, token=lease.token, meaning=meaning, reason="A table.", reviewer=cast.reviewer
     )
     back = take_back_skip(item=item, reviewer=cast.reviewer)
@@ -172,7 +172,7 @@ def test_an_item_passed_by_comes_back_to_me(
 def test_an_item_that_others_took_meanwhile_stays_theirs_and_passed_by(
     cast: make.Cast, queue: ReviewQueue, item: QueueItem, lease: Lease
 ) -> None:
-    queueing.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
     claimed(queue, cast.another_reviewer)
     with pytest.raises(StaleState, match="Others have taken"):
         take_back_skip(item=item, reviewer=cast.reviewer)
@@ -182,14 +182,14 @@ def test_an_item_that_others_took_meanwhile_stays_theirs_and_passed_by(
 def test_a_skip_is_taken_back_by_its_reviewer_soon_and_before_an_engineer_acts(
     cast: make.Cast, item: QueueItem, lease: Lease
 ) -> None:
-    queueing.skip(
+    claims.skip(
         slot=lease.slot, token=lease.token, meaning="bad item", reason="A table.", reviewer=cast.reviewer
     )
     with pytest.raises(StaleState, match="not passed"):
         take_back_skip(item=item, reviewer=cast.another_reviewer)
     with pytest.raises(NotAllowed):
         take_back_skip(item=item, reviewer=cast.stranger)
-    queueing.put_back(item=item, actor=cast.ml_engineer)
+    claims.put_back(item=item, actor=cast.ml_engineer)
     with pytest.raises(StaleState, match="dealt with"):
         take_back_skip(item=item, reviewer=cast.reviewer)
     Skip.objects.update(at=timezone.now() - ACCEPTED - timedelta(seconds=1), meaning="later")

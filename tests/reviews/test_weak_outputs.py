@@ -9,8 +9,8 @@ import pytest
 
 from models_app.foundation import jobs
 from models_app.models import ClientFeedback, InferenceRequest
+from reviews.filling.client_feedback import bring_back, why
 from reviews.models import FeedbackExample, QueueItem, SourceDocument, Summary
-from reviews.weak_outputs import bring_back, why
 from tests import make
 
 TEXT = make.ARTICLE + " It was the last report of the day."

@@ -17,7 +17,7 @@ from models_app.releases.deploying import install_first_release
 from models_app.serving.routing import router
 from models_app.training.registering import register_base
 from reviews.models import Notification, PromptTrial
-from reviews.playground import choose_articles, start_trial
+from reviews.prompts.trials import choose_articles, start_trial
 from tests import make
 from tests.serving.conftest import Supervisor, state, until
 from tests.tiny_models import make_tiny_t5

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reviews.mentions import Piece, named_in, pieces
+from reviews.discussion.mentions import Piece, named_in, pieces
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from django.utils import timezone
 from models_app.foundation.errors import NotFound
 from models_app.models import PromptVersion
 from reviews.models import Notification
-from reviews.notices import (
+from reviews.notifications.notices import (
     forget_old,
     mark_all_read,
     mark_read_about,
@@ -20,7 +20,7 @@ from reviews.notices import (
     open_notification,
     unread_count,
 )
-from reviews.suggestions import decline_suggestion, suggest_prompt
+from reviews.prompts.suggestions import decline_suggestion, suggest_prompt
 from tests import make
 
 

@@ -6,9 +6,9 @@ import pytest
 from django.test import Client
 
 from models_app.models import PromptVersion
-from reviews import talking
+from reviews.discussion import comments
 from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
-from reviews.notices import notify
+from reviews.notifications.notices import notify
 from tests import make
 from tests.talk.test_talking import done, hand_in, sit
 
@@ -60,7 +60,7 @@ def test_what_is_refused_comes_back_with_the_words_at_its_field(cast: make.Cast,
     assert answer.status_code == 422
     assert "These words do not stand in the source." in answer.content.decode()
     assert ">Hm</textarea>" in answer.content.decode()
-    thread = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    thread = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     for path in (f"/talk/{thread.pk}/reply/", f"/talk/comment/{thread.comments.get().pk}/"):
         answer = client.post(path, {"text": " "}, headers=HTMX)
         assert answer.status_code == 422, path
@@ -70,8 +70,8 @@ def test_what_is_refused_comes_back_with_the_words_at_its_field(cast: make.Cast,
 
 def test_no_payload_of_a_blind_item_tells_of_peers(cast: make.Cast, item: QueueItem) -> None:
     secret = "SECRET two stars"
-    theirs = talking.open_thread(about=item, text=secret, actor=cast.another_reviewer)
-    talking.reply(thread=theirs.pk, text="@ruben noted", actor=cast.ml_engineer)
+    theirs = comments.open_thread(about=item, text=secret, actor=cast.another_reviewer)
+    comments.reply(thread=theirs.pk, text="@ruben noted", actor=cast.ml_engineer)
     client = signed_in(cast.reviewer)
     paths = [
         "/desk/", f"/desk/item/{item.pk}/", f"/talk/item/{item.pk}/", f"/talk/item/{item.pk}/people/",
@@ -100,7 +100,7 @@ def test_a_manager_who_reads_is_told_and_leaves_the_item_to_others(cast: make.Ca
     ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(
         state="free", reviewer=None, lease_token=None, lease_until=None
     )
-    talking.open_thread(about=item, text="Two stars.", actor=cast.reviewer)
+    comments.open_thread(about=item, text="Two stars.", actor=cast.reviewer)
     mila = signed_in(cast.ml_engineer)
     panel = mila.get(f"/talk/item/{item.pk}/").content.decode()
     assert "began is not asked to review this item" in panel
@@ -114,7 +114,7 @@ def test_a_manager_who_reads_is_told_and_leaves_the_item_to_others(cast: make.Ca
 
 @pytest.mark.parametrize("who", ["approver", "operator", "stranger"])
 def test_others_find_nothing(cast: make.Cast, item: QueueItem, who: str) -> None:
-    thread = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    thread = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     client = signed_in(getattr(cast, who))
     assert client.get(f"/talk/item/{item.pk}/").status_code == 404
     assert client.get(f"/talk/{thread.pk}/").status_code == 404
@@ -134,7 +134,7 @@ def test_names_are_offered_as_they_are_begun(cast: make.Cast, item: QueueItem) -
 
 def test_prompt_versions_link_to_their_conversations(cast: make.Cast) -> None:
     version = PromptVersion.objects.get(prompt__name="news summary", number=1)
-    talking.open_thread(about=version, text="Numbers go missing.", actor=cast.reviewer)
+    comments.open_thread(about=version, text="Numbers go missing.", actor=cast.reviewer)
     shown = signed_in(cast.ml_engineer).get(f"/prompts/{version.prompt_id}/").content.decode()
     assert f'href="/talk/prompt/{version.pk}/"' in shown
     assert "1 open" in shown
@@ -160,7 +160,7 @@ def test_the_bell_counts_is_asked_cheaply_and_rests_when_nothing_changed(
 
 
 def test_following_a_notification_or_looking_at_its_thread_reads_it(cast: make.Cast, item: QueueItem) -> None:
-    thread = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    thread = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     client = signed_in(cast.ml_engineer)
     row = Notification.objects.get(user=cast.ml_engineer)
     assert "A reviewer began a conversation" in client.get("/notifications/?show=unread").content.decode()
@@ -168,7 +168,7 @@ def test_following_a_notification_or_looking_at_its_thread_reads_it(cast: make.C
     row.refresh_from_db()
     assert row.read_at is not None
     assert signed_in(cast.reviewer).get(f"/notifications/{row.pk}/").status_code == 404
-    talking.reply(thread=thread.pk, text="Well?", actor=cast.reviewer)
+    comments.reply(thread=thread.pk, text="Well?", actor=cast.reviewer)
     client.get(f"/talk/item/{item.pk}/")
     assert not Notification.objects.filter(user=cast.ml_engineer, read_at=None).exists()
 

@@ -12,11 +12,12 @@ from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Refused, StaleState
 from models_app.models import AuditEvent, PromptVersion
-from reviews import conversations, queueing, talking
-from reviews.conversations import Standing, panel
+from reviews.desk import claims
+from reviews.desk.undo import take_back_skip
+from reviews.discussion import comments, visibility
+from reviews.discussion.comments import Span
+from reviews.discussion.visibility import Standing, panel
 from reviews.models import Comment, Mention, Notification, QueueItem, Review, ReviewSlot, Thread
-from reviews.taking_back import take_back_skip
-from reviews.talking import Span
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -76,21 +77,21 @@ def told(user: User) -> list[tuple[str, str]]:
 def test_while_blind_a_reviewer_sees_their_own_conversation_and_no_peers(
     cast: make.Cast, item: QueueItem
 ) -> None:
-    mine = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
-    talking.open_thread(about=item, text="I would give two stars.", actor=cast.another_reviewer)
+    mine = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    comments.open_thread(about=item, text="I would give two stars.", actor=cast.another_reviewer)
     assert seen(item, cast.reviewer) == ["you", "Is 410 right?"]
     assert seen(item, cast.another_reviewer) == ["you", "I would give two stars."]
     with pytest.raises(NotFound):
-        talking.reply(thread=mine.pk, text="Yes", actor=cast.another_reviewer)
+        comments.reply(thread=mine.pk, text="Yes", actor=cast.another_reviewer)
     with pytest.raises(NotFound):
-        talking.resolve(thread=mine.pk, actor=cast.another_reviewer)
+        comments.resolve(thread=mine.pk, actor=cast.another_reviewer)
     assert len(seen(item, cast.ml_engineer)) == 4
     assert seen(item, cast.ml_engineer)[0] == "rita"
 
 
 def test_a_managers_answer_carries_a_name_and_a_peers_never_does(cast: make.Cast, item: QueueItem) -> None:
-    mine = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
-    talking.reply(thread=mine.pk, text="No, ask @ruben or @otto.", actor=cast.ml_engineer)
+    mine = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    comments.reply(thread=mine.pk, text="No, ask @ruben or @otto.", actor=cast.ml_engineer)
     assert seen(item, cast.reviewer) == ["you", "Is 410 right?", "mila", "No, ask @ruben or @otto."]
     hand_in(item, cast.reviewer, cast.another_reviewer)
     assert seen(item, cast.another_reviewer) == [], "handed in, but the item is not done"
@@ -101,7 +102,7 @@ def test_a_managers_answer_carries_a_name_and_a_peers_never_does(cast: make.Cast
         "mila",
         "No, ask @ruben or @otto.",
     ]
-    talking.reply(thread=mine.pk, text="140, said the divers.", actor=cast.another_reviewer)
+    comments.reply(thread=mine.pk, text="140, said the divers.", actor=cast.another_reviewer)
     assert seen(item, cast.reviewer)[-2:] == ["a reviewer", "140, said the divers."]
     assert "rita" not in str(panel(about=item, user=cast.another_reviewer))
     assert "ruben answered" not in str(told(cast.reviewer))
@@ -111,7 +112,7 @@ def test_a_managers_answer_carries_a_name_and_a_peers_never_does(cast: make.Cast
 def test_who_is_named_by_a_manager_is_hidden_from_reviewers(cast: make.Cast, item: QueueItem) -> None:
     hand_in(item, cast.reviewer, cast.another_reviewer)
     done(item)
-    thread = talking.open_thread(about=item, text="What did @ruben see, @rita?", actor=cast.ml_engineer)
+    thread = comments.open_thread(about=item, text="What did @ruben see, @rita?", actor=cast.ml_engineer)
     assert seen(item, cast.reviewer) == ["mila", "What did @somebody see, @rita?"]
     assert seen(item, cast.another_reviewer) == ["mila", "What did @ruben see, @somebody?"]
     assert told(cast.another_reviewer) == [("mention", "mila named you in a conversation on “Old pier”.")]
@@ -120,18 +121,18 @@ def test_who_is_named_by_a_manager_is_hidden_from_reviewers(cast: make.Cast, ite
 
 def test_a_manager_who_reviews_the_item_is_blind_until_it_is_done(cast: make.Cast, item: QueueItem) -> None:
     ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(reviewer=cast.ml_engineer)
-    talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
-    assert conversations.standing(user=cast.ml_engineer, about=item) is Standing.OWN
+    comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    assert visibility.standing(user=cast.ml_engineer, about=item) is Standing.OWN
     assert seen(item, cast.ml_engineer) == []
     assert told(cast.ml_engineer) == []
-    mine = talking.open_thread(about=item, text="Two stars, I think.", actor=cast.ml_engineer)
+    mine = comments.open_thread(about=item, text="Two stars, I think.", actor=cast.ml_engineer)
     assert seen(item, cast.reviewer) == ["you", "Is 410 right?"]
     assert seen(item, cast.administrator)[2] == "mila"
     hand_in(item, cast.reviewer, cast.ml_engineer)
     done(item)
     assert seen(item, cast.reviewer)[2:] == ["a reviewer", "Two stars, I think."], "said as a reviewer"
-    assert conversations.standing(user=cast.ml_engineer, about=item) is Standing.MANAGER
-    talking.resolve(thread=mine.pk, actor=cast.ml_engineer)
+    assert visibility.standing(user=cast.ml_engineer, about=item) is Standing.MANAGER
+    comments.resolve(thread=mine.pk, actor=cast.ml_engineer)
     shown = panel(about=item, user=cast.reviewer).threads[-1]
     assert (shown.resolved, shown.resolved_by) == (True, "a reviewer")
 
@@ -143,21 +144,21 @@ def test_a_manager_who_read_what_a_reviewer_thinks_gets_no_seat_there(cast: make
     item = QueueItem.objects.select_related("queue", "summary__document").get(pk=item.pk)
     for manager in (cast.ml_engineer, cast.administrator):
         assert seen(item, manager) == [], "there is nothing to be influenced by yet"
-    talking.open_thread(about=item, text="Two stars, I think.", actor=cast.reviewer)
+    comments.open_thread(about=item, text="Two stars, I think.", actor=cast.reviewer)
     assert seen(item, cast.ml_engineer)[1] == "Two stars, I think."
-    assert queueing.hold(item=item, reviewer=cast.ml_engineer) is None
-    assert queueing.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
+    assert claims.hold(item=item, reviewer=cast.ml_engineer) is None
+    assert claims.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
     with pytest.raises(StaleState):
         take_back_skip(item=item, reviewer=cast.ml_engineer)
     assert seen(item, cast.ml_engineer)[1] == "Two stars, I think.", "she goes on reading"
     assert AuditEvent.objects.filter(action="item.step_aside", subject=f"queueitem:{item.pk}").count() == 1
     # who takes it first reads nothing of the others
-    assert queueing.claim_next(queue=queue, reviewer=cast.administrator) is not None
+    assert claims.claim_next(queue=queue, reviewer=cast.administrator) is not None
     assert seen(item, cast.administrator) == []
 
 
 def test_disputed_and_set_aside_items_stay_blind(cast: make.Cast, item: QueueItem) -> None:
-    talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     hand_in(item, cast.reviewer, cast.another_reviewer)
     for state in (QueueItem.State.DISPUTED, QueueItem.State.SET_ASIDE):
         item.state = state
@@ -173,14 +174,14 @@ def test_disputed_and_set_aside_items_stay_blind(cast: make.Cast, item: QueueIte
 @pytest.mark.parametrize("who", ["approver", "operator", "stranger"])
 def test_others_have_no_part_in_it(cast: make.Cast, item: QueueItem, who: str) -> None:
     person = getattr(cast, who)
-    mine = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    mine = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     with pytest.raises(NotFound):
         panel(about=item, user=person)
     with pytest.raises(NotAllowed):
-        talking.open_thread(about=item, text="Hello", actor=person)
+        comments.open_thread(about=item, text="Hello", actor=person)
     for act in (
-        lambda: talking.reply(thread=mine.pk, text="Hello", actor=person),
-        lambda: talking.resolve(thread=mine.pk, actor=person),
+        lambda: comments.reply(thread=mine.pk, text="Hello", actor=person),
+        lambda: comments.resolve(thread=mine.pk, actor=person),
     ):
         with pytest.raises(NotFound):
             act()
@@ -189,7 +190,7 @@ def test_others_have_no_part_in_it(cast: make.Cast, item: QueueItem, who: str) -
 def test_only_those_who_work_on_a_blind_item_begin(cast: make.Cast, item: QueueItem) -> None:
     third = make.user("rosa", "reviewer")
     with pytest.raises(NotAllowed):
-        talking.open_thread(about=item, text="Hello", actor=third)
+        comments.open_thread(about=item, text="Hello", actor=third)
     assert not panel(about=item, user=third).may_open
     item.queue.blind_to_peers = False
     assert panel(about=item, user=third).may_open
@@ -198,8 +199,8 @@ def test_only_those_who_work_on_a_blind_item_begin(cast: make.Cast, item: QueueI
 def test_where_a_queue_is_not_blind_reviewers_talk_by_name(cast: make.Cast, item: QueueItem) -> None:
     item.queue.blind_to_peers = False
     item.queue.save()
-    thread = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
-    talking.reply(thread=thread.pk, text="No. @rita", actor=cast.another_reviewer)
+    thread = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    comments.reply(thread=thread.pk, text="No. @rita", actor=cast.another_reviewer)
     assert seen(item, cast.reviewer) == ["you", "Is 410 right?", "ruben", "No. @rita"]
     assert told(cast.reviewer) == [("mention", "ruben named you in a conversation on “Old pier”.")]
 
@@ -209,14 +210,14 @@ def test_where_a_queue_is_not_blind_reviewers_talk_by_name(cast: make.Cast, item
 
 def test_nobody_learns_from_the_names_offered_who_else_reviews(cast: make.Cast, item: QueueItem) -> None:
     def offered(user: User) -> set[str]:
-        place = conversations.standing(user=user, about=item)
-        people = conversations.mentionable(user=user, about=item, standing=place)
+        place = visibility.standing(user=user, about=item)
+        people = visibility.mentionable(user=user, about=item, standing=place)
         return set(people.values_list("username", flat=True))
 
     ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(reviewer=cast.ml_engineer)
     assert offered(cast.reviewer) == {"mila", "alma"}
     assert offered(cast.administrator) == {"mila", "alma"}
-    talking.open_thread(about=item, text="Hm. @mila @ruben @stan", actor=cast.reviewer)
+    comments.open_thread(about=item, text="Hm. @mila @ruben @stan", actor=cast.reviewer)
     assert offered(cast.administrator) == {"mila", "alma", "rita"}
     assert set(Mention.objects.values_list("user__username", flat=True)) == {"mila"}
     assert told(cast.ml_engineer) == [], "she reviews the item herself"
@@ -232,7 +233,7 @@ def test_nobody_learns_from_the_names_offered_who_else_reviews(cast: make.Cast, 
 
 
 def test_a_stretch_of_the_text_is_quoted_where_it_stands(cast: make.Cast, item: QueueItem) -> None:
-    thread = talking.open_thread(
+    thread = comments.open_thread(
         about=item, text="Wrong.", span=Span("summary", "410  piles\nare"), actor=cast.reviewer
     )
     text = item.summary.text
@@ -244,7 +245,7 @@ def test_a_stretch_of_the_text_is_quoted_where_it_stands(cast: make.Cast, item: 
         (Span("source", "x" * 2001), "quote"),
     ):
         with pytest.raises(InvalidInput) as refused:
-            talking.open_thread(about=item, text="Wrong.", span=span, actor=cast.reviewer)
+            comments.open_thread(about=item, text="Wrong.", span=span, actor=cast.reviewer)
         assert list(refused.value.fields) == [field]
     assert Thread.objects.count() == 1
 
@@ -253,11 +254,11 @@ def test_offsets_count_code_points_and_a_given_place_is_kept(cast: make.Cast, it
     flags = make.summary(item.summary.document, "🇳🇴 ja 👩‍🚒 ja e\u0301ja")
     other = make.queue_item(flags, item.queue)
     sit(other, cast.reviewer)
-    thread = talking.open_thread(
+    thread = comments.open_thread(
         about=other, text="?", span=Span("summary", "ja", start=flags.text.rindex("ja")), actor=cast.reviewer
     )
     assert thread.start == flags.text.rindex("ja")
-    first = talking.open_thread(about=other, text="?", span=Span("summary", "👩‍🚒"), actor=cast.reviewer)
+    first = comments.open_thread(about=other, text="?", span=Span("summary", "👩‍🚒"), actor=cast.reviewer)
     assert flags.text[first.start : first.end] == "👩‍🚒"
 
 
@@ -265,14 +266,14 @@ def test_of_a_pair_no_summary_is_quoted(cast: make.Cast, item: QueueItem) -> Non
     item.other = make.summary(item.summary.document, "Another summary of the old pier.")
     item.save()
     with pytest.raises(InvalidInput) as refused:
-        talking.open_thread(about=item, text="?", span=Span("summary", "410"), actor=cast.reviewer)
+        comments.open_thread(about=item, text="?", span=Span("summary", "410"), actor=cast.reviewer)
     assert list(refused.value.fields) == ["side"]
 
 
 @pytest.mark.parametrize("text", ["", " \n\t ", "\u200b", "x" * 5001])
 def test_a_comment_says_something_and_not_too_much(cast: make.Cast, item: QueueItem, text: str) -> None:
     with pytest.raises(InvalidInput) as refused:
-        talking.open_thread(about=item, text=text, actor=cast.reviewer)
+        comments.open_thread(about=item, text=text, actor=cast.reviewer)
     assert list(refused.value.fields) == ["text"]
     assert Thread.objects.count() == 0
 
@@ -280,9 +281,9 @@ def test_a_comment_says_something_and_not_too_much(cast: make.Cast, item: QueueI
 def test_my_comment_can_be_changed_while_it_is_young_and_by_nobody_else(
     cast: make.Cast, item: QueueItem
 ) -> None:
-    thread = talking.open_thread(about=item, text="@alma?", actor=cast.reviewer)
+    thread = comments.open_thread(about=item, text="@alma?", actor=cast.reviewer)
     comment = thread.comments.get()
-    talking.edit_comment(comment=comment.pk, text="@mila?", actor=cast.reviewer)
+    comments.edit_comment(comment=comment.pk, text="@mila?", actor=cast.reviewer)
     shown = panel(about=item, user=cast.ml_engineer).threads[0].comments[0]
     assert (shown.edited, shown.editable, shown.text) == (True, False, "")
     assert set(Mention.objects.values_list("user__username", flat=True)) == {"mila"}
@@ -290,23 +291,23 @@ def test_my_comment_can_be_changed_while_it_is_young_and_by_nobody_else(
     assert ("mention", "A reviewer named you in a conversation on “Old pier”.") in told(cast.ml_engineer)
     for person in (cast.ml_engineer, cast.another_reviewer):
         with pytest.raises(NotFound):
-            talking.edit_comment(comment=comment.pk, text="Mine", actor=person)
+            comments.edit_comment(comment=comment.pk, text="Mine", actor=person)
     Comment.objects.filter(pk=comment.pk).update(at=timezone.now() - timedelta(minutes=16))
     with pytest.raises(Refused):
-        talking.edit_comment(comment=comment.pk, text="Later", actor=cast.reviewer)
+        comments.edit_comment(comment=comment.pk, text="Later", actor=cast.reviewer)
     assert AuditEvent.objects.filter(action="comment.edit").count() == 1
 
 
 def test_resolved_conversations_rest_until_they_are_reopened(cast: make.Cast, item: QueueItem) -> None:
-    thread = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
-    talking.resolve(thread=thread.pk, actor=cast.ml_engineer)
+    thread = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    comments.resolve(thread=thread.pk, actor=cast.ml_engineer)
     assert told(cast.reviewer) == [("resolved", "mila resolved your conversation on “Old pier”.")]
     with pytest.raises(StaleState):
-        talking.resolve(thread=thread.pk, actor=cast.reviewer)
+        comments.resolve(thread=thread.pk, actor=cast.reviewer)
     with pytest.raises(StaleState):
-        talking.reply(thread=thread.pk, text="One more thing", actor=cast.reviewer)
-    talking.reopen(thread=thread.pk, actor=cast.reviewer)
-    talking.reply(thread=thread.pk, text="One more thing", actor=cast.reviewer)
+        comments.reply(thread=thread.pk, text="One more thing", actor=cast.reviewer)
+    comments.reopen(thread=thread.pk, actor=cast.reviewer)
+    comments.reply(thread=thread.pk, text="One more thing", actor=cast.reviewer)
     moves = (
         AuditEvent.objects.filter(subject=f"thread:{thread.pk}")
         .order_by("id")
@@ -318,11 +319,11 @@ def test_resolved_conversations_rest_until_they_are_reopened(cast: make.Cast, it
 def test_managers_hear_of_a_question_and_those_who_take_part_of_each_answer(
     cast: make.Cast, item: QueueItem
 ) -> None:
-    thread = talking.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
+    thread = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     assert told(cast.ml_engineer) == [("question", "A reviewer began a conversation on “Old pier”.")]
     assert told(cast.reviewer) == told(cast.another_reviewer) == told(cast.approver) == []
     for text in ("No.", "It is 140."):
-        talking.reply(thread=thread.pk, text=text, actor=cast.ml_engineer)
+        comments.reply(thread=thread.pk, text=text, actor=cast.ml_engineer)
     row = Notification.objects.get(user=cast.reviewer)
     assert (row.kind, row.times, row.url) == ("reply", 2, f"/talk/{thread.pk}/")
 
@@ -348,22 +349,22 @@ def test_the_table_itself_refuses_a_thread_about_nothing_or_a_span_without_words
 
 def test_prompt_versions_are_talked_about_by_those_who_work_with_them(cast: make.Cast) -> None:
     version = PromptVersion.objects.select_related("prompt").get(prompt__name="news summary", number=1)
-    thread = talking.open_thread(about=version, text="Numbers go missing, @mila.", actor=cast.reviewer)
-    talking.reply(thread=thread.pk, text="I see.", actor=cast.ml_engineer)
+    thread = comments.open_thread(about=version, text="Numbers go missing, @mila.", actor=cast.reviewer)
+    comments.reply(thread=thread.pk, text="I see.", actor=cast.ml_engineer)
     for person in (cast.another_reviewer, cast.approver, cast.operator):
         assert seen(version, person) == ["rita", "Numbers go missing, @mila.", "mila", "I see."]
     for person in (cast.approver, cast.operator):
         with pytest.raises(NotAllowed):
-            talking.reply(thread=thread.pk, text="Hm.", actor=person)
+            comments.reply(thread=thread.pk, text="Hm.", actor=person)
         with pytest.raises(NotAllowed):
-            talking.open_thread(about=version, text="Hm.", actor=person)
+            comments.open_thread(about=version, text="Hm.", actor=person)
     with pytest.raises(NotAllowed):
-        talking.resolve(thread=thread.pk, actor=cast.another_reviewer)
+        comments.resolve(thread=thread.pk, actor=cast.another_reviewer)
     with pytest.raises(NotFound):
         panel(about=version, user=cast.stranger)
-    talking.resolve(thread=thread.pk, actor=cast.ml_engineer)
+    comments.resolve(thread=thread.pk, actor=cast.ml_engineer)
     with pytest.raises(InvalidInput):
-        talking.open_thread(about=version, text="?", span=Span("summary", "x"), actor=cast.reviewer)
+        comments.open_thread(about=version, text="?", span=Span("summary", "x"), actor=cast.reviewer)
 
 
 # ---------------------------------------------------------------- cost
@@ -373,9 +374,9 @@ def test_the_panel_asks_a_fixed_number_of_questions(
     cast: make.Cast, item: QueueItem, django_assert_max_num_queries: Any
 ) -> None:
     for number in range(6):
-        thread = talking.open_thread(about=item, text=f"Question {number}, @mila", actor=cast.reviewer)
+        thread = comments.open_thread(about=item, text=f"Question {number}, @mila", actor=cast.reviewer)
         for _ in range(5):
-            talking.reply(thread=thread.pk, text="@rita: yes", actor=cast.ml_engineer)
+            comments.reply(thread=thread.pk, text="@rita: yes", actor=cast.ml_engineer)
     for user in (cast.reviewer, cast.ml_engineer):
         panel(about=item, user=user)  # the first time it is noted who has read it
         fresh = User.objects.get(pk=user.pk)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.reviews import Answers, submit_review
 from reviews.models import (
     Review,
     ReviewQueue,
 )
-from reviews.reviewing import Answers, submit_review
 from tests import make
 
 JSON = {"Accept": "application/json"}
@@ -47,5 +47,5 @@ def seat(page: Any) -> dict[str, str]:
 
 def handed_in(cast: make.Cast, queue: ReviewQueue, **changes: Any) -> Review:
     item = make.queue_item(in_queue=queue)
-    queueing.hold(item=item, reviewer=cast.reviewer)
+    claims.hold(item=item, reviewer=cast.reviewer)
     return submit_review(item=item, answers=Answers(**{**vars(ANSWERS), **changes}), reviewer=cast.reviewer)

@@ -11,9 +11,6 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from models_app.models import Job
-from reviews import agreement_report, gold
-from reviews.adjudicating import Ruling, settle
-from reviews.gold import is_turn
 from reviews.models import (
     Adjudication,
     AgreementReport,
@@ -23,6 +20,9 @@ from reviews.models import (
     ReviewQueue,
     Summary,
 )  # fmt: skip
+from reviews.quality import agreement_report, gold
+from reviews.quality.adjudication import Ruling, settle
+from reviews.quality.gold import is_turn
 from tests import make
 from tests.reviews.test_adjudicating import DRAFT, FIXED, GOOD, POOR, RATINGS, reviewed
 from tests.reviews.test_agreement_report import shared

@@ -17,11 +17,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from models_app.models import DatasetSnapshot, EvaluationSet, Job, Release, Route
-from reviews import finding, importing, uploads
-from reviews.feedback import TEST_SPLIT, freeze_snapshot, propose_from_review
-from reviews.importing import ImportOptions
+from reviews.examples import search
+from reviews.examples.feedback import TEST_SPLIT, freeze_snapshot, propose_from_review
+from reviews.examples.references import freeze_test_set
+from reviews.ingest import imports, uploads
+from reviews.ingest.imports import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
-from reviews.references import freeze_test_set
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +41,7 @@ def live(cast: make.Cast) -> Release:
 @pytest.fixture(autouse=True)
 def empty_store() -> Iterator[None]:
     yield
-    shutil.rmtree(Path(django_settings.GALLEY_HOME) / importing.PLACE, ignore_errors=True)
+    shutil.rmtree(Path(django_settings.GALLEY_HOME) / imports.PLACE, ignore_errors=True)
 
 
 def signed_in(user: Any) -> Client:
@@ -82,8 +83,8 @@ def reviewed(cast: make.Cast, document: SourceDocument | None = None, **fields: 
 
 
 def batch(cast: make.Cast, content: bytes = b"", name: str = "rows.jsonl") -> ImportBatch:
-    path = uploads.keep(chunks=[content or lines(3)], name=name, place=importing.PLACE)
-    return make.looked_at(importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
+    path = uploads.keep(chunks=[content or lines(3)], name=name, place=imports.PLACE)
+    return make.looked_at(imports.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
 
 
 # ---------------------------------------------------------------- who may what
@@ -479,7 +480,7 @@ def test_no_more_examples_are_counted_than_are_listed(
     exact = text_of(client, "/feedback/")
     assert 'Waiting <span class="count num">3</span>' in exact
     assert "1–3 of 3 examples" in exact
-    monkeypatch.setattr(finding, "COUNTED", 2)
+    monkeypatch.setattr(search, "COUNTED", 2)
     for path, tab in (("/feedback/", "Waiting"), ("/feedback/?state=all", "All")):
         page = text_of(client, path)
         assert f'{tab} <span class="count num">2+</span>' in page

@@ -13,9 +13,10 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from models_app.models import ModelVersion, PromptVersion
-from reviews import queueing
-from reviews.assigning import assign
-from reviews.grounding import as_data, ground
+from reviews.desk import claims
+from reviews.desk.assignment import assign
+from reviews.desk.returns import return_review
+from reviews.desk.reviews import Answers, save_draft, submit_review
 from reviews.models import (
     Grounding,
     QueueItem,
@@ -25,8 +26,7 @@ from reviews.models import (
     ReviewSlot,
     Skip,
 )
-from reviews.returning import return_review
-from reviews.reviewing import Answers, save_draft, submit_review
+from reviews.texts.grounding import as_data, ground
 from reviews.web.desk.answers import answers_json
 from reviews.web.desk.autosave import MOST_ARTICLE_WORDS
 from tests import make
@@ -74,7 +74,7 @@ def test_a_blind_page_carries_neither_model_nor_peers_nor_the_client_s_words(
     )
     summary = make.summary(release=release, model_version=model, prompt_version=release.prompt_version)
     item = make.queue_item(summary, queue, note="The client was angry.")
-    queueing.hold(item=item, reviewer=cast.another_reviewer)
+    claims.hold(item=item, reviewer=cast.another_reviewer)
     save_draft(item=item, answers=ANSWERS, reviewer=cast.another_reviewer, base_revision=0)
     page = rita.get("/desk/new-drafts/").content.decode()
     for secret in ("secret-model", "lead-3", "A digit was swapped", "angry", cast.another_reviewer.username):

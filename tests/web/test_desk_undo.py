@@ -8,14 +8,14 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from reviews import queries, queueing
+from reviews.desk import claims, queries
+from reviews.desk.reviews import submit_review
 from reviews.models import (
     QueueItem,
     Review,
     ReviewQueue,
     Skip,
 )
-from reviews.reviewing import submit_review
 from tests import make
 from tests.web.desk_forms import ANSWERS, JSON, WHOLE, handed_in, seat
 
@@ -106,7 +106,7 @@ def test_my_last_twenty_are_mine_and_take_one_query(
 ) -> None:
     mine = three_handed_in(cast, queue)
     other = make.queue_item(in_queue=queue)
-    queueing.hold(item=other, reviewer=cast.another_reviewer)
+    claims.hold(item=other, reviewer=cast.another_reviewer)
     submit_review(item=other, answers=ANSWERS, reviewer=cast.another_reviewer)
     with django_assert_num_queries(1):
         rows = queries.recent_of(cast.reviewer)

@@ -6,14 +6,14 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from models_app.models import ModelVersion, PromptVersion, Release, SnapshotExample, TrainingRun
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.reviews import submit_review
 from reviews.models import (
     FeedbackExample,
     PromptSuggestion,
     Review,
     ReviewQueue,
 )
-from reviews.reviewing import submit_review
 from tests import make
 from tests.web.desk_forms import ANSWERS, handed_in
 
@@ -69,7 +69,7 @@ def test_a_review_of_a_test_document_is_told_as_evaluation_data_and_not_as_decli
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
     make.queue_item(make.summary(make.document(split="test")), in_queue=queue)
-    lease = queueing.claim_next(queue=queue, reviewer=cast.reviewer)
+    lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
     submit_review(item=lease.slot.item, answers=ANSWERS, reviewer=cast.reviewer)
     assert FeedbackExample.objects.get(kind="demonstration").state == "declined", "nothing is learnt from it"
@@ -93,7 +93,7 @@ def test_my_feedback_says_why_something_was_declined(
 
 def test_my_feedback_shows_nobody_else_s(rita: Client, cast: make.Cast, queue: ReviewQueue) -> None:
     item = make.queue_item(in_queue=queue)
-    queueing.hold(item=item, reviewer=cast.another_reviewer)
+    claims.hold(item=item, reviewer=cast.another_reviewer)
     submit_review(item=item, answers=ANSWERS, reviewer=cast.another_reviewer)
     assert "You have not handed in a review yet" in rita.get("/my-feedback/").content.decode()
 

@@ -11,10 +11,10 @@ from django.test import Client
 from django.utils import timezone
 
 from models_app.models import HumanVote, Release
+from reviews.desk.choices import Judgement, choose
+from reviews.desk.claims import claim_next
+from reviews.filling.pairs import pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
-from reviews.pairing import pair_releases, pairwise_queue
-from reviews.pairwise import Judgement, choose
-from reviews.queueing import claim_next
 from tests import make
 from tests.reviews.test_pairwise import compared
 

@@ -6,8 +6,8 @@ import pytest
 from django.test import Client
 
 from models_app.models import Route
-from reviews.filling import set_rule
-from reviews.queueing import claim_next
+from reviews.desk.claims import claim_next
+from reviews.filling.rule_runs import set_rule
 from tests import make
 from tests.api.conftest import Api
 

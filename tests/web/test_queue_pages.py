@@ -10,10 +10,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from reviews import assigning, queue_reading, queueing
-from reviews.filling import set_rule
+from reviews.desk import assignment, claims
+from reviews.desk.reviews import Answers, submit_review
+from reviews.filling.rule_runs import set_rule
 from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewSlot, RubricVersion
-from reviews.reviewing import Answers, submit_review
+from reviews.queues import queries as queue_reading
 from tests import make
 from tests.reviews.test_queueing import COMPLETE, claimed
 
@@ -172,7 +173,7 @@ def test_whoever_could_be_asked_sees_no_answers_of_a_blind_queue(mila: Client, c
         assert secret not in hidden, secret
     mila.post(f"{address}step-aside/")
     assert "The pier, not the quay." in text_of(mila, address)
-    assert queueing.claim_next(queue=queue, reviewer=cast.ml_engineer) is None, "and is not asked any more"
+    assert claims.claim_next(queue=queue, reviewer=cast.ml_engineer) is None, "and is not asked any more"
     other = make.queue_item(in_queue=queue)
     claimed(queue, cast.administrator)
     alma = signed_in(cast.administrator)
@@ -228,7 +229,7 @@ def test_lists_take_a_fixed_number_of_queries(mila: Client, cast: make.Cast) -> 
     make.queue_item(in_queue=queue)
     handed_in(queue, cast.reviewer)
     set_rule(queue=queue, kind="random share", params={}, actor=cast.ml_engineer)
-    assigning.assign_evenly(queue=queue, people=[cast.another_reviewer], actor=cast.ml_engineer)
+    assignment.assign_evenly(queue=queue, people=[cast.another_reviewer], actor=cast.ml_engineer)
     for path in paths:
         text_of(mila, path)
     before = [cost(path) for path in paths]

@@ -9,8 +9,8 @@ from models_app.foundation.errors import GalleyError, NotAllowed
 from models_app.management import arguments
 from models_app.management.commands import export as snapshots
 from models_app.management.output import written
-from reviews import exporting
-from reviews.export_rows import FORMATS, KINDS, Request
+from reviews.exports import requests
+from reviews.exports.rows import FORMATS, KINDS, Request
 from reviews.management.progress import Progress
 
 SNAPSHOT = "snapshot"
@@ -82,12 +82,12 @@ class Command(snapshots.Command):
         if request.format == "datasets":
             if output is None:
                 raise CommandError("A folder for datasets needs --output DIRECTORY.")
-            count = exporting.write_folder_now(request=request, folder=output, actor=actor, progress=progress)
+            count = requests.write_folder_now(request=request, folder=output, actor=actor, progress=progress)
             if not count:
-                raise CommandError(exporting.nothing_to_export(request))
+                raise CommandError(requests.nothing_to_export(request))
         else:
             with written(output) as file:
-                count = exporting.write_now(request=request, file=file, actor=actor, progress=progress)
+                count = requests.write_now(request=request, file=file, actor=actor, progress=progress)
                 if not count:
-                    raise CommandError(exporting.nothing_to_export(request))
+                    raise CommandError(requests.nothing_to_export(request))
         self.stderr.write(f"{count:,} rows ({request.kind}){f' to {output}' if output else ''}")

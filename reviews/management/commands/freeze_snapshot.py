@@ -9,10 +9,10 @@ from django.utils import timezone
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
 from models_app.models import DatasetSnapshot, EvaluationSet
-from reviews import twins
-from reviews.feedback import Selection, freeze_snapshot, preview_snapshot
+from reviews.examples.feedback import Selection, freeze_snapshot, preview_snapshot
+from reviews.examples.references import SOURCES, freeze_test_set
+from reviews.ingest import twins
 from reviews.models import FeedbackExample
-from reviews.references import SOURCES, freeze_test_set
 
 
 class Command(BaseCommand):

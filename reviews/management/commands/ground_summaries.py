@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from models_app.foundation import jobs
 from models_app.models import Job
-from reviews.linking import start_linking
+from reviews.queues.grounding import start_linking
 
 
 class Command(BaseCommand):

@@ -10,14 +10,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
-from reviews import importing, twins
-from reviews.importing import ImportOptions
-from reviews.intake import ImportReport
+from reviews.ingest import imports, twins
+from reviews.ingest.documents import ImportReport
+from reviews.ingest.imports import ImportOptions
+from reviews.ingest.sources.files import FORMATS, open_file
+from reviews.ingest.sources.hub import open_hub
+from reviews.ingest.sources.source import Source
 from reviews.management.progress import Progress
 from reviews.models import ImportBatch
-from reviews.sources.files import FORMATS, open_file
-from reviews.sources.hub import open_hub
-from reviews.sources.source import Source
 
 REFUSALS_PRINTED = 20
 
@@ -72,7 +72,7 @@ class Command(BaseCommand):
         twins.sketch_missing()
         for name, open_source in self._sources(options):
             try:
-                batch, report = importing.import_at_once(
+                batch, report = imports.import_at_once(
                     source=open_source(), options=wanted, actor=actor, progress=Progress(name)
                 )
             except GalleyError as error:

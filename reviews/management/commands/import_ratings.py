@@ -9,10 +9,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
-from reviews import rating_import, rating_rows, twins
+from reviews.external_ratings import imports, rows
+from reviews.external_ratings.imports import Options
+from reviews.ingest import twins
+from reviews.ingest.sources.files import FORMATS, open_file
 from reviews.management.progress import Progress
-from reviews.rating_import import Options
-from reviews.sources.files import FORMATS, open_file
 
 REFUSALS_PRINTED = 20
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "files", nargs="+", type=Path, metavar="FILE", help="JSONL, JSON, CSV, TSV or Parquet"
         )
-        parser.add_argument("--kind", choices=list(rating_rows.KINDS), default="reviews")
+        parser.add_argument("--kind", choices=list(rows.KINDS), default="reviews")
         parser.add_argument("--format", choices=sorted(FORMATS), help="else by name and content")
         parser.add_argument(
             "--map", action="append", default=[], metavar="FIELD=PATH",
@@ -94,13 +95,13 @@ class Command(BaseCommand):
         self, path: Path, wanted: Options, named: dict[str, str], actor: Any | None, options: dict[str, Any]
     ) -> None:
         source = open_file(path, format=options["format"])
-        sample = rating_import.look(source)
-        guessed = rating_rows.guess(sample["paths"], rating_import.criteria_of(wanted), wanted.kind)
+        sample = imports.look(source)
+        guessed = rows.guess(sample["paths"], imports.criteria_of(wanted), wanted.kind)
         chosen = Options(**{**wanted.__dict__, "mapping": {**guessed, **named}})
         if options["look"]:
             self._look(sample, chosen)
             return
-        batch, report = rating_import.import_at_once(
+        batch, report = imports.import_at_once(
             source=source, options=chosen, actor=actor, progress=Progress(path.name)
         )
         if options["json"]:
@@ -120,7 +121,7 @@ class Command(BaseCommand):
     def _look(self, sample: dict[str, Any], options: Options) -> None:
         self.stdout.write("paths: " + ", ".join(sample["paths"]))
         self.stdout.write("mapping: " + ", ".join(f"{name}={path}" for name, path in options.mapping.items()))
-        for one in rating_import.looked(sample=sample, options=options):
+        for one in imports.looked(sample=sample, options=options):
             self.stdout.write(f"row {one.number}: {one.problem or one.row}"[:400])
 
 

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
-from reviews.loop_report import write_report
-from reviews.looping import LoopOptions, run_loop
+from reviews.loop.report import write_report
+from reviews.loop.run import LoopOptions, run_loop
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
 from models_app.monitoring.traffic import Window
-from reviews.tables import as_markdown, tables
+from reviews.reports.tables import as_markdown, tables
 
 
 def moment(text: str) -> datetime:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from models_app.foundation.errors import InvalidInput
-from reviews.marks import UnreadableMarks, read_marks, read_support
+from reviews.desk.reviews import Answers
 from reviews.models import QueueItem, Review
-from reviews.reviewing import Answers
+from reviews.texts.marks import UnreadableMarks, read_marks, read_support
 from reviews.web.desk.form_values import integer, ratings_of
 
 VERDICTS = (("poor", "Poor", "bad"), ("fair", "Fair", "maybe"), ("good", "Good", "ok"))

@@ -10,9 +10,9 @@ from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import StaleState
 from models_app.web.pages import user_of
-from reviews.corrections import suggest as suggest_labels
+from reviews.desk.reviews import save_draft
 from reviews.models import Review, ReviewSlot
-from reviews.reviewing import save_draft
+from reviews.texts.corrections import suggest as suggest_labels
 from reviews.web.desk.answers import answers_of
 from reviews.web.desk.lease import sign_of_life
 from reviews.web.desk.onwards import draft_saved

@@ -11,10 +11,10 @@ from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import InvalidInput
 from models_app.web.pages import user_of
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.reviews import AlreadySubmitted, StaleDraft, revise_review, save_draft, submit_review
+from reviews.desk.undo import take_back
 from reviews.models import Review
-from reviews.reviewing import AlreadySubmitted, StaleDraft, revise_review, save_draft, submit_review
-from reviews.taking_back import take_back
 from reviews.web.desk.answers import answers_of, touched
 from reviews.web.desk.lease import seat_of
 from reviews.web.desk.onwards import onwards, pass_by, undo
@@ -36,7 +36,7 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
     except (InvalidInput, StaleDraft, AlreadySubmitted) as error:
         if wants_json(request):
             raise
-        lease = queueing.hold(item=item, reviewer=user_of(request))
+        lease = claims.hold(item=item, reviewer=user_of(request))
         return desk(request, item, lease, typed=typed, error=error)
     message = "Handed in."
     if review.late:

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from reviews.desk_keys import Desk, groups_of, keys_at, shown
-from reviews.desk_preferences import keys_for
+from reviews.desk.key_preferences import keys_for
+from reviews.desk.keys import Desk, groups_of, keys_at, shown
 
 
 def key_sheet(reviewer: User, desk: Desk) -> dict[str, Any]:

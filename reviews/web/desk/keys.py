@@ -10,8 +10,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from models_app.foundation.errors import InvalidInput
 from models_app.web.pages import user_of
-from reviews.desk_keys import GROUPS, shown
-from reviews.desk_preferences import choose_keys, keys_for, use_single_keys
+from reviews.desk.key_preferences import choose_keys, keys_for, use_single_keys
+from reviews.desk.keys import GROUPS, shown
 from reviews.web.desk.requests import back_to, desk_view
 
 ACTION = "key-"

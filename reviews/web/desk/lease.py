@@ -9,11 +9,11 @@ from datetime import timedelta
 from django.http import HttpRequest, JsonResponse
 
 from models_app.foundation.errors import StaleState
-from models_app.foundation.texts import row_number
+from models_app.texts.normalise import row_number
 from models_app.web.pages import user_of
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.claims import Lease
 from reviews.models import QueueItem, ReviewQueue, ReviewSlot
-from reviews.queueing import Lease
 from reviews.web.desk.form_values import integer
 
 #: How long the item that is fetched ahead stays mine without a sign of life.
@@ -24,8 +24,8 @@ def claimed(request: HttpRequest, queue: ReviewQueue, kind: ReviewQueue.Kind) ->
     """The item that I hold in this queue, else the next one. `?ahead=ID`: the one after that, fetched by the script."""
     reviewer, ahead = user_of(request), row_number(request.GET.get("ahead", ""))
     if ahead is not None:
-        return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind, but_not=ahead, lease=AHEAD)
-    return queueing.claim_next(queue=queue, reviewer=reviewer, kind=kind)
+        return claims.claim_next(queue=queue, reviewer=reviewer, kind=kind, but_not=ahead, lease=AHEAD)
+    return claims.claim_next(queue=queue, reviewer=reviewer, kind=kind)
 
 
 def seat_of(values: Mapping[str, str], item: QueueItem) -> tuple[ReviewSlot, uuid.UUID]:
@@ -44,7 +44,7 @@ def seat_of(values: Mapping[str, str], item: QueueItem) -> tuple[ReviewSlot, uui
 def renewed(request: HttpRequest, item: QueueItem, lease: timedelta | None = None) -> bool:
     try:
         slot, token = seat_of(request.POST, item)
-        queueing.renew_lease(slot=slot, token=token, reviewer=user_of(request), lease=lease)
+        claims.renew_lease(slot=slot, token=token, reviewer=user_of(request), lease=lease)
     except StaleState:
         return False
     return True

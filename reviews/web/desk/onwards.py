@@ -15,9 +15,9 @@ from django.utils import timezone
 
 from models_app.foundation.errors import StaleState
 from models_app.web.pages import user_of
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.undo import OFFERED, take_back_skip
 from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
-from reviews.taking_back import OFFERED, take_back_skip
 from reviews.web.desk.form_values import integer
 from reviews.web.desk.lease import renewed
 from reviews.web.desk.requests import go_to, wants_json
@@ -72,7 +72,7 @@ def pass_by(
     """Later, not for me, or flagged."""
     slot, token = seat
     meaning = request.POST.get("meaning", "")
-    queueing.skip(slot=slot, token=token, meaning=meaning, reason=reason, reviewer=user_of(request))
+    claims.skip(slot=slot, token=token, meaning=meaning, reason=reason, reviewer=user_of(request))
     return onwards(request, item, PASSED[Skip.Meaning(meaning)])
 
 

@@ -16,15 +16,16 @@ from models_app.ml.prompting import VARIABLES
 from models_app.models import PromptVersion, Route
 from models_app.serving.routing import ENVIRONMENT
 from models_app.web.pages import user_of
-from reviews import conversations, queries, queueing
-from reviews.desk_keys import Desk
-from reviews.marks import ERROR_TYPES, SEVERITIES
+from reviews.desk import claims, queries
+from reviews.desk.claims import Lease
+from reviews.desk.keys import Desk
+from reviews.desk.reviews import AlreadySubmitted, Answers, StaleDraft
+from reviews.discussion import visibility
 from reviews.models import Grounding, QueueItem, Review, ReviewQueue, ReviewReturn
-from reviews.queueing import Lease
-from reviews.reviewing import AlreadySubmitted, Answers, StaleDraft
-from reviews.rubrics import criteria_of
-from reviews.spans import sentences
-from reviews.trying import at_hand, why_not
+from reviews.prompts.trying import at_hand, why_not
+from reviews.queues.rubrics import criteria_of
+from reviews.texts.marks import ERROR_TYPES, SEVERITIES
+from reviews.texts.spans import sentences
 from reviews.web.desk.answers import VERDICTS, saved_answers
 from reviews.web.desk.form_values import scales
 from reviews.web.desk.key_sheet import key_sheet
@@ -87,10 +88,10 @@ def item_page(request: HttpRequest, pk: int) -> HttpResponse:
     item = item_of(pk)
     if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
         return redirect("pairwise_item", item.pk)
-    lease = queueing.hold(item=item, reviewer=user_of(request))
+    lease = claims.hold(item=item, reviewer=user_of(request))
     review = Review.objects.filter(item=item, reviewer=user_of(request)).first()
     if lease is None and review is None:
-        left = queueing.saw_others(item=item, reviewer=user_of(request))
+        left = claims.saw_others(item=item, reviewer=user_of(request))
         context = {"item": item, "queue": item.queue, "left": left}
         return render(request, "reviews/desk/taken.html", context, status=409)
     return desk(request, item, lease)
@@ -113,7 +114,7 @@ def desk(
     rubric = begun.rubric_id if begun else item.queue.rubric_id
     errors = {name.partition(".")[0]: text for name, text in error.fields.items()} if error else {}
     done = queries.done_today(reviewer).get(item.queue_id, 0)
-    waiting = queueing.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
+    waiting = claims.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
     no_trial = why_not(item.summary.document)
     context = {
         "item": item,
@@ -143,12 +144,12 @@ def desk(
         "done": done,
         "whole": done + waiting,
         "waiting": waiting,
-        "more": waiting >= queueing.COUNTED,
+        "more": waiting >= claims.COUNTED,
         "prompt": live_prompt() if not no_trial and (lease or at_hand(item=item, user=reviewer)) else None,
         "no_trial": no_trial,
         "variables": VARIABLES,
         "kept_share": _kept_share(item),
-        "talk": conversations.drawer(item=item, user=reviewer),
+        "talk": visibility.drawer(item=item, user=reviewer),
         "undo": undo_offered(request, RATE_AND_EDIT),
         "back": back_to(request),
         **key_sheet(reviewer, Desk.RATE_AND_EDIT),
@@ -196,7 +197,7 @@ def live_prompt() -> PromptVersion | None:
 @desk_view(require_POST)
 def put_back(request: HttpRequest, pk: int) -> HttpResponse:
     item = item_of(pk)
-    queueing.put_back(item=item, actor=request.user)
+    claims.put_back(item=item, actor=request.user)
     messages.success(request, "Put back: others are asked for it again.")
     return redirect("desk")
 

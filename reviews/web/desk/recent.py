@@ -9,7 +9,7 @@ from django.urls import path, reverse
 from django.views.decorators.http import require_GET
 
 from models_app.web.pages import is_fragment, user_of
-from reviews import queries
+from reviews.desk import queries
 from reviews.web.desk.form_values import row_id
 from reviews.web.desk.requests import back_to, desk_view
 

@@ -16,8 +16,8 @@ from django.views.decorators.cache import never_cache
 
 from models_app.foundation.errors import GalleyError
 from models_app.web.pages import View, capability
-from reviews.pairwise import StaleChoice
-from reviews.reviewing import AlreadySubmitted, StaleDraft
+from reviews.desk.choices import StaleChoice
+from reviews.desk.reviews import AlreadySubmitted, StaleDraft
 from reviews.web.desk.answers import answers_json
 from reviews.web.desk.form_values import integer, row_id
 from reviews.web.pairwise.judgements import judgement_json

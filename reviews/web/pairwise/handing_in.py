@@ -10,9 +10,9 @@ from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import InvalidInput
 from models_app.web.pages import user_of
-from reviews import queueing
+from reviews.desk import claims
+from reviews.desk.choices import StaleChoice, choose, revise_choice, save_choice, take_back
 from reviews.models import Preference
-from reviews.pairwise import StaleChoice, choose, revise_choice, save_choice, take_back
 from reviews.web.desk.lease import seat_of, sign_of_life
 from reviews.web.desk.onwards import draft_saved, onwards, pass_by, undo
 from reviews.web.desk.requests import base_revision, desk_view, go_to, wants_json
@@ -52,7 +52,7 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
     except (InvalidInput, StaleChoice) as error:
         if wants_json(request):
             raise
-        lease = queueing.hold(item=item, reviewer=user_of(request))
+        lease = claims.hold(item=item, reviewer=user_of(request))
         return page(request, item, lease, typed=typed, error=error)
     message = f"Handed in: {in_words(typed)}."
     if kept.late:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from models_app.foundation.errors import InvalidInput
+from reviews.desk.choices import ANSWERS, STRENGTHS, Judgement, seen
 from reviews.models import Preference
-from reviews.pairwise import ANSWERS, STRENGTHS, Judgement, seen
 from reviews.web.desk.form_values import integer
 
 

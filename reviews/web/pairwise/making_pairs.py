@@ -14,8 +14,8 @@ from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import require
 from models_app.models import Comparison, Release
 from models_app.web.pages import capability
+from reviews.filling.pairs import MOST_PAIRS, available, pair_comparison, pair_releases, pairwise_queue
 from reviews.models import ReviewQueue
-from reviews.pairing import MOST_PAIRS, available, pair_comparison, pair_releases, pairwise_queue
 from reviews.web.desk.form_values import integer
 
 SUGGESTED_PAIRS = 50

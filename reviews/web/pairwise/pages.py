@@ -10,15 +10,16 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import path
 from django.views.decorators.http import require_GET
 
-from models_app.evaluation.differences import Part, word_difference
 from models_app.foundation.errors import GalleyError, StaleState
+from models_app.texts.differences import Part, word_difference
 from models_app.web.pages import user_of
-from reviews import judges, queueing
-from reviews.desk_keys import Desk
+from reviews.desk import claims
+from reviews.desk.choices import Judgement, StaleChoice, begin, seen
+from reviews.desk.claims import Lease
+from reviews.desk.keys import Desk
+from reviews.desk.preferring import choices_of, done_today, pairs_for
 from reviews.models import Preference, QueueItem, ReviewQueue
-from reviews.pairwise import Judgement, StaleChoice, begin, seen
-from reviews.preferring import choices_of, done_today, pairs_for
-from reviews.queueing import Lease
+from reviews.queues import judges
 from reviews.web.desk.key_sheet import key_sheet
 from reviews.web.desk.lease import claimed
 from reviews.web.desk.onwards import PAIRWISE, undo_offered
@@ -75,9 +76,9 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
 def pair_page(request: HttpRequest, pk: int) -> HttpResponse:
     """This very pair: mine to choose, mine to correct, mine to hand in late, or somebody else's."""
     item = pair_of(pk)
-    lease = queueing.hold(item=item, reviewer=user_of(request))
+    lease = claims.hold(item=item, reviewer=user_of(request))
     if lease is None and begin(item=item, reviewer=user_of(request)) is None:
-        left = queueing.saw_others(item=item, reviewer=user_of(request))
+        left = claims.saw_others(item=item, reviewer=user_of(request))
         own = judges.had_a_hand(item=item, judge=user_of(request))
         context = {"item": item, "queue": item.queue, "left": left, "own": own}
         return render(request, "reviews/desk/pairwise_taken.html", context, status=409)
@@ -110,7 +111,7 @@ def page(
     left, right = texts if mine.after_was_left else texts[::-1]
     parts = word_difference(left, right)
     done = done_today(reviewer).get(item.queue_id, 0)
-    waiting = queueing.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
+    waiting = claims.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
     document = item.summary.document
     keys = key_sheet(reviewer, Desk.PAIRWISE)
     context = {
@@ -134,7 +135,7 @@ def page(
         "already": isinstance(error, StaleChoice) and error.code == "submitted",
         "done": done,
         "whole": done + waiting,
-        "more": waiting >= queueing.COUNTED,
+        "more": waiting >= claims.COUNTED,
         "undo": undo_offered(request, PAIRWISE),
         **keys,
     }

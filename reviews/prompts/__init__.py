@@ -1,0 +1,4 @@
+"""Prompts tried on articles, and suggested by reviewers.
+
+Knows nothing of the desk.
+"""

@@ -1,0 +1,244 @@
+"""Disputes: items whose reviewers differ, and the authoritative answer that settles one.
+
+While an item is disputed, what its reviews would teach is held. Settling it declines those examples, with the reason,
+and proposes the adjudicated one instead. Whoever settles has neither reviewed the item nor written another text for
+its summary, and sees who said what only where the queue shows it to reviewers, too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.urls import reverse
+from django.utils import timezone
+
+from models_app.foundation import audit
+from models_app.foundation.errors import InvalidInput, Refused, StaleState
+from models_app.foundation.roles import require
+from models_app.texts.normalise import normalise
+from reviews.examples.feedback import propose_from_adjudication
+from reviews.models import (
+    Adjudication,
+    FeedbackExample,
+    Notification,
+    QueueItem,
+    Review,
+    ReviewQueue,
+)
+from reviews.notifications.notices import notify
+from reviews.quality.disagreement import Given, differences, disagreement
+from reviews.queues.rubrics import left_open
+from reviews.queues.seats import rank_seats
+
+SETTLED = "Its reviewers differed. What was settled for it is learnt instead."
+LONGEST_TEXT_CHARACTERS = 400_000
+MOST_POINTS = 4
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The answer that holds, and why."""
+
+    stars: int | None
+    verdict: str
+    ratings: Mapping[str, int] = field(default_factory=dict)
+    edited_text: str = ""
+    explanation: str = ""
+
+
+# ---------------------------------------------------------------- when an item is disputed
+
+
+def given_by(reviews: Sequence[Review]) -> list[Given]:
+    return [
+        Given(review.stars or 0, review.verdict, review.ratings, review.edited_text.strip())
+        for review in reviews
+    ]
+
+
+def counting_reviews(item: QueueItem) -> list[Review]:
+    """The item's reviews that are handed in, each person's once, in an order that tells nobody's place."""
+    handed_in = (Review.State.SUBMITTED, Review.State.RETURNED)
+    reviews = Review.objects.filter(item=item, state__in=handed_in).select_related("reviewer")
+    return sorted(reviews, key=_shuffled)
+
+
+def rubric_asked(item: QueueItem, reviews: Sequence[Review]) -> int:
+    """The questions that a dispute is settled by: the version that most of its reviews answered, of equals the newest.
+    The queue may ask others by now."""
+    answered = Counter(review.rubric_id for review in reviews)
+    return max(answered, key=lambda rubric: (answered[rubric], rubric), default=item.queue.rubric_id)
+
+
+def _shuffled(review: Review) -> str:
+    return hashlib.sha256(f"{review.item_id}:{review.pk}".encode()).hexdigest()
+
+
+def disputed(item: QueueItem, reviews: Sequence[Review]) -> list[str]:
+    """Why the item needs an authoritative answer, in words; empty where it does not."""
+    return differences(given_by(reviews), item.summary.text.strip(), points=item.queue.dispute_points)
+
+
+def keep_in_step(*, item: QueueItem) -> None:
+    """Bring an item's disagreement and state in step with its reviews; to be called in the transaction of whatever
+    changed them. Safe to call again. Gold items, pairs and calibration rounds are never disputed."""
+    if item.disagreement is None and item.state == QueueItem.State.OPEN and not _several(item):
+        return  # as it is for nearly every item: there is nobody to differ from
+    item = (
+        QueueItem.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("summary", "queue")
+        .get(pk=item.pk)
+    )
+    if item.other_id or item.reason == QueueItem.Reason.GOLD or item.queue.calibration:
+        return
+    reviews = counting_reviews(item)
+    apart = disagreement(given_by(reviews), item.summary.text.strip())
+    if apart != item.disagreement:
+        QueueItem.objects.filter(pk=item.pk).update(disagreement=apart)
+        rank_seats(queue=item.queue, items=[item.pk])
+    if Adjudication.objects.filter(item=item).exists():
+        return
+    examples = FeedbackExample.objects.filter(review__item=item)
+    reasons = disputed(item, reviews)
+    if item.state == QueueItem.State.DONE and reasons:
+        examples.filter(state="proposed").update(state=FeedbackExample.State.HELD)
+        _move(item, QueueItem.State.DISPUTED, "item.dispute", "; ".join(reasons))
+    elif item.state == QueueItem.State.DISPUTED and reasons:
+        examples.filter(state="proposed").update(state=FeedbackExample.State.HELD)
+    elif item.state == QueueItem.State.DISPUTED:
+        _move(item, QueueItem.State.DONE, "item.agree", "Its reviewers no longer differ.")
+        examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
+    elif item.state == QueueItem.State.DONE:  # it was disputed, and open again meanwhile
+        examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
+
+
+_TWO_HANDED_IN = """
+SELECT id FROM reviews_review WHERE item_id = %(item)s AND state IN ('submitted', 'returned') LIMIT 2
+"""
+
+
+def _several(item: QueueItem) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_TWO_HANDED_IN, {"item": item.pk})
+        return len(cursor.fetchall()) > 1
+
+
+def _move(item: QueueItem, to: str, action: str, reason: str) -> None:
+    QueueItem.objects.filter(pk=item.pk, state=item.state).update(state=to)
+    audit.record(
+        actor=None, action=action, subject=item, from_state=item.state, to_state=to, reason=reason[:300]
+    )
+
+
+def set_dispute_points(*, queue: ReviewQueue, points: int, actor: Any | None) -> None:
+    """From how many points apart a queue's reviewers are a dispute; 0 for never. Items reviewed since follow it."""
+    require(actor, "manage_queues")
+    if not 0 <= points <= MOST_POINTS:
+        raise InvalidInput(
+            "That is no distance on a scale of five.", fields={"points": f"From 0 to {MOST_POINTS}."}
+        )
+    with transaction.atomic():
+        if (
+            ReviewQueue.objects.filter(pk=queue.pk)
+            .exclude(dispute_points=points)
+            .update(dispute_points=points)
+        ):
+            audit.record(actor=actor, action="queue.dispute_points", subject=queue, data={"points": points})
+
+
+# ---------------------------------------------------------------- who may settle it
+
+
+def objection(*, item: QueueItem, actor: User) -> str:
+    """Why this person may not settle this item, or nothing. 1 query."""
+    mine = Q(reviews__reviewer=actor) | Q(slots__reviewer=actor)
+    wrote = FeedbackExample.objects.filter(summary=OuterRef("summary"), created_by=actor, adjudication=None)
+    if not QueueItem.objects.filter(mine | Exists(wrote), pk=item.pk).exists():
+        return ""
+    return "You reviewed this item, or wrote a text for its summary; somebody else has to settle it."
+
+
+# ---------------------------------------------------------------- settling
+
+
+def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: User) -> Adjudication:
+    """Give the authoritative answer. `seen` are the revisions of the reviews that the page showed, by their ids.
+
+    Raises InvalidInput naming each field, Refused for whoever had a part in it, StaleState where the item is settled or
+    agreed meanwhile, or a review was handed in or corrected since.
+    """
+    require(actor, "manage_queues")
+    with transaction.atomic():
+        item = (
+            QueueItem.objects.select_for_update(of=("self",), no_key=True)
+            .select_related("summary__document", "queue")
+            .get(pk=item.pk)
+        )
+        if item.state != QueueItem.State.DISPUTED:
+            raise StaleState(
+                "This item is not in dispute any more: it has been settled, or its reviewers agree."
+            )
+        if why := objection(item=item, actor=actor):
+            raise Refused(why, code="own_work")
+        reviews = counting_reviews(item)
+        rubric = rubric_asked(item, reviews)
+        values = _checked(item, rubric, ruling)
+        if {review.pk: review.revision for review in reviews} != dict(seen):
+            raise StaleState(
+                "A reviewer corrected an answer since you opened this page. Look again before you decide."
+            )
+        adjudication = Adjudication.objects.create(
+            item=item, adjudicator=actor, rubric_id=rubric,
+            reviews=[{"review": review.pk, "revision": review.revision} for review in reviews], **values,
+        )  # fmt: skip
+        declined = list(
+            FeedbackExample.objects.filter(review__item=item).exclude(state="declined").order_by("pk")
+        )
+        FeedbackExample.objects.filter(pk__in=[example.pk for example in declined]).update(
+            state="declined", reason=SETTLED, decided_by=actor, decided_at=timezone.now()
+        )
+        QueueItem.objects.filter(pk=item.pk).update(state=QueueItem.State.DONE)
+        made = propose_from_adjudication(adjudication=adjudication)
+        audit.record(
+            actor=actor, action="item.settle", subject=item, from_state="disputed", to_state="done",
+            reason=values["explanation"][:300],
+            data={
+                "adjudication": adjudication.pk, "reviews": adjudication.reviews,
+                "declined": [example.pk for example in declined], "proposed": [example.pk for example in made],
+            },
+        )  # fmt: skip
+        for review in reviews:
+            notify(
+                user=review.reviewer, kind=Notification.Kind.ADJUDICATED, subject=item,
+                url=f"{reverse('my_feedback')}?state=adjudicated",
+                text=f"An item that you reviewed was settled: “{item.summary.document}”.",
+            )  # fmt: skip
+    return adjudication
+
+
+def _checked(item: QueueItem, rubric: int, ruling: Ruling) -> dict[str, Any]:
+    explanation = normalise(ruling.explanation)
+    wrong = left_open(
+        rubric, stars=ruling.stars, verdict=ruling.verdict, ratings=ruling.ratings, explanation=explanation,
+        why="Say why. The item's reviewers read it.",
+    )  # fmt: skip
+    text, draft = normalise(ruling.edited_text), item.summary.text.strip()
+    if text == normalise(draft):
+        text = draft
+    if not text:
+        wrong["edited_text"] = "The settled summary is empty; leave it as it was where nothing is wrong."
+    elif len(text) > LONGEST_TEXT_CHARACTERS:
+        wrong["edited_text"] = f"Longer than {LONGEST_TEXT_CHARACTERS:,} characters."
+    if wrong:
+        raise InvalidInput("Something is missing before this can be settled.", fields=wrong)
+    return {
+        "stars": ruling.stars, "verdict": ruling.verdict, "ratings": dict(ruling.ratings), "edited_text": text,
+        "explanation": explanation,
+    }  # fmt: skip

@@ -1,0 +1,461 @@
+"""Gold items: summaries whose right answer is known, to see how well somebody rates and to learn rating from.
+
+They come unannounced, as a share of each reviewer's work in a queue, or all together in a calibration round, where each
+answer is explained right after it was given. What counts is the answer that was handed in first: the explanation can be
+read from then on, so neither an undo nor a correction changes it. Nothing is learnt from reviews of gold items, and
+they count in no agreement of reviewers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.utils.text import slugify
+
+from models_app.evaluation.statistics import wilson_interval
+from models_app.foundation import audit
+from models_app.foundation.errors import GalleyError, InvalidInput, NotFound, Refused, StaleState
+from models_app.foundation.roles import allowed, require
+from models_app.texts.normalise import normalise, one_line
+from reviews.models import (
+    Adjudication,
+    GoldAnswer,
+    QueueItem,
+    Review,
+    ReviewQueue,
+    ReviewSlot,
+    RubricVersion,
+    Skip,
+    Summary,
+)
+from reviews.quality.disagreement import VERDICTS
+from reviews.queues.grounding import link
+from reviews.queues.rubrics import left_open
+
+MOST_PERCENT = 50
+MOST_TOLERANCE = 2
+BLOCK = 100
+STARS, VERDICT = "stars", "verdict"
+
+
+@dataclass(frozen=True)
+class Known:
+    """The right answer. `tolerance` is how many points off still count as right."""
+
+    stars: int | None
+    verdict: str
+    ratings: Mapping[str, int] = field(default_factory=dict)
+    tolerance: int = 1
+    explanation: str = ""
+
+
+# ---------------------------------------------------------------- what is gold
+
+
+def mark_gold(*, summary: Summary, rubric: RubricVersion, known: Known, actor: User) -> GoldAnswer:
+    """Make a summary gold by this version of the questions. One that was retired gets the new answer.
+
+    Refused while reviews of it are still wanted: they would be judged before they are done, or taught from gold.
+    """
+    require(actor, "manage_queues")
+    values = _checked(rubric, known)
+    with transaction.atomic():
+        Summary.objects.select_for_update(no_key=True).get(pk=summary.pk)
+        if why := objection(summary):
+            raise why
+        gold, _ = GoldAnswer.objects.update_or_create(
+            summary=summary,
+            defaults={**values, "rubric": rubric, "created_by": actor, "active": True},
+        )
+        link(summaries=[summary.pk])  # lacking what other items have would give it away
+        audit.record(actor=actor, action="gold.mark", subject=gold, to_state="active",
+                     data={"summary": summary.pk, **{key: values[key] for key in ("stars", "verdict", "ratings")}},
+                     reason=values["explanation"][:300])  # fmt: skip
+    return gold
+
+
+def objection(summary: Summary) -> GalleyError | None:
+    """Why this summary cannot be made gold now."""
+    if GoldAnswer.objects.filter(summary=summary, active=True).exists():
+        return StaleState("This summary is gold already. Retire it first to give another answer.")
+    waits = QueueItem.objects.filter(summary=summary, state__in=["open", "disputed"]).exclude(
+        reason=QueueItem.Reason.GOLD
+    )
+    if waits.exists():
+        return Refused(
+            "Reviews of this summary are still wanted. Mark it once they are in and settled.", code="waits"
+        )
+    return None
+
+
+def _checked(rubric: RubricVersion, known: Known) -> dict[str, Any]:
+    explanation = normalise(known.explanation)
+    wrong = left_open(
+        rubric.pk, stars=known.stars, verdict=known.verdict, ratings=known.ratings, explanation=explanation,
+        why="Say why. Whoever answers reads it afterwards.",
+    )  # fmt: skip
+    if not 0 <= known.tolerance <= MOST_TOLERANCE:
+        wrong["tolerance"] = f"From 0 to {MOST_TOLERANCE} points."
+    if wrong:
+        raise InvalidInput("Something is missing before this can be gold.", fields=wrong)
+    return {
+        "stars": known.stars, "verdict": known.verdict, "ratings": dict(known.ratings), "tolerance": known.tolerance,
+        "explanation": explanation,
+    }  # fmt: skip
+
+
+def retire_gold(*, gold: GoldAnswer, reason: str, actor: User) -> None:
+    """Give it to nobody any more; what was answered to it no longer counts. Seats that nobody has taken go."""
+    require(actor, "manage_queues")
+    reason = one_line(reason)
+    if not reason:
+        raise InvalidInput("Say why it is retired.", fields={"reason": "It is kept in the audit trail."})
+    with transaction.atomic():
+        if not GoldAnswer.objects.filter(pk=gold.pk, active=True).update(active=False):
+            raise StaleState("This gold item has been retired already.")
+        items = QueueItem.objects.filter(summary=gold.summary_id, reason=QueueItem.Reason.GOLD)
+        ReviewSlot.objects.filter(item__in=items, state=ReviewSlot.State.FREE).delete()
+        items.filter(state="open").exclude(slots__state="held").update(state="done")
+        audit.record(
+            actor=actor, action="gold.retire", subject=gold, from_state="active", to_state="retired",
+            reason=reason[:300],
+        )  # fmt: skip
+
+
+# ---------------------------------------------------------------- unannounced, as a share of a reviewer's work
+
+
+def set_gold_percent(*, queue: ReviewQueue, percent: int, actor: Any | None) -> None:
+    require(actor, "manage_queues")
+    if not 0 <= percent <= MOST_PERCENT:
+        raise InvalidInput(
+            "That is too large a share.", fields={"percent": f"From 0 to {MOST_PERCENT} per cent."}
+        )
+    if queue.calibration and percent:
+        raise Refused("A calibration round is all gold.")
+    with transaction.atomic():
+        if ReviewQueue.objects.filter(pk=queue.pk).exclude(gold_percent=percent).update(gold_percent=percent):
+            audit.record(actor=actor, action="queue.gold_percent", subject=queue, data={"percent": percent})
+
+
+def is_turn(place: int, percent: int, seed: str) -> bool:
+    """Whether the item at this place of somebody's work is a gold one: `percent` of each hundred, at places that the
+    seed scatters, so that nobody can count them out. The same seed gives the same places."""
+    block, within = divmod(place, BLOCK)
+    places = sorted(range(BLOCK), key=lambda at: hashlib.sha256(f"{seed}:{block}:{at}".encode()).digest())
+    return within in places[:percent]
+
+
+def due(*, queue: ReviewQueue, reviewer: User) -> QueueItem | None:
+    """The gold item that this reviewer gets next in this queue, with a free seat; None where it is not its turn or none
+    is left. To be called in the transaction of the claim, one claim of a person after another.
+
+    Nobody gets one twice, nor one that they answered, wrote, settled or passed by. It looks like any other item.
+    """
+    if not queue.gold_percent:
+        return None
+    place = ReviewSlot.objects.filter(queue=queue, reviewer=reviewer).count()
+    if not is_turn(place, queue.gold_percent, f"{queue.pk}:{reviewer.pk}"):
+        return None
+    left = list(
+        _open_to(reviewer)
+        .filter(rubric=queue.rubric_id)
+        .exclude(
+            Exists(
+                QueueItem.objects.filter(queue=queue, summary=OuterRef("summary")).exclude(
+                    reason=QueueItem.Reason.GOLD
+                )
+            )
+        )
+        .values_list("pk", "summary")
+    )
+    if not left:
+        return None
+    _, summary = min(left, key=lambda row: hashlib.sha256(f"{row[0]}:{reviewer.pk}".encode()).digest())
+    QueueItem.objects.bulk_create(
+        [QueueItem(queue=queue, summary_id=summary, reason=QueueItem.Reason.GOLD)], ignore_conflicts=True
+    )
+    item = QueueItem.objects.select_for_update(no_key=True).get(queue=queue, summary=summary, other=None)
+    if item.state != QueueItem.State.OPEN:
+        QueueItem.objects.filter(pk=item.pk).update(state="open")
+    if not ReviewSlot.objects.filter(item=item, state="free", assigned_to=None).exists():
+        _seat(item)
+    return QueueItem.objects.select_related("queue", "summary").get(pk=item.pk)
+
+
+def _seat(item: QueueItem, person: User | None = None) -> None:
+    """One more seat at an item that is locked."""
+    last = (
+        ReviewSlot.objects.filter(item=item).order_by("-position").values_list("position", flat=True).first()
+    )
+    position = 0 if last is None else last + 1
+    ReviewSlot.objects.create(item=item, queue_id=item.queue_id, position=position, assigned_to=person)
+
+
+def _open_to(reviewer: User) -> QuerySet[GoldAnswer]:
+    """Gold that somebody can be asked: not their own, and nothing they have seen."""
+    same = OuterRef("summary")
+    return GoldAnswer.objects.filter(active=True).exclude(
+        Q(created_by=reviewer)
+        | Exists(Review.objects.filter(summary=same, reviewer=reviewer))
+        | Exists(ReviewSlot.objects.filter(item__summary=same, reviewer=reviewer))
+        | Exists(Skip.objects.filter(item__summary=same, reviewer=reviewer))
+        | Exists(Adjudication.objects.filter(item__summary=same, adjudicator=reviewer))
+    )
+
+
+# ---------------------------------------------------------------- a calibration round
+
+
+def start_round(
+    *, name: str, golds: Sequence[GoldAnswer], reviewers: Sequence[User], actor: User
+) -> ReviewQueue:
+    """A queue of these gold items with a seat for each of these people, where each answer is explained once given."""
+    require(actor, "manage_queues")
+    name = one_line(name)[:100]
+    slug = slugify(name)[:60]
+    wrong = {}
+    if not slug:
+        wrong["name"] = "Name the round."
+    elif ReviewQueue.objects.filter(Q(name=name) | Q(slug=slug)).exists():
+        wrong["name"] = "There is a queue of that name already."
+    if not golds:
+        wrong["golds"] = "Choose at least one gold item."
+    elif len({gold.rubric_id for gold in golds}) > 1:
+        wrong["golds"] = "These items answer different versions of the questions; choose those of one."
+    elif any(not gold.active for gold in golds):
+        wrong["golds"] = "One of them has been retired."
+    if not reviewers:
+        wrong["reviewers"] = "Choose at least one person."
+    elif not all(allowed(person, "review") for person in reviewers):
+        wrong["reviewers"] = "One of them is not a reviewer."
+    if wrong:
+        raise InvalidInput("This round cannot be started yet.", fields=wrong)
+    with transaction.atomic():
+        queue = ReviewQueue.objects.create(
+            name=name, slug=slug, calibration=True, rubric_id=golds[0].rubric_id, order=ReviewQueue.Order.OLDEST,
+            description="A calibration round: each answer is explained as soon as you have given yours. "
+            "Your first answer counts.",
+        )  # fmt: skip
+        for gold in golds:
+            QueueItem.objects.create(queue=queue, summary_id=gold.summary_id, reason=QueueItem.Reason.GOLD)
+        seats = sum(_invite(queue, person) for person in reviewers)
+        if not seats:
+            raise Refused("Each of these people knows all of these items already.", code="known")
+        audit.record(
+            actor=actor, action="gold.start_round", subject=queue,
+            data={
+                "golds": [gold.pk for gold in golds], "reviewers": [person.pk for person in reviewers], "seats": seats
+            },
+        )  # fmt: skip
+    return queue
+
+
+def invite(*, queue: ReviewQueue, reviewer: User, actor: User) -> int:
+    """A seat at each item of a round that this person does not know yet; how many there were."""
+    require(actor, "manage_queues")
+    if not queue.calibration:
+        raise Refused("That queue is no calibration round.")
+    if not allowed(reviewer, "review"):
+        raise InvalidInput("That person is not a reviewer.", fields={"reviewer": "Choose a reviewer."})
+    with transaction.atomic():
+        seats = _invite(queue, reviewer)
+        if not seats:
+            raise Refused(
+                "That person has a seat at each of these items, or knows them already.", code="known"
+            )
+        audit.record(
+            actor=actor, action="gold.invite", subject=queue, data={"reviewer": reviewer.pk, "seats": seats}
+        )
+    return seats
+
+
+def _invite(queue: ReviewQueue, reviewer: User) -> int:
+    known = set(_open_to(reviewer).values_list("summary", flat=True))
+    items = QueueItem.objects.select_for_update(no_key=True).filter(queue=queue).order_by("pk")
+    seated = set(ReviewSlot.objects.filter(queue=queue, assigned_to=reviewer).values_list("item", flat=True))
+    seats = 0
+    for item in items:
+        if item.summary_id in known and item.pk not in seated:
+            QueueItem.objects.filter(pk=item.pk).exclude(state="open").update(state="open")
+            _seat(item, reviewer)
+            seats += 1
+    return seats
+
+
+# ---------------------------------------------------------------- how well it was answered
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One question: what was answered, what is right, and whether it is within the tolerance."""
+
+    key: str
+    given: int | str
+    right: int | str
+    holds: bool
+
+
+@dataclass(frozen=True)
+class Explained:
+    """My answer to a gold item, as I handed it in first, beside the right one."""
+
+    review: Review
+    gold: GoldAnswer
+    questions: list[Judged]
+    handed_in_again: bool
+
+    @property
+    def right(self) -> int:
+        return sum(question.holds for question in self.questions)
+
+
+def judge(gold: GoldAnswer, answer: Mapping[str, Any]) -> list[Judged]:
+    """An answer as it was handed in (a revision's data) against the gold one. A verdict next to the right one counts
+    as right where a point off does."""
+    places = (VERDICTS.index(answer[VERDICT]), VERDICTS.index(gold.verdict))
+    found = [
+        Judged(key, answer["ratings"][key], right, abs(answer["ratings"][key] - right) <= gold.tolerance)
+        for key, right in gold.ratings.items()
+        if key in answer["ratings"]
+    ]
+    found.append(
+        Judged(VERDICT, answer[VERDICT], gold.verdict, abs(places[0] - places[1]) <= min(gold.tolerance, 1))
+    )
+    found.append(Judged(STARS, answer[STARS], gold.stars, abs(answer[STARS] - gold.stars) <= gold.tolerance))
+    return found
+
+
+def explained(*, review_id: int, reviewer: User) -> Explained:
+    """My own answer to a gold item, once it is handed in. Raises NotFound for anything else, whatever it is: nobody
+    learns from this which items are gold."""
+    require(reviewer, "review")
+    review = (
+        Review.objects.select_related("summary__document", "summary__gold", "item__queue")
+        .filter(
+            pk=review_id, reviewer=reviewer, state="submitted", item__reason=QueueItem.Reason.GOLD,
+            summary__gold__active=True,
+        )
+        .first()
+    )  # fmt: skip
+    if review is None:
+        raise NotFound("There is no answer of yours to a gold item here.")
+    return _explained(review)
+
+
+def _explained(review: Review) -> Explained:
+    first, *later = sorted(review.revisions.all(), key=lambda revision: revision.number)
+    gold = review.summary.gold
+    return Explained(review, gold, judge(gold, first.data), bool(later))
+
+
+def my_answers(reviewer: User, limit: int = 50) -> list[Explained]:
+    """My answers to gold items, the latest first. 2 queries."""
+    reviews = (
+        Review.objects.select_related("summary__document", "summary__gold", "item__queue")
+        .prefetch_related("revisions")
+        .filter(reviewer=reviewer, state="submitted", item__reason=QueueItem.Reason.GOLD, summary__gold__active=True)
+        .order_by("-submitted_at")[:limit]
+    )  # fmt: skip
+    return [_explained(review) for review in reviews]
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of `n` answers to one question were right, with the 95 % interval (Wilson 1927)."""
+
+    right: int
+    n: int
+
+    @property
+    def share(self) -> float:
+        return self.right / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.right, self.n)
+
+
+# What counts is the revision that was handed in first.
+_RESULTS = """
+WITH first AS (
+  SELECT DISTINCT ON (review.id) review.reviewer_id, revision.data, gold.ratings, gold.stars, gold.verdict,
+         gold.tolerance
+    FROM reviews_goldanswer gold
+    JOIN reviews_review review ON review.summary_id = gold.summary_id AND review.state = 'submitted'
+    JOIN reviews_queueitem item ON item.id = review.item_id AND item.reason = 'gold item'
+    JOIN reviews_reviewrevision revision ON revision.review_id = review.id
+   WHERE gold.active AND (%(reviewer)s::int IS NULL OR review.reviewer_id = %(reviewer)s)
+   ORDER BY review.id, revision.number
+), judged AS (
+  SELECT reviewer_id, given.key, abs(given.value::int - (ratings->>given.key)::int) <= tolerance AS holds
+    FROM first, jsonb_each_text(data->'ratings') given
+   WHERE ratings ? given.key
+   UNION ALL
+  SELECT reviewer_id, 'stars', abs((data->>'stars')::int - stars) <= tolerance FROM first
+   UNION ALL
+  SELECT reviewer_id, 'verdict',
+         abs(array_position(ARRAY['poor', 'fair', 'good'], data->>'verdict')
+             - array_position(ARRAY['poor', 'fair', 'good'], verdict::text)) <= least(tolerance, 1)
+    FROM first
+)
+SELECT reviewer_id, key, count(*) FILTER (WHERE holds), count(*) FROM judged GROUP BY reviewer_id, key
+"""
+
+
+def results(*, reviewer: User | None = None) -> dict[int, dict[str, Share]]:
+    """By reviewer and question: the share of right answers to gold items that are active. 1 query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RESULTS, {"reviewer": reviewer.pk if reviewer else None})
+        rows = cursor.fetchall()
+    found: dict[int, dict[str, Share]] = {}
+    for person, key, right, n in rows:
+        found.setdefault(person, {})[key] = Share(right, n)
+    return found
+
+
+def gold_rows() -> QuerySet[GoldAnswer]:
+    """Active ones first, with `answers`: how many people answered each."""
+    answered = Q(summary__reviews__state="submitted", summary__reviews__item__reason=QueueItem.Reason.GOLD)
+    return (
+        GoldAnswer.objects.select_related("summary__document", "created_by", "rubric")
+        .defer("summary__document__text", "summary__document__reference")
+        .annotate(answers=Count("summary__reviews", filter=answered))
+        .order_by("-active", "-pk")
+    )
+
+
+@dataclass(frozen=True)
+class RoundRow:
+    """A calibration round: how many of its seats are answered, and who sits in it."""
+
+    queue: ReviewQueue
+    items: int
+    answered: int
+    seats: int
+    people: list[str]
+
+
+def round_rows(limit: int = 20) -> list[RoundRow]:
+    """The latest first. 2 queries."""
+    queues: list[Any] = list(
+        ReviewQueue.objects.filter(calibration=True)
+        .annotate(
+            items_in=Count("items", distinct=True),
+            seats=Count("slots", distinct=True),
+            answered=Count("slots", filter=Q(slots__state="done"), distinct=True),
+        )
+        .order_by("-pk")[:limit]
+    )
+    people: dict[int, list[str]] = {}
+    seated = ReviewSlot.objects.filter(queue__in=[queue.pk for queue in queues], assigned_to__isnull=False)
+    names = seated.values_list("queue", "assigned_to__username").distinct()
+    for queue, name in names.order_by("queue", "assigned_to__username"):
+        people.setdefault(queue, []).append(name)
+    return [RoundRow(row, row.items_in, row.answered, row.seats, people.get(row.pk, [])) for row in queues]

@@ -1,0 +1,262 @@
+"""Making and changing review queues, and new versions of the rubric."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Max, Q
+from django.utils.text import slugify
+
+from models_app.foundation import audit, jobs, locks
+from models_app.foundation.errors import InvalidInput
+from models_app.foundation.jobs import JobCancelled
+from models_app.foundation.roles import require
+from models_app.models import Job
+from models_app.texts.normalise import normalise, one_line
+from reviews.models import Criterion, QueueItem, ReviewQueue, RubricVersion
+from reviews.quality import adjudication
+from reviews.queues import seats
+from reviews.queues.seats import Rearranged
+
+MOST_CRITERIA = 12
+POINTS = 5
+LONGEST_INSTRUCTIONS = 4000
+AT_ONCE = 5000  # items
+_MOVING = ("reviews_per_item", "overlap_percent", "order")
+_RUBRIC_LOCK = 0x2B1C
+_RESERVED = ("new", "rubrics", "item", "my")  # pages of their own stand at these addresses
+
+
+@dataclass(frozen=True)
+class QueueSettings:
+    """What can be set on a queue. `rubric` is the number of a version."""
+
+    name: str
+    rubric: int
+    description: str = ""
+    kind: str = ReviewQueue.Kind.RATE_AND_EDIT
+    reviews_per_item: int = 1
+    overlap_percent: int = 100
+    lease_minutes: int = 30
+    order: str = ReviewQueue.Order.PRIORITY
+    blind_to_peers: bool = True
+    blind_to_model: bool = True
+    calibration: bool = False
+    active: bool = True
+
+    @staticmethod
+    def of(queue: ReviewQueue) -> QueueSettings:
+        names = [name for name in QueueSettings.__dataclass_fields__ if name != "rubric"]
+        return QueueSettings(rubric=queue.rubric.number, **{name: getattr(queue, name) for name in names})
+
+
+@dataclass(frozen=True)
+class Question:
+    """One criterion of a new rubric version; `anchors` word the five points from 1 to 5."""
+
+    name: str
+    question: str
+    anchors: Sequence[str]
+    key: str = ""
+
+
+def create_queue(*, settings: QueueSettings, slug: str = "", actor: Any | None) -> ReviewQueue:
+    """An empty queue; without a `slug` its address is made from its name."""
+    require(actor, "manage_queues")
+    values = _checked(settings)
+    slug = slug or _address(values["name"])
+    if not slug:
+        raise InvalidInput(
+            "The queue needs a name.", fields={"name": "With letters or digits; its address is made of it."}
+        )
+    try:
+        with transaction.atomic():
+            queue = ReviewQueue.objects.create(slug=slug, **values)
+            audit.record(actor=actor, action="queue.create", subject=queue, data=asdict(settings))
+    except IntegrityError as error:
+        raise _taken() from error
+    return queue
+
+
+def _address(name: str) -> str:
+    """Of the name, with a number where a queue that is called otherwise by now has kept it; empty if no letter fits."""
+    slug = slugify(name)[:50]
+    if slug in _RESERVED:
+        slug = f"{slug}-queue"
+    taken = set(ReviewQueue.objects.filter(slug__startswith=slug).values_list("slug", flat=True))
+    numbered = (f"{slug}-{number}" for number in itertools.count(2))
+    return slug if slug not in taken else next(one for one in numbered if one not in taken)
+
+
+def change_queue(*, queue: ReviewQueue, settings: QueueSettings, actor: Any | None) -> Rearranged:
+    """Change a queue while people work in it, and bring all its items in step, in one transaction.
+
+    More reviews an item: items get seats and finished ones open again. Fewer: free seats go, seats that somebody holds
+    or has answered from stay, and items that have enough are done. Reviews begun keep the rubric they began with.
+    """
+    require(actor, "manage_queues")
+    values = _checked(settings)
+    try:
+        with transaction.atomic():
+            seats.own_queue(queue.pk)
+            locked = (
+                ReviewQueue.objects.select_for_update(of=("self",), no_key=True)
+                .select_related("rubric")
+                .get(pk=queue.pk)
+            )
+            before, after = asdict(QueueSettings.of(locked)), asdict(settings)
+            changes = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
+            if "kind" in changes and locked.items.exists():
+                raise InvalidInput(
+                    "A queue with items keeps its kind.", fields={"kind": "Make another queue for it."}
+                )
+            for name, value in values.items():
+                setattr(locked, name, value)
+            locked.save(update_fields=list(values))
+            moved = Rearranged(0, 0, 0, ())
+            if changes.keys() & set(_MOVING):
+                moved = seats.fit_seats(queue=locked)
+                _look_for_disputes_later(locked, moved.closed)
+            if changes:
+                audit.record(
+                    actor=actor, action="queue.change", subject=locked,
+                    data={**changes, "moved": {**asdict(moved), "closed": len(moved.closed)}},
+                )  # fmt: skip
+    except IntegrityError as error:
+        raise _taken() from error
+    queue.refresh_from_db()
+    return moved
+
+
+def change_queue_or_later(*, queue: ReviewQueue, settings: QueueSettings, actor: User) -> Rearranged | Job:
+    """`change_queue` at once, or by the queue's worker where so many items have to be brought in step that nobody
+    should wait for it at a page; whoever claims meanwhile waits either way until it is through."""
+    require(actor, "manage_queues")
+    _checked(settings)
+    before = QueueSettings.of(queue)
+    moves = any(getattr(before, name) != getattr(settings, name) for name in _MOVING)
+    if not moves or not queue.items.order_by("pk")[AT_ONCE : AT_ONCE + 1].exists():
+        return change_queue(queue=queue, settings=settings, actor=actor)
+    return jobs.enqueue(
+        kind="change_queue", actor=actor, subject=f"reviewqueue:{queue.pk}", unique_key=f"change_queue:{queue.pk}",
+        payload={"queue": queue.pk, "settings": asdict(settings), "actor": actor.pk},
+    )  # fmt: skip
+
+
+def _look_for_disputes_later(queue: ReviewQueue, closed: Sequence[int]) -> None:
+    """Items that are done by the change alone: their last reviewer did not bring up that they differ."""
+    if closed and queue.kind in ReviewQueue.AT_DESK:
+        jobs.enqueue(
+            kind="look_for_disputes",
+            actor=None,
+            subject=f"reviewqueue:{queue.pk}",
+            payload={"items": list(closed)},
+        )
+
+
+def look_for_disputes(
+    *,
+    items: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> int:
+    """Bring done items in step with what their reviewers say; items with one review have nothing to differ about.
+    Returns how many it looked at."""
+    several = list(
+        QueueItem.objects.filter(pk__in=items, state=QueueItem.State.DONE)
+        .annotate(given=Count("reviews", filter=Q(reviews__state="submitted")))
+        .filter(given__gt=1)
+        .order_by("pk")
+    )
+    for number, item in enumerate(several):
+        if should_stop is not None and should_stop():
+            raise JobCancelled
+        with transaction.atomic():
+            adjudication.keep_in_step(item=item)
+        if progress is not None:
+            progress(number + 1, len(several))
+    return len(several)
+
+
+def create_rubric_version(
+    *, instructions: str, questions: Sequence[Question], actor: Any | None
+) -> RubricVersion:
+    """The next version of the questions. Queues go on asking the version they have until they are changed."""
+    require(actor, "manage_queues")
+    instructions = normalise(instructions)
+    criteria = _checked_questions(instructions, questions)
+    with transaction.atomic():
+        locks.alone(_RUBRIC_LOCK)  # two at once must not want the same number
+        last = RubricVersion.objects.aggregate(last=Max("number"))["last"] or 0
+        rubric = RubricVersion.objects.create(number=last + 1, instructions=instructions)
+        Criterion.objects.bulk_create(
+            Criterion(rubric=rubric, position=position, **values) for position, values in enumerate(criteria)
+        )
+        audit.record(
+            actor=actor, action="rubric.create", subject=rubric,
+            data={"number": rubric.number, "criteria": [values["key"] for values in criteria]},
+        )  # fmt: skip
+    return rubric
+
+
+def _taken() -> InvalidInput:
+    return InvalidInput(
+        "There is a queue of this name already.", fields={"name": "There is a queue of this name already."}
+    )
+
+
+def _checked(settings: QueueSettings) -> dict[str, Any]:
+    """The columns to write. Raises InvalidInput naming each field that is wrong."""
+    values: dict[str, Any] = {
+        **asdict(settings), "name": one_line(settings.name), "description": one_line(settings.description)
+    }  # fmt: skip
+    wrong = {}
+    if not 1 <= len(values["name"]) <= 100:
+        wrong["name"] = "1 to 100 characters."
+    if len(values["description"]) > 300:
+        wrong["description"] = "At most 300 characters."
+    if settings.kind not in ReviewQueue.Kind.values:
+        wrong["kind"] = f"One of {', '.join(ReviewQueue.Kind.values)}."
+    if settings.order not in ReviewQueue.Order.values:
+        wrong["order"] = f"One of {', '.join(ReviewQueue.Order.values)}."
+    for name, least, most in (
+        ("reviews_per_item", 1, 20), ("overlap_percent", 0, 100), ("lease_minutes", 1, 1440)
+    ):  # fmt: skip
+        if not least <= getattr(settings, name) <= most:
+            wrong[name] = f"From {least} to {most}."
+    rubric = RubricVersion.objects.filter(number=settings.rubric).first()
+    if rubric is None:
+        wrong["rubric"] = f"There is no rubric version {settings.rubric}."
+    if wrong:
+        raise InvalidInput("The queue cannot be set like this.", fields=wrong)
+    return {**values, "rubric": rubric}
+
+
+def _checked_questions(instructions: str, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    wrong = {}
+    if len(instructions) > LONGEST_INSTRUCTIONS:
+        wrong["instructions"] = f"At most {LONGEST_INSTRUCTIONS:,} characters."
+    if not 1 <= len(questions) <= MOST_CRITERIA:
+        wrong["questions"] = f"From 1 to {MOST_CRITERIA} questions."
+    criteria: list[dict[str, Any]] = []
+    for place, question in enumerate(questions):
+        name, text = one_line(question.name), one_line(question.question)
+        anchors = [one_line(anchor) for anchor in question.anchors]
+        key = question.key or slugify(name)[:40]
+        if not 1 <= len(name) <= 60 or not key:
+            wrong[f"name-{place}"] = "A name of 1 to 60 characters, with letters or digits."
+        elif key in {values["key"] for values in criteria}:
+            wrong[f"name-{place}"] = "Two questions have the same name."
+        if not 1 <= len(text) <= 200:
+            wrong[f"question-{place}"] = "The question in 1 to 200 characters."
+        if len(anchors) != POINTS or not all(1 <= len(anchor) <= 200 for anchor in anchors):
+            wrong[f"anchors-{place}"] = f"Word each of the {POINTS} points, in at most 200 characters."
+        criteria.append({"key": key, "name": name, "question": text, "anchors": anchors})
+    if wrong:
+        raise InvalidInput("The rubric is not whole.", fields=wrong)
+    return criteria
