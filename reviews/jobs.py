@@ -20,7 +20,7 @@ from reviews.ingest import batches, twins
 from reviews.ingest import imports as importing
 from reviews.models import Export, ImportBatch, PromptTrial, RatingImport, ReviewQueue, SourceDocument
 from reviews.prompts import trials
-from reviews.quality import agreement_report
+from reviews.quality import adjudication, agreement_report
 from reviews.queues import grounding, settings
 
 TELL_SECONDS = 1.05  # JobContext writes at most once a second
@@ -206,7 +206,7 @@ def look_for_disputes(context: JobContext) -> dict[str, Any]:
     items = context.payload["items"]
     context.phase("looking for reviewers who differ", total=len(items))
     return {
-        "looked_at": settings.look_for_disputes(
+        "looked_at": adjudication.look_for_disputes(
             items=items, progress=context.step, should_stop=context.should_stop
         )
     }

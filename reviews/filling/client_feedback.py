@@ -11,10 +11,10 @@ from django.db import transaction
 from models_app.models import ClientFeedback, InferenceRequest
 from models_app.texts.comment_classes import COMPLAINTS
 from models_app.texts.comment_cues import CommentClass
-from reviews.desk.claims import put_in_queue, takes
 from reviews.examples.feedback import propose_from_client
 from reviews.ingest.documents import DocumentRow, content_hash, import_rows
 from reviews.models import QueueItem, QueueRule, ReviewQueue, SourceDocument, Summary
+from reviews.queues.items import put_in_queue, takes
 from reviews.queues.rules import Complaint, FewStars, Params, Wants, params_of
 from reviews.queues.seats import rank_seats
 

@@ -18,9 +18,9 @@ from models_app.foundation.roles import require
 from models_app.models import Job, Release, Route
 from models_app.serving.engines import open_engine
 from models_app.serving.routing import ENVIRONMENT
-from reviews.desk.claims import Entry, put_many
 from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
 from reviews.queues.grounding import link
+from reviews.queues.items import Entry, put_many
 
 if TYPE_CHECKING:
     from models_app.ml.engines import Generation

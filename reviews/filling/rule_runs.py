@@ -22,10 +22,10 @@ from models_app.foundation.errors import InvalidInput
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
 from models_app.models import ClientFeedback, InferenceRequest, Job
-from reviews.desk.claims import Entry, put_many
 from reviews.filling.client_feedback import bring_back, take_in
 from reviews.models import QueueItem, QueueRule, ReviewQueue, Summary
 from reviews.queues import rules
+from reviews.queues.items import Entry, put_many
 from reviews.queues.rules import Check, Drift, Share, params_of
 
 FEEDBACK_KINDS = (QueueRule.Kind.FEW_STARS, QueueRule.Kind.COMPLAINT, QueueRule.Kind.WANTS)

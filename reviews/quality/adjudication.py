@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils import timezone
 
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
+from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
 from models_app.texts.normalise import normalise
 from reviews.examples.feedback import propose_from_adjudication
@@ -117,6 +118,30 @@ def keep_in_step(*, item: QueueItem) -> None:
         examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
     elif item.state == QueueItem.State.DONE:  # it was disputed, and open again meanwhile
         examples.filter(state=FeedbackExample.State.HELD).update(state="proposed")
+
+
+def look_for_disputes(
+    *,
+    items: Sequence[int],
+    progress: Callable[[int, int], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> int:
+    """Bring done items in step with what their reviewers say; items with one review have nothing to differ about.
+    Returns how many it looked at."""
+    several = list(
+        QueueItem.objects.filter(pk__in=items, state=QueueItem.State.DONE)
+        .annotate(given=Count("reviews", filter=Q(reviews__state="submitted")))
+        .filter(given__gt=1)
+        .order_by("pk")
+    )
+    for number, item in enumerate(several):
+        if should_stop is not None and should_stop():
+            raise JobCancelled
+        with transaction.atomic():
+            keep_in_step(item=item)
+        if progress is not None:
+            progress(number + 1, len(several))
+    return len(several)
 
 
 _TWO_HANDED_IN = """

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Max
 from django.utils.text import slugify
 
 from models_app.foundation import audit, jobs, locks
 from models_app.foundation.errors import InvalidInput
-from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
 from models_app.models import Job
 from models_app.texts.normalise import normalise, one_line
-from reviews.models import Criterion, QueueItem, ReviewQueue, RubricVersion
-from reviews.quality import adjudication
+from reviews.models import Criterion, ReviewQueue, RubricVersion
 from reviews.queues import seats
 from reviews.queues.seats import Rearranged
 
@@ -157,30 +155,6 @@ def _look_for_disputes_later(queue: ReviewQueue, closed: Sequence[int]) -> None:
             subject=f"reviewqueue:{queue.pk}",
             payload={"items": list(closed)},
         )
-
-
-def look_for_disputes(
-    *,
-    items: Sequence[int],
-    progress: Callable[[int, int], None] | None = None,
-    should_stop: Callable[[], bool] | None = None,
-) -> int:
-    """Bring done items in step with what their reviewers say; items with one review have nothing to differ about.
-    Returns how many it looked at."""
-    several = list(
-        QueueItem.objects.filter(pk__in=items, state=QueueItem.State.DONE)
-        .annotate(given=Count("reviews", filter=Q(reviews__state="submitted")))
-        .filter(given__gt=1)
-        .order_by("pk")
-    )
-    for number, item in enumerate(several):
-        if should_stop is not None and should_stop():
-            raise JobCancelled
-        with transaction.atomic():
-            adjudication.keep_in_step(item=item)
-        if progress is not None:
-            progress(number + 1, len(several))
-    return len(several)
 
 
 def create_rubric_version(

@@ -24,7 +24,6 @@ from models_app.models import (
 )
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import go_live, install_first_release
-from reviews.desk.claims import put_in_queue
 from reviews.ingest.imports import ImportOptions, import_at_once
 from reviews.ingest.sources.files import open_file
 from reviews.loop.sample_workspace import STARTER_DECODING, create_administrator, create_sample_accounts
@@ -32,11 +31,12 @@ from reviews.models import (
     SourceDocument,
     Summary,
 )
+from reviews.queues.items import put_in_queue
 from script.demo.clock import later
 from script.demo.texts import draft_of
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "reviews" / "sample"
+SAMPLE = ROOT / "reviews" / "loop" / "sample"
 PASSWORD = "a made-up password for pictures"
 PEOPLE = ("reviewer", "reviewer2", "engineer", "approver", "operator")
 NAMES = {"reviewer": "rita", "reviewer2": "ruben", "engineer": "mila", "approver": "ada", "operator": "otto"}

@@ -10,7 +10,7 @@ from models_app.models import (
 )
 from models_app.texts.measures import unsupported_numbers
 from reviews.desk.choices import Judgement, begin, choose, save_choice
-from reviews.desk.claims import claim_next, put_in_queue
+from reviews.desk.claims import claim_next
 from reviews.desk.reviews import Answers, submit_review
 from reviews.filling.pairs import pair_comparison, pairwise_queue
 from reviews.models import (
@@ -21,6 +21,7 @@ from reviews.models import (
 )
 from reviews.quality.adjudication import Ruling, settle
 from reviews.quality.gold import Known, mark_gold, set_gold_percent, start_round
+from reviews.queues.items import put_in_queue
 from script.demo.clock import at, later
 from script.demo.newsroom import Newsroom
 

@@ -27,7 +27,7 @@ DOCS = {path.name: path.read_text() for path in [ROOT / "README.md", *(ROOT / "d
 
 
 def articles() -> int:
-    return len((ROOT / "reviews" / "sample" / "articles.jsonl").read_text().splitlines())
+    return len((ROOT / "reviews" / "loop" / "sample" / "articles.jsonl").read_text().splitlines())
 
 
 # (document, what it says, whether that is so)

@@ -12,13 +12,13 @@ from models_app.models import Job, Prompt, PromptVersion, Route
 from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
 from reviews.desk import claims
-from reviews.desk.claims import Entry, put_in_queue, put_many
 from reviews.filling.drafts import draft_summaries
 from reviews.ingest import twins
 from reviews.loop.run import prompt_for
 from reviews.models import PromptSuggestion, PromptTrial, QueueItem, Review, ReviewSlot, SourceDocument
 from reviews.prompts.suggestions import adopt_suggestion, save_prompt, save_version, suggest_prompt
 from reviews.prompts.trials import Chosen, choose_articles, failing_articles, start_trial
+from reviews.queues.items import Entry, put_in_queue, put_many
 from tests import make
 from tests.doors.test_near_duplicates import article, corrected_reference
 

@@ -10,10 +10,10 @@ from django.core.management import call_command
 
 from models_app.foundation.jobs import JobCancelled
 from models_app.models import Job
-from reviews.desk.claims import put_in_queue
 from reviews.models import Grounding, QueueItem
 from reviews.queues import grounding
 from reviews.queues.grounding import link_queued, start_linking
+from reviews.queues.items import put_in_queue
 from reviews.texts.grounding import METHOD
 from tests import make
 

@@ -18,9 +18,10 @@ from django.utils import timezone
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, StaleState
 from models_app.models import AuditEvent
 from reviews.desk import claims
-from reviews.desk.claims import Entry, Lease
+from reviews.desk.claims import Lease
 from reviews.desk.reviews import Answers, save_draft, submit_review
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
+from reviews.queues.items import Entry, put_in_queue, put_many
 from tests import make
 from tests.database import somebody_waits_for_a_lock
 from tests.process.programs import wait_for
@@ -49,7 +50,7 @@ def claimed(queue: ReviewQueue, reviewer: User, **more: Any) -> Lease:
 @pytest.mark.django_db
 def test_an_item_gets_as_many_seats_as_the_queue_wants_reviews() -> None:
     make.queue(reviews_per_item=3)
-    item = claims.put_in_queue(
+    item = put_in_queue(
         summary=make.summary(), queue_slug="new-drafts", reason="new draft", priority=7, actor=None
     )
     assert [(slot.position, slot.priority, slot.state) for slot in item.slots.all()] == [
@@ -61,8 +62,8 @@ def test_an_item_gets_as_many_seats_as_the_queue_wants_reviews() -> None:
 def test_a_summary_is_in_a_queue_once_however_often_it_is_put_there() -> None:
     make.queue()
     summary = make.summary()
-    first = claims.put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=None)
-    again = claims.put_in_queue(
+    first = put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=None)
+    again = put_in_queue(
         summary=summary, queue_slug="new-drafts", reason="complaint", priority=9, note="other", actor=None
     )
     again.refresh_from_db()
@@ -76,8 +77,8 @@ def test_what_the_model_was_least_sure_of_comes_first_where_the_queue_says_so() 
     document = make.document()
     sure, unsure, untold = (make.summary(document, confidence=value) for value in (0.9, 0.2, None))
     for summary in (untold, sure):
-        claims.put_in_queue(summary=summary, queue_slug=queue.slug, reason="new draft", actor=None)
-    assert claims.put_many(queue=queue, entries=[Entry(unsure.pk)], reason="new draft", actor=None) == 1
+        put_in_queue(summary=summary, queue_slug=queue.slug, reason="new draft", actor=None)
+    assert put_many(queue=queue, entries=[Entry(unsure.pk)], reason="new draft", actor=None) == 1
     got = []
     for _ in range(3):
         lease = claimed(queue, cast.reviewer)
@@ -91,8 +92,8 @@ def test_only_those_who_may_fill_queues_do_and_it_is_recorded() -> None:
     cast = make.cast()
     summary = make.summary()
     with pytest.raises(NotAllowed):
-        claims.put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=cast.reviewer)
-    item = claims.put_in_queue(
+        put_in_queue(summary=summary, queue_slug="new-drafts", reason="new draft", actor=cast.reviewer)
+    item = put_in_queue(
         summary=summary, queue_slug="new-drafts", reason="put in by hand", actor=cast.ml_engineer
     )
     assert AuditEvent.objects.get(action="item.queue").subject == f"queueitem:{item.pk}"
@@ -102,9 +103,9 @@ def test_only_those_who_may_fill_queues_do_and_it_is_recorded() -> None:
 def test_an_unknown_queue_or_reason_is_refused() -> None:
     make.queue()
     with pytest.raises(NotFound):
-        claims.put_in_queue(summary=make.summary(), queue_slug="nowhere", reason="new draft", actor=None)
+        put_in_queue(summary=make.summary(), queue_slug="nowhere", reason="new draft", actor=None)
     with pytest.raises(InvalidInput):
-        claims.put_in_queue(summary=make.summary(), queue_slug="new-drafts", reason="because", actor=None)
+        put_in_queue(summary=make.summary(), queue_slug="new-drafts", reason="because", actor=None)
 
 
 # ---------------------------------------------------------------- claiming
