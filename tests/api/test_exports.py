@@ -27,7 +27,7 @@ from reviews.exports import files
 from reviews.models import Export
 from tests import make
 from tests.api.conftest import Api, error
-from tests.reviews.exports import review
+from tests.reviews.exports.exported import review
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from reviews.desk import claims
 from reviews.models import QueueItem, Review, ReviewSlot, SentenceSupport, SpanMark
 from tests import make
 from tests.api.conftest import Api, error
-from tests.reviews.test_queueing import COMPLETE
+from tests.reviews.desk.test_claims import COMPLETE
 
 
 @pytest.fixture

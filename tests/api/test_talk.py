@@ -16,7 +16,7 @@ from reviews.discussion import comments, visibility
 from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
 from tests import make
 from tests.api.conftest import Api, error
-from tests.talk.test_talking import done, hand_in, sit
+from tests.reviews.discussion.test_comments import done, hand_in, sit
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from reviews.models import Adjudication, QueueItem, Review
 from reviews.quality import gold
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.reviews.test_adjudicating import FIXED, GOOD, POOR, reviewed
-from tests.reviews.test_gold import KNOWN, golden
+from tests.reviews.quality.test_adjudication import FIXED, GOOD, POOR, reviewed
+from tests.reviews.quality.test_gold import KNOWN, golden
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

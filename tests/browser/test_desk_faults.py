@@ -15,7 +15,7 @@ from reviews.queues.settings import Question, create_rubric_version
 from tests import make
 from tests.browser.conftest import Enter
 from tests.browser.desk import BETTER, DRAFT, at_desk, saved
-from tests.reviews.test_managing import POINTS, changed
+from tests.reviews.queues.test_settings import POINTS, changed
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

@@ -10,8 +10,8 @@ from models_app.models import Job, Release
 from reviews.examples.feedback import decline_example
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.reviews.test_outcomes import MINE, example, learnt, reviewed
-from tests.reviews.test_outcomes import live as live
+from tests.reviews.desk.test_outcomes import MINE, example, learnt, reviewed
+from tests.reviews.desk.test_outcomes import live as live
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 WHY = "The number of piles is right now, but nine months are said in the article's last sentence only. " * 2

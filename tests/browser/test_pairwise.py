@@ -10,7 +10,7 @@ from reviews.filling.pairs import pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, Skip
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.reviews.test_pairwise import compared
+from tests.reviews.desk.test_choices import compared
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

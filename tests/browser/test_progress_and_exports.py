@@ -16,8 +16,8 @@ from models_app.models import Job
 from reviews.models import Export, FeedbackExample, Preference, QueueItem, Rater, Review, ReviewQueue
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.reviews.exports import BETTER, review
-from tests.reviews.test_progress import done
+from tests.reviews.exports.exported import BETTER, review
+from tests.reviews.reports.test_progress import done
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 BESSER = "Die neue Brücke über den Fluss wird ab Mai gebaut."

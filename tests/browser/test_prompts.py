@@ -20,9 +20,9 @@ from tests.browser.conftest import Enter, no_violation
 from tests.browser.desk import at_desk
 from tests.e2e.conftest import Worker
 from tests.e2e.conftest import worker as worker
-from tests.prompts.test_trials import BETTER, DRAFT, WANTED, ObedientEngine, failing
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
+from tests.reviews.prompts.test_trials import BETTER, DRAFT, WANTED, ObedientEngine, failing
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 

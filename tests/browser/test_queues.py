@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from reviews.models import QueueRule, ReviewQueue, ReviewReturn, ReviewSlot
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.reviews.test_adjudicating import POOR, reviewed
+from tests.reviews.quality.test_adjudication import POOR, reviewed
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 

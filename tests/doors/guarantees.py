@@ -21,7 +21,7 @@ from reviews.quality.gold import mark_gold
 from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene
-from tests.reviews.test_gold import ANSWERS, KNOWN
+from tests.reviews.quality.test_gold import ANSWERS, KNOWN
 
 
 def again(table: str, where: str = "true") -> str:

@@ -34,7 +34,7 @@ from reviews.prompts.trials import choose_articles, start_trial
 from reviews.queues import blindness
 from reviews.reports import overview
 from tests import make
-from tests.reviews.exports import exported, rows_of
+from tests.reviews.exports.exported import exported, rows_of
 
 pytestmark = pytest.mark.django_db
 SECRET = "It is 140 piles, not 410."

@@ -31,7 +31,7 @@ from reviews.ingest.splits import split_of
 from reviews.models import FeedbackExample, NearDuplicate, ReferenceHash, Review, SketchHash, SourceDocument
 from tests import make
 from tests.api.conftest import Api
-from tests.reviews.test_intake import import_while
+from tests.reviews.ingest.test_documents import import_while
 
 # Made up and always the same: whether a sketch finds a half is a matter of chance, one in five hundred.
 _WORDS = [

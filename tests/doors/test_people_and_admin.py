@@ -33,7 +33,7 @@ from reviews.models import ReviewSlot
 from tests import make
 from tests.database import another_session, somebody_waits_for_a_lock
 from tests.process.programs import wait_for
-from tests.reviews.test_queueing import claimed
+from tests.reviews.desk.test_claims import claimed
 
 pytestmark = pytest.mark.django_db
 NEW_PASSWORD = "quite another secret 7"

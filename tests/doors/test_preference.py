@@ -30,7 +30,7 @@ from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from reviews.queues.judges import left_to_others
 from tests import make
 from tests.releases import scene as scenes
-from tests.reviews.test_rating_import import imported, written
+from tests.reviews.external_ratings.test_imports import imported, written
 
 
 def scene() -> scenes.Scene:

@@ -31,8 +31,8 @@ from reviews.quality.adjudication import settle
 from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
-from tests.reviews.test_adjudicating import RULING, disputed, seen
-from tests.reviews.test_weak_outputs import feedback_on, request_of
+from tests.reviews.filling.test_client_feedback import feedback_on, request_of
+from tests.reviews.quality.test_adjudication import RULING, disputed, seen
 from tests.tiny_models import make_tiny_llama
 
 pytestmark = pytest.mark.django_db

@@ -20,7 +20,7 @@ from reviews.models import Review
 from reviews.quality.adjudication import Ruling, settle
 from tests import make
 from tests.releases import scene as scenes
-from tests.reviews.test_adjudicating import RATINGS
+from tests.reviews.quality.test_adjudication import RATINGS
 
 pytestmark = pytest.mark.django_db
 WRITTEN = "The old pier of Nordhaven will close for nine months."

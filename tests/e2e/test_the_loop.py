@@ -33,7 +33,7 @@ from reviews.models import FeedbackExample, PromptSuggestion, QueueItem, Review,
 from tests import make
 from tests.browser.conftest import Enter
 from tests.e2e.conftest import Worker
-from tests.loop.test_run_loop import FILLER, toy_file
+from tests.reviews.loop.test_run import FILLER, toy_file
 from tests.serving.conftest import Supervisor
 from tests.tiny_models import make_tiny_t5
 

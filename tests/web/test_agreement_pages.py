@@ -24,9 +24,9 @@ from reviews.quality import agreement_report, gold
 from reviews.quality.adjudication import Ruling, settle
 from reviews.quality.gold import is_turn
 from tests import make
-from tests.reviews.test_adjudicating import DRAFT, FIXED, GOOD, POOR, RATINGS, reviewed
-from tests.reviews.test_agreement_report import shared
-from tests.reviews.test_gold import KNOWN, golden, worked
+from tests.reviews.quality.test_adjudication import DRAFT, FIXED, GOOD, POOR, RATINGS, reviewed
+from tests.reviews.quality.test_agreement_report import shared
+from tests.reviews.quality.test_gold import KNOWN, golden, worked
 
 BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 

@@ -30,7 +30,7 @@ from reviews.texts.grounding import as_data, ground
 from reviews.web.desk.answers import answers_json
 from reviews.web.desk.autosave import MOST_ARTICLE_WORDS
 from tests import make
-from tests.reviews.test_queueing import claimed, expire
+from tests.reviews.desk.test_claims import claimed, expire
 from tests.web.desk_forms import ANSWERS, JSON, TEXT, WHOLE, handed_in, seat
 
 # ---------------------------------------------------------------- who sees what

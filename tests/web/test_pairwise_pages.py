@@ -16,7 +16,7 @@ from reviews.desk.claims import claim_next
 from reviews.filling.pairs import pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from tests import make
-from tests.reviews.test_pairwise import compared
+from tests.reviews.desk.test_choices import compared
 
 JSON: dict[str, Any] = {"HTTP_ACCEPT": "application/json"}
 

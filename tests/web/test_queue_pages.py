@@ -16,7 +16,7 @@ from reviews.filling.rule_runs import set_rule
 from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewSlot, RubricVersion
 from reviews.queues import queries as queue_reading
 from tests import make
-from tests.reviews.test_queueing import COMPLETE, claimed
+from tests.reviews.desk.test_claims import COMPLETE, claimed
 
 pytestmark = pytest.mark.django_db
 HTML = "<script>alert(1)</script> & <b>bold</b>"

@@ -40,7 +40,7 @@ from reviews.models import (
 from reviews.reports import progress
 from tests import make
 
-SUMMEVAL = Path(__file__).resolve().parents[3] / "shared/data/summeval/summeval.jsonl"
+SUMMEVAL = Path(__file__).resolve().parents[4] / "shared/data/summeval/summeval.jsonl"
 LONGER = "The old pier closes for nine months."
 KEYS = ("consistency", "relevance", "coherence", "fluency")
 WORDS = " ".join(f"word{n}" for n in range(30))

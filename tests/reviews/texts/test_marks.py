@@ -23,7 +23,7 @@ from reviews.texts.marks import (
     read_support,
 )
 from tests import make
-from tests.reviews.test_reviewing import WHOLE
+from tests.reviews.desk.test_reviews import WHOLE
 
 DRAFT = "The pier closes 👩‍👩‍👧. 410 piles are rotten. القديم الرصيف. Cafe\u0301 Nord."
 GOOD = {"side": "summary", "start": 0, "end": 3, "quote": "The", "error_type": "tone", "severity": "minor"}

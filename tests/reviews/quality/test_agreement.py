@@ -26,7 +26,7 @@ from reviews.quality.agreement import (
     reading,
 )
 
-SUMMEVAL = Path(__file__).resolve().parents[3] / "shared/data/summeval/summeval.jsonl"
+SUMMEVAL = Path(__file__).resolve().parents[4] / "shared/data/summeval/summeval.jsonl"
 
 
 def table_of(rows: Sequence[str]) -> tuple[np.ndarray, int]:

@@ -12,7 +12,7 @@ from reviews.desk.reviews import AlreadySubmitted, Answers, revise_review, save_
 from reviews.examples.feedback import approve_example
 from reviews.models import Adjudication, FeedbackExample, Notification, QueueItem, Review
 from tests import make
-from tests.reviews.test_queueing import COMPLETE, claimed
+from tests.reviews.desk.test_claims import COMPLETE, claimed
 
 
 def handed_in(cast: make.Cast) -> Review:

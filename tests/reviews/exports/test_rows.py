@@ -31,7 +31,7 @@ from reviews.models import (
     Review,
 )
 from tests import make
-from tests.reviews.exports import BETTER, WROTE, exported, read, review, rows_of
+from tests.reviews.exports.exported import BETTER, WROTE, exported, read, review, rows_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store")]
 

@@ -19,7 +19,7 @@ from reviews.queues import settings as managing
 from reviews.queues.seats import Rearranged
 from reviews.queues.settings import Question, QueueSettings, change_queue, create_queue, create_rubric_version
 from tests import make
-from tests.reviews.test_queueing import COMPLETE, at_once, claimed, expire
+from tests.reviews.desk.test_claims import COMPLETE, at_once, claimed, expire
 
 POINTS = ["one", "two", "three", "four", "five"]
 

@@ -36,7 +36,7 @@ from reviews.models import (
     RubricVersion,
 )  # fmt: skip
 from tests import make
-from tests.reviews.test_queueing import at_once, claimed, expire
+from tests.reviews.desk.test_claims import at_once, claimed, expire
 
 RATINGS = {"consistency": 2, "relevance": 4, "coherence": 5, "fluency": 5}
 WHOLE = Answers(

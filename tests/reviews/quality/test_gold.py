@@ -28,7 +28,7 @@ from reviews.models import (
 from reviews.quality import gold
 from reviews.quality.gold import Known, is_turn, mark_gold
 from tests import make
-from tests.reviews.test_queueing import at_once
+from tests.reviews.desk.test_claims import at_once
 
 RATINGS = {"consistency": 2, "relevance": 4, "coherence": 5, "fluency": 5}
 KNOWN = Known(

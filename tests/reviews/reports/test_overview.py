@@ -14,7 +14,7 @@ from reviews.desk.reviews import Answers, submit_review
 from reviews.models import QueueItem, ReviewQueue, ReviewSlot
 from reviews.reports import overview
 from tests import make
-from tests.reviews.test_queueing import COMPLETE, claimed
+from tests.reviews.desk.test_claims import COMPLETE, claimed
 
 pytestmark = pytest.mark.django_db
 

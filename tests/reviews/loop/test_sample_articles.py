@@ -12,7 +12,7 @@ import pytest
 
 from models_app.texts.sentences import split_sentences
 
-SAMPLE = Path(__file__).parents[2] / "reviews" / "loop" / "sample"
+SAMPLE = Path(__file__).parents[3] / "reviews" / "loop" / "sample"
 
 
 def _rows(name: str) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from reviews.desk.reviews import Answers, submit_review
 from reviews.desk.spreading import Wish, spread
 from reviews.models import Notification, QueueItem, Review, ReviewSlot
 from tests import make
-from tests.reviews.test_queueing import COMPLETE, claimed, expire
+from tests.reviews.desk.test_claims import COMPLETE, claimed, expire
 
 # ---------------------------------------------------------------- the spread
 

@@ -18,7 +18,7 @@ from reviews.quality.disagreement import Given, differences, disagreement
 from reviews.quality.disputes import dispute_of
 from reviews.queues.settings import Question, create_rubric_version
 from tests import make
-from tests.reviews.test_queueing import at_once
+from tests.reviews.desk.test_claims import at_once
 
 RATINGS = {"consistency": 4, "relevance": 4, "coherence": 5, "fluency": 5}
 DRAFT = "The old pier of Nordhaven will close for nine months. 410 piles are rotten."

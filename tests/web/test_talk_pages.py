@@ -10,7 +10,7 @@ from reviews.discussion import comments
 from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
 from reviews.notifications.notices import notify
 from tests import make
-from tests.talk.test_talking import done, hand_in, sit
+from tests.reviews.discussion.test_comments import done, hand_in, sit
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}

@@ -16,8 +16,8 @@ from reviews.desk.reviews import revise_review, save_draft, submit_review
 from reviews.desk.undo import ACCEPTED, take_back, take_back_skip
 from reviews.models import FeedbackExample, QueueItem, Review, ReviewQueue, ReviewRating, ReviewSlot, Skip
 from tests import make
-from tests.reviews.test_queueing import claimed, expire
-from tests.reviews.test_reviewing import RATINGS, WHOLE
+from tests.reviews.desk.test_claims import claimed, expire
+from tests.reviews.desk.test_reviews import RATINGS, WHOLE
 
 
 @pytest.fixture

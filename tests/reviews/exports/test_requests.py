@@ -30,7 +30,7 @@ from reviews.models import (
     ReviewSlot,
 )
 from tests import make
-from tests.reviews.exports import BETTER, exported, read, review, rows_of
+from tests.reviews.exports.exported import BETTER, exported, read, review, rows_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store")]
 
