@@ -57,6 +57,7 @@
     find(selector) { return document.querySelector(selector); }
     leave() {
       this.gone = true;
+      delete this.data.ready;
       for (const part of this.parts) part.leave?.();
       this.listeners.abort();
       for (const timer of this.timers) { clearTimeout(timer); clearInterval(timer); }

@@ -28,7 +28,8 @@ def test_a_dispute_is_settled_by_key(cast: make.Cast, enter: Enter) -> None:
     item = disputed_item(cast)
     page = enter("mila")
     page.goto(reverse("disputes"))
-    page.get_by_role("link", name="Settle", exact=True).click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Settle", exact=True).click()
     no_violation(page)
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight"), "all of it is in sight"
     fixed = page.locator(".answer-text", has=page.locator("ins", has_text="140"))
@@ -61,12 +62,13 @@ def test_a_round_explains_each_answer_and_leads_on_by_key(cast: make.Cast, enter
         page.locator(f"input[name=rating-{name}][value='5']").check(force=True)
     page.locator("input[name=verdict][value=good]").check(force=True)
     page.locator("input[name=stars][value='5']").check(force=True)
-    page.keyboard.press("Control+Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Control+Enter")
     expect(page.get_by_role("heading", name="Why")).to_be_visible()
     expect(page.locator("body")).to_contain_text(KNOWN.explanation)
     no_violation(page)
     page.keyboard.press("n")
-    page.wait_for_selector("[data-desk]")
+    page.wait_for_selector("[data-ready=yes]")
     assert Review.objects.filter(state="submitted").count() == 1
     assert KNOWN.explanation not in page.content()
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from models_app.foundation import jobs
 from models_app.models import DatasetSnapshot, Job, Route
@@ -21,17 +19,11 @@ from reviews.ingest.imports import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
 from tests import make
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation
+from tests.browser.desk import eventually
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 BETTER = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."
-
-
-def eventually(page: Page, true: Callable[[], Any], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "did not come true"
-        page.wait_for_timeout(50)
 
 
 def rows_file(directory: Path, count: int, column: str = "article") -> Path:
@@ -66,7 +58,8 @@ def test_a_file_is_uploaded_looked_at_mapped_and_imported(
 ) -> None:
     page = enter("mila")
     page.goto("/documents/")
-    page.get_by_role("link", name="Import documents").first.click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Import documents").first.click()
     page.get_by_label("File", exact=True).set_input_files(rows_file(tmp_path, 4, column="inhalt"))
     page.get_by_role("button", name="Look at it").first.click()
     expect(page.get_by_role("heading", name="news week 47.jsonl")).to_be_visible()
@@ -200,7 +193,8 @@ def test_freezing_follows_what_is_ticked_and_leads_to_training(enter: Enter, cas
         )
     page = enter("mila")
     page.goto("/feedback/")
-    page.get_by_role("link", name="Freeze a snapshot").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Freeze a snapshot").click()
     preview = page.locator("#freeze-preview")
     expect(preview).to_contain_text("18 more training rows of the 20 that a run needs")
     page.get_by_label("news").check()
@@ -223,7 +217,7 @@ def test_documents_are_found_while_typing_and_drafted_with_one_choice(enter: Ent
     expect(page.get_by_role("row")).to_have_count(3)
     page.get_by_label("Find").fill("choir si")
     expect(page.get_by_role("row")).to_have_count(2)
-    assert "q=choir%20si" in page.url
+    expect(page).to_have_url(re.compile("q=choir%20si"))
     menu = page.get_by_text("With those ticked")
     menu.click()
     expect(page.locator("#toasts")).to_contain_text("Tick at least one first.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import Literal
 
 import pytest
@@ -18,7 +17,7 @@ from reviews.models import (
 )
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.browser.desk import BETTER, DRAFT, at_desk, eventually, marks_of, saved
+from tests.browser.desk import BETTER, DRAFT, at_desk, computed, eventually, marks_of, saved
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -121,7 +120,7 @@ def test_fifty_thousand_words_stay_usable(enter: Enter, queue: ReviewQueue) -> N
     Grounding.objects.create(summary=summary, method="m", data={"sentences": [sentence]})
     make.queue_item(of=summary, in_queue=queue)
     page = at_desk(enter("rita"))
-    began = time.monotonic()
+    seconds = computed(page)
     page.keyboard.press("s")  # the last of 501 paragraphs supports it
     eventually(page, lambda: page.evaluate("document.querySelector('#source').scrollTop > 20000"))
     page.keyboard.press("a")
@@ -132,10 +131,10 @@ def test_fifty_thousand_words_stay_usable(enter: Enter, queue: ReviewQueue) -> N
     (mark,) = marks_of(page)
     assert (mark["side"], mark["quote"]) == ("source", "word0")
     page.evaluate("document.querySelector('#source').scrollTop = 0")
-    assert time.monotonic() - began < 5
-    began = time.monotonic()
+    assert seconds() < 1
+    seconds = computed(page)
     page.locator("#edit").press_sequentially(" It goes on.")
-    assert time.monotonic() - began < 3
+    assert seconds() < 1
     assert page.evaluate(
         "() => { const pane = document.querySelector('#source'); pane.scrollTop = 1e9; return pane.scrollTop > 20000; }"
     )

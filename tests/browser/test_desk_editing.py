@@ -187,8 +187,9 @@ def test_labels_from_the_correction_are_confirmed_or_dismissed_by_a_key(
     no_violation(page)
     page.keyboard.press("Alt+d")
     expect(suggested).to_be_hidden()
-    page.locator("#edit").fill(BETTER + " ")
-    page.wait_for_timeout(1500)
+    with page.expect_response("**/labels/"):
+        page.locator("#edit").fill(BETTER + " ")
+    saved(page)
     expect(suggested).to_be_hidden()  # dismissed stays dismissed
     page.reload()
     expect(suggested).to_contain_text("wrong entity or number")

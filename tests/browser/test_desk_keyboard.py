@@ -12,7 +12,7 @@ from reviews.models import (
 )
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.browser.desk import BETTER, DRAFT, at_desk, eventually, saved
+from tests.browser.desk import BETTER, DRAFT, another_item, at_desk, eventually, saved
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -21,7 +21,6 @@ def test_a_review_by_keyboard_alone_and_the_next_item_stands_there(
     enter: Enter, cast: make.Cast, items: list[QueueItem]
 ) -> None:
     page = at_desk(enter("rita"))
-    first = page.locator("h1").inner_text()
     for digit in "2455":  # consistency, relevance, coherence, fluency
         page.keyboard.press(digit)
     expect(page.locator("#edit")).to_be_focused()
@@ -39,8 +38,8 @@ def test_a_review_by_keyboard_alone_and_the_next_item_stands_there(
     page.keyboard.type("A digit was swapped.")
     page.keyboard.press("Alt+t")  # inside the box: with Alt
     expect(page.get_by_label("wants retraining")).to_be_checked()
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("h1")).not_to_have_text(first)
+    with another_item(page):
+        page.keyboard.press("Control+Enter")
     review = Review.objects.select_related("item").get(state="submitted")
     assert review.reviewer == cast.reviewer
     assert (review.stars, review.verdict, review.edited_text) == (2, "poor", BETTER)
@@ -60,13 +59,12 @@ def test_five_keys_rate_edit_hand_in_and_bring_the_next(enter: Enter, items: lis
     """Beside the typing of the correction itself."""
     page = at_desk(enter("rita"))
     expect(page.locator("form[data-ahead]")).to_be_visible()
-    first = page.locator("h1").inner_text()
     for digit in "2343":
         page.keyboard.press(digit)
     expect(page.locator("#edit")).to_be_focused()
     page.keyboard.type("Typed at once. ")
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("h1")).not_to_have_text(first)
+    with another_item(page):
+        page.keyboard.press("Control+Enter")
     review = Review.objects.get(state="submitted")
     assert (review.stars, review.verdict, review.overall_from_ratings) == (3, "fair", True)
     assert "Typed at once." in review.edited_text
@@ -161,13 +159,15 @@ def test_single_keys_can_be_switched_off(enter: Enter, items: list[QueueItem]) -
 def test_somebody_s_own_keys_work_and_are_shown_on_the_buttons(enter: Enter, items: list[QueueItem]) -> None:
     page = at_desk(enter("rita"))
     page.keyboard.press("?")
-    page.get_by_role("link", name="Choose other keys").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Choose other keys").click()
     field = page.get_by_label("correct the summary")
     field.focus()
     page.keyboard.press("c")
     page.get_by_label("hand in and get the next, from anywhere").focus()
     page.keyboard.press("Control+Shift+Enter")
-    page.get_by_role("button", name="Use these keys").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Use these keys").click()
     expect(page.get_by_text("The same key as “comment”.")).to_be_visible()
     no_violation(page)
     expect(page.get_by_label("hand in and get the next, from anywhere")).to_have_value("ctrl+shift+enter")

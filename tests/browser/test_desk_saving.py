@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from reviews.models import (
 )
 from tests import make
 from tests.browser.conftest import Enter, no_violation
-from tests.browser.desk import BETTER, at_desk, eventually, saved
+from tests.browser.desk import BETTER, at_desk, crash, eventually, saved, stopped_clock
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -27,13 +26,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(trans
 def test_what_is_typed_is_on_the_server_within_two_seconds_and_there_after_a_reload(
     enter: Enter, items: list[QueueItem]
 ) -> None:
-    page = at_desk(enter("rita"))
+    page = at_desk(stopped_clock(enter("rita")))
     saved(page, "Nothing typed yet")
     page.locator("#edit").fill(BETTER)
-    typed = time.monotonic()
-    eventually(page, lambda: Review.objects.filter(edited_text=BETTER).exists())
-    assert time.monotonic() - typed < 2
+    page.clock.run_for(2_000)
+    saved(page)
+    assert Review.objects.filter(edited_text=BETTER).exists()
     page.keyboard.press("Alt+4")
+    page.clock.run_for(2_000)
     saved(page)
     page.reload()
     saved(page)
@@ -43,13 +43,12 @@ def test_what_is_typed_is_on_the_server_within_two_seconds_and_there_after_a_rel
 
 
 def test_somebody_who_types_without_a_pause_is_saved_too(enter: Enter, items: list[QueueItem]) -> None:
-    page = at_desk(enter("rita"))
+    page = at_desk(stopped_clock(enter("rita")))
     page.locator("#comment").focus()
-    began = time.monotonic()
-    while not Review.objects.exclude(comment="").exists():
+    for _ in range(13):  # never quiet for long enough, for two seconds
         page.keyboard.type("ab ")
-        page.wait_for_timeout(150)
-        assert time.monotonic() - began < 4
+        page.clock.run_for(150)
+    eventually(page, lambda: Review.objects.exclude(comment="").exists())
 
 
 def test_without_a_connection_the_text_stays_here_and_goes_out_when_it_is_back(
@@ -72,10 +71,9 @@ def test_after_a_crash_what_was_never_saved_is_back(enter: Enter, items: list[Qu
     page.context.set_offline(True)
     page.locator("#edit").fill(BETTER)
     saved(page, "Not saved · kept in this browser")
-    other = page.context.new_page()
-    page.close(run_before_unload=False)  # gone without a word
+    crash(page)
     page.context.set_offline(False)
-    at_desk(other)
+    other = at_desk(page.context.new_page())
     expect(other.locator("#edit")).to_have_value(BETTER)
     expect(other.locator("#notices")).to_contain_text("is back")
     saved(other)
@@ -87,9 +85,9 @@ def test_a_server_that_restarts_while_somebody_types_loses_nothing(
 ) -> None:
     page = enter("rita")
     page.clock.install()
-    at_desk(page)
     down = [502, 503, 500]
     page.route("**/draft/", lambda route: route.fulfill(status=down.pop()) if down else route.continue_())
+    at_desk(page)
     page.locator("#edit").fill(BETTER)
     saved(page, "Not saved · kept in this browser")
     page.keyboard.press("Escape")
@@ -107,13 +105,14 @@ def test_a_server_that_restarts_while_somebody_types_loses_nothing(
 
 
 def test_a_save_whose_answer_was_lost_is_no_conflict(enter: Enter, items: list[QueueItem]) -> None:
-    page = at_desk(enter("rita"))
+    page = enter("rita")
 
     def lose_the_answer(route: Any) -> None:
         route.fetch()
         route.abort()
 
     page.route("**/draft/", lose_the_answer, times=1)
+    at_desk(page)
     page.locator("#edit").fill("One")
     eventually(page, lambda: Review.objects.filter(edited_text="One").exists())
     page.locator("#edit").fill("One and two.")
@@ -176,8 +175,9 @@ def test_who_was_signed_out_is_told_and_loses_nothing(enter: Enter, items: list[
 
 
 def test_time_at_work_is_measured(enter: Enter, items: list[QueueItem]) -> None:
-    page = at_desk(enter("rita"))
-    page.wait_for_timeout(2300)
+    page = at_desk(stopped_clock(enter("rita")))
+    page.clock.run_for(7_000)
     page.locator("#comment").fill("Some time passed.")
+    page.clock.run_for(1_000)
     saved(page)
-    assert 1 <= Review.objects.get().active_seconds <= 10
+    assert Review.objects.get().active_seconds in (7, 8)

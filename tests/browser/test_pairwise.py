@@ -10,6 +10,7 @@ from reviews.filling.pairs import pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, Skip
 from tests import make
 from tests.browser.conftest import Enter, no_violation
+from tests.browser.desk import another_item, crash
 from tests.reviews.desk.test_choices import compared
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -50,8 +51,8 @@ def test_two_keys_a_judgement_and_the_next_pair_stands_there(enter: Enter, queue
     good = "left" if "140" in page.locator("[data-side=left]").inner_text() else "right"
     page.evaluate("window.sameWindow = true")
     page.keyboard.press("1" if good == "left" else "6")
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("h1")).not_to_have_text(first)
+    with another_item(page):
+        page.keyboard.press("Control+Enter")
     assert page.evaluate("window.sameWindow") is True
     kept = Preference.objects.get(state="submitted")
     assert (kept.choice, kept.strength) == ("after", 3)
@@ -60,15 +61,15 @@ def test_two_keys_a_judgement_and_the_next_pair_stands_there(enter: Enter, queue
     expect(page.locator("[data-differences]")).to_be_checked()
     expect(page.locator("[data-day] b")).to_have_text("1 of 3")
     # ten seconds to think again, also from the next pair
-    page.keyboard.press("u")
+    with another_item(page):
+        page.keyboard.press("u")
     expect(page.locator("h1")).to_have_text(first)
-    expect(page.locator("form[data-ready]")).to_be_visible()
     expect(page.locator(f"[name=choice][value='{good} 3']")).to_be_checked()
     page.keyboard.press("t")
     page.keyboard.press("c")
     page.keyboard.type("b: both say the same")  # letters in the box are no keys
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("h1")).not_to_have_text(first)
+    with another_item(page):
+        page.keyboard.press("Control+Enter")
     kept.refresh_from_db()
     assert (kept.choice, kept.reason) == ("tie", "b: both say the same")
 
@@ -140,7 +141,8 @@ def test_the_last_pair_can_be_taken_back_too(enter: Enter, queue: ReviewQueue) -
     QueueItem.objects.filter(pk__gt=QueueItem.objects.earliest("pk").pk).update(state="set aside")
     page = at_pair(enter("rita"), queue)
     page.keyboard.press("t")
-    page.keyboard.press("Control+Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Control+Enter")
     expect(page.get_by_role("heading", name="All done here")).to_be_visible()
     expect(page.locator("[data-undo-button]")).to_be_visible()
     page.keyboard.press("u")
@@ -153,18 +155,18 @@ def test_a_skip_is_undone_and_the_reason_comes_back_with_it(enter: Enter, queue:
     first = page.locator("h1").inner_text()
     page.keyboard.press("c")
     page.keyboard.type("Half a thought")
-    page.keyboard.press("Alt+l")
-    expect(page.locator("h1")).not_to_have_text(first)
+    with another_item(page):
+        page.keyboard.press("Alt+l")
     expect(page.locator("[data-undo-offer]")).to_contain_text("Put off")
     no_violation(page)
     page.locator("#reason").fill("Begun already.")
-    page.keyboard.press("Alt+u")  # what was begun on the next one is saved first
+    with another_item(page):
+        page.keyboard.press("Alt+u")  # what was begun on the next one is saved first
     expect(page.locator("h1")).to_have_text(first)
     expect(page.locator("#reason")).to_have_value("Half a thought")
     assert not Skip.objects.exists()
     assert Preference.objects.get(reason="Begun already.").state == "draft"
     # also where a whole page is loaded, and where the pair was flagged
-    expect(page.locator("form[data-ready]")).to_be_visible()
     QueueItem.objects.exclude(summary__document__title=first).update(state="set aside")
     page.keyboard.press("Escape")
     page.keyboard.press("f")
@@ -188,11 +190,10 @@ def test_a_reason_survives_a_crash_a_lost_connection_and_another_tab(
     expect(page.locator(chip)).to_have_text("Not saved · kept in this browser")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#notices")).to_contain_text("not handed in yet")
-    other = page.context.new_page()
-    page.close(run_before_unload=False)  # gone without a word
+    crash(page)
     assert not Preference.objects.filter(revision__gt=0).exists()
-    other.context.set_offline(False)
-    at_pair(other, queue)
+    page.context.set_offline(False)
+    other = at_pair(page.context.new_page(), queue)
     expect(other.locator("#reason")).to_have_value("Three piles were swapped.")
     expect(other.locator("[name=choice][value='left 2']")).to_be_checked()
     expect(other.locator("#notices")).to_contain_text("is back")
@@ -232,11 +233,13 @@ def test_somebody_s_own_keys_choose_here_too(enter: Enter, queue: ReviewQueue) -
     page = at_pair(enter("rita"), queue)
     page.keyboard.press("?")
     no_violation(page)
-    page.get_by_role("link", name="Choose other keys").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Choose other keys").click()
     for label, key in (("left: much better", "x"), ("later", "i"), ("both are bad", "x")):
         page.get_by_label(label, exact=True).focus()
         page.keyboard.press(key)
-    page.get_by_role("button", name="Use these keys").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Use these keys").click()
     expect(page.get_by_text("The same key as “left: much better”.")).to_be_visible()
     no_violation(page)
     page.get_by_label("both are bad", exact=True).focus()
@@ -254,8 +257,8 @@ def test_somebody_s_own_keys_choose_here_too(enter: Enter, queue: ReviewQueue) -
     first = page.locator("h1").inner_text()
     page.keyboard.press("l")
     expect(page.locator("h1")).to_have_text(first)
-    page.keyboard.press("i")
-    expect(page.locator("h1")).not_to_have_text(first)
+    with another_item(page):
+        page.keyboard.press("i")
     assert Skip.objects.get().meaning == "later"
 
 

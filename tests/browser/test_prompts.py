@@ -17,7 +17,6 @@ from reviews.prompts.suggestions import adopt_suggestion, suggest_prompt
 from tests import make
 from tests.api.conftest import serve
 from tests.browser.conftest import Enter, no_violation
-from tests.browser.desk import at_desk
 from tests.e2e.conftest import Worker
 from tests.e2e.conftest import worker as worker
 from tests.releases import scene as scenes
@@ -62,7 +61,8 @@ def test_a_suggestion_is_held_against_what_failed_and_kept(
         failing(make.document(), the.cast.reviewer, release=the.live)
     page = enter("mila")
     page.goto("/prompts/?show=suggestions")
-    page.get_by_role("link", name="Would it mend what failed?").click()
+    with page.expect_navigation():
+        page.get_by_role("link", name="Would it mend what failed?").click()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value(BETTER)
     expect(page.get_by_role("radio", name="would a prompt do it?")).to_be_checked()
     page.get_by_label("How many").fill("10")
@@ -137,7 +137,7 @@ def test_a_prompt_trial_at_the_desk_ends_in_a_suggestion_and_a_review(
     page = enter("rita")
     page.goto("/desk/")
     page.get_by_role("link", name="Start").click()
-    at_desk(page, page.url)
+    expect(page.locator("form[data-ready]")).to_be_visible()
     expect(page.locator("#notices")).to_contain_text("then try another prompt")
     no_violation(page)
     page.keyboard.press("p")

@@ -152,7 +152,7 @@ def test_the_page_follows_the_deployment_until_it_is_live(enter: Enter, the: Sce
     from models_app.releases.deploying import go_live
 
     go_live(release=Release.objects.get(pk=the.candidate.pk))
-    expect(steps).not_to_contain_text("its model is loading", timeout=10_000)
+    expect(steps).not_to_contain_text("its model is loading")
     expect(page.locator("#release")).not_to_have_attribute("hx-trigger", re.compile("every"))
 
 
@@ -246,11 +246,11 @@ def test_a_job_is_followed_to_its_end(enter: Enter, the: Scene) -> None:
     page.goto(f"/jobs/{job.pk}/")
     expect(page.locator("#job")).to_contain_text("drafting summaries")
     Job.objects.filter(pk=job.pk).update(step=20)
-    expect(page.locator("#job")).to_contain_text("20 of 40", timeout=8000)
+    expect(page.locator("#job")).to_contain_text("20 of 40")
     Job.objects.filter(pk=job.pk).update(
         state="failed", reason="The disk is full.", finished_at=claimed.started_at
     )
-    expect(page.locator("#job")).to_contain_text("The disk is full.", timeout=8000)
+    expect(page.locator("#job")).to_contain_text("The disk is full.")
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
     assert page.locator("#job").get_attribute("hx-trigger") is None
 
@@ -262,6 +262,6 @@ def test_the_trail_is_filtered_and_paged(enter: Enter, the: Scene) -> None:
     page.get_by_role("button", name="Show").click()
     rows = page.locator("#audit-list tbody tr")
     expect(rows.first).to_contain_text("mila asked for approval")
-    assert not page.locator("#audit-list tbody tr", has_text="galley").count()
+    expect(page.locator("#audit-list tbody tr", has_text="galley")).to_have_count(0)
     page.get_by_role("button", name="Verify now").click()
     expect(page.get_by_role("link", name="Being verified")).to_be_visible()

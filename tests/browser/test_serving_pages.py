@@ -78,7 +78,7 @@ def test_the_page_follows_what_happens_and_leaves_a_dialog_alone(
     page.wait_for_timeout(4500)  # two polls
     expect(reason).to_have_value("Wrong day")
     page.get_by_role("button", name="Cancel").first.click()
-    expect(page.locator(".verdict")).to_contain_text(f"Release {warming.pk}", timeout=15_000)
+    expect(page.locator(".verdict")).to_contain_text(f"Release {warming.pk}")
 
 
 def test_a_new_token_can_be_copied(enter: Enter, cast: make.Cast) -> None:

@@ -21,6 +21,8 @@ from django.template.loader import render_to_string
 from django.test import RequestFactory
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.desk import eventually
+
 pytestmark = pytest.mark.browser
 
 PAGE = """{% extends "base.html" %}{% block title %}Frame{% endblock %}{% block heading %}Frame{% endblock %}
@@ -190,6 +192,7 @@ def test_an_invalid_form_s_answer_takes_the_form_s_place_and_the_request_carries
 def test_a_lost_connection_is_said_once_and_so_is_its_return(frame_page: Page) -> None:
     frame_page.route("**/poll", lambda route: route.abort())
     frame_page.route("**/invalid", lambda route: route.abort())
+    frame_page.reload()
     frame_page.locator("#invalid").click()
     expect(frame_page.locator("#toasts .error")).to_contain_text("No connection")
     frame_page.wait_for_timeout(400)
@@ -213,8 +216,7 @@ def test_a_hidden_tab_asks_rarely(page: Page, address: str) -> None:
 
 
 def test_a_visible_tab_goes_on_asking(frame_page: Page) -> None:
-    frame_page.wait_for_timeout(1200)
-    assert Answers.asked["/poll"] >= 4
+    eventually(frame_page, lambda: Answers.asked["/poll"] >= 4)
 
 
 def test_a_key_opens_what_names_it_but_not_while_somebody_types(frame_page: Page) -> None:
