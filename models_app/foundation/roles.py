@@ -1,4 +1,4 @@
-"""Who may do what: capabilities, and the roles (groups) that carry them.
+"""Who may do what: the roles (groups) that carry capabilities.
 
 Every capability is a permission of the `models_app` app, so `user.has_perm("models_app.review")` and the admin's
 permission pages work as in any Django project. Migrations call `create_roles` to bring groups in step.
@@ -9,28 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from models_app.foundation.errors import NotAllowed
-
-CAPABILITIES: dict[str, str] = {
-    "review": "Review summaries, suggest prompts",
-    "view_documents": "See documents and summaries",
-    "import_documents": "Import documents, let summaries be drafted, fill queues",
-    "decide_feedback": "Approve or decline feedback examples",
-    "freeze_snapshot": "Freeze dataset snapshots",
-    "edit_prompts": "Make prompt versions, adopt or decline suggestions",
-    "view_models": "See snapshots, runs, models, comparisons, releases",
-    "train": "Register models, start and cancel training runs",
-    "evaluate": "Start evaluations and comparisons",
-    "submit_release": "Compose releases and submit them for approval",
-    "approve_release": "Approve or reject releases",
-    "deploy": "Start, hold and roll back deployments",
-    "view_monitoring": "See monitoring, jobs and deployments",
-    "manage_jobs": "Cancel anybody's jobs, try again",
-    "view_audit": "Read the audit trail",
-    "own_tokens": "Make API tokens for oneself and one's service accounts",
-    "manage_tokens": "See and revoke anybody's API tokens",
-    "manage_queues": "Make and change review queues and rubrics",
-    "manage_people": "Make accounts, give roles, end sessions",
-}
+from models_app.models.access import CAPABILITIES
 
 ROLES: dict[str, tuple[str, ...]] = {
     "reviewer": ("review", "view_documents", "own_tokens"),

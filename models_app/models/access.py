@@ -7,11 +7,31 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 from knox.models import AbstractAuthToken
 
-from models_app.foundation.roles import CAPABILITIES
+CAPABILITIES: dict[str, str] = {
+    "review": "Review summaries, suggest prompts",
+    "view_documents": "See documents and summaries",
+    "import_documents": "Import documents, let summaries be drafted, fill queues",
+    "decide_feedback": "Approve or decline feedback examples",
+    "freeze_snapshot": "Freeze dataset snapshots",
+    "edit_prompts": "Make prompt versions, adopt or decline suggestions",
+    "view_models": "See snapshots, runs, models, comparisons, releases",
+    "train": "Register models, start and cancel training runs",
+    "evaluate": "Start evaluations and comparisons",
+    "submit_release": "Compose releases and submit them for approval",
+    "approve_release": "Approve or reject releases",
+    "deploy": "Start, hold and roll back deployments",
+    "view_monitoring": "See monitoring, jobs and deployments",
+    "manage_jobs": "Cancel anybody's jobs, try again",
+    "view_audit": "Read the audit trail",
+    "own_tokens": "Make API tokens for oneself and one's service accounts",
+    "manage_tokens": "See and revoke anybody's API tokens",
+    "manage_queues": "Make and change review queues and rubrics",
+    "manage_people": "Make accounts, give roles, end sessions",
+}
 
 
 class Capability(models.Model):
-    """Carries the permissions of `foundation.roles`; it has no rows and no table."""
+    """Carries the permissions; it has no rows and no table."""
 
     class Meta:
         managed = False

@@ -21,8 +21,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from models_app.foundation.errors import InvalidInput
-from models_app.foundation.roles import CAPABILITIES, ROLES, allowed
+from models_app.foundation.roles import ROLES, allowed
 from models_app.models import AuditEvent, PasswordLink
+from models_app.models.access import CAPABILITIES
 from models_app.people import accounts, factors, links, sessions
 from models_app.web.pages import View, capability, page_or_fragment, paginate, user_of
 from models_app.web.trail import tell
