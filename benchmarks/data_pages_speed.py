@@ -103,8 +103,8 @@ def main() -> None:
             "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         }
         fill(options.documents, options.examples)
-        from reviews.examples.feedback import freeze_snapshot
         from reviews.examples.references import freeze_test_set
+        from reviews.examples.snapshots import freeze_snapshot
         from reviews.models import SourceDocument
 
         snapshot, tests = freeze_snapshot(name="all", actor=None), freeze_test_set(actor=None, limit=11_490)

@@ -41,7 +41,7 @@ from reviews.models import (
     Summary,
 )
 from reviews.queues.grounding import link
-from reviews.texts.corrections import suggest
+from reviews.texts.error_labels import suggest
 from reviews.texts.marks import Mark, Support
 from reviews.texts.spans import sentences
 from script.demo.clock import NOW, Clock, at, later, story

@@ -22,8 +22,8 @@ from models_app.foundation.errors import NotFound
 from models_app.models import PromptVersion
 from reviews.api.marks import Offset
 from reviews.discussion import comments as talking
-from reviews.discussion import visibility
-from reviews.discussion.visibility import CommentShown
+from reviews.discussion import panel, visibility
+from reviews.discussion.panel import CommentShown
 from reviews.models import QueueItem, Thread
 
 # ---------------------------------------------------------------- what goes in and comes out
@@ -172,7 +172,7 @@ def _listed(view: views.ApiView, request: Request, about: QueueItem | PromptVers
     standing, rows = visibility.read(user=user, about=about)
     pages = Pages()
     page: Any = pages.paginate_queryset(rows, request, view=view)
-    shown = visibility.shown_threads(threads=page, user=user, standing=standing)
+    shown = panel.shown_threads(threads=page, user=user, standing=standing)
     return pages.get_paginated_response(ThreadSerializer(shown, many=True).data)
 
 
@@ -181,7 +181,7 @@ def _opened(request: Request, about: QueueItem | PromptVersion) -> Response:
     asked.is_valid(raise_exception=True)
     user = token_of(request).user
     made = talking.open_thread(about=about, text=asked.validated_data["text"], span=asked.span(), actor=user)
-    return Response(ThreadSerializer(visibility.read_thread(pk=made.pk, user=user)).data, status=201)
+    return Response(ThreadSerializer(panel.read_thread(pk=made.pk, user=user)).data, status=201)
 
 
 class ItemThreadsView(views.ApiView):
@@ -245,9 +245,7 @@ class CommentsView(views.ApiView):
         asked.is_valid(raise_exception=True)
         user = token_of(request).user
         comment = talking.reply(thread=pk, text=asked.validated_data["text"], actor=user)
-        return Response(
-            CommentSerializer(visibility.shown_comment(comment=comment, user=user)).data, status=201
-        )
+        return Response(CommentSerializer(panel.shown_comment(comment=comment, user=user)).data, status=201)
 
 
 class CommentView(views.ApiView):
@@ -281,7 +279,7 @@ class CommentView(views.ApiView):
         asked.is_valid(raise_exception=True)
         user = token_of(request).user
         comment = talking.edit_comment(comment=pk, text=asked.validated_data["text"], actor=user)
-        return Response(CommentSerializer(visibility.shown_comment(comment=comment, user=user)).data)
+        return Response(CommentSerializer(panel.shown_comment(comment=comment, user=user)).data)
 
 
 def _settling(operation: str, summary: str, thread: Any, stale: str) -> Any:
@@ -310,7 +308,7 @@ class ResolveView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         user = token_of(request).user
         talking.resolve(thread=pk, actor=user)
-        return Response(ThreadSerializer(visibility.read_thread(pk=pk, user=user)).data)
+        return Response(ThreadSerializer(panel.read_thread(pk=pk, user=user)).data)
 
 
 class ReopenView(views.ApiView):
@@ -321,4 +319,4 @@ class ReopenView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         user = token_of(request).user
         talking.reopen(thread=pk, actor=user)
-        return Response(ThreadSerializer(visibility.read_thread(pk=pk, user=user)).data)
+        return Response(ThreadSerializer(panel.read_thread(pk=pk, user=user)).data)

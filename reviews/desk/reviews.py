@@ -18,7 +18,7 @@ from models_app.foundation.rows import Insertion, JoinedRows
 from models_app.texts.comment_classes import classify_comment
 from models_app.texts.normalise import normalise
 from models_app.texts.sentiment import sentiment
-from reviews.examples.feedback import propose_from_review
+from reviews.examples.proposals import propose_from_review
 from reviews.models import (
     Criterion,
     QueueItem,

@@ -20,7 +20,8 @@ from django.db.models.functions import Trim
 from models_app.evaluation.sets import EvaluationRow, Reference, freeze_evaluation_set
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.models import EvaluationExample, EvaluationSet
-from reviews.examples.feedback import LEFT_OUT_NAMED, unfit, unlearnt
+from reviews.examples.proposals import unfit
+from reviews.examples.snapshots import LEFT_OUT_NAMED, unlearnt
 from reviews.ingest import twins
 from reviews.models import Adjudication, QueueItem, Review, SourceDocument, Split
 

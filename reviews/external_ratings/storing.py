@@ -23,7 +23,7 @@ from models_app.foundation.errors import InvalidInput
 from models_app.texts.comment_classes import classify_comment
 from models_app.texts.normalise import normalise, one_line
 from models_app.texts.sentiment import sentiment
-from reviews.examples.feedback import propose_from_review
+from reviews.examples.proposals import propose_from_review
 from reviews.external_ratings import rows as rating_rows
 from reviews.external_ratings.rows import PairRow, RatedRow, Unreadable
 from reviews.ingest.documents import DocumentRow, ImportReport, import_rows

@@ -11,7 +11,7 @@ from django.db import transaction
 from models_app.models import ClientFeedback, InferenceRequest
 from models_app.texts.comment_classes import COMPLAINTS
 from models_app.texts.comment_cues import CommentClass
-from reviews.examples.feedback import propose_from_client
+from reviews.examples.proposals import propose_from_client
 from reviews.ingest.documents import DocumentRow, content_hash, import_rows
 from reviews.models import QueueItem, QueueRule, ReviewQueue, SourceDocument, Summary
 from reviews.queues.items import put_in_queue, takes

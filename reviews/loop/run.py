@@ -35,8 +35,10 @@ from models_app.models import (
 from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.training.registering import start_registering
 from models_app.training.starting import start_training
-from reviews.examples.feedback import Selection, approve_examples, freeze_snapshot, propose_from_references
+from reviews.examples.decisions import approve_examples
+from reviews.examples.proposals import propose_from_references
 from reviews.examples.references import freeze_test_set
+from reviews.examples.snapshots import Selection, freeze_snapshot
 from reviews.filling.drafts import start_drafting
 from reviews.ingest import twins
 from reviews.ingest.documents import ImportReport, content_hash, import_rows

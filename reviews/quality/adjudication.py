@@ -24,7 +24,7 @@ from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
 from models_app.texts.normalise import normalise
-from reviews.examples.feedback import propose_from_adjudication
+from reviews.examples.proposals import propose_from_adjudication
 from reviews.models import (
     Adjudication,
     FeedbackExample,

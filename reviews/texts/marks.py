@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard, get_args
 
 from models_app.texts.normalise import normalise, one_line
-from reviews.texts.corrections import ErrorType, Severity, Side
+from reviews.texts.edits import ErrorType, Severity, Side
 from reviews.texts.spans import quotes, sentences, snapped
 
 MOST_MARKS = 200

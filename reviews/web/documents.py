@@ -18,7 +18,7 @@ from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, page_or_fragment, paginate, user_of
 from reviews.examples import search
-from reviews.examples.feedback import propose_from_references
+from reviews.examples.proposals import propose_from_references
 from reviews.examples.search import DocumentFilter
 from reviews.filling.drafts import live_release, start_drafting
 from reviews.ingest import twins

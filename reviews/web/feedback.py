@@ -18,18 +18,16 @@ from models_app.foundation.roles import allowed
 from models_app.models import DatasetSnapshot
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 from reviews.examples import search
-from reviews.examples.feedback import (
+from reviews.examples.decisions import (
     TEST_SPLIT,
-    Selection,
     approve_example,
     approve_examples,
     decline_example,
     decline_examples,
-    freeze_snapshot,
-    preview_snapshot,
 )
 from reviews.examples.references import SOURCES, count_corrections, freeze_test_set
 from reviews.examples.search import ExampleFilter
+from reviews.examples.snapshots import Selection, freeze_snapshot, preview_snapshot
 from reviews.models import FeedbackExample, SourceDocument, Split
 from reviews.queues.blindness import readable_examples
 from reviews.web.documents import back

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from models_app.foundation.errors import InvalidInput
 from models_app.models import PromptVersion
 from models_app.web.pages import is_fragment, user_of
-from reviews.discussion import comments, visibility
+from reviews.discussion import comments, panel, visibility
 from reviews.discussion.visibility import Standing, about_of, visible_thread
 from reviews.models import Comment, QueueItem, Thread
 from reviews.notifications.notices import mark_read_about
@@ -38,10 +38,10 @@ def _panel(
 ) -> HttpResponse:
     """`more`: the text that was refused and why, at which form (`at`: new, or a thread's or comment's id)."""
     user = user_of(request)
-    panel = visibility.panel(about=about, user=user)
-    if panel.threads:
-        mark_read_about(user=user, subjects=[f"thread:{thread.pk}" for thread in panel.threads])
-    context = {"panel": panel, "longest": comments.LONGEST_CHARACTERS, **more}
+    shown = panel.panel(about=about, user=user)
+    if shown.threads:
+        mark_read_about(user=user, subjects=[f"thread:{thread.pk}" for thread in shown.threads])
+    context = {"panel": shown, "longest": comments.LONGEST_CHARACTERS, **more}
     page = "reviews/discussion/_talk_panel.html" if is_fragment(request) else "reviews/discussion/talk.html"
     return render(request, page, context, status=status)
 

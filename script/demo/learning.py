@@ -19,13 +19,10 @@ from models_app.models import (
 from models_app.prompts.versions import create_version
 from models_app.serving.client import ServedSummary
 from models_app.training.starting import start_training
-from reviews.examples.feedback import (
-    approve_example,
-    decline_example,
-    freeze_snapshot,
-    propose_from_references,
-)
+from reviews.examples.decisions import approve_example, decline_example
+from reviews.examples.proposals import propose_from_references
 from reviews.examples.references import freeze_test_set
+from reviews.examples.snapshots import freeze_snapshot
 from reviews.models import (
     FeedbackExample,
     PromptTrial,

@@ -1,5 +1,5 @@
 // Error spans: select in the proof or the article, say what is wrong (one key) and how bad it is (one key). And the labels
-// that the server suggests from the correction (reviews/texts/corrections.py): confirmed or dismissed with one key.
+// that the server suggests from the correction (reviews/texts/error_labels.py): confirmed or dismissed with one key.
 (() => {
   "use strict";
   const SUGGEST_AFTER_MS = 900;

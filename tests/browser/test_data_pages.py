@@ -12,8 +12,9 @@ from playwright.sync_api import expect
 
 from models_app.foundation import jobs
 from models_app.models import DatasetSnapshot, Job, Route
-from reviews.examples.feedback import freeze_snapshot, propose_from_review
+from reviews.examples.proposals import propose_from_review
 from reviews.examples.references import freeze_test_set
+from reviews.examples.snapshots import freeze_snapshot
 from reviews.ingest import imports, uploads
 from reviews.ingest.imports import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from models_app.foundation import jobs
 from models_app.models import Job, Release
-from reviews.examples.feedback import decline_example
+from reviews.examples.decisions import decline_example
 from tests import make
 from tests.browser.conftest import Enter, no_violation
 from tests.reviews.desk.test_outcomes import MINE, example, learnt, reviewed

@@ -15,7 +15,7 @@ from models_app.foundation.tokens import create_token
 from models_app.models import HumanVote, TrainingMetric, TrainingRun, WeightMatch, WeightTensor
 from reviews.desk import claims
 from reviews.desk.reviews import submit_review
-from reviews.examples.feedback import approve_example
+from reviews.examples.decisions import approve_example
 from reviews.models import Adjudication, FeedbackExample, QueueItem, ReviewQueue
 from reviews.quality.gold import mark_gold
 from tests import make

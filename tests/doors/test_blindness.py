@@ -15,7 +15,7 @@ from models_app.models import AuditEvent, PromptVersion
 from reviews.desk import claims
 from reviews.desk.choices import Judgement, begin, choose
 from reviews.discussion import comments
-from reviews.examples.feedback import propose_from_review
+from reviews.examples.proposals import propose_from_review
 from reviews.models import (
     FeedbackExample,
     Notification,

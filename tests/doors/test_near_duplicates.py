@@ -18,14 +18,10 @@ from django.test import Client
 from models_app.foundation.errors import Refused
 from models_app.models import SnapshotExample
 from models_app.texts.near_duplicates import Index, likeness, shingles, sketch
-from reviews.examples.feedback import (
-    Selection,
-    approve_example,
-    freeze_snapshot,
-    preview_snapshot,
-    propose_from_references,
-)
+from reviews.examples.decisions import approve_example
+from reviews.examples.proposals import propose_from_references
 from reviews.examples.references import freeze_test_set
+from reviews.examples.snapshots import Selection, freeze_snapshot, preview_snapshot
 from reviews.ingest.documents import DocumentRow, content_hash, import_rows
 from reviews.ingest.splits import split_of
 from reviews.models import FeedbackExample, NearDuplicate, ReferenceHash, Review, SketchHash, SourceDocument

@@ -23,7 +23,9 @@ from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live
 from models_app.releases.hands import involved, work_began
 from models_app.training.registering import start_registering
-from reviews.examples.feedback import approve_example, freeze_snapshot, propose_from_references
+from reviews.examples.decisions import approve_example
+from reviews.examples.proposals import propose_from_references
+from reviews.examples.snapshots import freeze_snapshot
 from reviews.filling.client_feedback import bring_back
 from reviews.ingest.documents import content_hash
 from reviews.models import FeedbackExample

@@ -25,7 +25,8 @@ from models_app.releases.composing import compose_release
 from models_app.releases.deploying import install_first_release
 from models_app.serving.routing import router
 from models_app.training.registering import register_base
-from reviews.examples.feedback import approve_examples, propose_from_references
+from reviews.examples.decisions import approve_examples
+from reviews.examples.proposals import propose_from_references
 from reviews.filling.drafts import start_drafting
 from reviews.ingest.documents import import_rows
 from reviews.ingest.records import read_file

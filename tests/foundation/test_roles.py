@@ -4,7 +4,8 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 
 from models_app.foundation.errors import NotAllowed
-from models_app.foundation.roles import CAPABILITIES, ROLES, allowed, require
+from models_app.foundation.roles import ROLES, allowed, require
+from models_app.models.access import CAPABILITIES
 from tests import make
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,8 @@ from models_app.releases.composing import compose_release
 from models_app.releases.hands import involved, training_lineage, work_began
 from reviews.desk import claims
 from reviews.desk.reviews import Answers, submit_review
-from reviews.examples.feedback import approve_example, freeze_snapshot
+from reviews.examples.decisions import approve_example
+from reviews.examples.snapshots import freeze_snapshot
 from reviews.models import FeedbackExample, ReviewQueue
 from tests import make
 from tests.releases import scene as scenes

@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 from django_q.models import Schedule
 
 from models_app.models import DatasetSnapshot, EvaluationSet, Job, Release, Route
-from reviews.examples.feedback import freeze_snapshot
+from reviews.examples.snapshots import freeze_snapshot
 from reviews.loop import sample_workspace
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument, Summary
 from tests import make

@@ -18,8 +18,10 @@ from django.test.utils import CaptureQueriesContext
 
 from models_app.models import DatasetSnapshot, EvaluationSet, Job, Release, Route
 from reviews.examples import search
-from reviews.examples.feedback import TEST_SPLIT, freeze_snapshot, propose_from_review
+from reviews.examples.decisions import TEST_SPLIT
+from reviews.examples.proposals import propose_from_review
 from reviews.examples.references import freeze_test_set
+from reviews.examples.snapshots import freeze_snapshot
 from reviews.ingest import imports, uploads
 from reviews.ingest.imports import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument

@@ -14,9 +14,9 @@ from django.test import Client
 from django.urls import get_resolver
 from django.urls.resolvers import URLResolver
 
-from models_app.foundation.roles import CAPABILITIES
 from models_app.foundation.tokens import SCOPE_CAPABILITIES
 from models_app.models import ApiToken
+from models_app.models.access import CAPABILITIES
 from tests.api.conftest import Api
 
 pytestmark = pytest.mark.django_db

@@ -9,8 +9,8 @@ from django.utils import timezone
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
 from models_app.models import DatasetSnapshot, EvaluationSet
-from reviews.examples.feedback import Selection, freeze_snapshot, preview_snapshot
 from reviews.examples.references import SOURCES, freeze_test_set
+from reviews.examples.snapshots import Selection, freeze_snapshot, preview_snapshot
 from reviews.ingest import twins
 from reviews.models import FeedbackExample
 

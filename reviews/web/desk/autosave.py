@@ -12,7 +12,7 @@ from models_app.foundation.errors import StaleState
 from models_app.web.pages import user_of
 from reviews.desk.reviews import save_draft
 from reviews.models import Review, ReviewSlot
-from reviews.texts.corrections import suggest as suggest_labels
+from reviews.texts.error_labels import suggest as suggest_labels
 from reviews.web.desk.answers import answers_of
 from reviews.web.desk.lease import sign_of_life
 from reviews.web.desk.onwards import draft_saved

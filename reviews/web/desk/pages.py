@@ -20,7 +20,7 @@ from reviews.desk import claims, queries
 from reviews.desk.claims import Lease
 from reviews.desk.keys import Desk
 from reviews.desk.reviews import AlreadySubmitted, Answers, StaleDraft
-from reviews.discussion import visibility
+from reviews.discussion import panel
 from reviews.models import Grounding, QueueItem, Review, ReviewQueue, ReviewReturn
 from reviews.prompts.trying import at_hand, why_not
 from reviews.queues.rubrics import criteria_of
@@ -149,7 +149,7 @@ def desk(
         "no_trial": no_trial,
         "variables": VARIABLES,
         "kept_share": _kept_share(item),
-        "talk": visibility.drawer(item=item, user=reviewer),
+        "talk": panel.drawer(item=item, user=reviewer),
         "undo": undo_offered(request, RATE_AND_EDIT),
         "back": back_to(request),
         **key_sheet(reviewer, Desk.RATE_AND_EDIT),

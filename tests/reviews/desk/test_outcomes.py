@@ -28,7 +28,7 @@ from models_app.models import (
 from models_app.serving.routing import router
 from reviews.desk import outcomes
 from reviews.desk.outcomes import STATES, my_reviews, with_what_became
-from reviews.examples.feedback import TEST_SPLIT
+from reviews.examples.decisions import TEST_SPLIT
 from reviews.models import (
     Adjudication,
     FeedbackExample,

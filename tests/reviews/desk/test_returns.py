@@ -9,7 +9,7 @@ from models_app.models import AuditEvent
 from reviews.desk import claims
 from reviews.desk.returns import return_review
 from reviews.desk.reviews import AlreadySubmitted, Answers, revise_review, save_draft, submit_review
-from reviews.examples.feedback import approve_example
+from reviews.examples.decisions import approve_example
 from reviews.models import Adjudication, FeedbackExample, Notification, QueueItem, Review
 from tests import make
 from tests.reviews.desk.test_claims import COMPLETE, claimed

@@ -16,7 +16,8 @@ from reviews.desk import claims
 from reviews.desk.undo import take_back_skip
 from reviews.discussion import comments, visibility
 from reviews.discussion.comments import Span
-from reviews.discussion.visibility import Standing, panel
+from reviews.discussion.panel import panel
+from reviews.discussion.visibility import Standing
 from reviews.models import Comment, Mention, Notification, QueueItem, Review, ReviewSlot, Thread
 from tests import make
 

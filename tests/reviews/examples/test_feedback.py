@@ -10,20 +10,16 @@ from django.db import connections
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.models import AuditEvent, EvaluationExample, SnapshotExample
-from reviews.examples.feedback import (
+from reviews.examples.decisions import (
     TEST_SPLIT,
-    Selection,
     approve_example,
     approve_examples,
     decline_example,
     decline_examples,
-    freeze_snapshot,
-    preview_snapshot,
-    propose_from_client,
-    propose_from_references,
-    propose_from_review,
 )
+from reviews.examples.proposals import propose_from_client, propose_from_references, propose_from_review
 from reviews.examples.references import freeze_test_set
+from reviews.examples.snapshots import Selection, freeze_snapshot, preview_snapshot
 from reviews.models import FeedbackExample, Review, SourceDocument
 from tests import make
 

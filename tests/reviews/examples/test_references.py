@@ -17,8 +17,9 @@ from models_app.evaluation.sets import authors_of, references_of
 from models_app.evaluation.signature import SIGNATURE
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.models import EvaluationExample, EvaluationRun, EvaluationSet, ExampleScore, Release
-from reviews.examples.feedback import Selection, approved_demonstrations, propose_from_review
+from reviews.examples.proposals import propose_from_review
 from reviews.examples.references import count_corrections, freeze_test_set, settled_corrections
+from reviews.examples.snapshots import Selection, approved_demonstrations
 from reviews.models import (
     Adjudication,
     QueueItem,

@@ -20,7 +20,8 @@ from django.utils import timezone
 from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, NotAllowed, NotFound, Refused
 from models_app.models import AuditEvent, Job
-from reviews.examples.feedback import approve_example, freeze_snapshot
+from reviews.examples.decisions import approve_example
+from reviews.examples.snapshots import freeze_snapshot
 from reviews.exports import requests
 from reviews.exports.rows import Request
 from reviews.models import (

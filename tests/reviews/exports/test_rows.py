@@ -19,7 +19,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput
-from reviews.examples.feedback import approve_example
+from reviews.examples.decisions import approve_example
 from reviews.exports import files, requests
 from reviews.exports import rows as export_rows
 from reviews.exports.rows import Request

@@ -11,7 +11,8 @@ from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, Stal
 from models_app.models import AuditEvent
 from reviews.desk import claims
 from reviews.desk.reviews import Answers, revise_review, submit_review
-from reviews.examples.feedback import approve_example, decline_example, propose_from_review
+from reviews.examples.decisions import approve_example, decline_example
+from reviews.examples.proposals import propose_from_review
 from reviews.models import Adjudication, FeedbackExample, QueueItem, Review, ReviewQueue
 from reviews.quality.adjudication import SETTLED, Ruling, keep_in_step, objection, set_dispute_points, settle
 from reviews.quality.disagreement import Given, differences, disagreement

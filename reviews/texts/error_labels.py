@@ -1,4 +1,4 @@
-"""What a person changed in a draft, change by change, and what each change says was wrong with the draft. Pure.
+"""What each change of an edit says was wrong with the draft. Pure.
 
 A label is only a suggestion that the reviewer confirms with a key, so it is given where the rule is plain, and left out
 where it might mislead. The rules, in their order, for what was taken out (old) and what was put in (new):
@@ -17,56 +17,32 @@ where it might mislead. The rules, in their order, for what was taken out (old) 
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import Literal
 
 from rapidfuzz.distance import OSA
 
-from models_app.texts.differences import Part, word_difference
 from models_app.texts.measures import Number, find_names, find_numbers, words
+from reviews.texts.edits import NEGATIONS, Change, ErrorType, Label, Severity, find_changes, words_of
 from reviews.texts.grounding import FUNCTION_WORDS, Source, stemmed, terms
 from reviews.texts.spans import Span, sentence_at, sentences
 
-ErrorType = Literal[
-    "unsupported fact",
-    "wrong entity or number",
-    "omission",
-    "redundancy",
-    "unclear",
-    "grammar",
-    "tone",
-    "personal data",
-]
-Severity = Literal["minor", "major", "critical"]
-Side = Literal["summary", "source"]
-
 # Of a sentence that was written anew, word by word labels would be guesses.
 _LONGEST_LABELLED = 400
-_ISLAND_WORDS = 2
 _SUPPORTED = 0.75
 _OMITTED = 0.6
-
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")
 _PHONE = re.compile(r"(?<![\w.,])\+?\(?\d[\d\s()/.-]{6,}\d(?![\w%])")
-_STOP = re.compile(r"[.!?。！？।]")
 
-
-def _words_of(spaced: str) -> frozenset[str]:
-    return frozenset(spaced.split())
-
-
-_NEGATIONS = _words_of("not no never nor without cannot n't")
-_FORMS = _words_of(
+_FORMS = words_of(
     "a an the is are was were be been being am has have had do does did of in on at for that which who whom will "
     "would and its it's their they're there it"
 )
-_HE = _words_of("he him his himself")
-_SHE = _words_of("she her hers herself")
-_PRONOUNS = _HE | _SHE | _words_of("it its they them their theirs this that these those who")
+
+_HE = words_of("he him his himself")
+_SHE = words_of("she her hers herself")
+_PRONOUNS = _HE | _SHE | words_of("it its they them their theirs this that these those who")
 _OPPOSITES = {
     first: second
     for pair in (
@@ -78,60 +54,13 @@ _OPPOSITES = {
     )
     for first, second in (pair.split(), pair.split()[::-1])
 }  # fmt: skip
-_JUDGING = _words_of(
+
+_JUDGING = words_of(
     "shockingly shocking amazing amazingly unfortunately sadly luckily fortunately tragically incredible incredibly "
     "outrageous outrageously ridiculous ridiculously stunning stunningly unbelievable unbelievably terrible terribly "
     "horrible horribly awesome wonderful disgusting shameful shamefully absurd absurdly hilarious sensational "
     "so-called brilliant fantastic ludicrous pathetic utterly totally obviously"
 )
-
-
-@dataclass(frozen=True)
-class Label:
-    """A suggested error mark: offsets count code points of the draft, or of the source where `side` says so."""
-
-    error_type: ErrorType
-    severity: Severity
-    start: int
-    end: int
-    quote: str
-    side: Side = "summary"
-
-
-@dataclass(frozen=True)
-class Change:
-    """draft[start:end], which is `old`, became edited[edited_start:edited_end], which is `new`."""
-
-    start: int
-    end: int
-    old: str
-    edited_start: int
-    edited_end: int
-    new: str
-    label: Label | None = None
-
-
-def find_changes(draft: str, edited: str) -> list[Change]:
-    """The single changes, in reading order, disjoint, without labels. None for equal texts."""
-    changes: list[Change] = []
-    at = edited_at = 0
-    parts = _joined(word_difference(draft, edited))
-    for kind, group in itertools.groupby(parts, key=lambda part: part.kind == "same"):
-        texts = list(group)
-        old = "".join(part.text for part in texts if part.kind != "inserted")
-        new = "".join(part.text for part in texts if part.kind != "deleted")
-        if not kind:
-            changes.append(Change(at, at + len(old), old, edited_at, edited_at + len(new), new))
-        at, edited_at = at + len(old), edited_at + len(new)
-    return [
-        _slid(change, draft, edited, before)
-        for before, change in zip([None, *changes], changes, strict=False)
-    ]
-
-
-def take_back(edited: str, change: Change) -> str:
-    """The edited text with the draft's words for this one change; the others stay."""
-    return edited[: change.edited_start] + change.old + edited[change.edited_end :]
 
 
 class Article(Source):
@@ -164,77 +93,6 @@ def suggest(*, source: str, draft: str, edited: str) -> list[Change]:
     if len(draft) > 100_000 or len(edited) > 100_000:
         return reading.changes
     return [replace(change, label=reading.label(change)) for change in reading.changes]
-
-
-def _slid(change: Change, draft: str, edited: str, before: Change | None) -> Change:
-    """What was only taken out or only put in can often be told in several ways ("a b. a c." to "a c."): the one that
-    begins and ends with a sentence, else with a word, reads best."""
-    if bool(change.old) == bool(change.new):
-        return change
-    if change.old:
-        text, start, end, least = draft, change.start, change.end, before.end if before else 0
-    else:
-        text, start, end = edited, change.edited_start, change.edited_end
-        least = before.edited_end if before else 0
-    best, most = 0, _begins_well(text, start)
-    shift = 0
-    while start + shift > least and text[start + shift - 1] == text[end + shift - 1]:
-        shift -= 1
-        if (score := _begins_well(text, start + shift)) > most:
-            best, most = shift, score
-    moved = text[start + best : end + best]
-    return replace(
-        change,
-        start=change.start + best,
-        end=change.end + best,
-        edited_start=change.edited_start + best,
-        edited_end=change.edited_end + best,
-        old=moved if change.old else "",
-        new=moved if change.new else "",
-    )
-
-
-def _begins_well(text: str, place: int) -> int:
-    before = text[:place].rstrip()[-1:]
-    if not before or _STOP.match(before):
-        return 3
-    if text[place : place + 1] in ",;(–—":
-        return 2
-    return 1 if text[place - 1 : place].isspace() or text[place : place + 1].isspace() else 0
-
-
-def _joined(parts: Sequence[Part]) -> list[Part]:
-    """A word or two of mere grammar between two larger changes belong to them: "a cut in rent" is one change."""
-    joined: list[Part] = []
-    for index, part in enumerate(parts):
-        if part.kind == "same" and _is_island(part.text) and _in_the_midst(parts, index):
-            joined += [Part("deleted", part.text), Part("inserted", part.text)]
-        else:
-            joined.append(part)
-    return joined
-
-
-def _is_island(text: str) -> bool:
-    found = words(text)
-    return (
-        0 < len(found) <= _ISLAND_WORDS
-        and all(word in FUNCTION_WORDS and word not in _NEGATIONS for word in found)
-        and not _STOP.search(text)
-    )
-
-
-def _in_the_midst(parts: Sequence[Part], index: int) -> bool:
-    """Between two changes, one of them of several words: two slips of the pen stay two changes."""
-    before = [part for part in parts[max(0, index - 2) : index] if part.kind != "same"]
-    after = [
-        part
-        for part, previous in zip(parts[index + 1 : index + 3], parts[index : index + 2], strict=False)
-        if part.kind != "same" and (previous is parts[index] or previous.kind != "same")
-    ]
-    if index >= 2 and before and parts[index - 1].kind == "same":
-        before = []
-    longest = max((len(words(part.text)) for part in [*before, *after]), default=0)
-    return bool(before) and bool(after) and longest > 1
 
 
 def _content(text: str) -> list[str]:
@@ -346,9 +204,9 @@ class _Reading:
         old, new = (
             set(words(change.old.replace("n't", " not"))), set(words(change.new.replace("n't", " not")))
         )  # fmt: skip
-        if bool(old & _NEGATIONS) == bool(new & _NEGATIONS) or not self._alike(change):
+        if bool(old & NEGATIONS) == bool(new & NEGATIONS) or not self._alike(change):
             return None
-        if {stemmed(word) for word in old ^ new} - _NEGATIONS - _FORMS:
+        if {stemmed(word) for word in old ^ new} - NEGATIONS - _FORMS:
             return None
         return self._mark_sentence(change, "unsupported fact", "critical")
 

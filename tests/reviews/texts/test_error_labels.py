@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from models_app.texts.measures import find_numbers
 from reviews.models import SpanMark
-from reviews.texts import corrections
-from reviews.texts.corrections import find_changes, suggest, take_back
+from reviews.texts import edits
+from reviews.texts.edits import find_changes, take_back
+from reviews.texts.error_labels import suggest
 from tests.evaluation.shared_data import records
 
 SOURCE = (
@@ -25,9 +26,9 @@ SOURCE = (
 
 
 def test_the_words_for_errors_are_those_of_the_marks() -> None:
-    assert set(get_args(corrections.ErrorType)) == set(SpanMark.ErrorType.values)
-    assert set(get_args(corrections.Severity)) == set(SpanMark.Severity.values)
-    assert set(get_args(corrections.Side)) == set(SpanMark.Side.values)
+    assert set(get_args(edits.ErrorType)) == set(SpanMark.ErrorType.values)
+    assert set(get_args(edits.Severity)) == set(SpanMark.Severity.values)
+    assert set(get_args(edits.Side)) == set(SpanMark.Side.values)
 
 
 _words = st.lists(
