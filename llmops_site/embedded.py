@@ -97,10 +97,6 @@ def revive(home: Path) -> bool:
     return True
 
 
-def is_running(home: Path) -> bool:
-    return PostgresServer(home).postmaster() is not None
-
-
 @contextlib.contextmanager
 def _mutex(server: PostgresServer) -> Iterator[None]:
     """One start or stop at a time, over all processes."""

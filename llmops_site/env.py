@@ -148,7 +148,6 @@ FIELDS = (
     Field("GALLEY_WEB_WORKERS", "1", _whole(1, 32), "web processes"),
     Field("GALLEY_WEB_THREADS", "16", _whole(1, 256), "threads of each web process"),
     Field("GALLEY_QUEUE_WORKERS", "2", _whole(1, 64), "jobs of the default queue at a time, one kept for short ones"),
-    Field("GALLEY_SERVING", "local", _one_of("local"), "what runs the model slots"),
     Field("GALLEY_SLOT_THREADS", "2", _whole(1, 64), "CPU threads of a model slot"),
     Field("GALLEY_SLOT_QUEUE", "64", _whole(1, 10000), "requests that may wait in a slot before 503 is answered"),
     Field("GALLEY_REQUEST_SECONDS", "60", _whole(1, 600), "longest time a summary request may take"),

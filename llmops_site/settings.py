@@ -49,7 +49,6 @@ INSTALLED_APPS = [
     "allauth.usersessions",
     "csp",
     "django_htmx",
-    "django_filters",
     "django_q",
     "django_structlog",
     "rest_framework",

@@ -4,8 +4,7 @@ Equal to the last bit: the same tokens, the same counts, the same divisions in t
 the same choice among equally long common subsequences. The time goes elsewhere: a word is stemmed once per
 process, a stem is one character, and subsequences come from bit-parallel arithmetic instead of tables.
 
-ROUGE-Lsum wants one sentence a line on both sides; `score_pair`, `score_best` and `score_many` see to that with
-`as_lines`.
+ROUGE-Lsum wants one sentence a line on both sides; `score_pair` and `score_best` see to that with `as_lines`.
 """
 
 from __future__ import annotations
@@ -14,16 +13,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain, count, pairwise
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
-import numpy as np
 from rapidfuzz.distance import LCSseq
 
 from models_app.texts import sentences
 from models_app.texts.stemming import stem as porter_stem
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
@@ -76,18 +71,6 @@ def score_best(references: Sequence[str], prediction: str) -> RougeScores:
     lines = as_lines(prediction)
     columns = zip(*(score_lines(as_lines(reference), lines) for reference in references), strict=True)
     return RougeScores(*(max(scores, key=lambda score: score.fmeasure) for scores in columns))
-
-
-def score_many(references: Sequence[str], predictions: Sequence[str]) -> list[RougeScores]:
-    if len(references) != len(predictions):
-        raise ValueError(f"{len(references)} references but {len(predictions)} predictions")
-    return [score_pair(*pair) for pair in zip(references, predictions, strict=True)]
-
-
-def points(scores: Sequence[RougeScores]) -> NDArray[np.float64]:
-    """F-measures times 100, one row a pair, columns in the order of METRICS."""
-    rows = [[score.fmeasure for score in pair] for pair in scores]
-    return 100.0 * np.array(rows, dtype=np.float64).reshape(-1, len(METRICS))
 
 
 def score_lines(reference: str, prediction: str) -> RougeScores:

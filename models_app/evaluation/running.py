@@ -78,14 +78,6 @@ def _enqueue(run: EvaluationRun, actor: Any | None, *, deliver: bool) -> None:
     run.save(update_fields=["job"])
 
 
-def cancel_evaluation(*, run: EvaluationRun, actor: Any | None) -> None:
-    require(actor, "evaluate")
-    if run.job is None or run.state not in ("queued", "running"):
-        raise Refused(f"Evaluation {run.pk} is already {run.state}.")
-    jobs.request_cancel(job=run.job, actor=actor)
-    run.refresh_from_db()
-
-
 def resume_evaluation(*, run: EvaluationRun, actor: Any | None, deliver: bool = True) -> EvaluationRun:
     """Queue a failed or cancelled evaluation again; documents already scored are kept.
 

@@ -390,23 +390,6 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-@dataclass(frozen=True)
-class WinRate:
-    """Wins among the documents that were decided; ties are counted apart. `rate` is None if none was decided."""
-
-    wins: int
-    losses: int
-    ties: int
-    rate: float | None
-    low: float
-    high: float
-
-
-def win_rate(*, wins: int, losses: int, ties: int = 0) -> WinRate:
-    low, high = wilson_interval(wins, wins + losses)
-    return WinRate(wins, losses, ties, wins / (wins + losses) if wins + losses else None, low, high)
-
-
 # Slices
 
 

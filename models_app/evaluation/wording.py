@@ -185,17 +185,6 @@ def sentence(comparison: MetricComparison, metric: Metric | None = None) -> str:
     return f"{metric.label}{where} {change}{_conclusion(comparison, metric)}"
 
 
-def headline(comparison: MetricComparison, metric: Metric | None = None) -> str:
-    """For a badge or a table's cell: "improved, +2.2 [1.3, 3.1]"."""
-    metric = metric or METRICS[comparison.metric]
-    delta = signed(comparison.delta, metric.decimals)
-    if comparison.low is None or comparison.high is None:
-        return f"{comparison.verdict}, {delta}"
-    places = _places(metric, comparison.low, comparison.high)
-    low, high = (number(bound, places) for bound in (comparison.low, comparison.high))
-    return f"{comparison.verdict}, {delta} [{low}, {high}]"
-
-
 def number(value: float, decimals: int) -> str:
     """With a proper minus sign and thousands separated; never "-0.0"."""
     text = f"{abs(value):,.{decimals}f}"

@@ -74,15 +74,6 @@ class Manifest:
         return sum(entry["bytes"] for entry in self.files.values())
 
 
-def save_artefact(model: Any, tokenizer: Any, out_dir: Path, *, info: ArtefactInfo) -> Manifest:
-    """A model in memory becomes the artefact directory `out_dir`, which must not exist yet."""
-    with _beside(Path(out_dir)) as (directory, final):
-        with disk_errors(directory):
-            model.save_pretrained(directory / WEIGHTS)
-            tokenizer.save_pretrained(directory / WEIGHTS)
-        return _finish(directory, final, info)
-
-
 def artefact_from_weights(weights_dir: Path, out_dir: Path, *, info: ArtefactInfo) -> Manifest:
     """A trained weights directory becomes the artefact directory `out_dir`; the weights are copied."""
     check_model_directory(weights_dir)

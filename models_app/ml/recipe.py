@@ -123,7 +123,6 @@ class Recipe(_Settings):
     lora_rank: int = 16
     lora_alpha: int = 32
     lora_dropout: float = 0.05
-    replay_share: float = 0.0  #: of the training rows that come from earlier snapshots, against forgetting
     preset: str = ""  #: the name of the preset that this was made from
 
     def __post_init__(self) -> None:
@@ -149,7 +148,6 @@ class Recipe(_Settings):
         self._whole("seed", 0, 2**31 - 1)
         self._whole("validations_per_epoch", 1, 100)
         self._whole("validation_examples", 1, 100_000)
-        self._number("replay_share", 0, 0.9)
         self._check_length_of_run()
         self._check_trained_weights()
 

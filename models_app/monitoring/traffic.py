@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Aggregate, Avg, Count, FloatField, Max, Min, Q, QuerySet, StdDev
+from django.db.models import Aggregate, Avg, Count, FloatField, Q, QuerySet, StdDev
 from django.db.models.functions import TruncDay, TruncHour
 
 from models_app.models import ClientFeedback, Deployment, InferenceRequest, Release
@@ -72,7 +72,6 @@ class ClientVoice:
 
     n: int
     stars: MeanAndDeviation
-    star_counts: Mapping[int, int]
     sentiments: Mapping[str, int]
     categories: Mapping[str, int]
     wants_retrain: int
@@ -183,7 +182,6 @@ def voice(window: Window, release: Release | None = None) -> ClientVoice:
     return ClientVoice(
         n=found["n"],
         stars=_spread(found, "stars", found["n"]),
-        star_counts=_counts(rows, "stars"),
         sentiments=_counts(rows, "sentiment"),
         categories=_counts(rows, "category"),
         wants_retrain=found["retrain"],
@@ -240,8 +238,3 @@ def series(window: Window) -> Series:
     )
     buckets = [Bucket(row["bucket"], row["n"], row["failed"], row["p50"], row["p95"]) for row in rows]
     return Series("day" if by_day else "hour", buckets)
-
-
-def first_and_last_request() -> tuple[datetime | None, datetime | None]:
-    found = InferenceRequest.objects.aggregate(first=Min("created_at"), last=Max("created_at"))
-    return found["first"], found["last"]

@@ -138,11 +138,6 @@ def _close_others(kept: dict[str, wire.Connection]) -> None:
         kept.pop(address).close()
 
 
-def close_connections() -> None:
-    """This thread's, for processes that fork or end."""
-    _close_others(_open.__dict__.setdefault("connections", {}))
-
-
 # ---------------------------------------------------------------- answers
 
 

@@ -232,21 +232,6 @@ def line_chart(
     return tag("figure", legend, svg("lines", title, width, height, *pieces), class_="figure")
 
 
-def sparkline(values: Sequence[float], *, title: str) -> SafeString:
-    """A small line without axes; empty where there are fewer than two values."""
-    points = [(float(at), value) for at, value in enumerate(values)]
-    runs = [run for run in _runs(points) if len(run) > 1]
-    if not runs:
-        return SafeString("")
-    flat = [b for run in runs for _, b in run]
-    x, y = _scale(0, len(points) - 1, 2, 178), _scale(min(flat), max(flat), 27, 3)
-    lines = [
-        tag("polyline", points=" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in run), class_="line a thin")
-        for run in runs
-    ]
-    return tag("svg", tag("title", title), *lines, class_="spark", viewBox="0 0 180 30", role="img")
-
-
 def daily_bars(days: Sequence[tuple[date, int]], *, title: str) -> SafeString:
     """A bar for each day, weeks marked at their Mondays; each bar says its day and count when pointed at or read.
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import path, reverse
+from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError
@@ -266,10 +266,6 @@ def resume(request: HttpRequest, pk: int) -> HttpResponse:
     resume_training(run=run, actor=request.user)
     messages.success(request, f"Training {pk} goes on from its last checkpoint.")
     return redirect("training_run", pk)
-
-
-def start_url(snapshot: DatasetSnapshot) -> str:
-    return f"{reverse('training_new')}?snapshot={snapshot.pk}"
 
 
 urlpatterns = [

@@ -79,11 +79,6 @@ def find_changes(draft: str, edited: str) -> list[Change]:
     ]
 
 
-def take_back(edited: str, change: Change) -> str:
-    """The edited text with the draft's words for this one change; the others stay."""
-    return edited[: change.edited_start] + change.old + edited[change.edited_end :]
-
-
 def _slid(change: Change, draft: str, edited: str, before: Change | None) -> Change:
     """What was only taken out or only put in can often be told in several ways ("a b. a c." to "a c."): the one that
     begins and ends with a sentence, else with a word, reads best."""

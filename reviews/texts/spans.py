@@ -18,13 +18,6 @@ _CLUSTER = regex.compile(r"\X")
 Span = tuple[int, int]
 
 
-def to_utf16(text: str, offset: int) -> int:
-    """The offset in UTF-16 units of an offset in code points. Raises ValueError outside the text."""
-    if not 0 <= offset <= len(text):
-        raise ValueError(f"{offset} lies outside a text of {len(text)} characters")
-    return len(text[:offset].encode("utf-16-le")) // 2
-
-
 def from_utf16(text: str, offset: int) -> int:
     """The offset in code points of an offset in UTF-16 units; one inside a surrogate pair is taken for its beginning.
     Raises ValueError outside the text."""
@@ -55,19 +48,6 @@ def snapped(text: str, start: int, end: int) -> Span:
     if start == end:
         raise ValueError("nothing but white space is marked")
     return start, end
-
-
-def snapped_utf16(text: str, start: int, end: int) -> Span:
-    """As `snapped`, of what a browser selected; the result counts code points."""
-    return snapped(text, from_utf16(text, start), from_utf16(text, end))
-
-
-def is_whole(text: str, start: int, end: int) -> bool:
-    """Whether this is a span of the text that cuts no character in two and has no white space at its ends."""
-    try:
-        return snapped(text, start, end) == (start, end)
-    except ValueError:
-        return False
 
 
 def quotes(text: str, start: int, end: int, quote: str) -> bool:

@@ -8,7 +8,6 @@ from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -59,7 +58,7 @@ def test_among_equally_long_subsequences_the_same_one_is_chosen(reference: str, 
 def test_system_outputs_score_as_in_rouge_score() -> None:
     rows = records("summeval/summeval", 20)
     pairs = [(row["reference"], text) for row in rows for text in row["systems"].values()]
-    scores = rouge.score_many(*zip(*pairs, strict=True))
+    scores = [rouge.score_pair(*pair) for pair in pairs]
     assert len(pairs) >= 300
     for (reference, prediction), score in zip(pairs, scores, strict=True):
         lines = rouge.as_lines(reference), rouge.as_lines(prediction)
@@ -192,17 +191,6 @@ def test_line_breaks_of_a_text_are_kept() -> None:
 @given(any_text)
 def test_putting_sentences_on_lines_changes_no_token(text: str) -> None:
     assert rouge._WORD.findall(rouge.as_lines(text).lower()) == rouge._WORD.findall(text.lower())
-
-
-def test_points_are_f_measures_times_a_hundred() -> None:
-    scores = rouge.score_many(["a b c", "x"], ["a b", "y"])
-    assert np.allclose(rouge.points(scores), [[80.0, 200 / 3, 80.0, 80.0], [0, 0, 0, 0]])
-    assert rouge.points([]).shape == (0, 4)
-
-
-def test_texts_of_unequal_number_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 references but 1 predictions"):
-        rouge.score_many(["a", "b"], ["a"])
 
 
 def test_the_signature_names_the_versions_it_was_checked_against() -> None:

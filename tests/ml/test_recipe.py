@@ -35,7 +35,6 @@ from models_app.ml.recipe import PRESETS, Decoding, Recipe, default_recipe
         ("train_last_layers", {"train_last_layers": 2, "method": "lora"}),
         ("train_last_layers", {"train_last_layers": 0}),
         ("lora_dropout", {"lora_dropout": 1.0}),
-        ("replay_share", {"replay_share": 0.95}),
         ("base", {"base": " "}),
         ("preset", {"preset": None}),
         ("validation_examples", {"validation_examples": 0}),

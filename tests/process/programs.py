@@ -7,7 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
+
+from llmops_site.postgres_server import PostgresServer
 
 T = TypeVar("T")
 Start = Callable[..., subprocess.Popen[str]]
@@ -25,6 +28,11 @@ def wait_for(condition: Callable[[], T], seconds: float = 40.0) -> T:
         assert time.monotonic() < deadline, "it did not come to pass in time"
         time.sleep(0.05)
     return value
+
+
+def server_runs(home: Path) -> bool:
+    """The embedded database's."""
+    return PostgresServer(home).postmaster() is not None
 
 
 def free_port() -> int:

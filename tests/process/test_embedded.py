@@ -17,6 +17,7 @@ from django.conf import settings
 from llmops_site import embedded, postgres_server
 from llmops_site.postgres_account import EmbeddedDatabaseError
 from llmops_site.postgres_server import PostgresServer
+from tests.process.programs import server_runs
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +72,17 @@ def test_a_pid_file_whose_number_belongs_to_another_process_is_no_running_server
         "ready",
     ]
     (home / "postgres" / "postmaster.pid").write_text("\n".join(lines))
-    assert not embedded.is_running(home)
+    assert not server_runs(home)
     embedded.start(home, durable=False)
-    assert embedded.is_running(home)
+    assert server_runs(home)
 
 
 def test_the_last_user_to_leave_stops_the_server(tmp_path: Path) -> None:
     with embedded.held(tmp_path, durable=False):
         with embedded.held(tmp_path, durable=False) as url:
             psycopg.connect(url).close()
-        assert embedded.is_running(tmp_path)
-    assert not embedded.is_running(tmp_path)
+        assert server_runs(tmp_path)
+    assert not server_runs(tmp_path)
 
 
 def test_the_application_is_no_superuser(home: Path) -> None:
@@ -184,7 +185,7 @@ def test_a_command_runs_with_the_database_up_and_its_exit_status_is_handed_on(tm
     command = [sys.executable, "-m", "llmops_site.embedded", *arguments]
     result = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (5, "(1,)\n"), result.stderr
-    assert not embedded.is_running(tmp_path)
+    assert not server_runs(tmp_path)
 
 
 PROBE = "import sys, psycopg; print(psycopg.connect(sys.argv[1]).execute('SELECT 1').fetchone()); sys.exit(5)"

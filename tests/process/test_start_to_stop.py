@@ -10,7 +10,7 @@ import pytest
 
 from llmops_site import embedded
 from llmops_site.supervisor.marked import Mark
-from tests.process.programs import wait_for
+from tests.process.programs import server_runs, wait_for
 from tests.process.running import Run
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def test_it_starts_on_nothing_stops_at_a_signal_and_leaves_no_process(home: Path
     )
     assert first.stop() < 15
     assert Mark.new(home).of_earlier_runs() == []
-    assert not embedded.is_running(home)
+    assert not server_runs(home)
 
     text = first.output.read_text()
     shown = re.findall(r"│ admin +(\S{12,}) +administrator +│$", text, re.MULTILINE)

@@ -16,7 +16,7 @@ from django.conf import settings
 from llmops_site import embedded
 from llmops_site.postgres_server import PostgresServer
 from llmops_site.supervisor.marked import Mark
-from tests.process.programs import QUIET, Start, free_port, program, wait_for
+from tests.process.programs import QUIET, Start, free_port, program, server_runs, wait_for
 
 # Ignores TERM, and has a child that left its session, its group and, by then, its parent.
 STUBBORN = """
@@ -191,7 +191,7 @@ def test_a_killed_database_is_brought_back_and_stopped_at_the_end(start: Start, 
     psycopg.connect(embedded.database_url(tmp_path)).close()
     supervisor.terminate()
     assert supervisor.wait(15) == 0
-    assert not embedded.is_running(tmp_path)
+    assert not server_runs(tmp_path)
 
 
 def test_a_taken_port_is_refused_with_who_has_it(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ def test_defaults_make_an_installation() -> None:
         ("GALLEY_DEBUG", "maybe", "yes or no"),
         ("GALLEY_SPLIT_SHARES", "70/10/10", "add up to 100"),
         ("GALLEY_DEVICE", "tpu", "auto, cpu, cuda"),
-        ("GALLEY_SERVING", "ray", "one of: local"),
         ("GALLEY_TIME_ZONE", "Mars/Olympus", "time zone"),
         ("GALLEY_PUBLIC_URL", "galley.example.org", "https://"),
         ("GALLEY_API_RATE", "many", "600/minute"),

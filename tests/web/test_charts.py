@@ -23,7 +23,6 @@ from models_app.web.charts import (
     plain_number,
     sides,
     signed_number,
-    sparkline,
     stacked_shares,
 )
 from models_app.web.loop_picture import Stage, loop, loop_list, loop_picture
@@ -39,7 +38,6 @@ DRAWINGS: dict[str, Callable[[str], SafeString]] = {
     "lines": lambda name: line_chart(
         [Series(name, [(0, 3.0), (10, 2.0)])], title=name, x_name=name, y_name=name
     ),
-    "sparkline": lambda name: sparkline([1, 2, 3], title=name),
     "forest": lambda name: forest_plot([Interval(name, 12, -1, 0, 1)], title=name, zero_name=name),
     "histogram": lambda name: histogram([-1.0, 0.0, 2.0], title=name),
     "daily bars": lambda name: daily_bars([(date(2026, 11, 23), 3), (date(2026, 11, 24), 0)], title=name),

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from models_app.texts.measures import find_numbers
 from reviews.models import SpanMark
 from reviews.texts import edits
-from reviews.texts.edits import find_changes, take_back
 from reviews.texts.error_labels import suggest
 from tests.evaluation.shared_data import records
 
@@ -52,14 +51,8 @@ def test_changes_are_disjoint_quote_both_texts_and_can_be_taken_back_one_by_one(
             assert draft[change.label.start : change.label.end] == change.label.quote != ""
     text = edited
     for change in reversed(changes):
-        text = take_back(text, change)
+        text = text[: change.edited_start] + change.old + text[change.edited_end :]
     assert text == draft
-
-
-def test_one_change_is_taken_back_and_the_others_stay() -> None:
-    draft, edited = "The pier closes on Tuesday for 410 days.", "The pier closes on Monday for 140 days."
-    first, _ = find_changes(draft, edited)
-    assert take_back(edited, first) == "The pier closes on Tuesday for 140 days."
 
 
 @pytest.mark.parametrize(
