@@ -29,12 +29,14 @@ SHOWN = """() => {
 PAINTED = """async (act) => {
     const times = [];
     const painted = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-    const desk = window.galleyDesk;
+    const edit = document.getElementById("edit");
+    const nextSentence = () => new KeyboardEvent("keydown", { key: "s", code: "KeyS", bubbles: true });
+    edit.blur();
     for (let round = 0; round < 30; round += 1) {
         await painted();
         const began = performance.now();
-        if (act === "type") { desk.edit.focus(); document.execCommand("insertText", false, "x"); }
-        else desk.grounding.go(round % desk.grounding.sentences.length);
+        if (act === "type") { edit.focus(); document.execCommand("insertText", false, "x"); }
+        else document.body.dispatchEvent(nextSentence());
         await painted();
         times.push(performance.now() - began);
     }
@@ -105,7 +107,7 @@ def measure(url: str, cookie: str, reviews: int) -> None:
             for digit in "4554":
                 page.keyboard.press(digit)
             page.keyboard.press("Control+Enter")
-            page.wait_for_selector(f"form[data-desk]:not([data-item='{item}'])")
+            page.wait_for_selector(f"form[data-ready]:not([data-item='{item}'])")
             if ahead:
                 read.append(tuple(page.evaluate(SHOWN)))
             else:

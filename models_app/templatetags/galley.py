@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -14,10 +15,19 @@ from django.utils.safestring import SafeString
 from models_app.foundation import audit
 from models_app.foundation.amounts import duration
 from models_app.foundation.roles import allowed
+from models_app.foundation.scripts import imports_of
 from models_app.texts.differences import around_changes, word_difference
 
 register = template.Library()
 register.filter(duration)
+
+
+@register.simple_tag
+def module(name: str) -> SafeString:
+    """{% module "js/page.js" %}: a script, and hints to what it imports, which is asked for at once, not after it."""
+    hint = '<link rel="modulepreload" href="{}">\n'
+    hints = format_html_join("", hint, ((static(one),) for one in imports_of(name)))
+    return format_html('{}<script type="module" src="{}"></script>', hints, static(name))
 
 
 @register.filter

@@ -84,6 +84,19 @@ def test_axe_finds_nothing_on_the_desk_and_around_it_in_either_theme(
     no_violation_in_either_theme()
 
 
+def test_the_desk_asks_for_all_its_scripts_at_once_and_for_each_once(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page = at_desk(enter("rita"))
+    resources = "performance.getEntriesByType('resource').map((one) => one.name)"
+    asked = [name for name in page.evaluate(resources) if name.endswith(".js")]
+    named = page.locator("link[rel=modulepreload], script[src]")
+    assert sorted(asked) == sorted(
+        set(named.evaluate_all("nodes => nodes.map((one) => one.href || one.src)"))
+    )
+    assert page.evaluate("Object.keys(window).filter((name) => /galley/i.test(name))") == []
+
+
 def test_all_of_it_is_in_sight_at_1440_by_900(enter: Enter, items: list[QueueItem]) -> None:
     page = at_desk(enter("rita"))
     words = " ".join(f"word{number}" for number in range(58))

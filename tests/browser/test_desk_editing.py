@@ -98,11 +98,16 @@ def test_the_browser_finds_the_differences_that_the_server_finds(
     enter: Enter, items: list[QueueItem]
 ) -> None:
     page = at_desk(enter("rita"))
+    differences = """async ([before, after, context]) => {
+        const { aroundChanges, wordDifference } = await import("/static/js/desk/word-diff.js");
+        const parts = wordDifference(before, after);
+        return context ? aroundChanges(parts, context) : parts;
+    }"""
     for before, after in PAIRS:
         for context in (0, 2):
             parts = word_difference(before, after)
             expected = around_changes(parts, context) if context else parts
-            found = page.evaluate("([a, b, c]) => window.galleyWordDiff(a, b, c)", [before, after, context])
+            found = page.evaluate(differences, [before, after, context])
             assert [(part["kind"], part["text"]) for part in found] == [
                 (part.kind, part.text) for part in expected
             ], (before, after)
