@@ -19,7 +19,7 @@ from models_app.api.authentication import token_of
 from models_app.api.fields import Text
 from models_app.foundation.errors import NotFound, Refused, StaleState
 from models_app.foundation.rows import JoinedRows
-from reviews.api.marks import MarkedSerializer, SentenceSerializer
+from reviews.api.texts import MarkedSerializer, SentenceSerializer
 from reviews.desk import claims, queries
 from reviews.desk.claims import Lease
 from reviews.desk.reviews import LONGEST_EDIT_CHARACTERS, Answers, submit_review

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from reviews.api.documents import DocumentsView, DocumentView
-from reviews.api.exports import ExportFileView, ExportsView, ExportView
-from reviews.api.queues import NextView, QueuesView, RenewView, SkipView, SubmitView
-from reviews.api.talk import (
+from reviews.api.discussion import (
     CommentsView,
     CommentView,
     ItemThreadsView,
@@ -13,6 +10,9 @@ from reviews.api.talk import (
     ReopenView,
     ResolveView,
 )
+from reviews.api.exports import ExportFileView, ExportsView, ExportView
+from reviews.api.ingest import DocumentsView, DocumentView
+from reviews.api.queues import NextView, QueuesView, RenewView, SkipView, SubmitView
 
 urlpatterns = [
     path("documents/", DocumentsView.as_view(), name="api_documents"),

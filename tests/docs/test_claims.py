@@ -15,7 +15,7 @@ from models_app.api.pagination import Pages
 from models_app.evaluation.metrics import METRICS
 from models_app.foundation import tries, turns
 from models_app.people import links
-from reviews.api.documents import MOST_DOCUMENTS
+from reviews.api.ingest import MOST_DOCUMENTS
 from reviews.desk import claims
 from reviews.discussion import visibility
 from reviews.loop import sample_workspace

@@ -251,5 +251,5 @@ urlpatterns = [
     path("<int:pk>/", document_page, name="document"),
     path("draft/", draft, name="documents_draft"),
     path("propose-references/", propose_references, name="documents_propose"),
-    path("imports/", include("reviews.web.imports")),
+    path("imports/", include("reviews.web.ingest.imports")),
 ]

@@ -30,7 +30,7 @@ from reviews.prompts.suggestions import adopt_suggestion, save_version, suggest_
 from reviews.prompts.trials import MOST_ARTICLES, MOST_MENDED, Chosen, visible_trial
 from reviews.prompts.trying import usable_documents
 from reviews.queues.blindness import readable_suggestions
-from reviews.web.prompts import PromptForm, is_version, put_errors, say_saved, writers
+from reviews.web.prompts.versions import PromptForm, is_version, put_errors, say_saved, writers
 
 NEWEST, FAILING = "newest", "failing"
 EARLIER = 6

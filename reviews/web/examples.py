@@ -30,7 +30,7 @@ from reviews.examples.search import ExampleFilter
 from reviews.examples.snapshots import Selection, freeze_snapshot, preview_snapshot
 from reviews.models import FeedbackExample, SourceDocument, Split
 from reviews.queues.blindness import readable_examples
-from reviews.web.documents import back
+from reviews.web.ingest.documents import back
 
 PER_PAGE = 20
 REFUSALS_TOLD = 3

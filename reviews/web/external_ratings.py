@@ -23,7 +23,7 @@ from reviews.external_ratings import rows as rating_rows
 from reviews.external_ratings.imports import Options
 from reviews.ingest import batches, uploads
 from reviews.models import Criterion, RatingImport
-from reviews.web.uploading import came_whole
+from reviews.web.ingest.uploading import came_whole
 
 PER_PAGE = 20
 REFUSALS_SHOWN = 100

@@ -20,7 +20,7 @@ from models_app.api.idempotency import PARAMETER, idempotent
 from models_app.api.pagination import PARAMETERS, Pages, page_of
 from models_app.foundation.errors import NotFound
 from models_app.models import PromptVersion
-from reviews.api.marks import Offset
+from reviews.api.texts import Offset
 from reviews.discussion import comments as talking
 from reviews.discussion import panel, visibility
 from reviews.discussion.panel import CommentShown

@@ -188,6 +188,6 @@ def compute(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", agreement, name="agreement"),
     path("compute/", compute, name="agreement_compute"),
-    path("disputes/", include("reviews.web.disputes")),
-    path("gold/", include("reviews.web.gold")),
+    path("disputes/", include("reviews.web.quality.disputes")),
+    path("gold/", include("reviews.web.quality.gold")),
 ]

@@ -26,7 +26,7 @@ from reviews.ingest.columns import guess_columns
 from reviews.ingest.imports import ImportOptions
 from reviews.ingest.sources.files import FORMATS
 from reviews.models import ImportBatch
-from reviews.web.uploading import came_whole
+from reviews.web.ingest.uploading import came_whole
 
 FIELDS = (
     ("text", "Article", "what is summarised"),
