@@ -15,7 +15,7 @@ urlpatterns = [
     path("pairwise/", include("reviews.web.filling")),
     path("pairwise/", include("reviews.web.pairwise.pages")),
     path("pairwise/", include("reviews.web.pairwise.handing_in")),
-    path("queues/", include("reviews.web.queues")),
+    path("queues/", include("reviews.web.queues.urls")),
     path("my-feedback/", include("reviews.web.desk.my_feedback")),
     path("talk/", include("reviews.web.discussion")),
     path("notifications/", include("reviews.web.notifications")),

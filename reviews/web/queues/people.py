@@ -1,0 +1,93 @@
+"""Who reviews in a queue, and what is kept for whom."""
+
+from __future__ import annotations
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST
+
+from models_app.foundation.errors import GalleyError, InvalidInput
+from reviews.desk import assignment
+from reviews.models import ReviewSlot
+from reviews.queues import queries
+from reviews.web.queues.shared import manages, put_errors, queue_of, say
+
+
+class SpreadForm(forms.Form):
+    people = forms.ModelMultipleChoiceField(
+        queryset=User.objects.none(), widget=forms.CheckboxSelectMultiple, to_field_name="username"
+    )
+    most = forms.IntegerField(
+        label="At most",
+        required=False,
+        min_value=1,
+        max_value=assignment.MOST_ITEMS,
+        help_text="Seats in all, in the queue's order. Empty: every free one.",
+    )
+
+
+@manages
+def people_page(request: HttpRequest, slug: str) -> HttpResponse:
+    queue = queue_of(slug)
+    reviewers = queries.reviewers()
+    form = SpreadForm(request.POST if request.method == "POST" else None)
+    form.fields["people"].queryset = User.objects.filter(pk__in=[row.pk for row in reviewers]).order_by(  # type: ignore[attr-defined]
+        "username"
+    )
+    if request.method == "POST" and form.is_valid():
+        try:
+            counts = assignment.assign_evenly(
+                queue=queue,
+                people=list(form.cleaned_data["people"]),
+                most=form.cleaned_data["most"],
+                actor=request.user,
+            )
+        except InvalidInput as error:
+            put_errors(form, error)
+        else:
+            got = [
+                f"{person.username} {counts[person.pk]:,}"
+                for person in form.cleaned_data["people"]
+                if counts.get(person.pk)
+            ]
+            if got:
+                messages.success(request, f"New seats kept: {', '.join(got)}.")
+            else:
+                messages.info(request, "No free seat is left for them.")
+            return redirect("queue_people", slug)
+    context = {
+        "queue": queue,
+        "tab": "people",
+        "form": form,
+        "rows": queries.people_of(queue, reviewers),
+        "now": timezone.now(),
+    }
+    return render(request, "reviews/queues/people.html", context, status=422 if form.errors else 200)
+
+
+@require_POST
+@manages
+def unassign(request: HttpRequest, slug: str, username: str) -> HttpResponse:
+    person = get_object_or_404(User, username=username)
+    count = assignment.unassign(queue=queue_of(slug), person=person, actor=request.user)
+    messages.success(request, f"{count:,} seat{'s are' if count != 1 else ' is'} anybody's again.")
+    return redirect("queue_people", slug)
+
+
+@require_POST
+@manages
+def release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    slot = get_object_or_404(ReviewSlot, pk=pk, queue__slug=slug)
+    try:
+        assignment.release_seat(slot=slot, actor=request.user)
+    except GalleyError as error:
+        say(request, error)
+    else:
+        messages.success(request, "The seat is free for others. What was typed is kept as a draft.")
+    if request.POST.get("to") == "people":
+        return redirect("queue_people", slug)
+    return redirect("queue_item", slug, slot.item_id)
