@@ -13,7 +13,7 @@ from tests.browser.conftest import Enter, no_violation
 from tests.reviews.quality.test_adjudication import FIXED, GOOD, POOR, reviewed
 from tests.reviews.quality.test_gold import KNOWN, golden
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def disputed_item(cast: make.Cast) -> QueueItem:
@@ -23,7 +23,6 @@ def disputed_item(cast: make.Cast) -> QueueItem:
     return item
 
 
-@pytest.mark.slow
 def test_a_dispute_is_settled_by_key(cast: make.Cast, enter: Enter) -> None:
     item = disputed_item(cast)
     page = enter("mila")
@@ -46,7 +45,6 @@ def test_a_dispute_is_settled_by_key(cast: make.Cast, enter: Enter) -> None:
     assert Adjudication.objects.get(item=item).explanation == "The article says 140 piles."
 
 
-@pytest.mark.slow
 def test_a_round_explains_each_answer_and_leads_on_by_key(cast: make.Cast, enter: Enter) -> None:
     queue = make.queue()
     round_ = gold.start_round(
@@ -73,7 +71,6 @@ def test_a_round_explains_each_answer_and_leads_on_by_key(cast: make.Cast, enter
     assert KNOWN.explanation not in page.content()
 
 
-@pytest.mark.slow
 def test_pages_hold_to_axe_in_the_dark_on_a_phone_and_work_without_script(
     cast: make.Cast, enter: Enter
 ) -> None:

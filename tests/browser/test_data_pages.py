@@ -22,7 +22,7 @@ from tests import make
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation
 from tests.browser.desk import eventually
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 BETTER = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."
 

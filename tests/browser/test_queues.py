@@ -10,10 +10,9 @@ from tests import make
 from tests.browser.conftest import Enter, no_violation
 from tests.reviews.quality.test_adjudication import POOR, reviewed
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("script", [True, False])
 def test_a_queue_is_made_and_a_rule_is_set_and_removed(cast: make.Cast, enter: Enter, script: bool) -> None:
     page = enter("mila", script=script)
@@ -37,7 +36,6 @@ def test_a_queue_is_made_and_a_rule_is_set_and_removed(cast: make.Cast, enter: E
     assert not QueueRule.objects.filter(queue=queue).exists()
 
 
-@pytest.mark.slow
 def test_seats_are_kept_given_back_and_a_review_is_sent_back(cast: make.Cast, enter: Enter) -> None:
     queue = make.queue()
     done = make.queue_item(in_queue=queue)

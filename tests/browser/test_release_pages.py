@@ -25,7 +25,7 @@ from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 from tests.serving.conftest import until
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 # The other two of the four are taken by test_axe.
 
@@ -64,7 +64,6 @@ def state(the: Scene) -> str:
     return Release.objects.values_list("state", flat=True).get(pk=the.candidate.pk)
 
 
-@pytest.mark.slow
 def test_pages_have_no_violation_and_nothing_hangs_over(
     enter: Enter, the: Scene, suggestion: PromptSuggestion
 ) -> None:
@@ -192,7 +191,6 @@ def test_variables_are_checked_while_one_types(enter: Enter, the: Scene) -> None
     expect(page.locator("#prompt-check")).to_contain_text("Unknown variable")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("script", [True, False])
 def test_the_playground_asks_the_model_and_keeps_what_works(
     enter: Enter, the: Scene, slot: None, worker: Worker, script: bool

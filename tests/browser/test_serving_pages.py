@@ -11,7 +11,7 @@ from models_app.models import Release, Slot
 from tests import make
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

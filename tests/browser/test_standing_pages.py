@@ -17,7 +17,7 @@ from tests import make
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless
 from tests.releases import scene as scenes
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

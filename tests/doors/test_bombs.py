@@ -92,6 +92,7 @@ def test_the_web_process_reads_no_file_that_is_uploaded(
         assert Job.objects.filter(payload__look=True, state="queued").count() == number + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "bomb"),
     [
@@ -132,6 +133,7 @@ def test_a_file_that_grows_is_refused_with_the_reason_and_goes(
     assert not kept()
 
 
+@pytest.mark.slow
 def test_what_a_parquet_file_says_of_itself_is_looked_at_before_it_is_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "small.parquet"
     bomb_files.parquet_plain(path)
@@ -142,6 +144,7 @@ def test_what_a_parquet_file_says_of_itself_is_looked_at_before_it_is_unpacked(t
     assert memory.taken() - before < 64 << 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bomb", bomb_files.TAKEN)
 def test_a_file_with_strange_rows_shows_and_imports_what_it_can(
     cast: make.Cast, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, bomb: Bomb

@@ -132,6 +132,7 @@ def test_a_mistake_of_ours_is_not_told_as_a_database_that_is_away(client: Client
     assert "refused what was asked" in ready.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_statement_of_a_page_ends_after_fifteen_seconds_one_of_a_job_does_not(database_server: str) -> None:
     """As the web process sets it, and as `manage.py` does."""
     show = "from django.db import connection as c; k = c.cursor(); k.execute('SHOW statement_timeout')\n"

@@ -183,6 +183,7 @@ def test_a_trained_model_that_is_registered_anew_keeps_its_lineage(
     assert may_decide(release, cast.approver)[0]
 
 
+@pytest.mark.slow
 def test_it_keeps_it_by_the_page_and_the_command(
     cast: make.Cast, trained: ModelVersion, places: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from django.conf import settings
 
 ASK = """
@@ -17,6 +18,7 @@ print(sorted(name for name in set(sys.modules) - loaded if name.startswith(("mod
 """
 
 
+@pytest.mark.slow
 def test_what_answers_requests_is_imported_before_the_first_one_comes() -> None:
     asked = subprocess.run(
         [sys.executable, "-c", ASK],

@@ -120,6 +120,7 @@ def test_the_live_release_drafts_what_has_no_summary_yet(live: Release) -> None:
         run("generate_summaries", "--domain", "culture")
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_waiting_carries_it_out_here(transactional_db: None) -> None:
     make.cast()

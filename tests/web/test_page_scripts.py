@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.desk import eventually
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGE = """{% extends "base.html" %}{% block title %}Frame{% endblock %}{% block heading %}Frame{% endblock %}
 {% block actions %}<button class="btn" data-dialog-open="keys" data-key="?">Keys</button>

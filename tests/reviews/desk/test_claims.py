@@ -444,6 +444,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
     return results
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() -> None:
     queue = make.queue(reviews_per_item=2)

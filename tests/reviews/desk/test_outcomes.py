@@ -291,6 +291,7 @@ def test_where_nothing_is_live_nothing_is_offered(cast: make.Cast) -> None:
 # ---------------------------------------------------------------- cost
 
 
+@pytest.mark.slow
 def test_pages_cost_the_same_however_much_there_is(
     cast: make.Cast, live: Release, django_assert_max_num_queries: Any
 ) -> None:

@@ -365,6 +365,7 @@ def test_nonsense_is_refused_with_its_field(cast: make.Cast, tmp_path: Path) -> 
     assert not Review.objects.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SUMMEVAL.exists(), reason="the SummEval file is not here")
 def test_summeval_comes_in(cast: make.Cast, capsys: Any) -> None:
     call_command("import_ratings", str(SUMMEVAL), "--map", "rater==summeval-experts", "--round", "--json")

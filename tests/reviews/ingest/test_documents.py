@@ -107,6 +107,7 @@ def test_domains_are_plain_words(given_as: str, kept: str) -> None:
     assert clean_domain(given_as) == kept
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_cleaning_twice_changes_nothing(text: str) -> None:
     document, _, _ = check(DocumentRow(words(20) + text))

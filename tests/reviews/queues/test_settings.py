@@ -169,6 +169,7 @@ def test_a_seat_that_is_left_where_fewer_reviews_are_wanted_by_now_is_offered_to
         assert late.late
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_overlap_gives_a_fixed_share_of_the_items_all_reviews_and_only_ever_adds_to_it() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=3, overlap_percent=0)

@@ -78,6 +78,7 @@ def test_scripts_without_spaces_and_from_right_to_left_are_linked_too() -> None:
     assert ground(hebrew, "הגשר נסגר על ידי ראש העיר.")[0].links[0].start == 0
 
 
+@pytest.mark.slow
 def test_on_real_articles_what_experts_call_consistent_is_supported_better() -> None:
     support, ratings = [], []
     for record in records("summeval/summeval", 40):
@@ -89,6 +90,7 @@ def test_on_real_articles_what_experts_call_consistent_is_supported_better() -> 
     assert spearmanr(support, ratings).statistic > 0.25
 
 
+@pytest.mark.slow
 def test_on_real_articles_a_sentence_of_another_article_is_hardly_ever_linked() -> None:
     rows = records("cnndm-validation-1000/validation", 100)
     sources = [Source(row["article"]) for row in rows]
