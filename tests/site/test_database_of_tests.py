@@ -6,7 +6,8 @@ import os
 
 import psycopg
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import call_command
 from django.db import transaction
 
@@ -31,6 +32,15 @@ def test_a_test_with_real_transactions_finds_the_first_rows_and_leaves_nothing(r
     assert Group.objects.filter(name="reviewer").exists()
     record_something()
     assert AuditEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_what_django_itself_put_in_comes_back_too(round_number: int) -> None:
+    assert Permission.objects.filter(codename="add_reviewqueue", content_type__model="reviewqueue").exists()
+    assert Permission.objects.filter(group__name="reviewer").exists()
+    ContentType.objects.all().delete()
+    assert not Permission.objects.exists()
 
 
 def record_something() -> None:
