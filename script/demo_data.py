@@ -28,7 +28,7 @@ from reviews.desk.claims import claim_next
 from reviews.desk.reviews import Answers, save_draft
 from reviews.discussion.comments import Span, open_thread, reply, resolve
 from reviews.exports import requests
-from reviews.exports.rows import Request
+from reviews.exports.request import Request
 from reviews.external_ratings import imports
 from reviews.external_ratings import rows as rating_rows
 from reviews.external_ratings.imports import Options as RatingOptions

@@ -1,7 +1,7 @@
 """Exports by program: ask for a file, watch it being written in the queue, fetch it.
 
 What somebody may take out, and when a file is gone, is decided in `reviews.exports.requests` and
-`reviews.exports.rows`, as for the page.
+`reviews.exports.request`, as for the page.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from models_app.api.authentication import token_of
 from models_app.api.idempotency import PARAMETER, idempotent
 from reviews.exports import requests
 from reviews.exports.download import download_of
-from reviews.exports.rows import FORMATS, KINDS, TRAINING, may_export_all
-from reviews.exports.rows import Request as ExportRequest
+from reviews.exports.request import FORMATS, KINDS, TRAINING, may_export_all
+from reviews.exports.request import Request as ExportRequest
 from reviews.models import Export, Split
 
 LARGEST = 2**63 - 1

@@ -28,9 +28,10 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.errors import InvalidInput, NotFound, Refused, Unavailable
 from models_app.models import Job
 from reviews.exports import files
-from reviews.exports import rows as export_rows
+from reviews.exports.columns import columns_of
 from reviews.exports.files import Card
-from reviews.exports.rows import KINDS, Progress, Request
+from reviews.exports.request import KINDS, Request, check
+from reviews.exports.rows import Progress, open_rows
 from reviews.models import Export, ReviewQueue, SourceDocument
 
 DEADLINE_SECONDS = 6 * 3600
@@ -44,7 +45,7 @@ LICENCES_NAMED = 20
 def request_export(*, request: Request, actor: User) -> Export:
     """Let the queue write it. Asked twice while it is being written, there is one. Raises InvalidInput, NotAllowed,
     Refused where the asker has too many under way."""
-    request = export_rows.check(request, actor)
+    request = check(request, actor)
     remove_expired()
     options = request.to_dict()
     key = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
@@ -116,20 +117,20 @@ def carry_out(*, export: Export, progress: Progress | None = None) -> dict[str, 
     if export.finished_at is not None:
         return {"rows": export.rows, "bytes": export.bytes}
     # what somebody may see is what they may see now
-    request = export_rows.check(Request.of(export.options), export.requested_by)
+    request = check(Request.of(export.options), export.requested_by)
     name = files.file_name(
         f"galley-{request.kind}-{export.pk}", format=request.format, compressed=request.compressed
     )
     final = _directory(export) / name
     # of its own for each attempt: one that was given up must not put its half in the other's place
     partial = final.with_name(f".{name}.{uuid.uuid4().hex[:8]}.partial")
-    columns, card = export_rows.columns_of(request), card_of(request)
+    columns, card = columns_of(request), card_of(request)
     _remove_files(export)
     try:
         with _room_on_disk():
             final.parent.parent.mkdir(parents=True, exist_ok=True)
             final.parent.mkdir(mode=0o700, exist_ok=True)
-            with export_rows.open_rows(request, export.requested_by, progress=progress) as rows:
+            with open_rows(request, export.requested_by, progress=progress) as rows:
                 written = files.write_file(
                     rows,
                     partial,
@@ -247,11 +248,11 @@ def write_now(
     *, request: Request, file: IO[bytes], actor: Any | None, progress: Progress | None = None
 ) -> int:
     """JSON Lines or CSV into an open file, for a command that waits. Returns how many rows."""
-    request = export_rows.check(request, actor)
+    request = check(request, actor)
     if request.format == "datasets":
         raise InvalidInput("A folder needs a place to be written to.", fields={"output": "Name a directory."})
-    columns = export_rows.columns_of(request)
-    with export_rows.open_rows(request, actor, progress=progress) as rows:
+    columns = columns_of(request)
+    with open_rows(request, actor, progress=progress) as rows:
         written = files.write_lines(
             rows, file, format=request.format, columns=columns, compressed=request.compressed
         )
@@ -264,14 +265,14 @@ def write_folder_now(
     *, request: Request, folder: Path, actor: Any | None, progress: Progress | None = None
 ) -> int:
     """A folder for `datasets`, which appears whole or not at all."""
-    request = export_rows.check(request, actor)
+    request = check(request, actor)
     if folder.exists():
         raise Refused(f"{folder} exists already.")
     beside = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     try:
-        columns, card = export_rows.columns_of(request), card_of(request)
-        with _room_on_disk(), export_rows.open_rows(request, actor, progress=progress) as rows:
+        columns, card = columns_of(request), card_of(request)
+        with _room_on_disk(), open_rows(request, actor, progress=progress) as rows:
             written = files.write_folder(rows, beside, columns=columns, card=card)
         if written:
             beside.rename(folder)
@@ -294,7 +295,7 @@ def open_file(*, export: Export, actor: User) -> IO[bytes]:
     """The file, for whoever asked for it and may still see what is in it. Raises NotFound, NotAllowed, Refused."""
     if export.requested_by_id != actor.pk:
         raise NotFound(f"There is no export {export.pk} of yours.")
-    export_rows.check(Request.of(export.options), actor)
+    check(Request.of(export.options), actor)
     if status_of(export) == "removed":
         raise Refused("This file is not kept any more. Ask for it again.", code="expired")
     if export.finished_at is None:

@@ -181,7 +181,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(choices=[('reviews', 'Reviews'), ('ratings', 'Ratings'), ('spans', 'Spans'), ('edits', 'Edits'), ('preferences', 'Preferences'), ('sft', 'Sft'), ('chat', 'Chat'), ('dpo', 'Dpo')], max_length=12)),
                 ('format', models.CharField(choices=[('jsonl', 'Jsonl'), ('csv', 'Csv'), ('datasets', 'Datasets')], default='jsonl', max_length=10)),
-                ('options', models.JSONField(default=dict, help_text='the whole request; see reviews.exports.rows.Request')),
+                ('options', models.JSONField(default=dict, help_text='the whole request; see reviews.exports.request.Request')),
                 ('queue', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='reviews.reviewqueue')),
                 ('job', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.job')),
                 ('file', models.CharField(blank=True, help_text='relative to GALLEY_HOME', max_length=300)),

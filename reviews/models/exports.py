@@ -26,7 +26,9 @@ class Export(models.Model):
 
     kind = models.CharField(max_length=12, choices=Kind)
     format = models.CharField(max_length=10, choices=Format, default=Format.JSONL)
-    options = models.JSONField(default=dict, help_text="the whole request; see reviews.exports.rows.Request")
+    options = models.JSONField(
+        default=dict, help_text="the whole request; see reviews.exports.request.Request"
+    )
     queue = models.ForeignKey(
         "reviews.ReviewQueue", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )

@@ -13,7 +13,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from models_app.foundation.roles import allowed
-from reviews.models import FeedbackExample, PromptSuggestion, QueueItem, Review, Skip, Summary
+from reviews.models import FeedbackExample, Preference, PromptSuggestion, QueueItem, Review, Skip, Summary
 
 Reader = User | AnonymousUser
 
@@ -46,7 +46,16 @@ def sees_answers(*, item: QueueItem, reader: Reader) -> bool:
 
 def readable_reviews(rows: QuerySet[Review], reader: Reader) -> QuerySet[Review]:
     """Without those of others that this reader may not see yet."""
-    return rows.exclude(~Q(reviewer=reader.pk) & Q(item__in=judged(reader)))
+    return rows.filter(_own_or_shown(reader))
+
+
+def readable_choices(rows: QuerySet[Preference], reader: Reader) -> QuerySet[Preference]:
+    """Likewise of choices between two summaries."""
+    return rows.filter(_own_or_shown(reader))
+
+
+def _own_or_shown(reader: Reader) -> Q:
+    return Q(reviewer=reader.pk) | Q(~Exists(judged(reader).filter(pk=OuterRef("item"))))
 
 
 def readable_examples(rows: QuerySet[FeedbackExample], reader: Reader) -> QuerySet[FeedbackExample]:

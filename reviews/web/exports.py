@@ -19,7 +19,7 @@ from models_app.models import DatasetSnapshot, PromptVersion
 from models_app.web.pages import capability, page_or_fragment, paginate, user_of
 from reviews.exports import requests
 from reviews.exports.download import download_of
-from reviews.exports.rows import FORMATS, KINDS, TRAINING, Request, may_export_all
+from reviews.exports.request import FORMATS, KINDS, TRAINING, Request, may_export_all
 from reviews.models import Export, ReviewQueue
 
 PER_PAGE = 20

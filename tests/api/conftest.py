@@ -20,7 +20,7 @@ from models_app.serving.slot import SlotSpec, _Server
 from reviews.desk.claims import claim_next
 from reviews.discussion.comments import open_thread
 from reviews.exports import requests
-from reviews.exports.rows import Request as ExportRequest
+from reviews.exports.request import Request as ExportRequest
 from tests import make
 
 

@@ -10,7 +10,7 @@ from models_app.management import arguments
 from models_app.management.commands import export as snapshots
 from models_app.management.output import written
 from reviews.exports import requests
-from reviews.exports.rows import FORMATS, KINDS, Request
+from reviews.exports.request import FORMATS, KINDS, Request
 from reviews.management.progress import Progress
 
 SNAPSHOT = "snapshot"

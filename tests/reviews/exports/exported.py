@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from models_app.models import PromptVersion
 from reviews.exports import requests
-from reviews.exports.rows import Request
+from reviews.exports.request import Request
 from reviews.models import (
     Export,
     QueueItem,

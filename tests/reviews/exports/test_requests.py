@@ -23,7 +23,7 @@ from models_app.models import AuditEvent, Job
 from reviews.examples.decisions import approve_example
 from reviews.examples.snapshots import freeze_snapshot
 from reviews.exports import requests
-from reviews.exports.rows import Request
+from reviews.exports.request import Request
 from reviews.models import (
     Export,
     FeedbackExample,

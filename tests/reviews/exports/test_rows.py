@@ -22,7 +22,8 @@ from models_app.foundation.errors import InvalidInput
 from reviews.examples.decisions import approve_example
 from reviews.exports import files, requests
 from reviews.exports import rows as export_rows
-from reviews.exports.rows import Request
+from reviews.exports.columns import columns_of
+from reviews.exports.request import Request
 from reviews.models import (
     Adjudication,
     FeedbackExample,
@@ -48,7 +49,7 @@ def test_a_review_comes_with_everything_and_offsets_that_fit(cast: make.Cast) ->
     )
     export = exported(cast.ml_engineer, kind="reviews", reviewers="names")
     (row,) = rows_of(export)
-    assert list(row) == [column.name for column in export_rows.columns_of(Request("reviews"))]
+    assert list(row) == [column.name for column in columns_of(Request("reviews"))]
     assert (row["review"], row["external_id"], row["reviewer"]) == (one.pk, "a-1", "rita")
     assert row["summary_text"] == WROTE
     assert row["article"] == one.summary.document.text
@@ -155,7 +156,7 @@ def test_ratings_and_spans_repeat_their_review_in_every_format(cast: make.Cast) 
         records = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
         assert len(lines) == len(records) == {"ratings": 8, "spans": 2}[kind]
         for line, record in zip(lines, records, strict=True):
-            assert list(line) == [column.name for column in export_rows.columns_of(Request(kind))]
+            assert list(line) == [column.name for column in columns_of(Request(kind))]
             assert list(record)[-1] == list(line)[-1] == own[-1]
             for name in ("review", "comment", "article", *own):
                 said = line[name]
@@ -169,9 +170,7 @@ def test_progress_counts_reviews_up_to_all_of_them(cast: make.Cast, monkeypatch:
     told: list[tuple[int, int]] = []
     request = Request("ratings")
     with export_rows.open_rows(request, None, progress=lambda *at: told.append(at)) as rows:
-        written = files.write_lines(
-            rows, io.BytesIO(), format="jsonl", columns=export_rows.columns_of(request)
-        )
+        written = files.write_lines(rows, io.BytesIO(), format="jsonl", columns=columns_of(request))
     assert written == 12
     assert told == [(2, 3), (3, 3)]
 
@@ -321,7 +320,7 @@ def test_a_folder_is_read_by_datasets(
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir() and path.name.startswith("galley-"))
     loaded = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
     assert set(loaded) == ({"train"} if kind in ("sft", "chat") else {"train", "test"})
-    columns = [column.name for column in export_rows.columns_of(Request(kind))]
+    columns = [column.name for column in columns_of(Request(kind))]
     assert loaded["train"].column_names == columns
     card = (folder / "README.md").read_text()
     assert all(f"`{name}`" in card for name in columns)
