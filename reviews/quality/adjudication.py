@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
 from django.utils import timezone
 
@@ -66,9 +66,11 @@ def given_by(reviews: Sequence[Review]) -> list[Given]:
 
 def counting_reviews(item: QueueItem) -> list[Review]:
     """The item's reviews that are handed in, each person's once, in an order that tells nobody's place."""
-    handed_in = (Review.State.SUBMITTED, Review.State.RETURNED)
-    reviews = Review.objects.filter(item=item, state__in=handed_in).select_related("reviewer")
-    return sorted(reviews, key=_shuffled)
+    return sorted(_submitted(item).select_related("reviewer"), key=_shuffled)
+
+
+def _submitted(item: QueueItem) -> QuerySet[Review]:
+    return Review.objects.filter(item=item, state__in=(Review.State.SUBMITTED, Review.State.RETURNED))
 
 
 def rubric_asked(item: QueueItem, reviews: Sequence[Review]) -> int:
@@ -144,15 +146,8 @@ def look_for_disputes(
     return len(several)
 
 
-_TWO_HANDED_IN = """
-SELECT id FROM reviews_review WHERE item_id = %(item)s AND state IN ('submitted', 'returned') LIMIT 2
-"""
-
-
 def _several(item: QueueItem) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(_TWO_HANDED_IN, {"item": item.pk})
-        return len(cursor.fetchall()) > 1
+    return len(_submitted(item).values_list("pk")[:2]) > 1
 
 
 def _move(item: QueueItem, to: str, action: str, reason: str) -> None:

@@ -10,29 +10,31 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import numpy as np
 from django.contrib.auth.models import User
-from django.db import connection
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import BigIntegerField, Case, Count, F, Q, QuerySet, When, Window
+from django.db.models.functions import Cast, Extract
 from django.utils import timezone
 from numpy.typing import NDArray
 
 from models_app.foundation import jobs
 from models_app.foundation.roles import require
 from models_app.models import Job
-from reviews.models import AgreementReport, Criterion
+from reviews.models import AgreementReport, Criterion, QueueItem, Review, ReviewRating
 from reviews.quality.agreement import (
     Agreement,
     Offset,
     Scale,
     counts_of,
     krippendorff,
-    offset_of,
     offsets,
     pairs_of,
 )
+from reviews.quality.disagreement import VERDICTS
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -49,31 +51,6 @@ LEAST_OWN_ITEMS = 10
 LATEST_OWN = 1000
 STARS, VERDICT = "stars", "verdict"
 SIZES = {VERDICT: 3}
-
-_SHARED = """
-SELECT id, item_id, queue_id, reviewer_id, stars, verdict, submitted_at
-  FROM (SELECT review.id, review.item_id, item.queue_id, review.reviewer_id, review.stars, review.verdict,
-               review.submitted_at, count(*) OVER (PARTITION BY review.item_id) AS reviewers
-          FROM reviews_review review
-          JOIN reviews_queueitem item ON item.id = review.item_id
-          JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
-         WHERE review.state = 'submitted' AND review.submitted_at >= %(since)s
-           AND item.reason <> 'gold item' AND item.other_id IS NULL AND NOT queue.calibration) counted
- WHERE reviewers > 1
-"""
-_REVIEWS = f"""
-SELECT id, item_id, queue_id, reviewer_id, stars - 1, array_position(ARRAY['poor', 'fair', 'good'], verdict::text) - 1,
-       extract(epoch FROM submitted_at)::bigint
-  FROM ({_SHARED}) shared ORDER BY id
-"""  # nosec B608 (made of constants of this module; values are parameters)
-_RATINGS = f"""
-SELECT criterion.key, array_agg(shared.id ORDER BY shared.id), array_agg(rating.value - 1 ORDER BY shared.id)
-  FROM ({_SHARED}) shared
-  JOIN reviews_reviewrating rating ON rating.review_id = shared.id
-  JOIN reviews_criterion criterion ON criterion.id = rating.criterion_id
- GROUP BY criterion.key
-"""  # nosec B608 (as above)
-_LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 
 @dataclass(frozen=True)
@@ -94,20 +71,35 @@ class Answered:
         )  # fmt: skip
 
 
-def read(since: datetime | None = None) -> Answered:
-    """2 queries."""
-    values = {"since": since or _LONG_AGO}
-    with connection.cursor() as cursor:
-        cursor.execute(_REVIEWS, values)
-        rows = np.array(cursor.fetchall(), dtype=np.int64).reshape(-1, 7)
-        cursor.execute(_RATINGS, values)
-        ratings = cursor.fetchall()
-    given = {STARS: rows[:, 4], VERDICT: rows[:, 5]}
-    for key, reviews, points in ratings:
-        column = np.full(len(rows), -1, dtype=np.int64)
-        column[np.searchsorted(rows[:, 0], np.array(reviews, dtype=np.int64))] = points
+def _counted() -> QuerySet[Review]:
+    return Review.objects.filter(
+        state=Review.State.SUBMITTED, item__other=None, item__queue__calibration=False
+    ).exclude(item__reason=QueueItem.Reason.GOLD)
+
+
+def read(reviews: QuerySet[Review] | None = None) -> Answered:
+    """Those of items that more than one of `reviews` is of; all that count unless given. 2 queries."""
+    rows = _counted() if reviews is None else reviews
+    shared = rows.alias(reviewers=Window(Count("pk"), partition_by="item")).filter(reviewers__gt=1)
+    verdict = Case(*(When(verdict=name, then=place) for place, name in enumerate(VERDICTS)))
+    second = Cast(Extract("submitted_at", "epoch", tzinfo=UTC), BigIntegerField())
+    columns = shared.order_by("pk").values_list(
+        "pk", "item", "item__queue", "reviewer", F("stars") - 1, verdict, second
+    )
+    found = np.array(columns, dtype=np.int64).reshape(-1, 7)
+    given = {STARS: found[:, 4], VERDICT: found[:, 5]}
+    ratings = (
+        ReviewRating.objects.filter(review__in=shared.values("pk"))
+        .values_list("criterion__key")
+        .annotate(
+            reviews=ArrayAgg("review", order_by="review"), points=ArrayAgg(F("value") - 1, order_by="review")
+        )
+    )
+    for key, ids, points in ratings.order_by():
+        column = np.full(len(found), -1, dtype=np.int64)
+        column[np.searchsorted(found[:, 0], np.array(ids, dtype=np.int64))] = points
         given[key] = column
-    return Answered(rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 6], given)
+    return Answered(found[:, 1], found[:, 2], found[:, 3], found[:, 6], given)
 
 
 def _agreement(answered: Answered, key: str, scale: Scale) -> Agreement:
@@ -170,25 +162,16 @@ class Report:
 def find_report(*, days: int, scale: Scale, question: str) -> Report:
     """At most 3 queries, whatever the number of reviews."""
     now = timezone.now()
-    if _reviews_in(days, now) <= INLINE:
-        data = measure(read(since(days, now)), scales=[scale], pairs_for=[question])
+    begin = since(days, now)
+    window = Q() if begin is None else Q(submitted_at__gte=begin)
+    if Review.objects.filter(window, state=Review.State.SUBMITTED)[: INLINE + 1].count() <= INLINE:
+        data = measure(read(_counted().filter(window)), scales=[scale], pairs_for=[question])
         return Report(data, now, stored=False, stale=False, job=None)
     kept = AgreementReport.objects.filter(days=days).first()
     job = Job.objects.filter(unique_key=KIND, state__in=Job.ACTIVE).first()
     if kept is None:
         return Report(None, None, stored=True, stale=True, job=job)
     return Report(kept.data, kept.computed_at, stored=True, stale=now - kept.computed_at > STALE, job=job)
-
-
-def _reviews_in(days: int, now: datetime) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM reviews_review"
-            " WHERE state = 'submitted' AND submitted_at >= %s LIMIT %s) counted",
-            [since(days, now) or _LONG_AGO, INLINE + 1],
-        )
-        found: int = cursor.fetchone()[0]
-    return found
 
 
 def start_measuring(*, actor: Any | None) -> Job:
@@ -231,32 +214,6 @@ def question_names(keys: Sequence[str]) -> dict[str, str]:
 
 # ---------------------------------------------------------------- one's own
 
-_OWN = """
-WITH mine AS (
-  SELECT review.id, review.item_id, review.stars
-    FROM reviews_review review
-    JOIN reviews_queueitem item ON item.id = review.item_id
-    JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
-   WHERE review.reviewer_id = %(reviewer)s AND review.state = 'submitted'
-     AND item.state <> 'open' AND item.reason <> 'gold item' AND item.other_id IS NULL AND NOT queue.calibration
-   ORDER BY review.submitted_at DESC LIMIT %(latest)s
-), apart AS (
-  SELECT 'stars' AS key, mine.stars - avg(other.stars) AS away
-    FROM mine
-    JOIN reviews_review other ON other.item_id = mine.item_id AND other.id <> mine.id AND other.state = 'submitted'
-   GROUP BY mine.id, mine.stars
-   UNION ALL
-  SELECT criterion.key, rating.value - avg(theirs.value)
-    FROM mine
-    JOIN reviews_reviewrating rating ON rating.review_id = mine.id
-    JOIN reviews_criterion criterion ON criterion.id = rating.criterion_id
-    JOIN reviews_review other ON other.item_id = mine.item_id AND other.id <> mine.id AND other.state = 'submitted'
-    JOIN reviews_reviewrating theirs ON theirs.review_id = other.id AND theirs.criterion_id = rating.criterion_id
-   GROUP BY rating.id, rating.value, criterion.key
-)
-SELECT key, count(*), avg(away)::float, stddev_samp(away)::float FROM apart GROUP BY key
-"""
-
 
 @dataclass(frozen=True)
 class Beside:
@@ -268,15 +225,20 @@ class Beside:
 
 
 def beside_others(reviewer: User) -> dict[str, Beside]:
-    """By question, over my latest reviews of items that nobody else is asked for any more. 1 query."""
+    """By question, over my latest reviews of items that nobody else is asked for any more. 2 queries."""
     require(reviewer, "review")
-    with connection.cursor() as cursor:
-        cursor.execute(_OWN, {"reviewer": reviewer.pk, "latest": LATEST_OWN})
-        rows = cursor.fetchall()
-    return {
-        key: Beside(n, offset_of(n, mean, spread) if n >= LEAST_OWN_ITEMS else None)
-        for key, n, mean, spread in rows
-    }
+    mine = _counted().filter(reviewer=reviewer).exclude(item__state=QueueItem.State.OPEN)
+    latest = mine.order_by("-submitted_at").values("item")[:LATEST_OWN]
+    answered = read(_counted().filter(item__in=latest))
+    found = {}
+    for key, values in answered.values.items():
+        if key == VERDICT:
+            continue  # no points
+        asked = values >= 0
+        own = offsets(answered.items[asked], answered.raters[asked], values[asked]).get(reviewer.pk)
+        if own is not None:
+            found[key] = Beside(own.n, own if own.n >= LEAST_OWN_ITEMS else None)
+    return found
 
 
 def agreement_of(row: Mapping[str, Any]) -> Agreement:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.text import slugify
 
@@ -35,6 +35,7 @@ from reviews.models import (
     Summary,
 )
 from reviews.quality.disagreement import VERDICTS
+from reviews.quality.statements import gold_figures
 from reviews.queues.grounding import link
 from reviews.queues.rubrics import left_open
 
@@ -382,41 +383,11 @@ class Share:
         return wilson_interval(self.right, self.n)
 
 
-# What counts is the revision that was handed in first.
-_RESULTS = """
-WITH first AS (
-  SELECT DISTINCT ON (review.id) review.reviewer_id, revision.data, gold.ratings, gold.stars, gold.verdict,
-         gold.tolerance
-    FROM reviews_goldanswer gold
-    JOIN reviews_review review ON review.summary_id = gold.summary_id AND review.state = 'submitted'
-    JOIN reviews_queueitem item ON item.id = review.item_id AND item.reason = 'gold item'
-    JOIN reviews_reviewrevision revision ON revision.review_id = review.id
-   WHERE gold.active AND (%(reviewer)s::int IS NULL OR review.reviewer_id = %(reviewer)s)
-   ORDER BY review.id, revision.number
-), judged AS (
-  SELECT reviewer_id, given.key, abs(given.value::int - (ratings->>given.key)::int) <= tolerance AS holds
-    FROM first, jsonb_each_text(data->'ratings') given
-   WHERE ratings ? given.key
-   UNION ALL
-  SELECT reviewer_id, 'stars', abs((data->>'stars')::int - stars) <= tolerance FROM first
-   UNION ALL
-  SELECT reviewer_id, 'verdict',
-         abs(array_position(ARRAY['poor', 'fair', 'good'], data->>'verdict')
-             - array_position(ARRAY['poor', 'fair', 'good'], verdict::text)) <= least(tolerance, 1)
-    FROM first
-)
-SELECT reviewer_id, key, count(*) FILTER (WHERE holds), count(*) FROM judged GROUP BY reviewer_id, key
-"""
-
-
 def results(*, reviewer: User | None = None) -> dict[int, dict[str, Share]]:
     """By reviewer and question: the share of right answers to gold items that are active. 1 query."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RESULTS, {"reviewer": reviewer.pk if reviewer else None})
-        rows = cursor.fetchall()
     found: dict[int, dict[str, Share]] = {}
-    for person, key, right, n in rows:
-        found.setdefault(person, {})[key] = Share(right, n)
+    for row in gold_figures(reviewer=reviewer.pk if reviewer else None):
+        found.setdefault(row.reviewer, {})[row.question] = Share(row.right, row.answers)
     return found
 
 

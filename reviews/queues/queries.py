@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db import connection
-from django.db.models import Count, F, Prefetch, Q, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import Count, F, Func, IntegerField, OuterRef, Prefetch, Q, QuerySet
 
 from models_app.foundation.holders import holders
 from reviews.examples.search import Counted
@@ -31,24 +31,18 @@ COUNTED = 2000
 LISTED = 10_000
 STATES = tuple(QueueItem.State.values)
 
-_COUNTS = """
-SELECT queue.id, state.name, (
-       SELECT count(*) FROM (
-              SELECT 1 FROM reviews_queueitem item
-               WHERE item.queue_id = queue.id AND item.state = state.name LIMIT %(most)s) counted)
-  FROM reviews_reviewqueue queue CROSS JOIN unnest(%(states)s::text[]) state(name)
- WHERE %(queue)s::bigint IS NULL OR queue.id = %(queue)s
-"""
-
 
 def _counts(most: int, queue: int | None = None) -> dict[int, dict[str, int]]:
     """By queue and state, up to `most` each. 1 query."""
-    counts: dict[int, dict[str, int]] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNTS, {"most": most, "states": list(STATES), "queue": queue})
-        for pk, state, number in cursor.fetchall():
-            counts.setdefault(pk, {})[state] = number
-    return counts
+    queues = ReviewQueue.objects.order_by() if queue is None else ReviewQueue.objects.filter(pk=queue)
+    rows = queues.values_list("pk", *(_up_to_most(state, most) for state in STATES))
+    return {pk: dict(zip(STATES, counts, strict=True)) for pk, *counts in rows}
+
+
+def _up_to_most(state: str, most: int) -> Func:
+    """An array, since the ORM counts no rows of a part that ends after so many."""
+    found = QueueItem.objects.filter(queue=OuterRef("pk"), state=state).order_by().values("pk")[:most]
+    return Func(ArraySubquery(found), function="cardinality", output_field=IntegerField())
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ def test_ones_own_offset_is_told_over_ten_finished_items_and_more(
     few = beside_others(cast.another_reviewer)["stars"]
     assert (few.shared, few.offset) == (9, None), "few would tell what a peer answered"
     item = shared(queue, cast, 1, stricter=1)[0]
-    with django_assert_num_queries(1):
+    with django_assert_num_queries(2):
         found = beside_others(cast.another_reviewer)
     assert set(found) == {"stars", "consistency", "relevance", "coherence", "fluency"}
     mine = {key: beside.offset for key, beside in found.items() if beside.offset is not None}
