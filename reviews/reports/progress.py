@@ -11,19 +11,23 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connection
+from django.db.models import Q
+from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from models_app.foundation.roles import require
-from reviews.models import ProgressFigures
+from reviews.models import Preference, ProgressFigures, QueueItem, Review, ReviewSlot
+from reviews.reports import statements
 
 PACE_DAYS = 14
 CHART_DAYS = 30
@@ -136,86 +140,66 @@ class Mine:
     days: Sequence[Day]
 
 
-# Work of people here: what was imported belongs to nobody who sits at this desk.
-_ANSWERS = """
-SELECT submitted_at, active_seconds, reviewer_id, item_id FROM reviews_review
- WHERE state IN ('submitted', 'returned') AND submitted_at IS NOT NULL AND imported_from_id IS NULL {review}
-UNION ALL
-SELECT submitted_at, active_seconds, reviewer_id, item_id FROM reviews_preference
- WHERE state = 'submitted' AND imported_from_id IS NULL {choice}
-"""
-# All that were ever handed in, from the indexes alone: the rows are wide, and only those of the window are read.
-_COUNTED = """
-SELECT reviewer_id, submitted_at FROM reviews_review
- WHERE state IN ('submitted', 'returned') AND submitted_at IS NOT NULL AND imported_from_id IS NULL
-UNION ALL
-SELECT reviewer_id, submitted_at FROM reviews_preference WHERE state = 'submitted' AND imported_from_id IS NULL
-"""
-_DONE = f"SELECT count(*) FROM ({_COUNTED}) handed_in {{whose}}"  # nosec B608
-_PACE = """count(*) FILTER (WHERE submitted_at >= %(since)s),
-       count(*) FILTER (WHERE submitted_at >= %(since)s AND active_seconds > 0),
-       coalesce(sum(active_seconds) FILTER (WHERE submitted_at >= %(since)s), 0),
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY active_seconds)
-         FILTER (WHERE submitted_at >= %(since)s AND active_seconds > 0)"""
-
-
-def _window() -> dict[str, Any]:
-    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-    return {
-        "midnight": midnight,
-        "week": midnight - timedelta(days=6),
-        "since": midnight - timedelta(days=PACE_DAYS - 1),
-        "chart": midnight - timedelta(days=CHART_DAYS - 1),
-        "zone": timezone.get_current_timezone_name(),
-    }
-
-
-def _answers(condition: str) -> str:
-    return _ANSWERS.format(review=condition, choice=condition)
+def _midnight(days_ago: int = 0) -> datetime:
+    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=days_ago)
 
 
 def mine(*, reviewer: User) -> Mine:
-    """2 queries."""
-    values = {**_window(), "me": reviewer.pk}
-    recent = _answers("AND reviewer_id = %(me)s AND submitted_at >= %(since)s")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""SELECT {_PACE},
-                       ({_DONE.format(whose="WHERE reviewer_id = %(me)s")}),
-                       count(*) FILTER (WHERE submitted_at >= %(midnight)s),
-                       count(*) FILTER (WHERE submitted_at >= %(week)s),
-                       coalesce(sum(active_seconds) FILTER (WHERE submitted_at >= %(midnight)s), 0),
-                       (SELECT count(*) FROM reviews_reviewslot seat
-                          JOIN reviews_queueitem item ON item.id = seat.item_id AND item.state = 'open'
-                         WHERE seat.assigned_to_id = %(me)s AND seat.state = 'free')
-                  FROM ({recent}) answer""",  # nosec B608
-            values,
+    """4 queries."""
+    # work of people here: what was imported belongs to nobody who sits at this desk
+    submitted = Q(reviewer=reviewer, submitted_at__isnull=False, imported_from=None)
+    reviews = Review.objects.filter(submitted, state__in=(Review.State.SUBMITTED, Review.State.RETURNED))
+    choices = Preference.objects.filter(submitted, state=Preference.State.SUBMITTED)
+    of_reviews, of_choices = (
+        rows.filter(submitted_at__gte=_midnight(CHART_DAYS - 1)).values_list(
+            TruncDate("submitted_at"), "active_seconds"
         )
-        *pace, done, today, week, active_today, assigned = cursor.fetchone()
-        own = _answers("AND reviewer_id = %(me)s AND submitted_at >= %(chart)s")
-        cursor.execute(_BY_DAY.format(answers=own), values)
-        days = cursor.fetchall()
-    found, chart = Pace(*pace), _filled(days)
+        for rows in (reviews, choices)
+    )
+    answers = [Answer(*row) for row in of_reviews.union(of_choices, all=True)]
+    assigned = ReviewSlot.objects.filter(
+        assigned_to=reviewer, state=ReviewSlot.State.FREE, item__state=QueueItem.State.OPEN
+    ).count()
+    chart = days_of(answers)
     return Mine(
-        done, today, week, active_today, assigned, found,
-        estimate(
+        done=reviews.count() + choices.count(),
+        today=chart[-1].answers,
+        week=sum(day.answers for day in chart[-7:]),
+        active_today=chart[-1].active_seconds,
+        assigned=assigned,
+        pace=pace_of([answer.active_seconds for answer in answers if answer.day >= chart[-PACE_DAYS].day]),
+        estimate=estimate(
             left=assigned,
             by_day=[day.answers for day in chart[-PACE_DAYS:] if day.answers],
             today=timezone.localdate(),
         ),
-        chart,
-    )  # fmt: skip
+        days=chart,
+    )
 
 
-_BY_DAY = """SELECT (submitted_at AT TIME ZONE %(zone)s)::date::text, count(*), coalesce(sum(active_seconds), 0)
-  FROM ({answers}) answer GROUP BY 1"""
+class Answer(NamedTuple):
+    day: date
+    active_seconds: int
 
 
-def _filled(rows: Sequence[Sequence[Any]]) -> list[Day]:
+def pace_of(seconds: Sequence[int]) -> Pace:
+    """Of the active seconds of each answer, 0 where they were not measured."""
+    timed = [each for each in seconds if each > 0]
+    return Pace(len(seconds), len(timed), sum(timed), float(median(timed)) if timed else None)
+
+
+def days_of(answers: Iterable[Answer]) -> list[Day]:
     """The last CHART_DAYS days, those without work too."""
-    found = {
-        date.fromisoformat(day): Day(date.fromisoformat(day), count, seconds) for day, count, seconds in rows
-    }
+    counts: Counter[date] = Counter()
+    seconds: Counter[date] = Counter()
+    for answer in answers:
+        counts[answer.day] += 1
+        seconds[answer.day] += answer.active_seconds
+    return _charted({day: Day(day, count, seconds[day]) for day, count in counts.items()})
+
+
+def _charted(found: Mapping[date, Day]) -> list[Day]:
     today = timezone.localdate()
     days = [today - timedelta(days=ago) for ago in range(CHART_DAYS - 1, -1, -1)]
     return [found.get(day, Day(day, 0, 0)) for day in days]
@@ -248,56 +232,15 @@ class Queues:
     rows: Sequence[QueueProgress]
 
 
-_QUEUES = f"""
-WITH recent AS (SELECT item.queue_id, answer.* FROM ({_answers("AND submitted_at >= %(since)s")}) answer
-                  JOIN reviews_queueitem item ON item.id = answer.item_id),
-     pace AS (SELECT queue_id, {_PACE} FROM recent GROUP BY queue_id),
-     daily AS (SELECT queue_id, array_agg(answers) AS answers FROM (
-                      SELECT queue_id, count(*) AS answers FROM recent
-                       GROUP BY queue_id, (submitted_at AT TIME ZONE %(zone)s)::date) a_day GROUP BY queue_id),
-     -- state by state, as the indexes of seats are
-     seats AS (SELECT queue_id, sum(done)::bigint AS done, sum(open)::bigint AS open FROM (
-                      SELECT queue_id, count(*) AS done, 0 AS open FROM reviews_reviewslot
-                       WHERE state = 'done' GROUP BY queue_id
-               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
-                       WHERE state = 'free' AND assigned_to_id IS NULL GROUP BY queue_id
-               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
-                       WHERE state = 'free' AND assigned_to_id IS NOT NULL GROUP BY queue_id
-               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
-                       WHERE state = 'held' GROUP BY queue_id) counted GROUP BY queue_id),
-     -- an item that is done has seats left only where somebody settled it
-     closed AS (SELECT id FROM reviews_queueitem WHERE state IN ('set aside', 'disputed')
-                 UNION ALL SELECT item.id FROM reviews_adjudication settled
-                             JOIN reviews_queueitem item ON item.id = settled.item_id AND item.state = 'done'),
-     aside AS (SELECT seat.queue_id, count(*) AS seats, count(DISTINCT closed.id) AS items
-                 FROM closed JOIN reviews_reviewslot seat ON seat.item_id = closed.id
-                WHERE seat.state <> 'done' GROUP BY 1)
-SELECT queue.slug, queue.name, queue.kind, coalesce(seats.done, 0),
-       greatest(coalesce(seats.open, 0) - coalesce(aside.seats, 0), 0),
-       coalesce(aside.items, 0), coalesce(daily.answers, '{{}}'), pace.*
-  FROM reviews_reviewqueue queue
-  LEFT JOIN seats ON seats.queue_id = queue.id
-  LEFT JOIN aside ON aside.queue_id = queue.id
-  LEFT JOIN pace ON pace.queue_id = queue.id
-  LEFT JOIN daily ON daily.queue_id = queue.id
- WHERE queue.active ORDER BY queue.name
-"""
-
-
 def queues() -> Queues:
     """All active queues. At most 2 queries."""
     figures = _figures("queues")
     today = timezone.localdate()
     found = []
-    for slug, name, kind, done, left, aside, by_day, _, *counted in figures.rows:
+    for slug, name, kind, done, left, aside, by_day, pace in figures.rows:
         finish = estimate(left=left, by_day=by_day, today=today)
-        found.append(QueueProgress(slug, name, kind, done, left, aside, _pace(counted), finish))
+        found.append(QueueProgress(slug, name, kind, done, left, aside, Pace(*pace), finish))
     return Queues(figures.at, found)
-
-
-def _pace(counted: Sequence[Any]) -> Pace:
-    answers, timed, seconds, median = counted
-    return Pace(answers or 0, timed or 0, seconds or 0, median)
 
 
 # ---------------------------------------------------------------- the team
@@ -320,45 +263,37 @@ class Team:
     done: int
 
 
-_TEAM = f"""
-WITH pace AS (SELECT reviewer_id, {_PACE} FROM ({_answers("AND submitted_at >= %(since)s")}) answer
-               GROUP BY GROUPING SETS ((reviewer_id), ())),
-     done AS (SELECT reviewer_id, count(*) AS count, max(submitted_at) AS last_at
-                FROM ({_COUNTED}) handed_in GROUP BY GROUPING SETS ((reviewer_id), ()))
-SELECT person.username, done.count, done.last_at, pace.*
-  FROM done LEFT JOIN pace ON pace.reviewer_id IS NOT DISTINCT FROM done.reviewer_id
-  LEFT JOIN auth_user person ON person.id = done.reviewer_id
-"""
-
-
 def team(*, actor: Any | None) -> Team:
     """Everybody's figures, for whoever manages queues. At most 4 queries."""
     require(actor, "manage_queues")
     figures, days = _figures("team"), _figures("days")
     people, total, done = [], Pace(), 0
-    for name, count, last_at, _, *counted in figures.rows:
+    for name, count, last_at, pace in figures.rows:
         if name is None:
-            total, done = _pace(counted), count
+            total, done = Pace(*pace), count
         else:
-            people.append(Person(name, count, datetime.fromisoformat(last_at), _pace(counted)))
+            people.append(Person(name, count, datetime.fromisoformat(last_at), Pace(*pace)))
     people.sort(key=lambda person: (-person.pace.answers, -person.done, person.name))
-    return Team(figures.at, people, _filled(days.rows), total, done)
+    chart = [Day(date.fromisoformat(day), answers, seconds) for day, answers, seconds in days.rows]
+    return Team(figures.at, people, _charted({day.day: day for day in chart}), total, done)
 
 
 # ---------------------------------------------------------------- counted ahead
 
 
-_STATEMENTS = {
-    "queues": _QUEUES,
-    "team": _TEAM,
-    "days": _BY_DAY.format(answers=_answers("AND submitted_at >= %(chart)s")),
-}
+def _count(name: str) -> Sequence[Sequence[Any]]:
+    since, zone = _midnight(PACE_DAYS - 1), timezone.get_current_timezone_name()
+    if name == "queues":
+        return statements.queue_figures(since=since, zone=zone)
+    if name == "team":
+        return statements.team_figures(since=since)
+    return statements.day_figures(since=_midnight(CHART_DAYS - 1), zone=zone)
 
 
 def count_ahead() -> int:
     """What takes long to count, kept for whoever looks next. Called by the queue; how many it keeps."""
     kept = 0
-    for name in _STATEMENTS:
+    for name in ("queues", "team", "days"):
         counted = _counted(name)
         if counted.slow:
             ProgressFigures.objects.update_or_create(
@@ -372,7 +307,7 @@ def count_ahead() -> int:
 
 @dataclass(frozen=True)
 class _Figures:
-    """The rows of a statement, as JSON has them."""
+    """What was counted, as JSON has it."""
 
     rows: list[list[Any]]
     at: datetime
@@ -393,7 +328,5 @@ def _figures(name: str) -> _Figures:
 
 def _counted(name: str) -> _Figures:
     began = time.monotonic()
-    with connection.cursor() as cursor:
-        cursor.execute(_STATEMENTS[name], _window())
-        rows = json.loads(json.dumps(cursor.fetchall(), cls=DjangoJSONEncoder))
+    rows = json.loads(json.dumps(_count(name), cls=DjangoJSONEncoder))
     return _Figures(rows, timezone.now(), time.monotonic() - began > SLOW_SECONDS)
