@@ -22,7 +22,6 @@ from typing import Any
 
 import psutil
 import psycopg
-from psycopg import sql
 
 from llmops_site.postgres_account import (
     Account,
@@ -32,6 +31,7 @@ from llmops_site.postgres_account import (
     let_through,
     server_account,
 )
+from llmops_site.statements import make_role_and_database
 
 VERSION = 18
 DATABASE = "galley"
@@ -86,7 +86,8 @@ class PostgresServer:
             _prepare_socket_directory(self)
             let_through(self.home, self.account())
             self.launch()
-        _ensure_database(self)
+        with self.connect() as connection:
+            make_role_and_database(connection, role=ROLE, database=DATABASE)
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
         return psycopg.connect(
@@ -367,23 +368,6 @@ def _prepare_socket_directory(server: PostgresServer) -> None:
             f"{directory}, where the database's socket belongs, is not a private directory of "
             f"{account_name(wanted)}. Remove it, or give GALLEY_HOME a shorter path."
         )
-
-
-def _ensure_database(server: PostgresServer) -> None:
-    with server.connect() as connection:
-        row = connection.execute(
-            "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s), "
-            "EXISTS (SELECT FROM pg_database WHERE datname = %s)",
-            (ROLE, DATABASE),
-        ).fetchone()
-        has_role, has_database = row or (False, False)
-        if not has_role:
-            # No superuser, so that the rules in the database bind the application too; CREATEDB is for tests.
-            connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(sql.Identifier(ROLE)))
-        if not has_database:
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(ROLE))
-            )
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -10,6 +10,7 @@ import django
 from django.apps import apps
 from django.core.management import call_command
 from django.db import DatabaseError, connection
+from django.db.migrations.recorder import MigrationRecorder
 
 APPS = ("models_app", "reviews")
 # They make or describe tables, need none, or are started by the supervisor once the tables are there.
@@ -59,9 +60,7 @@ def refuse_another_line() -> None:
 
 def _missing() -> set[tuple[str, str]]:
     """Which of Galley's own migrations are still to be applied. Raises TablesUnfit where others were."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT app, name FROM django_migrations WHERE app = ANY(%s)", [list(APPS)])
-        applied = {(app, name) for app, name in cursor.fetchall()}
+    applied = {(app, name) for app, name in MigrationRecorder(connection).applied_migrations() if app in APPS}
     ours = {(app, name) for app in APPS for name in _names(app)}
     missing, foreign = ours - applied, applied - ours
     if foreign and missing:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from llmops_site.supervisor import readyz
+from llmops_site.supervisor import readyz, statements
 from llmops_site.supervisor.database import BoundedConnection, connect
 from llmops_site.supervisor.readyz import Answer
 
@@ -26,15 +26,6 @@ GAP_SECONDS = 30
 KEEP_DAYS = 400
 FORGET_SECONDS = 24 * 3600.0
 REASON_LENGTH = 300
-
-GO_ON = """
-    UPDATE models_app_serviceinterval SET seen_at = now()
-     WHERE id = %s AND now() - seen_at < make_interval(secs => %s)
-"""
-BEGIN = """
-    INSERT INTO models_app_serviceinterval (state, reason, began_at, seen_at) VALUES (%s, %s, now(), now()) RETURNING id
-"""
-FORGET = "DELETE FROM models_app_serviceinterval WHERE seen_at < now() - make_interval(days => %s)"
 
 
 class AvailabilityProbe:
@@ -80,12 +71,12 @@ class AvailabilityProbe:
             now = time.monotonic()
             if now >= forget_due:
                 forget_due = now + self._forget_seconds
-                self._write(lambda connection: connection.execute(FORGET, (KEEP_DAYS,)))
+                self._write(lambda connection: statements.forget_intervals(connection, KEEP_DAYS))
             if now >= due:
                 due = now + self._pause_seconds
                 self.note(self._ask())
         if self._stopping():
-            self._write(lambda connection: connection.execute(BEGIN, ("stopped", "")))
+            self._write(lambda connection: statements.begin_interval(connection, "stopped", ""))
 
     def note(self, answer: Answer) -> None:
         """Move the row on, or begin another where the answer or the time between is another."""
@@ -94,11 +85,10 @@ class AvailabilityProbe:
         self._write(lambda connection: self._note(connection, answer))
 
     def _note(self, connection: BoundedConnection, answer: Answer) -> None:
-        if answer == self._said and connection.execute(GO_ON, (self._row, self._gap_seconds)).rowcount:
+        if answer == self._said and statements.move_interval_on(connection, self._row, self._gap_seconds):
             return
         state = "ready" if answer.ready else "not ready"
-        row = connection.execute(BEGIN, (state, answer.detail)).fetchone()
-        self._row, self._said = (row[0] if row else None), answer
+        self._row, self._said = statements.begin_interval(connection, state, answer.detail), answer
 
     def _write(self, write: Callable[[BoundedConnection], object]) -> None:
         """Trouble is logged once; the time that could not be written counts as an outage."""

@@ -19,23 +19,9 @@ from django.utils import timezone
 
 from models_app.foundation import doors
 from models_app.foundation.roles import allowed
+from models_app.foundation.statements import GENESIS, append_event
 from models_app.models.audit import AuditEvent
 
-CHAIN_LOCK = 0x6A117E7
-GENESIS = "0" * 64
-_TABLE = AuditEvent._meta.db_table
-# One message, so that others wait no longer than they must. Two statements: the second must see what was committed
-# while the first waited. The hash is `_digest`: the list in JSON, of which only the first part is not known before.
-_APPEND = f"""
-SELECT pg_advisory_xact_lock({CHAIN_LOCK});
-INSERT INTO {_TABLE} (at, actor_id, actor_name, action, subject, from_state, to_state, reason, data,
-       door, door_which, previous_hash, hash)
-SELECT %(at)s, %(actor_id)s::integer, %(actor_name)s, %(action)s, %(subject)s, %(from_state)s, %(to_state)s, %(reason)s,
-       %(data)s::jsonb, %(door)s, %(door_which)s, last.hash,
-       encode(sha256(convert_to('["' || last.hash || '", ' || %(others)s, 'UTF8')), 'hex')
-  FROM (SELECT coalesce((SELECT hash FROM {_TABLE} ORDER BY id DESC LIMIT 1), '{GENESIS}') AS hash) last
-RETURNING id, previous_hash, hash
-"""  # nosec B608 (made of constants of ours; values are parameters)
 _GIVEN = ("at", "actor_id", "actor_name", "action", "subject", "from_state", "to_state", "reason",
           "door", "door_which")  # fmt: skip
 
@@ -102,10 +88,7 @@ def record(
     )
     values = {name: getattr(event, name) for name in _GIVEN}
     values |= {"data": json.dumps(event.data), "others": _json(_parts(event)).removeprefix("[")}
-    with connection.cursor() as cursor:
-        cursor.execute(_APPEND, values)
-        cursor.nextset()
-        event.pk, event.previous_hash, event.hash = cursor.fetchone()
+    event.pk, event.previous_hash, event.hash = append_event(values)
     event._state.adding = False
     event._state.db = connection.alias
     return event

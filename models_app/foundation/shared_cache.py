@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from django.db import connection
+from models_app.foundation.statements import delete_expired_cache_entries
 
 
 def forget_expired() -> int:
     """Called every hour; returns how many. Django's cache does so only when it is full, and counts its rows at every
     write."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM galley_cache WHERE expires < now()")
-        return cursor.rowcount
+    return delete_expired_cache_entries()

@@ -1,4 +1,4 @@
-"""Statements about PostgreSQL itself, which the ORM has no words for."""
+"""Statements about PostgreSQL itself, which the ORM has no words for, and digests of texts that stay in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import connection
 
-from models_app.foundation.audit import CHAIN_LOCK
+from models_app.foundation.statements import CHAIN_LOCK
 from models_app.models import (
     Deployment,
     EvaluationExample,
@@ -35,14 +35,16 @@ SELECT DISTINCT a.pid, a.backend_start, coalesce(a.application_name, ''), coales
 def sessions_that_hold_what_a_switch_locks(
     *, seconds: float
 ) -> list[tuple[int, datetime, str, str, datetime | None]]:
-    """(process, when it connected, its name, its state, since when) of sessions whose transaction is older."""
+    """(process, when it connected, its name, its state, since when) of sessions whose transaction is older. The ORM has
+    no words for sessions and locks."""
     with connection.cursor() as cursor:
         cursor.execute(_HOLDERS, {"seconds": seconds})
         return list(cursor.fetchall())
 
 
 def end_session(*, pid: int, started: datetime) -> bool:
-    """False where that session is gone. A later session with the same process number is left alone."""
+    """False where that session is gone. A later session with the same process number is left alone. The ORM has no
+    words for sessions."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity "
@@ -53,7 +55,7 @@ def end_session(*, pid: int, started: datetime) -> bool:
 
 
 def wait_for_locks_at_most(seconds: float) -> None:
-    """Until the transaction ends, waiting longer for any lock is an error."""
+    """Until the transaction ends, waiting longer for any lock is an error. The ORM has no words for it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(seconds * 1000)}ms"])
 
@@ -90,17 +92,20 @@ _SNAPSHOT = _digest(f"""
 
 
 def digest_of_scores(run: int) -> str:
-    """SHA-256 over everything an evaluation wrote and scored, in the order of the test set."""
+    """SHA-256 over everything an evaluation wrote and scored, in the order of the test set.
+    `benchmarks/evidence_speed.py`."""
     return _value(_SCORES, run)
 
 
 def digest_of_test_set(evaluation_set: int) -> str:
-    """SHA-256 over the documents, references and labels of a test set."""
+    """SHA-256 over the documents, references and labels of a test set.
+    `benchmarks/evidence_speed.py`."""
     return _value(_TEST_SET, evaluation_set)
 
 
 def digest_of_snapshot(snapshot: int) -> str:
-    """SHA-256 over the rows of a snapshot, in their order."""
+    """SHA-256 over the rows of a snapshot, in their order.
+    `benchmarks/evidence_speed.py`."""
     return _value(_SNAPSHOT, snapshot)
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 
 from django.contrib.postgres.search import SearchQuery
-from django.db import connection, models
+from django.db import models
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Left
 
 from models_app.texts.normalise import row_number
+from reviews.examples.statements import distinct_values
 from reviews.models import FeedbackExample, SourceDocument, Split, Summary
 from reviews.models.documents import SEARCHED
 from reviews.queues.blindness import Reader, readable_examples
@@ -57,18 +58,6 @@ def number_of(raw: str) -> int | None:
     """A row's number as typed or from an address; None for anything else."""
     number = row_number(raw) or 0
     return number if 0 < number <= _MOST_NUMBER else None
-
-
-def distinct_values(table: type[models.Model], column: str) -> list[str]:
-    """The values of an indexed column, by jumping from one to the next: the number of rows does not matter."""
-    name, of = connection.ops.quote_name(column), connection.ops.quote_name(table._meta.db_table)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"WITH RECURSIVE found AS ((SELECT {name} AS value FROM {of} ORDER BY 1 LIMIT 1) UNION ALL "  # nosec B608
-            f"SELECT (SELECT {name} FROM {of} WHERE {name} > found.value ORDER BY 1 LIMIT 1) FROM found "
-            "WHERE found.value IS NOT NULL) SELECT value FROM found WHERE value <> '' LIMIT 200"
-        )
-        return [value for (value,) in cursor.fetchall()]
 
 
 # ---------------------------------------------------------------- documents

@@ -39,7 +39,8 @@ _VALUES = attrgetter(*(field.attname for field in SourceDocument._meta.concrete_
 
 def owners(hashes: Collection[int], *, learnt: Sequence[bool]) -> list[tuple[int, int]]:
     """(hash, document): who has these hashes among those documents are found by; of each hash the first
-    MOST_OF_A_HASH. `learnt` False: test documents."""
+    MOST_OF_A_HASH. `learnt` False: test documents. `benchmarks/import_speed.py`: one statement for a block of rows,
+    whose hashes are looked up one by one in the index."""
     if not hashes:
         return []
     with connection.cursor() as cursor:
@@ -48,7 +49,8 @@ def owners(hashes: Collection[int], *, learnt: Sequence[bool]) -> list[tuple[int
 
 
 def copy_documents(documents: Sequence[SourceDocument]) -> None:
-    """Insert them with their numbers (see `new_numbers`). COPY takes a third of the time of an INSERT."""
+    """Insert them with their numbers (see `new_numbers`). COPY takes a third of the time of an INSERT
+    (`benchmarks/import_speed.py`)."""
     columns = ", ".join(map(connection.ops.quote_name, _COLUMNS))
     with (
         connection.wrap_database_errors,
@@ -60,7 +62,8 @@ def copy_documents(documents: Sequence[SourceDocument]) -> None:
 
 
 def new_numbers(count: int) -> list[int]:
-    """Numbers for new documents, ahead of saving them: those of one file name each other as twins."""
+    """Numbers for new documents, ahead of saving them: those of one file name each other as twins.
+    The ORM has no words for sequences."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
@@ -72,7 +75,7 @@ def new_numbers(count: int) -> list[int]:
 def copy_sketch_hashes(
     hashes: npt.NDArray[np.int64], learnt: npt.NDArray[np.bool_], documents: npt.NDArray[np.int64]
 ) -> None:
-    """A COPY in binary costs a tenth of rows."""
+    """A COPY in binary costs a tenth of rows (`benchmarks/import_speed.py`)."""
     rows = np.zeros(len(hashes), dtype=_COPY_ROW)
     rows["fields"], rows["n1"], rows["n2"], rows["n3"] = 3, 8, 1, 8
     rows["hash"], rows["learnt"], rows["document"] = hashes, learnt, documents
@@ -87,7 +90,8 @@ def copy_sketch_hashes(
 
 
 def add_reference_hashes(hashes: Sequence[int], documents: Sequence[int]) -> None:
-    """Those that are there already stay."""
+    """Those that are there already stay. Two arrays cost a fraction of a parameter for each number
+    (`benchmarks/import_speed.py`)."""
     if hashes:
         with connection.cursor() as cursor:
             cursor.execute(_REFERENCES, [_array(hashes), _array(documents)])

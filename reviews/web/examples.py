@@ -28,6 +28,7 @@ from reviews.examples.decisions import (
 from reviews.examples.references import SOURCES, count_corrections, freeze_test_set
 from reviews.examples.search import ExampleFilter
 from reviews.examples.snapshots import Selection, freeze_snapshot, preview_snapshot
+from reviews.examples.statements import distinct_values
 from reviews.models import FeedbackExample, SourceDocument, Split
 from reviews.queues.blindness import readable_examples
 from reviews.web.ingest.documents import back
@@ -187,7 +188,7 @@ class FreezeForm(forms.Form):
         super().__init__(*args, **kwargs)
         domains = self.fields["domains"]
         assert isinstance(domains, forms.ChoiceField)  # nosec B101 (for the types)
-        domains.choices = [(name, name) for name in search.distinct_values(SourceDocument, "domain")]
+        domains.choices = [(name, name) for name in distinct_values(SourceDocument, "domain")]
 
     def selection(self) -> Selection:
         """Of what is valid so far."""

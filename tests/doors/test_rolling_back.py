@@ -17,8 +17,8 @@ from django.test import Client
 from models_app.evaluation.running import resume_evaluation
 from models_app.evaluation.signature import signature_of
 from models_app.foundation import jobs
-from models_app.foundation.audit import CHAIN_LOCK
 from models_app.foundation.errors import NotAllowed, Refused, StaleState, Unavailable
+from models_app.foundation.statements import CHAIN_LOCK
 from models_app.models import AuditEvent, Deployment, EvaluationRun, Job, Release, Route, TrainingRun
 from models_app.models.releases import Environment
 from models_app.releases import deploying

@@ -26,8 +26,8 @@ from llmops_site.postgres_server import PostgresServer
 from llmops_site.startable import CannotStart
 from llmops_site.supervisor import galley, job_queues, preflight, readyz, welcome
 from llmops_site.supervisor.database import connect
-from llmops_site.supervisor.job_queues import Waiting
 from llmops_site.supervisor.output import LogFile, is_notable
+from llmops_site.supervisor.statements import Waiting
 from models_app.models import Job
 from tests.process.programs import QUIET, Start, program, wait_for
 
