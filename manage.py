@@ -14,7 +14,7 @@ def main() -> None:
     from django.core.management import execute_from_command_line
 
     from llmops_site import tables
-    from models_app.foundation import doors
+    from models_app import doors
 
     doors.of_command(sys.argv[1] if len(sys.argv) > 1 else "help")
     try:

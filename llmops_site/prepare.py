@@ -21,7 +21,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from llmops_site import private, tables
-from models_app.foundation import doors
+from models_app import doors
 
 STAMP = ".sources"
 # Pages that Galley does not show: Redoc, and the browsable API.

@@ -3,7 +3,7 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 from llmops_site import private
-from models_app.foundation import doors
+from models_app import doors
 from models_app.foundation.postgresql.base import limit_statements
 
 private.keep_new_files_private()

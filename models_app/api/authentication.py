@@ -14,7 +14,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.throttling import SimpleRateThrottle
 
-from models_app.foundation import doors
+from models_app import doors
 from models_app.foundation.tokens import scope_is_allowed
 from models_app.models.access import PROGRAM_SCOPES, ApiToken
 

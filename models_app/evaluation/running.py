@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Avg, Count
 from django.utils import timezone
 
+from models_app.engines import open_engine
 from models_app.evaluation import rouge
 from models_app.evaluation.signature import signature_of
 from models_app.foundation import audit, jobs
@@ -20,7 +21,6 @@ from models_app.foundation.jobs import JobContext
 from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
 from models_app.models import EvaluationExample, EvaluationRun, EvaluationSet, ExampleScore, Job, Release
-from models_app.serving.engines import open_engine
 from models_app.texts import measures
 
 BATCH = 32

@@ -17,7 +17,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection, models, transaction
 from django.utils import timezone
 
-from models_app.foundation import doors
+from models_app import doors
 from models_app.foundation.roles import allowed
 from models_app.foundation.statements import GENESIS, append_event
 from models_app.models.audit import AuditEvent
@@ -66,7 +66,7 @@ def record(
     data: dict[str, Any] | None = None,
 ) -> AuditEvent:
     """Append one event. Must run inside the transaction of the change; `actor` None is nobody in particular: Galley
-    itself, or whoever may type commands. By which door it came, `foundation.doors` knows."""
+    itself, or whoever may type commands. By which door it came, `models_app.doors` knows."""
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError(
             "an audit event belongs in the transaction of its change"

@@ -36,7 +36,8 @@ from django.utils.module_loading import import_string
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
-from models_app.foundation import audit, doors, locks
+from models_app import doors
+from models_app.foundation import audit, locks
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.foundation.job_kinds import JobKind
 from models_app.foundation.roles import require

@@ -3,7 +3,7 @@ import django.db.models.deletion
 import django.db.models.fields.json
 import django.db.models.functions.text
 import django.utils.timezone
-import models_app.foundation.doors
+import models_app.doors
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                 ('to_state', models.CharField(blank=True, max_length=30)),
                 ('reason', models.TextField(blank=True)),
                 ('data', models.JSONField(default=dict)),
-                ('door', models.CharField(choices=[(models_app.foundation.doors.Kind['PAGE'], 'page'), (models_app.foundation.doors.Kind['TOKEN'], 'token'), (models_app.foundation.doors.Kind['COMMAND'], 'command'), (models_app.foundation.doors.Kind['JOB'], 'job'), (models_app.foundation.doors.Kind['GALLEY'], 'Galley itself'), (models_app.foundation.doors.Kind['PROGRAM'], 'a program on the server'), (models_app.foundation.doors.Kind['UNRECORDED'], 'not recorded')], help_text='unrecorded: before doors were written down', max_length=10)),
+                ('door', models.CharField(choices=[(models_app.doors.Kind['PAGE'], 'page'), (models_app.doors.Kind['TOKEN'], 'token'), (models_app.doors.Kind['COMMAND'], 'command'), (models_app.doors.Kind['JOB'], 'job'), (models_app.doors.Kind['GALLEY'], 'Galley itself'), (models_app.doors.Kind['PROGRAM'], 'a program on the server'), (models_app.doors.Kind['UNRECORDED'], 'not recorded')], help_text='unrecorded: before doors were written down', max_length=10)),
                 ('door_which', models.CharField(blank=True, help_text='which page, token, command, job, process or program', max_length=100)),
                 ('previous_hash', models.CharField(max_length=64)),
                 ('hash', models.CharField(max_length=64, unique=True)),
@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['-id'],
                 'indexes': [models.Index(fields=['subject', '-id'], name='audit_subject'), models.Index(fields=['action', '-id'], name='audit_action'), models.Index(fields=['at'], name='audit_at'), models.Index(fields=['door', 'door_which', '-id'], name='audit_door')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('door__in', [models_app.foundation.doors.Kind['PAGE'], models_app.foundation.doors.Kind['TOKEN'], models_app.foundation.doors.Kind['COMMAND'], models_app.foundation.doors.Kind['JOB'], models_app.foundation.doors.Kind['GALLEY'], models_app.foundation.doors.Kind['PROGRAM'], models_app.foundation.doors.Kind['UNRECORDED']])), name='audit_door_known')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('door__in', [models_app.doors.Kind['PAGE'], models_app.doors.Kind['TOKEN'], models_app.doors.Kind['COMMAND'], models_app.doors.Kind['JOB'], models_app.doors.Kind['GALLEY'], models_app.doors.Kind['PROGRAM'], models_app.doors.Kind['UNRECORDED']])), name='audit_door_known')],
             },
         ),
         migrations.CreateModel(

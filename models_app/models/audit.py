@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from models_app.foundation import doors
+from models_app import doors
 
 
 class AuditEvent(models.Model):

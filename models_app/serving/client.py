@@ -9,12 +9,12 @@ from typing import Any
 
 from django.conf import settings
 
+from models_app.engines import prompt_spec
 from models_app.foundation import turns
 from models_app.foundation.errors import InvalidInput, Unavailable
 from models_app.ml.prompting import PromptSpec
 from models_app.models import PromptVersion, Slot
 from models_app.serving import wire
-from models_app.serving.engines import prompt_spec
 from models_app.serving.routing import Target, router
 
 CONNECT_SECONDS = 2.0

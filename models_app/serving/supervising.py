@@ -27,12 +27,12 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
+from models_app.engines import prompt_spec
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.foundation.jobs import die_with_parent
 from models_app.models import Release, Route, Slot
 from models_app.releases.deploying import CHANNEL, give_up, go_live
 from models_app.serving import wire
-from models_app.serving.engines import prompt_spec
 from models_app.serving.slot import DRAIN_SECONDS, SlotSpec
 from models_app.training.registering import artefact_path
 

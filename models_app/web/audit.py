@@ -18,8 +18,9 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from models_app import doors
 from models_app.foundation import audit as chain
-from models_app.foundation import doors, jobs
+from models_app.foundation import jobs
 from models_app.models import AuditEvent, Job
 from models_app.web.pages import capability, page_or_fragment
 from models_app.web.trail import PHRASES, SUBJECTS, tell_with_doors

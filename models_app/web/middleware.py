@@ -12,7 +12,8 @@ from django.contrib.auth.views import redirect_to_login
 from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 
-from models_app.foundation import addresses, doors, turns
+from models_app import doors
+from models_app.foundation import addresses, turns
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.postgresql.base import within
 from models_app.foundation.unavailability import is_away, took_too_long, unavailable

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from django.urls import NoReverseMatch, reverse
 
-from models_app.foundation import doors
+from models_app import doors
 from models_app.models import ApiToken, AuditEvent
 from models_app.texts.normalise import row_number
 

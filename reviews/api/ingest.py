@@ -25,9 +25,9 @@ from models_app.api.errors import flatten
 from models_app.api.fields import LONGEST_TEXT, Text
 from models_app.api.idempotency import PARAMETER, idempotent
 from models_app.foundation.errors import InvalidInput, NotFound
-from reviews.examples import search
-from reviews.examples.search import DocumentFilter
+from reviews.ingest import search
 from reviews.ingest.documents import DocumentRow, ImportReport, Outcome, import_rows
+from reviews.ingest.search import DocumentFilter
 from reviews.models import SourceDocument, Split
 
 MOST_DOCUMENTS = 500

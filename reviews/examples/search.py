@@ -1,170 +1,21 @@
-"""Finding documents and feedback examples for lists: filters of known cost over any number of rows."""
+"""Finding feedback examples for lists: filters of known cost over any number of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, overload
 
-from django.contrib.postgres.search import SearchQuery
-from django.db import models
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.db.models.functions import Left
 
-from models_app.texts.normalise import row_number
-from reviews.examples.statements import distinct_values
-from reviews.models import FeedbackExample, SourceDocument, Split, Summary
-from reviews.models.documents import SEARCHED
+from reviews.ingest.search import LEAD_CHARACTERS, one_of
+from reviews.lists.counted import Counted, number_of
+from reviews.lists.statements import distinct_values
+from reviews.models import FeedbackExample, SourceDocument
 from reviews.queues.blindness import Reader, readable_examples
 
-LEAD_CHARACTERS = 220
 #: The list of feedback examples goes no further: each decision counts them anew.
 COUNTED = 10_000
-_MOST_NUMBER = 2**63 - 1
-Row = TypeVar("Row", bound=models.Model)
-
-
-class Counted(Generic[Row]):
-    """Rows of a list for a paginator, whose number is known already; `more` where it was not counted further.
-
-    A slice first finds its ids alone: what is shown of a row is not computed for the thousands that are skipped.
-    """
-
-    def __init__(self, rows: QuerySet[Row], shown: QuerySet[Row], total: int, *, more: bool = False) -> None:
-        self.rows, self.shown, self.total, self.more = rows, shown, total, more
-
-    def count(self) -> int:
-        return self.total
-
-    def __len__(self) -> int:
-        return self.total
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.shown)
-
-    @overload
-    def __getitem__(self, key: slice) -> list[Row]: ...
-    @overload
-    def __getitem__(self, key: int) -> Row: ...
-    def __getitem__(self, key: slice | int) -> list[Row] | Row:
-        if isinstance(key, int):
-            return self[key : key + 1][0]
-        ids = list(self.rows.values_list("pk", flat=True)[key])
-        found: Mapping[Any, Row] = {row.pk: row for row in self.shown.filter(pk__in=ids).order_by()}
-        return [found[pk] for pk in ids if pk in found]
-
-
-def number_of(raw: str) -> int | None:
-    """A row's number as typed or from an address; None for anything else."""
-    number = row_number(raw) or 0
-    return number if 0 < number <= _MOST_NUMBER else None
-
-
-# ---------------------------------------------------------------- documents
-
-
-@dataclass(frozen=True)
-class DocumentFilter:
-    """What a person looks for. Values that mean nothing are as good as none."""
-
-    text: str = ""
-    split: str = ""
-    domain: str = ""
-    origin: str = ""
-    batch: int | None = None
-    reference: str = ""  # "yes", "no"
-    drafted: str = ""  # "yes", "no"
-
-    @classmethod
-    def of(cls, values: Mapping[str, str]) -> DocumentFilter:
-        """From a query string."""
-        yes_no = ("yes", "no")
-        return cls(
-            text=values.get("q", "").replace("\0", "").strip()[:200],
-            split=_one_of(values.get("split", ""), Split.values),
-            domain=values.get("domain", "").replace("\0", "")[:40],
-            origin=values.get("origin", "").replace("\0", "")[:120],
-            batch=number_of(values.get("batch", "")),
-            reference=_one_of(values.get("reference", ""), yes_no),
-            drafted=_one_of(values.get("drafted", ""), yes_no),
-        )
-
-    @property
-    def narrows(self) -> bool:
-        return self != DocumentFilter()
-
-    def rows(self) -> QuerySet[SourceDocument]:
-        """Newest first."""
-        rows = SourceDocument.objects.order_by("-pk")
-        if self.split:
-            rows = rows.filter(split=self.split)
-        if self.domain:
-            rows = rows.filter(domain=self.domain)
-        if self.origin:
-            rows = rows.filter(origin=self.origin)
-        if self.batch is not None:
-            rows = rows.filter(batch=self.batch)
-        if self.reference:
-            rows = rows.exclude(reference="") if self.reference == "yes" else rows.filter(reference="")
-        if self.drafted:
-            drafts = Exists(Summary.objects.filter(document=OuterRef("pk")))
-            rows = rows.filter(drafts if self.drafted == "yes" else ~drafts)
-        return _matching(rows, self.text) if self.text else rows
-
-
-def _one_of(value: str, known: Sequence[str]) -> str:
-    return value if value in known else ""
-
-
-def _matching(rows: QuerySet[SourceDocument], text: str) -> QuerySet[SourceDocument]:
-    """By the words of title and beginning (each may be cut short), by number, or by the id of the file it came in."""
-    found = Q(external_id=text)
-    number = number_of(text)
-    if number is not None:
-        found |= Q(pk=number)
-    words = [word for word in text.split()[:20] if any(character.isalnum() for character in word)]
-    if words:
-        # quoted, so that the database takes "3.2" or "O'Brien" apart as it did in the index
-        quoted = (word.replace("\\", "\\\\").replace("'", "''") for word in words)
-        query = SearchQuery(" & ".join(f"'{word}':*" for word in quoted), search_type="raw", config="simple")
-        rows = rows.alias(searched=SEARCHED)
-        found |= Q(searched=query)
-    return rows.filter(found)
-
-
-@dataclass(frozen=True)
-class DocumentList:
-    rows: Counted[SourceDocument]
-    splits: dict[str, int]  # under the same filter but for the split
-    everything: int
-    domains: list[str]
-    origins: list[str]
-
-
-def find_documents(wanted: DocumentFilter) -> DocumentList:
-    """3 queries, and 2 more for each slice."""
-    rows = wanted.rows()
-    splits = dict.fromkeys(Split.values, 0)
-    any_split = DocumentFilter(**{**wanted.__dict__, "split": ""}).rows().order_by()
-    splits |= dict(any_split.values_list("split").annotate(n=Count("pk")))
-    everything = sum(splits.values())
-    total = splits[wanted.split] if wanted.split else everything
-    shown = SourceDocument.objects.annotate(lead=Left("text", LEAD_CHARACTERS)).defer("text", "reference")
-    shown = shown.annotate(has_reference=~Q(reference=""))
-    return DocumentList(
-        rows=Counted(rows, shown, total),
-        splits=splits,
-        everything=everything,
-        domains=distinct_values(SourceDocument, "domain"),
-        origins=distinct_values(SourceDocument, "origin"),
-    )
-
-
-def draft_counts(documents: Sequence[SourceDocument]) -> dict[int, int]:
-    """Summaries of each; documents without one are left out. 1 query."""
-    rows = Summary.objects.filter(document__in=documents).order_by().values_list("document")
-    return dict(rows.annotate(n=Count("pk")))
-
 
 # ---------------------------------------------------------------- feedback examples
 
@@ -182,9 +33,9 @@ class ExampleFilter:
         """From a query string; `state=all` is every state, none is what waits for a decision."""
         state = values.get("state", "proposed")
         return cls(
-            state="" if state == "all" else _one_of(state, FeedbackExample.State.values) or "proposed",
-            kind=_one_of(values.get("kind", ""), FeedbackExample.Kind.values),
-            origin=_one_of(values.get("origin", ""), FeedbackExample.Origin.values),
+            state="" if state == "all" else one_of(state, FeedbackExample.State.values) or "proposed",
+            kind=one_of(values.get("kind", ""), FeedbackExample.Kind.values),
+            origin=one_of(values.get("origin", ""), FeedbackExample.Origin.values),
             domain=values.get("domain", "").replace("\0", "")[:40],
             document=number_of(values.get("document", "")),
         )

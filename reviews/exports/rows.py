@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from models_app.datasets import exporting as shapes
+from models_app.engines import prompt_spec
 from models_app.foundation.roles import allowed
 from models_app.models import SnapshotExample
-from models_app.serving.engines import prompt_spec
 from models_app.serving.routing import keyed_hash
 from reviews.exports.columns import ANSWERS, MARK, PAIR, SHARED, SUPPORT
 from reviews.exports.files import Column, Row, Rows

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import transaction
 
+from models_app.engines import open_engine
 from models_app.foundation import audit, jobs
 from models_app.foundation.errors import InvalidInput, NotFound, Refused
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
 from models_app.models import Job, Release, Route
-from models_app.serving.engines import open_engine
 from models_app.serving.routing import ENVIRONMENT
 from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
 from reviews.queues.grounding import link

@@ -11,7 +11,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Count, F, Func, IntegerField, OuterRef, Prefetch, Q, QuerySet
 
 from models_app.foundation.holders import holders
-from reviews.examples.search import Counted
+from reviews.lists.counted import Counted
 from reviews.models import (
     Criterion,
     QueueItem,

@@ -28,7 +28,8 @@ from reviews.examples.decisions import (
 from reviews.examples.references import SOURCES, count_corrections, freeze_test_set
 from reviews.examples.search import ExampleFilter
 from reviews.examples.snapshots import Selection, freeze_snapshot, preview_snapshot
-from reviews.examples.statements import distinct_values
+from reviews.lists import counted
+from reviews.lists.statements import distinct_values
 from reviews.models import FeedbackExample, SourceDocument, Split
 from reviews.queues.blindness import readable_examples
 from reviews.web.ingest.documents import back
@@ -141,7 +142,7 @@ def _decided(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @capability("decide_feedback")
 def decide_many(request: HttpRequest) -> HttpResponse:
-    ids = [number for raw in request.POST.getlist("example") if (number := search.number_of(raw))]
+    ids = [number for raw in request.POST.getlist("example") if (number := counted.number_of(raw))]
     asked = FeedbackExample.objects.filter(pk__in=ids).select_related("document").order_by("pk")
     chosen = list(readable_examples(asked, request.user))
     if not chosen:

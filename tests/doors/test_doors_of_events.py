@@ -17,7 +17,8 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
-from models_app.foundation import audit, doors, jobs
+from models_app import doors
+from models_app.foundation import audit, jobs
 from models_app.foundation.tokens import create_service_account, create_token
 from models_app.models import AuditEvent
 from tests import make

@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.datasets import exporting
+from models_app.engines import prompt_spec
 from models_app.management.output import written
 from models_app.models import DatasetSnapshot, PromptVersion
-from models_app.serving.engines import prompt_spec
 
 
 class Command(BaseCommand):

@@ -8,8 +8,8 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
 from models_app.models import Job, Release
-from reviews.examples.search import DocumentFilter
 from reviews.filling.drafts import live_release, start_drafting
+from reviews.ingest.search import DocumentFilter
 from reviews.models import Split
 
 

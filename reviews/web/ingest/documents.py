@@ -17,11 +17,11 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.foundation.roles import allowed
 from models_app.web.pages import capability, page_or_fragment, paginate, user_of
-from reviews.examples import search
 from reviews.examples.proposals import propose_from_references
-from reviews.examples.search import DocumentFilter
 from reviews.filling.drafts import live_release, start_drafting
-from reviews.ingest import twins
+from reviews.ingest import search, twins
+from reviews.ingest.search import DocumentFilter
+from reviews.lists import counted
 from reviews.models import (
     FeedbackExample,
     ImportBatch,
@@ -170,7 +170,7 @@ def _summaries(document: SourceDocument, user: User, sees_all: bool) -> list[Sum
 def chosen_documents(request: HttpRequest, scope: str) -> list[int]:
     """Those that were ticked, or with the scope "found" all that the address's filter finds. Raises InvalidInput."""
     if scope != "found":
-        ids = [number for raw in request.POST.getlist("document") if (number := search.number_of(raw))]
+        ids = [number for raw in request.POST.getlist("document") if (number := counted.number_of(raw))]
         if not ids:
             raise InvalidInput("Tick at least one document, or take all that were found.")
         return ids

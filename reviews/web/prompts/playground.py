@@ -22,7 +22,7 @@ from models_app.prompts.versions import check_template, plain
 from models_app.releases.composing import compose_release, live_release
 from models_app.texts.normalise import row_number
 from models_app.web.pages import is_fragment, user_of
-from reviews.examples.search import number_of
+from reviews.lists.counted import number_of
 from reviews.models import PromptSuggestion, PromptTrial, PromptTrialResult, ReviewQueue
 from reviews.notifications.notices import mark_read_about
 from reviews.prompts import trials

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from models_app.engines import open_engine
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.foundation.jobs import JobCancelled
 from models_app.models import Job, Release, Route
-from models_app.serving.engines import open_engine
 from reviews.filling.drafts import draft_summaries, live_release, start_drafting
 from reviews.models import Grounding, QueueItem, SourceDocument, Summary
 from tests import make
