@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -98,10 +99,15 @@ def item(queue: ReviewQueue) -> QueueItem:
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
-    """Debian's Chromium, quiet: it opens nothing and asks nobody by itself."""
+    """Debian's Chromium, quiet: it opens nothing and asks nobody by itself.
+
+    Where it is installed, the one without windows, which Playwright itself prefers: a context costs a fifth.
+    """
+    without_windows = Path("/usr/lib/chromium/chromium-headless-shell")
+    installed = str(without_windows) if without_windows.exists() else "/usr/bin/chromium"
     quiet = "disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
     return {
-        "executable_path": os.environ.get("GALLEY_TEST_CHROMIUM", "/usr/bin/chromium"),
+        "executable_path": os.environ.get("GALLEY_TEST_CHROMIUM", installed),
         "args": ["--no-sandbox", *(f"--{flag}" for flag in quiet.split())],
     }
 
