@@ -50,7 +50,10 @@ function show(box, names) {
     row.id = `${list.id}-${index}`;
     row.setAttribute("role", "option");
     row.textContent = name;
-    row.addEventListener("pointerdown", (event) => { event.preventDefault(); take(index); });
+    row.addEventListener("pointerdown", (event) => {
+      event.preventDefault();
+      take(index);
+    });
     list.append(row);
   });
   box.after(list);
@@ -63,7 +66,10 @@ function show(box, names) {
 async function suggest(box) {
   const where = begun(box);
   const turn = (asked += 1);
-  if (!where) { close(); return; }
+  if (!where) {
+    close();
+    return;
+  }
   const url = box.closest("[data-people]")?.dataset.people;
   if (!url) return;
   const answer = await fetch(`${url}?q=${encodeURIComponent(where.word)}`, { headers: { Accept: "application/json" } })
@@ -76,7 +82,9 @@ async function suggest(box) {
 document.addEventListener("input", (event) => {
   if (event.target.matches("[data-mentions]")) suggest(event.target);
 });
-document.addEventListener("focusout", (event) => { if (open && event.target === open.box) close(); });
+document.addEventListener("focusout", (event) => {
+  if (open && event.target === open.box) close();
+});
 
 // ---------------------------------------------------------------- keys
 
@@ -90,7 +98,9 @@ document.addEventListener("keydown", (event) => {
   const inside = event.target.closest?.("[data-talk], [data-talk-drawer]");
   if (!inside || event.isComposing) return;
   const box = event.target.closest("textarea");
-  if (open && box === open.box && ["ArrowDown", "ArrowUp", "Enter", "Tab", "Escape"].includes(event.key) && !event.ctrlKey) {
+  if (
+    open && box === open.box && ["ArrowDown", "ArrowUp", "Enter", "Tab", "Escape"].includes(event.key) && !event.ctrlKey
+  ) {
     event.preventDefault();
     event.stopImmediatePropagation();
     if (event.key === "ArrowDown") choose(open.chosen + 1);
@@ -129,7 +139,10 @@ function marked() {
 }
 
 let last = null; // a click on the button would clear the selection in some browsers
-const offer = () => document.querySelectorAll("[data-talk-take]").forEach((button) => { button.hidden = !last; });
+const offer = () =>
+  document.querySelectorAll("[data-talk-take]").forEach((button) => {
+    button.hidden = !last;
+  });
 document.addEventListener("selectionchange", () => {
   const now = marked();
   if (now) last = now;

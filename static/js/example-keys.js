@@ -1,6 +1,7 @@
 // Deciding on feedback examples from the keyboard: J K to move, A approve, D why not, O article, X tick.
 const all = () => [...document.querySelectorAll("[data-example]")];
-const current = () => document.activeElement?.closest("[data-example]") || document.querySelector("[data-example].here");
+const current = () =>
+  document.activeElement?.closest("[data-example]") || document.querySelector("[data-example].here");
 
 function go(card) {
   if (!card) return;
@@ -34,7 +35,9 @@ document.addEventListener("keydown", (event) => {
     go(event.target.closest("[data-example]"));
     return;
   }
-  if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog, :popover-open")) return;
+  if (event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog, :popover-open")) {
+    return;
+  }
   const act = keys[event.key.toLowerCase()];
   if (!act) return;
   event.preventDefault();

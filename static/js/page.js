@@ -7,7 +7,9 @@
 //   data-key="r"            clicks the element when the key is pressed outside of a field
 //   data-once               a form that can be sent only once
 const actions = {
-  dismiss(button) { button.closest(".message")?.remove(); },
+  dismiss(button) {
+    button.closest(".message")?.remove();
+  },
   dialogOpen(button, event) {
     const dialog = document.getElementById(button.dataset.dialogOpen);
     if (!dialog?.showModal) return;
@@ -31,7 +33,9 @@ const actions = {
       getSelection().selectAllChildren(source);
       label.textContent = "Press Ctrl+C";
     }
-    setTimeout(() => { label.textContent = before; }, 2000);
+    setTimeout(() => {
+      label.textContent = before;
+    }, 2000);
   },
 };
 
@@ -43,7 +47,8 @@ document.addEventListener("click", (event) => {
   }
   if (event.target instanceof HTMLDialogElement && event.target.open && event.target.matches(":modal")) {
     const box = event.target.getBoundingClientRect();
-    const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+    const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top &&
+      event.clientY <= box.bottom;
     if (!inside && event.detail) event.target.close();
   }
   for (const menu of document.querySelectorAll("details[data-menu][open]")) {
@@ -63,7 +68,10 @@ document.addEventListener("submit", (event) => {
   form.dataset.sent = "1";
   setTimeout(() => delete form.dataset.sent, 4000); // the answer may have been a download or an error
 });
-window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
+window.addEventListener(
+  "pageshow",
+  () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent),
+);
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
@@ -75,5 +83,8 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.target.closest("input, textarea, select, [contenteditable], dialog")) return;
   const target = document.querySelector(`[data-key="${CSS.escape(event.key.toLowerCase())}"]`);
-  if (target) { event.preventDefault(); target.click(); }
+  if (target) {
+    event.preventDefault();
+    target.click();
+  }
 });

@@ -20,13 +20,19 @@ function sentence(xhr) {
     return page.querySelector("[data-error-lead]")?.textContent.trim() || "";
   }
   if (type.includes("application/json")) {
-    try { return JSON.parse(xhr.responseText)?.error?.message || ""; } catch (_) { return ""; }
+    try {
+      return JSON.parse(xhr.responseText)?.error?.message || "";
+    } catch (_) {
+      return "";
+    }
   }
   return "";
 }
 
 const asked = new Map(); // poller → time of the last request, by id because fragments are replaced
-function isPoll(element) { return /\bevery\b/.test(element.getAttribute("hx-trigger") || ""); }
+function isPoll(element) {
+  return /\bevery\b/.test(element.getAttribute("hx-trigger") || "");
+}
 
 /** Somebody answers a dialog or types inside: replacing the fragment would take it from under their hands. */
 function inUse(element) {
@@ -38,11 +44,20 @@ function inUse(element) {
 document.addEventListener("htmx:beforeRequest", (event) => {
   const element = event.detail.elt;
   if (!isPoll(element)) return;
-  if (inUse(element)) { event.preventDefault(); return; }
-  if (document.hidden && element.matches("[data-pauses]")) { event.preventDefault(); return; }
+  if (inUse(element)) {
+    event.preventDefault();
+    return;
+  }
+  if (document.hidden && element.matches("[data-pauses]")) {
+    event.preventDefault();
+    return;
+  }
   const key = element.id || event.detail.pathInfo?.requestPath;
   const now = Date.now();
-  if (document.hidden && now - (asked.get(key) || 0) < HIDDEN_POLL_MS) { event.preventDefault(); return; }
+  if (document.hidden && now - (asked.get(key) || 0) < HIDDEN_POLL_MS) {
+    event.preventDefault();
+    return;
+  }
   asked.set(key, now);
 });
 
@@ -74,5 +89,8 @@ document.addEventListener("htmx:afterRequest", (event) => {
 });
 document.addEventListener("htmx:responseError", (event) => {
   const { xhr } = event.detail;
-  toast(sentence(xhr) || SAID[xhr.status] || `That did not work (${xhr.status}). Try again, or reload the page.`, "error");
+  toast(
+    sentence(xhr) || SAID[xhr.status] || `That did not work (${xhr.status}). Try again, or reload the page.`,
+    "error",
+  );
 });

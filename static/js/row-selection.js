@@ -3,7 +3,10 @@
 //   [data-choose-all], [data-choose-count], [data-choose-menu] and [data-choose-button] inside of it
 import { toast } from "./toasts.js";
 
-const ticks = (form) => [...form.elements].filter((box) => box.matches("input[type=checkbox][name=document], input[type=checkbox][name=example]"));
+const ticks = (form) =>
+  [...form.elements].filter((box) =>
+    box.matches("input[type=checkbox][name=document], input[type=checkbox][name=example]")
+  );
 
 function show(form) {
   const boxes = ticks(form);
@@ -26,7 +29,7 @@ function show(form) {
 document.addEventListener("change", (event) => {
   const form = event.target.form;
   if (!form?.matches("[data-choose]") || !event.target.matches("input[type=checkbox]")) return;
-  if (event.target.matches("[data-choose-all]")) for (const box of ticks(form)) box.checked = event.target.checked;
+  if (event.target.matches("[data-choose-all]")) { for (const box of ticks(form)) box.checked = event.target.checked; }
   show(form);
 });
 document.addEventListener("click", (event) => {

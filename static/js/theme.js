@@ -5,7 +5,11 @@
   const KEY = "galley-theme";
 
   function stored() {
-    try { return localStorage.getItem(KEY) || ""; } catch (_) { return ""; } // storage may be switched off
+    try {
+      return localStorage.getItem(KEY) || "";
+    } catch (_) {
+      return "";
+    } // storage may be switched off
   }
   function apply(theme) {
     if (theme === "light" || theme === "dark") root.dataset.theme = theme;
@@ -24,8 +28,12 @@
     const button = event.target.closest("[data-theme-set]");
     if (!button) return;
     const theme = button.dataset.themeSet;
-    try { theme ? localStorage.setItem(KEY, theme) : localStorage.removeItem(KEY); } catch (_) { /* lasts for this page */ }
+    try {
+      theme ? localStorage.setItem(KEY, theme) : localStorage.removeItem(KEY);
+    } catch (_) { /* lasts for this page */ }
     apply(theme);
   });
-  window.addEventListener("storage", (event) => { if (event.key === KEY) apply(event.newValue || ""); });
+  window.addEventListener("storage", (event) => {
+    if (event.key === KEY) apply(event.newValue || "");
+  });
 })();

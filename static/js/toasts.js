@@ -21,7 +21,9 @@ function watchToast(node) {
   if (node.matches(".error, .bad")) return;
   let timer = setTimeout(() => node.remove(), TOAST_MS);
   node.addEventListener("pointerenter", () => clearTimeout(timer));
-  node.addEventListener("pointerleave", () => { timer = setTimeout(() => node.remove(), TOAST_MS / 2); });
+  node.addEventListener("pointerleave", () => {
+    timer = setTimeout(() => node.remove(), TOAST_MS / 2);
+  });
 }
 
 const toasts = document.getElementById("toasts");

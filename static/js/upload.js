@@ -1,5 +1,5 @@
 // A file's way to the server: too large is said before it is sent, and how much has arrived is shown.
-// form[data-upload][data-most-mb] with input[type=file] and [data-upload-bar]. Without script the form is sent as it is.
+// form[data-upload][data-most-mb] with input[type=file] and [data-upload-bar]. Without script it is sent as it is.
 import { toast } from "./toasts.js";
 
 for (const form of document.querySelectorAll("form[data-upload]")) {
@@ -11,10 +11,18 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
   const complain = () => {
     const file = input.files[0];
     const tooLarge = file && file.size > most;
-    input.setCustomValidity(tooLarge ? `This file has ${Math.ceil(file.size / 1048576).toLocaleString()} MB; at most ${form.dataset.mostMb} MB are taken.` : "");
+    input.setCustomValidity(
+      tooLarge
+        ? `This file has ${
+          Math.ceil(file.size / 1048576).toLocaleString()
+        } MB; at most ${form.dataset.mostMb} MB are taken.`
+        : "",
+    );
     return tooLarge;
   };
-  input.addEventListener("change", () => { if (complain()) input.reportValidity(); });
+  input.addEventListener("change", () => {
+    if (complain()) input.reportValidity();
+  });
   complain();
 
   form.addEventListener("submit", (event) => {
@@ -26,16 +34,24 @@ for (const form of document.querySelectorAll("form[data-upload]")) {
     request.upload.addEventListener("progress", ({ loaded, total, lengthComputable }) => {
       if (!lengthComputable) return;
       bar.querySelector("progress").value = loaded / total;
-      bar.querySelector("[data-upload-share]").textContent = loaded < total ? `${Math.floor((100 * loaded) / total)} %` : "looking at it …";
+      bar.querySelector("[data-upload-share]").textContent = loaded < total
+        ? `${Math.floor((100 * loaded) / total)} %`
+        : "looking at it …";
     });
     request.addEventListener("load", () => {
-      if (request.status < 400 && request.responseURL !== form.action) { location.assign(request.responseURL); return; }
+      if (request.status < 400 && request.responseURL !== form.action) {
+        location.assign(request.responseURL);
+        return;
+      }
       const page = new DOMParser().parseFromString(request.responseText, "text/html");
       const answered = page.querySelector("form[data-upload]");
       bar.hidden = true;
       delete form.dataset.sent;
       if (!answered) {
-        toast(page.querySelector("[data-error-lead]")?.textContent.trim() || `That did not work (${request.status}).`, "error");
+        toast(
+          page.querySelector("[data-error-lead]")?.textContent.trim() || `That did not work (${request.status}).`,
+          "error",
+        );
         return;
       }
       const before = input.closest(".field");

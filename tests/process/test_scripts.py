@@ -12,7 +12,13 @@ import pytest
 from django.conf import settings
 
 SCRIPT = Path(settings.BASE_DIR) / "script"
-QUICK = ["ruff check .", "ruff format --check .", "lint-imports"]
+QUICK = [
+    "ruff check .",
+    "ruff format --check .",
+    "deno fmt --check --quiet",
+    "deno lint --quiet",
+    "lint-imports",
+]
 THOROUGH = [
     "bandit -q --confidence-level medium -c pyproject.toml -r llmops_site reviews models_app",
     "mypy",
@@ -30,7 +36,7 @@ def run(tmp_path: Path) -> Run:
         shutil.copy(SCRIPT / name, scripts)
     log = tmp_path / "log"
     noted = f'echo "$(basename "$0") $*" | sed "s/ *$//" >>{log}; [ "$(basename "$0")" != "${{BROKEN:-}}" ]'
-    tools = [bin_directory / name for name in ("ruff", "lint-imports", "bandit", "mypy", "python")]
+    tools = [bin_directory / name for name in ("ruff", "deno", "lint-imports", "bandit", "mypy", "python")]
     for path in [*tools, scripts / "manage"]:
         path.write_text(f"#!/bin/bash\n{noted}\n")
         path.chmod(0o755)
@@ -60,7 +66,7 @@ def test_lint_runs_its_checks(run: Run, arguments: tuple[str, ...], expected: li
     assert (done.returncode, called) == (0, expected)
 
 
-@pytest.mark.parametrize("tool", ["ruff", "lint-imports", "bandit", "mypy"])
+@pytest.mark.parametrize("tool", ["ruff", "deno", "lint-imports", "bandit", "mypy"])
 def test_lint_ends_with_the_first_check_that_fails(run: Run, tool: str) -> None:
     done, called = run("lint", broken=tool)
     assert done.returncode == 1
@@ -82,9 +88,9 @@ def test_one_file_of_tests_runs_without_anything_else(run: Run) -> None:
 def test_all_tests_run_after_the_quick_checks_and_beside_the_thorough_ones(run: Run) -> None:
     done, called = run("test")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert called[:3] == QUICK
+    assert called[: len(QUICK)] == QUICK
     tests = "python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=40"
-    assert sorted(called[3:]) == sorted([*THOROUGH, tests])
+    assert sorted(called[len(QUICK) :]) == sorted([*THOROUGH, tests])
 
 
 @pytest.mark.skipif(not Path("/usr/bin/chromium").exists(), reason="script/test would install it")

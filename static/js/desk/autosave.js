@@ -1,7 +1,7 @@
 // A draft's way to safety, at both desks: at once into this browser, within two seconds to the server, again and again
 // where the server cannot be reached, and back into the form after a crash.
 import * as localDrafts from "./local-drafts.js";
-import { Refusal, post } from "./requests.js";
+import { post, Refusal } from "./requests.js";
 
 const SAVE_AFTER_MS = 700; // quiet time before a save
 const SAVE_AT_LATEST_MS = 1800; // while somebody types on and on
@@ -22,35 +22,57 @@ export class Autosave {
     desk.on(desk.form, "input", () => this.changed());
     desk.on(desk.form, "change", () => this.changed());
     desk.on(window, "online", () => this.save());
-    desk.on(window, "offline", () => { if (this.dirty) this.show("offline"); });
+    desk.on(window, "offline", () => {
+      if (this.dirty) this.show("offline");
+    });
     desk.on(window, "pagehide", () => this.lastWords());
-    desk.on(document, "visibilitychange", () => { if (document.hidden && this.dirty) this.save(); });
-    desk.on(window, "beforeunload", (event) => { if (this.dirty && this.failures && !desk.busy) event.preventDefault(); });
+    desk.on(document, "visibilitychange", () => {
+      if (document.hidden && this.dirty) this.save();
+    });
+    desk.on(window, "beforeunload", (event) => {
+      if (this.dirty && this.failures && !desk.busy) event.preventDefault();
+    });
   }
 
   /** The answers alone, in a stable form. */
-  now() { return JSON.stringify(Object.entries(this.desk.values()).sort()); }
-  get dirty() { return this.now() !== this.confirmed; }
+  now() {
+    return JSON.stringify(Object.entries(this.desk.values()).sort());
+  }
+  get dirty() {
+    return this.now() !== this.confirmed;
+  }
 
   changed() {
     if (this.desk.gone) return;
     this.desk.answersChanged();
-    if (!this.dirty) { this.confirmedAgain(); return; }
+    if (!this.dirty) {
+      this.confirmedAgain();
+      return;
+    }
     const kept = localDrafts.set(this.key, { answers: this.desk.values(), base: this.revision, at: Date.now() });
     if (this.desk.conflict.open) return;
-    if (this.desk.correcting) { this.show("correcting"); return; }
+    if (this.desk.correcting) {
+      this.show("correcting");
+      return;
+    }
     this.show(this.failures ? "offline" : kept ? "unsaved" : "unkept");
     if (!this.failures) this.saveSoon();
   }
 
   /** What stands here is what the server has. */
-  confirmedAgain() { localDrafts.drop(this.key); this.show(this.revision ? "saved" : "nothing"); }
+  confirmedAgain() {
+    localDrafts.drop(this.key);
+    this.show(this.revision ? "saved" : "nothing");
+  }
 
   /** It has been handed in, or given up for what the server has. */
-  settled(sent) { this.confirmed = sent; localDrafts.drop(this.key); }
+  settled(sent) {
+    this.confirmed = sent;
+    localDrafts.drop(this.key);
+  }
 
   saveSoon() {
-    const now = performance.now();  // a clock that is set back must not put it off
+    const now = performance.now(); // a clock that is set back must not put it off
     if (!this.firstChange) this.firstChange = now;
     this.desk.cancel(this.saveTimer);
     const left = Math.max(0, this.firstChange + SAVE_AT_LATEST_MS - now);
@@ -61,9 +83,14 @@ export class Autosave {
     this.desk.cancel(this.saveTimer);
     // while somebody chooses which answers go on, a save would only ask them again
     if (this.desk.correcting || this.desk.gone || this.desk.conflict.open) return;
-    if (this.saving) { await this.saving; if (!this.dirty || this.desk.gone) return; }
+    if (this.saving) {
+      await this.saving;
+      if (!this.dirty || this.desk.gone) return;
+    }
     if (!this.dirty && !overwrite) return;
-    this.saving = this.sendDraft(overwrite).finally(() => { this.saving = null; });
+    this.saving = this.sendDraft(overwrite).finally(() => {
+      this.saving = null;
+    });
     await this.saving;
   }
 
@@ -87,7 +114,10 @@ export class Autosave {
     this.revision = revision;
     this.desk.form.elements.base_revision.value = revision;
     this.confirmed = sent;
-    if (this.dirty) { this.changed(); return; }
+    if (this.dirty) {
+      this.changed();
+      return;
+    }
     localDrafts.drop(this.key);
     this.show("saved");
   }
@@ -101,12 +131,28 @@ export class Autosave {
       return;
     }
     this.failures = 0;
-    if (error.code === "stale_draft") { this.desk.conflict.stale(error, sent); return; }
-    if (error.code === "submitted") { this.desk.conflict.alreadySubmitted(error); return; }
-    if (error.status === 401) { this.desk.signedOut(); return; }
-    if (error.status === 422) { this.desk.showErrors(error.fields, false); this.show("refused"); return; }
+    if (error.code === "stale_draft") {
+      this.desk.conflict.stale(error, sent);
+      return;
+    }
+    if (error.code === "submitted") {
+      this.desk.conflict.alreadySubmitted(error);
+      return;
+    }
+    if (error.status === 401) {
+      this.desk.signedOut();
+      return;
+    }
+    if (error.status === 422) {
+      this.desk.showErrors(error.fields, false);
+      this.show("refused");
+      return;
+    }
     this.show("refused");
-    this.desk.notice(error.message || `The server refused to save this (${error.status}). What you typed is kept in this browser.`, "error");
+    this.desk.notice(
+      error.message || `The server refused to save this (${error.status}). What you typed is kept in this browser.`,
+      "error",
+    );
   }
 
   tryAgainLater() {
@@ -124,14 +170,23 @@ export class Autosave {
 
   show(state) {
     const said = {
-      nothing: ["", this.desk.words.nothing], saved: ["ok", "Saved"], saving: ["info", "Saving…"], unsaved: ["maybe", "Not saved yet"],
-      unkept: ["bad", "Not saved yet"], offline: ["bad", "Not saved · kept in this browser"], refused: ["bad", "Not saved"],
-      stale: ["bad", "Not saved · changed elsewhere"], out: ["bad", "Not saved · signed out"], correcting: ["maybe", "Not handed in yet"],
+      nothing: ["", this.desk.words.nothing],
+      saved: ["ok", "Saved"],
+      saving: ["info", "Saving…"],
+      unsaved: ["maybe", "Not saved yet"],
+      unkept: ["bad", "Not saved yet"],
+      offline: ["bad", "Not saved · kept in this browser"],
+      refused: ["bad", "Not saved"],
+      stale: ["bad", "Not saved · changed elsewhere"],
+      out: ["bad", "Not saved · signed out"],
+      correcting: ["maybe", "Not handed in yet"],
       sending: ["info", "Handing in…"],
     }[this.desk.correcting && state === "saved" ? "correcting" : state];
     this.chip.className = `chip dot saved ${said[0]}`;
     if (this.chip.textContent !== said[1]) this.chip.textContent = said[1];
-    if (this.chip.dataset.state !== state && ["offline", "refused", "stale", "out"].includes(state)) this.desk.say(said[1]);
+    if (this.chip.dataset.state !== state && ["offline", "refused", "stale", "out"].includes(state)) {
+      this.desk.say(said[1]);
+    }
     this.chip.dataset.state = state;
   }
 
@@ -139,7 +194,10 @@ export class Autosave {
     const kept = localDrafts.get(this.key);
     if (!kept) return;
     const mine = JSON.stringify(Object.entries(kept.answers).sort());
-    if (mine === this.confirmed) { localDrafts.drop(this.key); return; }
+    if (mine === this.confirmed) {
+      localDrafts.drop(this.key);
+      return;
+    }
     if (kept.base === this.revision || this.desk.correcting) {
       this.desk.fill(kept.answers);
       this.changed();
@@ -149,9 +207,16 @@ export class Autosave {
     const server = this.desk.values();
     this.desk.conflict.choose({
       text: "This browser keeps something that was never saved, and a newer draft was saved from elsewhere since.",
-      theirs: server, mine: kept.answers,
-      take: () => { localDrafts.drop(this.key); this.show("saved"); },
-      keep: () => { this.desk.fill(kept.answers); this.changed(); },
+      theirs: server,
+      mine: kept.answers,
+      take: () => {
+        localDrafts.drop(this.key);
+        this.show("saved");
+      },
+      keep: () => {
+        this.desk.fill(kept.answers);
+        this.changed();
+      },
     });
   }
 }

@@ -9,11 +9,23 @@ function grouped(parts) {
   const groups = [];
   let at = 0, change = null;
   parts.forEach((part, index) => {
-    if (part.kind === "same") { groups.push({ index }); at += part.text.length; change = null; return; }
-    if (!change) { change = { indexes: [], start: at, end: at, old: "", fresh: "" }; groups.push(change); }
+    if (part.kind === "same") {
+      groups.push({ index });
+      at += part.text.length;
+      change = null;
+      return;
+    }
+    if (!change) {
+      change = { indexes: [], start: at, end: at, old: "", fresh: "" };
+      groups.push(change);
+    }
     change.indexes.push(index);
     if (part.kind === "deleted") change.old += part.text;
-    else { change.fresh += part.text; at += part.text.length; change.end = at; }
+    else {
+      change.fresh += part.text;
+      at += part.text.length;
+      change.end = at;
+    }
   });
   return groups;
 }
@@ -30,7 +42,10 @@ export class Changes {
       if (button) this.revert(Number(button.dataset.change));
     });
     desk.on(this.box, "keydown", (event) => {
-      if (!["Enter", " "].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey || !event.target.matches("[data-change]")) return;
+      if (
+        !["Enter", " "].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey ||
+        !event.target.matches("[data-change]")
+      ) return;
       event.preventDefault();
       this.revert(Number(event.target.dataset.change));
     });
@@ -47,9 +62,11 @@ export class Changes {
     this.changes = groups.filter((group) => group.indexes);
     this.here = -1;
     let number = 0;
-    this.box.replaceChildren(...groups.map((group) => (group.indexes
-      ? this.button(group, number++, around)
-      : document.createTextNode(around[group.index].text))));
+    this.box.replaceChildren(
+      ...groups.map((
+        group,
+      ) => (group.indexes ? this.button(group, number++, around) : document.createTextNode(around[group.index].text))),
+    );
   }
 
   button(change, number, parts) {
@@ -80,12 +97,17 @@ export class Changes {
   }
 
   next() {
-    if (!this.changes.length) { this.desk.say("Nothing is changed."); return; }
+    if (!this.changes.length) {
+      this.desk.say("Nothing is changed.");
+      return;
+    }
     const number = (this.here + 1) % this.changes.length, change = this.changes[number];
     this.edit.focus();
     this.edit.setSelectionRange(change.start, change.end);
     this.mark(number);
-    this.desk.say(`Change ${number + 1} of ${this.changes.length}: ${this.box.querySelectorAll(".change")[number].title}`);
+    this.desk.say(
+      `Change ${number + 1} of ${this.changes.length}: ${this.box.querySelectorAll(".change")[number].title}`,
+    );
   }
 
   mark(number) {
@@ -96,13 +118,14 @@ export class Changes {
 
   revert(number) {
     const change = this.changes[number];
-    if (!change) { this.desk.say("Choose a change first."); return; }
+    if (!change) {
+      this.desk.say("Choose a change first.");
+      return;
+    }
     this.edit.focus();
     this.edit.setSelectionRange(change.start, change.end);
     // as if typed, so that the browser's own undo brings it back
-    const done = change.old
-      ? document.execCommand("insertText", false, change.old)
-      : document.execCommand("delete");
+    const done = change.old ? document.execCommand("insertText", false, change.old) : document.execCommand("delete");
     if (!done) {
       this.edit.setRangeText(change.old, change.start, change.end, "end");
       this.desk.changed();

@@ -2,9 +2,13 @@
 import { post } from "./requests.js";
 
 export class Conflict {
-  constructor(desk) { this.desk = desk; }
+  constructor(desk) {
+    this.desk = desk;
+  }
 
-  get open() { return this.desk.find("#stale").open; }
+  get open() {
+    return this.desk.find("#stale").open;
+  }
 
   stale(error, sent) {
     const { draft } = this.desk;
@@ -17,8 +21,10 @@ export class Conflict {
     }
     draft.show("stale");
     this.choose({
-      text: `This ${this.desk.words.answer} was changed in another tab or window. Choose which one goes on; nothing is thrown away before you do.`,
-      theirs, mine: this.desk.values(),
+      text: `This ${this.desk.words.answer} was changed in another tab or window. ` +
+        "Choose which one goes on; nothing is thrown away before you do.",
+      theirs,
+      mine: this.desk.values(),
       take: () => {
         this.desk.fill(theirs);
         draft.took(error.current.revision, draft.now());
@@ -39,7 +45,10 @@ export class Conflict {
       this.desk.find(`[data-stale-${name}]`).textContent = this.desk.textOf(answers);
       this.desk.find(`[data-stale-${name}-note]`).textContent = this.desk.inWords(answers);
     }
-    const end = (act) => { dialog.close(); act(); };
+    const end = (act) => {
+      dialog.close();
+      act();
+    };
     this.desk.find("[data-stale-take]").onclick = () => end(take);
     this.desk.find("[data-stale-keep]").onclick = () => end(keep);
     dialog.oncancel = (event) => event.preventDefault(); // a choice has to be made
@@ -49,16 +58,29 @@ export class Conflict {
   alreadySubmitted(error) {
     const { draft } = this.desk;
     const theirs = this.desk.named(error.current);
-    if (this.desk.alike(theirs, this.desk.values())) { draft.settled(draft.now()); this.desk.lease.goOn(); return; }
+    if (this.desk.alike(theirs, this.desk.values())) {
+      draft.settled(draft.now());
+      this.desk.lease.goOn();
+      return;
+    }
     draft.show("stale");
     this.choose({
       text: `You have handed in this ${this.desk.words.answer} already, from another tab, with other answers.`,
-      theirs, mine: this.desk.values(),
-      take: () => { draft.settled(draft.now()); this.desk.lease.goOn(); },
+      theirs,
+      mine: this.desk.values(),
+      take: () => {
+        draft.settled(draft.now());
+        this.desk.lease.goOn();
+      },
       keep: async () => {
         draft.revision = error.current.revision;
-        try { await post(this.desk.data.correctUrl, this.desk.whole()); draft.settled(draft.now()); this.desk.lease.goOn(); }
-        catch (again) { draft.failed(again, draft.now()); }
+        try {
+          await post(this.desk.data.correctUrl, this.desk.whole());
+          draft.settled(draft.now());
+          this.desk.lease.goOn();
+        } catch (again) {
+          draft.failed(again, draft.now());
+        }
       },
     });
   }

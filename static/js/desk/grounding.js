@@ -1,6 +1,6 @@
-// The proof's sentences: what of the article supports each best, what the article does not have, and the reviewer's word
-// on it. What supports is computed in the queue (reviews/texts/grounding.py); here it is only shown.
-import { Places, highlight } from "./places.js";
+// The proof's sentences: what of the article supports each best, what the article does not have, and the reviewer's
+// word on it. What supports is computed in the queue (reviews/texts/grounding.py); here it is only shown.
+import { highlight, Places } from "./places.js";
 
 const DWELL_MS = 250; // the article scrolls for a pointer that stays, not for one that passes
 const shortened = (text) => (text.length > 70 ? `${text.slice(0, 67)}…` : text);
@@ -21,10 +21,14 @@ export class Grounding {
     this.bar.hidden = !this.sentences.length;
     this.actions = {
       next_sentence: () => this.go((this.at + 1) % this.sentences.length),
-      supported: () => this.judge(true), unsupported: () => this.judge(false),
+      supported: () => this.judge(true),
+      unsupported: () => this.judge(false),
     };
     desk.on(this.proof, "pointermove", (event) => this.under(event), { passive: true });
-    desk.on(this.proof, "pointerleave", () => { desk.cancel(this.dwell); this.light(this.at); });
+    desk.on(this.proof, "pointerleave", () => {
+      desk.cancel(this.dwell);
+      this.light(this.at);
+    });
     desk.on(this.proof, "click", (event) => {
       if (!getSelection().isCollapsed) return;
       const found = this.sentenceAt(this.inProof.under(event.clientX, event.clientY));
@@ -40,12 +44,18 @@ export class Grounding {
     this.show();
   }
 
-  leave() { for (const name of ["missing", "sentence", "support-first", "support-more"]) highlight(name, []); }
+  leave() {
+    for (const name of ["missing", "sentence", "support-first", "support-more"]) highlight(name, []);
+  }
 
-  judged() { return new Map(JSON.parse(this.field.value || "[]").map(([start, end, supported]) => [start, supported])); }
+  judged() {
+    return new Map(JSON.parse(this.field.value || "[]").map(([start, , supported]) => [start, supported]));
+  }
 
   sentenceAt(point) {
-    return point === null ? -1 : this.sentences.findIndex((sentence) => sentence.start <= point && point < sentence.end);
+    return point === null
+      ? -1
+      : this.sentences.findIndex((sentence) => sentence.start <= point && point < sentence.end);
   }
 
   under(event) {
@@ -76,7 +86,9 @@ export class Grounding {
     requestAnimationFrame(() => { // what was out of sight has its size only now
       const box = this.inSource.range(link.start, link.end)?.getBoundingClientRect();
       const view = this.source.getBoundingClientRect();
-      if (box?.height && (box.top < view.top + 20 || box.bottom > view.bottom - 20)) this.source.scrollTop += box.top - view.top - view.height / 3;
+      if (box?.height && (box.top < view.top + 20 || box.bottom > view.bottom - 20)) {
+        this.source.scrollTop += box.top - view.top - view.height / 3;
+      }
     });
   }
 
@@ -103,8 +115,11 @@ export class Grounding {
     if (!this.sentences.length) return;
     const number = Math.max(0, this.at), sentence = this.sentences[number], judged = this.judged();
     const again = judged.get(sentence.start) === supported;
-    if (again) judged.delete(sentence.start); else judged.set(sentence.start, supported);
-    const rows = this.sentences.filter((one) => judged.has(one.start)).map((one) => [one.start, one.end, judged.get(one.start)]);
+    if (again) judged.delete(sentence.start);
+    else judged.set(sentence.start, supported);
+    const rows = this.sentences.filter((one) => judged.has(one.start)).map((
+      one,
+    ) => [one.start, one.end, judged.get(one.start)]);
     this.field.value = JSON.stringify(rows);
     this.desk.changed();
     const next = this.sentences.findIndex((one, index) => index > number && !judged.has(one.start));
@@ -113,7 +128,9 @@ export class Grounding {
     this.desk.say(`Sentence ${number + 1}: ${word}.`);
   }
 
-  filled() { this.show(); }
+  filled() {
+    this.show();
+  }
 
   show() {
     const judged = this.judged();
@@ -123,18 +140,35 @@ export class Grounding {
       pip.className = `pip ${said === true ? "ok" : said === false ? "bad" : ""}${number === this.at ? " here" : ""}`;
       pip.dataset.pip = number;
       if (number === this.at) pip.setAttribute("aria-current", "true");
-      pip.textContent = `${number + 1}${said === true ? "✓" : said === false ? "✗" : sentence.unsupported.length ? "!" : ""}`;
-      pip.setAttribute("aria-label", `Sentence ${number + 1}${said === true ? ", supported" : said === false ? ", not supported" : ""}${sentence.unsupported.length ? ", has something that the article lacks" : ""}`);
+      pip.textContent = `${number + 1}${
+        said === true ? "✓" : said === false ? "✗" : sentence.unsupported.length ? "!" : ""
+      }`;
+      pip.setAttribute(
+        "aria-label",
+        `Sentence ${number + 1}${said === true ? ", supported" : said === false ? ", not supported" : ""}${
+          sentence.unsupported.length ? ", has something that the article lacks" : ""
+        }`,
+      );
       return pip;
     }));
     const here = this.sentences[this.at];
-    const missing = this.sentences.flatMap((sentence) => sentence.unsupported).map((place) => `“${this.inProof.quote(place.start, place.end)}”`);
-    this.bar.querySelector("[data-check-said]").textContent = here ? this.inWords(here)
-      : missing.length ? `The article lacks ${missing.join(", ")}.` : "";
+    const missing = this.sentences.flatMap((sentence) => sentence.unsupported).map((place) =>
+      `“${this.inProof.quote(place.start, place.end)}”`
+    );
+    this.bar.querySelector("[data-check-said]").textContent = here
+      ? this.inWords(here)
+      : missing.length
+      ? `The article lacks ${missing.join(", ")}.`
+      : "";
     for (const button of this.bar.querySelectorAll("[data-support]")) {
-      button.setAttribute("aria-pressed", String(Boolean(here) && judged.get(here.start) === (button.dataset.support === "yes")));
+      button.setAttribute(
+        "aria-pressed",
+        String(Boolean(here) && judged.get(here.start) === (button.dataset.support === "yes")),
+      );
     }
   }
 
-  current() { return this.sentences[this.at] || null; }
+  current() {
+    return this.sentences[this.at] || null;
+  }
 }

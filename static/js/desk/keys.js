@@ -14,7 +14,9 @@ export function plain(event) {
 function name(event) {
   const key = plain(event);
   const shift = event.shiftKey && (key.length > 1 || /^[\p{L}\d]$/u.test(key));
-  return [event.ctrlKey || event.metaKey ? "ctrl+" : "", event.altKey ? "alt+" : "", shift ? "shift+" : "", key].join("");
+  return [event.ctrlKey || event.metaKey ? "ctrl+" : "", event.altKey ? "alt+" : "", shift ? "shift+" : "", key].join(
+    "",
+  );
 }
 
 const isSingle = (key) => key.lastIndexOf("+") <= 0 && !/^f\d/.test(key);

@@ -1,6 +1,6 @@
-// The seat at an item: signs of life keep it, the next item is fetched ahead with a short one, and shown at once when its
-// turn comes.
-import { Refusal, post } from "./requests.js";
+// The lease of an item: signs of life keep it, the next item is fetched ahead with a short one, and shown at once when
+// its turn comes.
+import { post, Refusal } from "./requests.js";
 import { offerUndo } from "./undo.js";
 
 const AHEAD_AFTER_MS = 1500;
@@ -30,11 +30,24 @@ export class Lease {
     if (this.desk.gone || !this.data.held) return;
     const common = { csrfmiddlewaretoken: this.desk.form.elements.csrfmiddlewaretoken.value };
     try {
-      const answer = await post(this.data.keepUrl, { ...common, slot: this.desk.form.elements.slot.value, token: this.desk.form.elements.token.value });
+      const answer = await post(this.data.keepUrl, {
+        ...common,
+        slot: this.desk.form.elements.slot.value,
+        token: this.desk.form.elements.token.value,
+      });
       if (!answer.held) this.lost();
       if (this.ahead) {
-        const next = await post(this.ahead.keepUrl, { ...common, slot: this.ahead.slot, token: this.ahead.token, ahead: "1" });
-        if (!next.held) { this.ahead = null; delete this.data.ahead; this.fetchAhead(); }
+        const next = await post(this.ahead.keepUrl, {
+          ...common,
+          slot: this.ahead.slot,
+          token: this.ahead.token,
+          ahead: "1",
+        });
+        if (!next.held) {
+          this.ahead = null;
+          delete this.data.ahead;
+          this.fetchAhead();
+        }
       }
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) this.desk.signedOut();
@@ -52,8 +65,15 @@ export class Lease {
       if (!form) return; // nothing left; asked again when this one is handed in
       this.data.ahead = "yes";
       const [shown, fresh] = [document, page].map((one) => one.querySelector(".nav-links"));
-      if (shown && fresh && !shown.contains(document.activeElement)) shown.replaceWith(document.importNode(fresh, true));
-      this.ahead = { page, slot: form.elements.slot.value, token: form.elements.token.value, keepUrl: form.dataset.keepUrl };
+      if (shown && fresh && !shown.contains(document.activeElement)) {
+        shown.replaceWith(document.importNode(fresh, true));
+      }
+      this.ahead = {
+        page,
+        slot: form.elements.slot.value,
+        token: form.elements.token.value,
+        keepUrl: form.dataset.keepUrl,
+      };
     } catch (_) { /* without a connection the next item is loaded when it is needed */ }
   }
 
@@ -64,7 +84,11 @@ export class Lease {
     const progress = document.querySelector("[data-day] progress");
     const done = progress.value + (handedIn ? 1 : 0), whole = progress.max;
     this.desk.busy = true;
-    if (!ahead || url !== this.data.nextUrl) { this.desk.leave(); location.assign(undo ? `${url}?undo=${item}` : url); return; }
+    if (!ahead || url !== this.data.nextUrl) {
+      this.desk.leave();
+      location.assign(undo ? `${url}?undo=${item}` : url);
+      return;
+    }
     const carry = this.desk.carry?.();
     this.desk.leave();
     const main = document.getElementById("main");

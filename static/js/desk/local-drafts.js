@@ -5,16 +5,27 @@ const KEPT_MS = 30 * 24 * 3600 * 1000;
 export const keyOf = (user, item) => `${PREFIX}${user}:${item}`;
 
 export function get(key) {
-  try { return JSON.parse(localStorage.getItem(key)); } catch (_) { return null; }
+  try {
+    return JSON.parse(localStorage.getItem(key));
+  } catch (_) {
+    return null;
+  }
 }
 
 /** Whether there was room for it. */
 export function set(key, value) {
-  try { localStorage.setItem(key, JSON.stringify(value)); return true; } catch (_) { return false; }
+  try {
+    localStorage.setItem(key, JSON.stringify(value));
+    return true;
+  } catch (_) {
+    return false;
+  }
 }
 
 export function drop(key) {
-  try { localStorage.removeItem(key); } catch (_) { /* nothing to drop then */ }
+  try {
+    localStorage.removeItem(key);
+  } catch (_) { /* nothing to drop then */ }
 }
 
 /** Forgets what nobody came back to. */

@@ -20,8 +20,12 @@ export class Overall {
     this.show();
   }
 
-  ratings() { return this.desk.rating.criteria().map((row) => Number(row.querySelector("input:checked")?.value || 0)); }
-  complete() { return this.ratings().every(Boolean); }
+  ratings() {
+    return this.desk.rating.criteria().map((row) => Number(row.querySelector("input:checked")?.value || 0));
+  }
+  complete() {
+    return this.ratings().every(Boolean);
+  }
 
   choose(name, value) {
     for (const input of this.form.querySelectorAll(`[name=${name}]`)) input.checked = input.value === String(value);
@@ -44,5 +48,8 @@ export class Overall {
     this.form.querySelector("[data-derive]").hidden = this.derived || !complete;
   }
 
-  filled(answers) { this.derived = Boolean(answers.overall_from_ratings); this.show(); }
+  filled(answers) {
+    this.derived = Boolean(answers.overall_from_ratings);
+    this.show();
+  }
 }

@@ -1,5 +1,5 @@
-// What both desks are: one item's answers in a form that is saved, kept, handed in, passed by, and worked by keys. A desk
-// is a class of its own beside it, which says what the answers are:
+// What both desks are: one item's answers in a form that is saved, kept, handed in, passed by, and worked by keys. A
+// desk is a class of its own beside it, which says what the answers are:
 //   static selector          its form
 //   words                    {nothing, answer, lost}: what the page says
 //   values(), fill(answers), named(current)   the answers, into the form, and the server's JSON in the form's names
@@ -14,7 +14,7 @@ import { Conflict } from "./conflict.js";
 import { Keys } from "./keys.js";
 import { Lease } from "./lease.js";
 import { sweep } from "./local-drafts.js";
-import { Refusal, post } from "./requests.js";
+import { post, Refusal } from "./requests.js";
 import { leaveForUndoBy } from "./undo.js";
 
 export class DeskPage {
@@ -28,7 +28,9 @@ export class DeskPage {
   }
 
   static opens() {
-    window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+    window.addEventListener("pageshow", (event) => {
+      if (event.persisted) location.reload();
+    });
     sweep();
     this.open();
   }
@@ -60,28 +62,58 @@ export class DeskPage {
 
   // -- small things
 
-  after(ms, act) { const timer = setTimeout(() => { this.timers.delete(timer); act(); }, ms); this.timers.add(timer); return timer; }
-  every(ms, act) { const timer = setInterval(act, ms); this.timers.add(timer); }
-  cancel(timer) { clearTimeout(timer); this.timers.delete(timer); }
-  on(target, type, act, options = {}) { target.addEventListener(type, act, { ...options, signal: this.listeners.signal }); }
-  find(selector) { return document.querySelector(selector); }
+  after(ms, act) {
+    const timer = setTimeout(() => {
+      this.timers.delete(timer);
+      act();
+    }, ms);
+    this.timers.add(timer);
+    return timer;
+  }
+  every(ms, act) {
+    const timer = setInterval(act, ms);
+    this.timers.add(timer);
+  }
+  cancel(timer) {
+    clearTimeout(timer);
+    this.timers.delete(timer);
+  }
+  on(target, type, act, options = {}) {
+    target.addEventListener(type, act, { ...options, signal: this.listeners.signal });
+  }
+  find(selector) {
+    return document.querySelector(selector);
+  }
   leave() {
     this.gone = true;
     delete this.data.ready;
     leaveForUndoBy(null);
     for (const part of this.parts) part.leave?.();
     this.listeners.abort();
-    for (const timer of this.timers) { clearTimeout(timer); clearInterval(timer); }
+    for (const timer of this.timers) {
+      clearTimeout(timer);
+      clearInterval(timer);
+    }
   }
-  say(text) { const node = this.find("[data-said]"); if (node) node.textContent = text; }
-  changed() { this.draft.changed(); }
-  submit() { this.form.requestSubmit(this.form.querySelector("[data-submit]")); }
+  say(text) {
+    const node = this.find("[data-said]");
+    if (node) node.textContent = text;
+  }
+  changed() {
+    this.draft.changed();
+  }
+  submit() {
+    this.form.requestSubmit(this.form.querySelector("[data-submit]"));
+  }
 
   whole() {
     return {
-      ...this.values(), csrfmiddlewaretoken: this.form.elements.csrfmiddlewaretoken.value,
-      slot: this.form.elements.slot.value, token: this.form.elements.token.value,
-      base_revision: this.draft.revision, active_seconds: this.time.seconds,
+      ...this.values(),
+      csrfmiddlewaretoken: this.form.elements.csrfmiddlewaretoken.value,
+      slot: this.form.elements.slot.value,
+      token: this.form.elements.token.value,
+      base_revision: this.draft.revision,
+      active_seconds: this.time.seconds,
       ...(this.form.elements.back ? { back: this.form.elements.back.value } : {}),
     };
   }
@@ -100,19 +132,32 @@ export class DeskPage {
     const single = this.find("[data-single-keys]");
     this.on(single, "change", async () => {
       this.keys.single = single.checked;
-      try { await post(single.dataset.url, { csrfmiddlewaretoken: this.form.elements.csrfmiddlewaretoken.value, single_keys: single.checked ? "1" : "" }); }
-      catch (_) { this.notice("Kept for this page only: no connection to Galley.", "warning"); }
+      try {
+        await post(single.dataset.url, {
+          csrfmiddlewaretoken: this.form.elements.csrfmiddlewaretoken.value,
+          single_keys: single.checked ? "1" : "",
+        });
+      } catch (_) {
+        this.notice("Kept for this page only: no connection to Galley.", "warning");
+      }
     });
     for (const link of document.querySelectorAll("[data-leave]")) {
-      this.on(link, "click", (event) => { event.preventDefault(); this.leaveFor(() => location.assign(link.href)); });
+      this.on(link, "click", (event) => {
+        event.preventDefault();
+        this.leaveFor(() => location.assign(link.href));
+      });
     }
   }
 
   signedOut() {
     this.draft.show("out");
-    this.notice("You have been signed out. What you typed is kept in this browser and comes back when you have signed in.", "warning", [
-      ["Sign in", `${document.body.dataset.login}?next=${encodeURIComponent(location.pathname)}`],
-    ]);
+    this.notice(
+      "You have been signed out. What you typed is kept in this browser and comes back when you have signed in.",
+      "warning",
+      [
+        ["Sign in", `${document.body.dataset.login}?next=${encodeURIComponent(location.pathname)}`],
+      ],
+    );
   }
 
   notice(text, kind, links = []) {
@@ -131,7 +176,9 @@ export class DeskPage {
       node.querySelector("p").append(" ", link);
     }
     const box = document.getElementById("notices");
-    for (const other of box.querySelectorAll("p")) if (other.textContent === node.querySelector("p").textContent) return;
+    for (const other of box.querySelectorAll("p")) {
+      if (other.textContent === node.querySelector("p").textContent) return;
+    }
     box.append(node);
     this.say(text);
   }
@@ -140,7 +187,12 @@ export class DeskPage {
     if (this.busy) return;
     if (this.draft.dirty) await this.draft.save();
     if (this.draft.dirty && !this.correcting) { // a correction is kept in this browser until it is handed in
-      if (this.draft.failures) this.notice("No connection to Galley. What you typed is kept in this browser; try again when it is back.", "error");
+      if (this.draft.failures) {
+        this.notice(
+          "No connection to Galley. What you typed is kept in this browser; try again when it is back.",
+          "error",
+        );
+      }
       stay();
       return;
     }
@@ -153,7 +205,10 @@ export class DeskPage {
     if (by?.formAction && by.matches("noscript *")) return;
     event.preventDefault();
     if (this.busy) return;
-    if (by?.matches("[data-pass]")) { await this.passBy(by.formAction, { meaning: by.value }); return; }
+    if (by?.matches("[data-pass]")) {
+      await this.passBy(by.formAction, { meaning: by.value });
+      return;
+    }
     await this.working(async () => {
       if (this.draft.saving) await this.draft.saving;
       this.cancel(this.draft.saveTimer);
@@ -175,7 +230,11 @@ export class DeskPage {
     if (!(error instanceof Refusal)) {
       this.draft.failures += 1;
       this.draft.show("offline");
-      this.notice("No connection to Galley, so this is not handed in yet. What you typed is kept in this browser; try again when it is back.", "error");
+      this.notice(
+        "No connection to Galley, so this is not handed in yet. " +
+          "What you typed is kept in this browser; try again when it is back.",
+        "error",
+      );
       this.draft.tryAgainLater();
       return;
     }
@@ -193,7 +252,10 @@ export class DeskPage {
     if (this.busy) return;
     await this.working(async () => {
       if (this.draft.dirty) await this.draft.save();
-      if (this.draft.dirty && this.draft.failures) { this.notice("No connection to Galley. What you typed is kept in this browser.", "error"); return; }
+      if (this.draft.dirty && this.draft.failures) {
+        this.notice("No connection to Galley. What you typed is kept in this browser.", "error");
+        return;
+      }
       if (this.conflict.open) return;
       const { csrfmiddlewaretoken, slot, token } = this.whole();
       try {
@@ -210,14 +272,25 @@ export class DeskPage {
   async working(act) {
     this.busy = true;
     this.form.setAttribute("aria-busy", "true");
-    try { await act(); } finally { if (!this.gone) { this.busy = false; this.form.removeAttribute("aria-busy"); } }
+    try {
+      await act();
+    } finally {
+      if (!this.gone) {
+        this.busy = false;
+        this.form.removeAttribute("aria-busy");
+      }
+    }
   }
 
   showError(name, text) {
     const place = this.place(name);
     if (!place) return null;
     let list = place.querySelector(".errorlist");
-    if (!list && text) { list = document.createElement("ul"); list.className = "errorlist"; place.append(list); }
+    if (!list && text) {
+      list = document.createElement("ul");
+      list.className = "errorlist";
+      place.append(list);
+    }
     if (!list) return place;
     list.querySelector(`[data-name="${name}"]`)?.remove();
     for (const old of list.querySelectorAll("li:not([data-name])")) old.remove();
@@ -231,9 +304,14 @@ export class DeskPage {
     return text ? place : null;
   }
 
-  click(selector) { const button = this.form.querySelector(selector); if (button && !button.hidden) button.click(); }
+  click(selector) {
+    const button = this.form.querySelector(selector);
+    if (button && !button.hidden) button.click();
+  }
 
-  hint(action) { return this.find(`[data-hint=${action}]`)?.textContent || ""; }
+  hint(action) {
+    return this.find(`[data-hint=${action}]`)?.textContent || "";
+  }
 
   undo() {
     const button = document.querySelector("[data-undo-button]");
@@ -256,7 +334,10 @@ export class DeskPage {
     const modal = document.querySelector("dialog:modal, dialog:popover-open");
     let typing = event.target.closest?.("textarea, select, input:not([type=radio], [type=checkbox])");
     // a box in a dialog that was closed keeps the focus until the next frame: the key is meant for the desk
-    if (typing && !typing.checkVisibility()) { typing.blur(); typing = null; }
+    if (typing && !typing.checkVisibility()) {
+      typing.blur();
+      typing = null;
+    }
     const action = this.keys.actionOf(event, typing);
     if (modal) {
       if (action !== "submit") return;
@@ -265,20 +346,39 @@ export class DeskPage {
       return;
     }
     if (this.parts.some((part) => part.pressed?.(event, typing))) return;
-    if (action) { this.act(action, event); return; }
+    if (action) {
+      this.act(action, event);
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.getModifierState("AltGraph")) return;
-    if (event.key === "Enter" && event.target.matches?.("input") && this.form.contains(event.target)) { event.preventDefault(); return; } // would hand it in
-    if (event.key === "Escape" && typing) { typing.blur(); document.getElementById("main").focus({ preventScroll: true }); return; }
-    if (event.key === "?" && (!typing || event.altKey)) { event.preventDefault(); document.getElementById("keys").showModal(); return; }
+    if (event.key === "Enter" && event.target.matches?.("input") && this.form.contains(event.target)) {
+      event.preventDefault();
+      return;
+    } // would hand it in
+    if (event.key === "Escape" && typing) {
+      typing.blur();
+      document.getElementById("main").focus({ preventScroll: true });
+      return;
+    }
+    if (event.key === "?" && (!typing || event.altKey)) {
+      event.preventDefault();
+      document.getElementById("keys").showModal();
+      return;
+    }
     if (!event.altKey && (typing || !this.keys.single)) return;
     this.plainKey?.(event);
   }
 
   act(action, event) {
     const acts = {
-      submit: () => this.submit(), save: () => this.draft.save(), undo: () => this.undo(),
-      later: () => this.click("[data-pass][value=later]"), not_for_me: () => this.click("[data-pass][value='not for me']"),
-      flag: () => this.click("[data-flag]"), comment: () => this.comment.focus(), article: () => document.getElementById("source").focus(),
+      submit: () => this.submit(),
+      save: () => this.draft.save(),
+      undo: () => this.undo(),
+      later: () => this.click("[data-pass][value=later]"),
+      not_for_me: () => this.click("[data-pass][value='not for me']"),
+      flag: () => this.click("[data-flag]"),
+      comment: () => this.comment.focus(),
+      article: () => document.getElementById("source").focus(),
     };
     const own = acts[action] || [this, ...this.parts].map((part) => part.actions?.[action]).find(Boolean);
     if (!own) return;

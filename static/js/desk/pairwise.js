@@ -1,12 +1,14 @@
-// The pairwise desk: which of two summaries is better, by how much, and why. What it shares with the review desk stands in
-// page.js.
+// The pairwise desk: which of two summaries is better, by how much, and why. What it shares with the review desk stands
+// in page.js.
 import { DeskPage } from "./page.js";
 
 class PairwiseDesk extends DeskPage {
   static selector = "form[data-pairwise]";
   words = {
-    nothing: "Nothing chosen yet", answer: "choice",
-    lost: "Your time with this pair ran out and somebody else has it now. Hand your choice in, and it counts as an extra one.",
+    nothing: "Nothing chosen yet",
+    answer: "choice",
+    lost: "Your time with this pair ran out and somebody else has it now. " +
+      "Hand your choice in, and it counts as an extra one.",
   };
 
   constructor(form) {
@@ -33,16 +35,24 @@ class PairwiseDesk extends DeskPage {
     this.comment.value = reason;
   }
 
-  named({ choice, reason }) { return { choice, reason }; }
+  named({ choice, reason }) {
+    return { choice, reason };
+  }
 
   alike(one, other) {
     const plain = (text) => text.replace(/\r\n/g, "\n").trim();
     return one.choice === other.choice && plain(one.reason) === plain(other.reason);
   }
 
-  textOf({ choice }) { return this.nameOf(this.choices.find((input) => input.value === choice)) || "Nothing chosen yet"; }
-  inWords({ reason }) { return reason ? `“${reason}”` : ""; }
-  nameOf(input) { return input?.closest("label").querySelector(".point-words").textContent.trim() || ""; }
+  textOf({ choice }) {
+    return this.nameOf(this.choices.find((input) => input.value === choice)) || "Nothing chosen yet";
+  }
+  inWords({ reason }) {
+    return reason ? `“${reason}”` : "";
+  }
+  nameOf(input) {
+    return input?.closest("label").querySelector(".point-words").textContent.trim() || "";
+  }
 
   answersChanged() {
     if (!this.values().choice) return;
@@ -54,7 +64,9 @@ class PairwiseDesk extends DeskPage {
     return places[name] ? this.form.querySelector(places[name]) : null;
   }
 
-  goToError(fields) { if ("reason" in fields) this.comment.focus(); }
+  goToError(fields) {
+    if ("reason" in fields) this.comment.focus();
+  }
 
   choose(input) {
     input.checked = true;
@@ -65,7 +77,9 @@ class PairwiseDesk extends DeskPage {
 
   carry() {
     const { checked } = this.differences;
-    return () => { document.querySelector("[data-differences]").checked = checked; };
+    return () => {
+      document.querySelector("[data-differences]").checked = checked;
+    };
   }
 }
 

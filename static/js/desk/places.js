@@ -1,5 +1,5 @@
-// Places in a text that stands in a page: code points, as the server counts (reviews/texts/spans.py), from and to the page's own
-// nodes.
+// Places in a text that stands in a page: code points, as the server counts (reviews/texts/spans.py), from and to the
+// page's own nodes.
 const PAIRS = /[\uD800-\uDBFF][\uDC00-\uDFFF]/g;
 
 const points = (text) => text.length - (text.match(PAIRS)?.length || 0);
@@ -23,7 +23,10 @@ function whole(text, start, end) {
   for (const { index, segment } of new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(text)) {
     const after = index + segment.length;
     if (index <= start && start < after) first = index;
-    if (index < end && end <= after) { last = after; break; }
+    if (index < end && end <= after) {
+      last = after;
+      break;
+    }
   }
   return [first, last];
 }
@@ -41,7 +44,8 @@ export class Places {
     let low = 0, high = this.starts.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (this.starts[middle] <= point) low = middle; else high = middle - 1;
+      if (this.starts[middle] <= point) low = middle;
+      else high = middle - 1;
     }
     return low;
   }
@@ -75,8 +79,16 @@ export class Places {
     for (const paragraph of this.paragraphs) {
       if (!range.intersectsNode(paragraph)) continue;
       const { length } = paragraph.textContent;
-      const place = (node, offset, outside) => (node === paragraph.firstChild ? offset : node === paragraph ? (offset ? length : 0) : outside);
-      const found = this.trimmed(paragraph, place(range.startContainer, range.startOffset, 0), place(range.endContainer, range.endOffset, length));
+      const place = (
+        node,
+        offset,
+        outside,
+      ) => (node === paragraph.firstChild ? offset : node === paragraph ? (offset ? length : 0) : outside);
+      const found = this.trimmed(
+        paragraph,
+        place(range.startContainer, range.startOffset, 0),
+        place(range.endContainer, range.endOffset, length),
+      );
       if (found) return found;
     }
     return null;
@@ -112,7 +124,11 @@ export class Places {
   /** Words of one paragraph, as places. */
   words(number) {
     const paragraph = this.paragraphs[number], at = Number(paragraph.dataset.at), text = paragraph.textContent;
-    if (!Intl.Segmenter) return [...text.matchAll(/\S+/g)].map((found) => [at + points(text.slice(0, found.index)), at + points(text.slice(0, found.index + found[0].length))]);
+    if (!Intl.Segmenter) {
+      return [...text.matchAll(/\S+/g)].map((
+        found,
+      ) => [at + points(text.slice(0, found.index)), at + points(text.slice(0, found.index + found[0].length))]);
+    }
     const found = [];
     let point = at;
     for (const { segment, isWordLike } of new Intl.Segmenter(undefined, { granularity: "word" }).segment(text)) {
@@ -133,7 +149,10 @@ export class Places {
       const word = forward ? words.find(([start]) => start >= place) : words.findLast(([, end]) => end <= place);
       if (word) {
         const together = more && chosen && this.number(chosen.start) === number;
-        this.choose(together ? Math.min(chosen.start, word[0]) : word[0], together ? Math.max(chosen.end, word[1]) : word[1]);
+        this.choose(
+          together ? Math.min(chosen.start, word[0]) : word[0],
+          together ? Math.max(chosen.end, word[1]) : word[1],
+        );
         return;
       }
       number += forward ? 1 : -1;
@@ -154,5 +173,6 @@ export class Places {
 export function highlight(name, ranges) {
   if (!window.CSS?.highlights) return;
   const real = ranges.filter(Boolean);
-  if (real.length) CSS.highlights.set(name, new Highlight(...real)); else CSS.highlights.delete(name);
+  if (real.length) CSS.highlights.set(name, new Highlight(...real));
+  else CSS.highlights.delete(name);
 }

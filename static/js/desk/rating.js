@@ -10,10 +10,16 @@ export class Rating {
     this.mark(this.rows.find((row) => !this.answered(row)) || this.rows[0]);
   }
 
-  criteria() { return this.rows.filter((row) => row.dataset.scale.startsWith("rating-")); }
-  keyOf(row) { return row.dataset.scale.replace(/^rating-/, ""); }
+  criteria() {
+    return this.rows.filter((row) => row.dataset.scale.startsWith("rating-"));
+  }
+  keyOf(row) {
+    return row.dataset.scale.replace(/^rating-/, "");
+  }
 
-  answered(row) { return Boolean(row.querySelector("input:checked")); }
+  answered(row) {
+    return Boolean(row.querySelector("input:checked"));
+  }
 
   mark(row) {
     if (!row) return;
@@ -21,7 +27,9 @@ export class Rating {
     for (const other of this.rows) other.classList.toggle("here", other === row);
   }
 
-  focusRow(row) { (row.querySelector("input:checked") || row.querySelector("input")).focus({ preventScroll: true }); }
+  focusRow(row) {
+    (row.querySelector("input:checked") || row.querySelector("input")).focus({ preventScroll: true });
+  }
 
   step(by) {
     const at = this.rows.indexOf(this.here);
@@ -46,11 +54,13 @@ export class Rating {
     const next = open || (last ? this.rows.find((row) => row.dataset.scale === "verdict") : this.rows[at]);
     const follow = document.activeElement?.closest?.("[data-scale]");
     this.mark(next);
-    if (last && document.activeElement !== this.desk.comment) this.desk.edit.focus(); // the next thing to do is to correct
+    // the next thing to do is to correct
+    if (last && document.activeElement !== this.desk.comment) this.desk.edit.focus();
     else if (follow) this.focusRow(next);
   }
 
   nameOf(row) {
-    return row.getAttribute("aria-label") || document.getElementById(row.getAttribute("aria-labelledby"))?.textContent || "";
+    return row.getAttribute("aria-label") ||
+      document.getElementById(row.getAttribute("aria-labelledby"))?.textContent || "";
   }
 }

@@ -3,11 +3,20 @@ export class Recent {
   constructor(desk) {
     this.desk = desk;
     const link = desk.find("[data-recent-open]");
-    desk.on(link, "click", (event) => { if (!event.ctrlKey && !event.metaKey) { event.preventDefault(); this.open(link.href); } });
+    desk.on(link, "click", (event) => {
+      if (!event.ctrlKey && !event.metaKey) {
+        event.preventDefault();
+        this.open(link.href);
+      }
+    });
     const go = (url) => desk.leaveFor(() => location.assign(url));
     this.actions = {
-      recent: () => link.click(), older: () => go(desk.data.olderUrl),
-      newer: () => { if (desk.correcting) go(desk.data.newerUrl); else desk.say("You are where you were."); },
+      recent: () => link.click(),
+      older: () => go(desk.data.olderUrl),
+      newer: () => {
+        if (desk.correcting) go(desk.data.newerUrl);
+        else desk.say("You are where you were.");
+      },
     };
   }
 
@@ -15,17 +24,27 @@ export class Recent {
     const dialog = this.desk.find("#recent");
     try {
       const answer = await fetch(url, { headers: { "HX-Request": "true" } });
-      if (!answer.ok || answer.redirected) { this.desk.leaveFor(() => location.assign(url)); return; }
+      if (!answer.ok || answer.redirected) {
+        this.desk.leaveFor(() => location.assign(url));
+        return;
+      }
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      this.desk.find("#recent [data-recent-list]").replaceWith(document.importNode(page.querySelector("[data-recent-list]"), true));
-    } catch (_) { this.desk.notice("No connection to Galley, so your earlier reviews cannot be shown.", "error"); return; }
+      this.desk.find("#recent [data-recent-list]").replaceWith(
+        document.importNode(page.querySelector("[data-recent-list]"), true),
+      );
+    } catch (_) {
+      this.desk.notice("No connection to Galley, so your earlier reviews cannot be shown.", "error");
+      return;
+    }
     const links = [...dialog.querySelectorAll("a")];
-    for (const link of links) link.addEventListener("click", (event) => {
-      if (event.ctrlKey || event.metaKey) return;
-      event.preventDefault();
-      dialog.close();
-      this.desk.leaveFor(() => location.assign(link.href));
-    });
+    for (const link of links) {
+      link.addEventListener("click", (event) => {
+        if (event.ctrlKey || event.metaKey) return;
+        event.preventDefault();
+        dialog.close();
+        this.desk.leaveFor(() => location.assign(link.href));
+      });
+    }
     dialog.onkeydown = (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1, j: 1, k: -1 }[event.key];
       if (!step || !links.length) return;

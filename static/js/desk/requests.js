@@ -11,14 +11,16 @@ export class Refusal extends Error {
   }
 }
 
-/** JSON of an answer. Throws Refusal for what the server refused, TypeError (as fetch does) where it was not reached. */
+/** JSON of an answer. Throws Refusal for what the server refused, TypeError (as fetch does) where nothing answered. */
 export async function post(url, values) {
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(), TIMEOUT_MS);
   let answer;
   try {
     answer = await fetch(url, {
-      method: "POST", body: new URLSearchParams(values), signal: stop.signal,
+      method: "POST",
+      body: new URLSearchParams(values),
+      signal: stop.signal,
       headers: { Accept: "application/json", "HX-Request": "true", "HX-Current-URL": location.href },
     });
   } catch (error) {
@@ -30,7 +32,9 @@ export async function post(url, values) {
   const body = json ? await answer.json() : {};
   if (answer.ok && json) return body;
   // 403 without words of ours: the form's token is of a session that ended
-  if (answer.status === 401 || answer.redirected || (answer.status === 403 && !json)) throw new Refusal(401, { code: "signed_out" });
+  if (answer.status === 401 || answer.redirected || (answer.status === 403 && !json)) {
+    throw new Refusal(401, { code: "signed_out" });
+  }
   if (answer.status >= 500 || answer.status === 429) throw new TypeError(`answered ${answer.status}`);
   throw new Refusal(answer.status, body.error || {});
 }

@@ -1,6 +1,6 @@
-// The review desk: ratings, a correction, a comment. What it shares with the pairwise desk stands in desk-page.js; each
-// further part is a module of its own, which gets the desk and may have changed(), filled(answers), pressed(event, typing),
-// leave() and actions {name: act}.
+// The review desk: ratings, a correction, a comment. What it shares with the pairwise desk stands in page.js; each
+// further part is a module of its own, which gets the desk and may have changed(), filled(answers), leave(),
+// pressed(event, typing) and actions {name: act}.
 import { Changes } from "./changes.js";
 import { Grounding } from "./grounding.js";
 import { plain } from "./keys.js";
@@ -14,8 +14,10 @@ import { Trial } from "./trial.js";
 class ReviewDesk extends DeskPage {
   static selector = "form[data-desk]";
   words = {
-    nothing: "Nothing typed yet", answer: "review",
-    lost: "Your time with this item ran out and somebody else has it now. What you type is still kept; hand it in, and it counts as an extra review.",
+    nothing: "Nothing typed yet",
+    answer: "review",
+    lost: "Your time with this item ran out and somebody else has it now. " +
+      "What you type is still kept; hand it in, and it counts as an extra review.",
   };
 
   constructor(form) {
@@ -27,23 +29,45 @@ class ReviewDesk extends DeskPage {
     this.changes = new Changes(this);
     this.grounding = new Grounding(this);
     this.parts = [
-      this.changes, new Overall(this), this.grounding, new Marks(this), new Recent(this), new Trial(this),
+      this.changes,
+      new Overall(this),
+      this.grounding,
+      new Marks(this),
+      new Recent(this),
+      new Trial(this),
     ];
     this.actions = {
-      edit: () => this.edit.focus(), line_up: () => this.rating.step(-1), line_down: () => this.rating.step(1),
-      retrain: () => this.toggle("wants_retrain"), refine: () => this.toggle("wants_refine"),
+      edit: () => this.edit.focus(),
+      line_up: () => this.rating.step(-1),
+      line_down: () => this.rating.step(1),
+      retrain: () => this.toggle("wants_retrain"),
+      refine: () => this.toggle("wants_refine"),
     };
     this.on(this.find("[data-undo]"), "click", () => {
       this.edit.focus();
       this.edit.select();
       // as if typed, so that the browser's own undo brings it back
-      if (!document.execCommand("insertText", false, this.proof)) { this.edit.value = this.proof; this.changed(); }
+      if (!document.execCommand("insertText", false, this.proof)) {
+        this.edit.value = this.proof;
+        this.changed();
+      }
     });
     this.showDifference();
   }
 
   values() {
-    const names = ["stars", "verdict", "overall_from_ratings", "edited_text", "comment", "wants_retrain", "wants_refine", "marks", "support", "rubric"];
+    const names = [
+      "stars",
+      "verdict",
+      "overall_from_ratings",
+      "edited_text",
+      "comment",
+      "wants_retrain",
+      "wants_refine",
+      "marks",
+      "support",
+      "rubric",
+    ];
     const all = new FormData(this.form);
     const values = {};
     for (const name of names) values[name] = all.get(name) ?? "";
@@ -74,9 +98,16 @@ class ReviewDesk extends DeskPage {
   /** The server's JSON of a review in the form's own names. */
   named(current) {
     const values = {
-      stars: current.stars ?? "", verdict: current.verdict, overall_from_ratings: current.overall_from_ratings ? "1" : "", edited_text: current.edited_text, comment: current.comment,
-      wants_retrain: current.wants_retrain ? "1" : "", wants_refine: current.wants_refine ? "1" : "",
-      marks: JSON.stringify(current.marks), support: JSON.stringify(current.support), rubric: this.form.elements.rubric.value,
+      stars: current.stars ?? "",
+      verdict: current.verdict,
+      overall_from_ratings: current.overall_from_ratings ? "1" : "",
+      edited_text: current.edited_text,
+      comment: current.comment,
+      wants_retrain: current.wants_retrain ? "1" : "",
+      wants_refine: current.wants_refine ? "1" : "",
+      marks: JSON.stringify(current.marks),
+      support: JSON.stringify(current.support),
+      rubric: this.form.elements.rubric.value,
     };
     for (const [name, value] of Object.entries(current.ratings)) values[`rating-${name}`] = String(value);
     values.stars = String(values.stars);
@@ -85,7 +116,9 @@ class ReviewDesk extends DeskPage {
 
   inWords(answers) {
     const said = this.rating.rows
-      .map((row) => [row.querySelector("input").name === "stars" ? "stars" : this.rating.keyOf(row), answers[row.dataset.scale]])
+      .map((
+        row,
+      ) => [row.querySelector("input").name === "stars" ? "stars" : this.rating.keyOf(row), answers[row.dataset.scale]])
       .filter(([, value]) => value)
       .map(([name, value]) => `${name} ${value}`);
     const marks = JSON.parse(answers.marks || "[]").length;
@@ -106,15 +139,28 @@ class ReviewDesk extends DeskPage {
     this.find("[data-undo]").hidden = this.edit.value === this.proof;
   }
 
-  textOf(answers) { return answers.edited_text; }
+  textOf(answers) {
+    return answers.edited_text;
+  }
 
   alike(one, other) {
     const names = new Set([...Object.keys(one), ...Object.keys(other)]);
     const plain = (value) => String(value ?? "").replace(/\r\n/g, "\n").trim();
     // the server writes the same marks in its own order of fields and places
-    const lists = { marks: ["side", "start", "end", "error_type", "severity", "note", "suggested"], support: [0, 1, 2] };
-    const sorted = (name, value) => JSON.stringify(JSON.parse(value || "[]").map((row) => lists[name].map((field) => row[field] ?? "").join()).sort());
-    return [...names].every((name) => (name in lists ? sorted(name, one[name]) === sorted(name, other[name]) : plain(one[name]) === plain(other[name])));
+    const lists = {
+      marks: ["side", "start", "end", "error_type", "severity", "note", "suggested"],
+      support: [0, 1, 2],
+    };
+    const sorted = (name, value) =>
+      JSON.stringify(
+        JSON.parse(value || "[]").map((row) => lists[name].map((field) => row[field] ?? "").join()).sort(),
+      );
+    return [...names].every((
+      name,
+    ) => (name in lists
+      ? sorted(name, one[name]) === sorted(name, other[name])
+      : plain(one[name]) === plain(other[name]))
+    );
   }
 
   place(name) {
@@ -126,16 +172,26 @@ class ReviewDesk extends DeskPage {
 
   goToError(fields) {
     const row = this.rating.rows.find((one) => this.rating.keyOf(one) in fields);
-    if (row) { this.rating.mark(row); row.scrollIntoView({ block: "nearest" }); this.rating.focusRow(row); }
-    else if ("edited_text" in fields) this.edit.focus();
+    if (row) {
+      this.rating.mark(row);
+      row.scrollIntoView({ block: "nearest" });
+      this.rating.focusRow(row);
+    } else if ("edited_text" in fields) this.edit.focus();
     else if ("comment" in fields) this.comment.focus();
   }
 
   plainKey(event) {
     const key = plain(event);
-    if (/^[1-5]$/.test(key)) { event.preventDefault(); this.rating.answer(Number(key)); return; }
+    if (/^[1-5]$/.test(key)) {
+      event.preventDefault();
+      this.rating.answer(Number(key));
+      return;
+    }
     const inPane = !event.altKey && event.target.closest?.(".pane-body"); // panes scroll by arrows
-    if ((key === "arrowup" || key === "arrowdown") && !event.shiftKey && !inPane) { event.preventDefault(); this.rating.step(key === "arrowup" ? -1 : 1); }
+    if ((key === "arrowup" || key === "arrowdown") && !event.shiftKey && !inPane) {
+      event.preventDefault();
+      this.rating.step(key === "arrowup" ? -1 : 1);
+    }
   }
 }
 

@@ -3,7 +3,9 @@
 let leave = null;
 
 /** How a desk leaves the page before something is taken back: (go, stay) => …; null where nobody is at one. */
-export function leaveForUndoBy(act) { leave = act; }
+export function leaveForUndoBy(act) {
+  leave = act;
+}
 
 function watch(offer) {
   if (offer.dataset.watched) return;
@@ -14,7 +16,9 @@ function watch(offer) {
     clearTimeout(timer);
     if (!leave) return;
     event.preventDefault();
-    leave(() => event.target.submit(), () => { timer = setTimeout(go, 2000); });
+    leave(() => event.target.submit(), () => {
+      timer = setTimeout(go, 2000);
+    });
   });
 }
 

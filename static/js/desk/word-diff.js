@@ -11,10 +11,15 @@ function align(old, fresh) {
   let start = 0;
   while (start < old.length && start < fresh.length && old[start] === fresh[start]) start += 1;
   let endOld = old.length, endFresh = fresh.length;
-  while (endOld > start && endFresh > start && old[endOld - 1] === fresh[endFresh - 1]) { endOld -= 1; endFresh -= 1; }
+  while (endOld > start && endFresh > start && old[endOld - 1] === fresh[endFresh - 1]) {
+    endOld -= 1;
+    endFresh -= 1;
+  }
   const a = old.slice(start, endOld), b = fresh.slice(start, endFresh);
   const parts = [];
-  const add = (kind, words) => { if (words.length) parts.push({ kind, text: words.join("") }); };
+  const add = (kind, words) => {
+    if (words.length) parts.push({ kind, text: words.join("") });
+  };
   add("same", old.slice(0, start));
   if (a.length * b.length > MOST_CELLS) {
     add("deleted", a);
@@ -41,13 +46,26 @@ function trace(a, b) {
   const stepsRight = (row, column) => length[row * width + column] > length[row * width + column - 1];
   let row = b.length, column = a.length;
   while (row && column) {
-    if (!stepsRight(row, column)) { column -= 1; parts.push({ kind: "deleted", text: a[column] }); continue; }
+    if (!stepsRight(row, column)) {
+      column -= 1;
+      parts.push({ kind: "deleted", text: a[column] });
+      continue;
+    }
     row -= 1;
     if (row && stepsRight(row, column)) parts.push({ kind: "inserted", text: b[row] });
-    else { column -= 1; parts.push({ kind: "same", text: a[column] }); }
+    else {
+      column -= 1;
+      parts.push({ kind: "same", text: a[column] });
+    }
   }
-  while (column) { column -= 1; parts.push({ kind: "deleted", text: a[column] }); }
-  while (row) { row -= 1; parts.push({ kind: "inserted", text: b[row] }); }
+  while (column) {
+    column -= 1;
+    parts.push({ kind: "deleted", text: a[column] });
+  }
+  while (row) {
+    row -= 1;
+    parts.push({ kind: "inserted", text: b[row] });
+  }
   return joined(parts.reverse());
 }
 
@@ -77,7 +95,10 @@ function tidy(parts) {
     else if (/^\s+$/.test(part.text) && (deleted || inserted) && index + 1 < parts.length) {
       deleted += part.text;
       inserted += part.text;
-    } else { flush(); result.push(part); }
+    } else {
+      flush();
+      result.push(part);
+    }
   });
   flush();
   return result;
