@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from reviews.desk.claims import claim_next
 from reviews.models import (
@@ -40,6 +40,19 @@ def test_what_is_typed_is_on_the_server_within_two_seconds_and_there_after_a_rel
     expect(page.locator("#edit")).to_have_value(BETTER)
     expect(page.locator("[name=rating-consistency][value='4']")).to_be_checked()
     expect(page.locator("[data-diff] ins")).to_have_text("140")
+
+
+def test_what_is_typed_before_the_scripts_are_there_is_saved_too(
+    enter: Enter, items: list[QueueItem]
+) -> None:
+    page, held_up = enter("rita"), list[Route]()
+    page.route("**/js/desk/autosave.js", lambda route: held_up.append(route))
+    page.goto("/desk/new-drafts/", wait_until="commit")
+    page.locator("#edit").fill(BETTER)
+    eventually(page, lambda: held_up)
+    held_up[0].continue_()
+    saved(page)
+    assert Review.objects.get().edited_text == BETTER
 
 
 def test_somebody_who_types_without_a_pause_is_saved_too(enter: Enter, items: list[QueueItem]) -> None:

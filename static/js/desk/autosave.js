@@ -7,6 +7,16 @@ const SAVE_AFTER_MS = 700; // quiet time before a save
 const SAVE_AT_LATEST_MS = 1800; // while somebody types on and on
 const RETRY_MS = [2000, 4000, 8000, 15000, 30000];
 
+/** Whether somebody was faster than this script: an answer is not what it was when the page came. */
+function answeredBefore(desk) {
+  const names = new Set(Object.keys(desk.values()));
+  return [...desk.form.elements].filter((field) => names.has(field.name)).some((field) =>
+    field.matches("[type=radio], [type=checkbox]")
+      ? field.checked !== field.defaultChecked
+      : field.matches("textarea") && field.value !== field.defaultValue
+  );
+}
+
 export class Autosave {
   constructor(desk) {
     this.desk = desk;
@@ -18,7 +28,7 @@ export class Autosave {
     this.unanswered = []; // sent, and nobody knows whether it arrived
     this.firstChange = 0;
     this.saving = null;
-    this.confirmed = this.now(); // what the server has
+    this.confirmed = answeredBefore(desk) ? "" : this.now(); // what the server has
     desk.on(desk.form, "input", () => this.changed());
     desk.on(desk.form, "change", () => this.changed());
     desk.on(window, "online", () => this.save());

@@ -56,6 +56,7 @@ export class DeskPage {
     this.attach();
     leaveForUndoBy((go, stay) => this.leaveFor(go, stay));
     this.draft.recover();
+    if (this.draft.dirty && !this.conflict.open) this.changed();
     this.lease.begin();
     this.data.ready = "yes";
   }
