@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from xml.etree import ElementTree  # nosec B405 (written here, never read)
 
+from models_app.evaluation.wording import Figures, figures_of
+from models_app.texts.figures import number
+
 # What XML 1.0 cannot contain.
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -31,10 +34,8 @@ class Line:
     lead: float | None = None
 
     @property
-    def interval(self) -> str:
-        if self.low is None or self.high is None:
-            return "–"
-        return f"{number(self.low, self.decimals)} … {number(self.high, self.decimals)}"
+    def figures(self) -> Figures:
+        return figures_of(self)
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,10 @@ class Report:
         return f"Release {self.candidate} against {beside}: {self.verdict}"
 
 
-def number(value: float, decimals: int, *, sign: bool = False) -> str:
-    return f"{value:{'+' if sign else ''}.{decimals}f}".replace("-", "−")
-
-
 def _cells(line: Line, with_lead: bool) -> list[str]:
-    lead = [] if not with_lead else ["–" if line.lead is None else number(line.lead, line.decimals)]
-    return [
-        line.label,
-        number(line.before, line.decimals),
-        number(line.after, line.decimals),
-        *lead,
-        number(line.delta, line.decimals, sign=True),
-        line.interval,
-        line.verdict,
-    ]
+    said = line.figures
+    lead = [number(line.lead, line.decimals)] if with_lead else []
+    return [said.label, said.before, said.after, *lead, said.difference, said.interval, said.verdict]
 
 
 def _head(with_lead: bool) -> list[str]:
@@ -142,7 +132,8 @@ def as_junit(report: Report) -> str:
     )  # fmt: skip
     _case(suite, "verdict", report.verdict, report.sentence)
     for line in report.lines:
-        said = f"{number(line.before, line.decimals)} → {number(line.after, line.decimals)} ({line.interval})"
+        figures = line.figures
+        said = f"{figures.before} → {figures.after} ({figures.interval})"
         _case(suite, line.label, line.verdict, said)
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.statistics import ALPHA, EVERYTHING, MetricComparison, Verdict
+from models_app.texts.figures import DASH, interval, number, signed
 
-MINUS = "\u2212"
 MOST_DECIMALS = 6
 
 
@@ -19,6 +20,14 @@ class Severity(StrEnum):
     WORSE = "worse"
     WITHIN_MARGIN = "within the margin"  # a loss beyond chance, and smaller than the one that counts
     UNCONFIRMED = "not confirmed"  # p, corrected over the slices, does not agree with the interval
+
+    @property
+    def in_words(self) -> str:
+        return {
+            Severity.WORSE: "worse",
+            Severity.WITHIN_MARGIN: "worse beyond chance, but within the margin",
+            Severity.UNCONFIRMED: "worse by its interval, which the second test does not confirm",
+        }[self]
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,67 @@ class Fall:
     @property
     def is_whole(self) -> bool:
         return self.result.slice == EVERYTHING
+
+    @property
+    def figures(self) -> Figures:
+        return figures_of(self.result, least=2)
+
+
+class Measured(Protocol):
+    """A metric's result on some documents, as it was computed or as it is stored."""
+
+    @property
+    def metric(self) -> str: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def before(self) -> float: ...
+    @property
+    def after(self) -> float: ...
+    @property
+    def delta(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def mde(self) -> float | None: ...
+    @property
+    def margin(self) -> float: ...
+    @property
+    def verdict(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A result as every table has it: on pages, in reports, in what commands print."""
+
+    label: str
+    n: str
+    before: str
+    after: str
+    difference: str
+    interval: str
+    margin: str
+    detectable: str
+    verdict: str
+
+
+def figures_of(result: Measured, *, least: int = 0) -> Figures:
+    """With the metric's own decimals, or `least` where those are fewer."""
+    metric = METRICS[result.metric]
+    places = max(metric.decimals, least)
+    return Figures(
+        label=metric.label,
+        n=f"{result.n:,}",
+        before=number(result.before, places),
+        after=number(result.after, places),
+        difference=signed(result.delta, places),
+        interval=interval(result.low, result.high, _places(metric, result.low, result.high, least=least)),
+        margin=number(result.margin, _places(metric, result.margin, least=1)) if result.margin else DASH,
+        detectable=number(result.mde, places),
+        verdict=str(result.verdict),
+    )
 
 
 def falls(results: Iterable[MetricComparison]) -> list[Fall]:
@@ -77,16 +147,11 @@ def verdict_in_words(results: Sequence[MetricComparison], *, primary: str) -> st
 
 
 def _losses(on_all: Sequence[Fall]) -> list[str]:
-    heads = {
-        Severity.WORSE: "Worse",
-        Severity.WITHIN_MARGIN: "Worse beyond chance, but within the margin",
-        Severity.UNCONFIRMED: "Worse by its interval, which the second test does not confirm",
-    }
     lines = []
-    for severity, head in heads.items():
+    for severity in Severity:
         of_kind = [_loss(fall) for fall in on_all if fall.severity is severity]
         if of_kind:
-            lines.append(f"{head}: {'; '.join(of_kind)}.")
+            lines.append(f"{severity.in_words.capitalize()}: {'; '.join(of_kind)}.")
     return lines
 
 
@@ -183,18 +248,6 @@ def sentence(comparison: MetricComparison, metric: Metric | None = None) -> str:
         return f"{metric.label}{where}: inconclusive, {comparison.reason}."
     change = _change(comparison, metric, comparison.low, comparison.high)
     return f"{metric.label}{where} {change}{_conclusion(comparison, metric)}"
-
-
-def number(value: float, decimals: int) -> str:
-    """With a proper minus sign and thousands separated; never "-0.0"."""
-    text = f"{abs(value):,.{decimals}f}"
-    return f"{MINUS}{text}" if value < 0 and float(text.replace(",", "")) != 0 else text
-
-
-def signed(value: float, decimals: int) -> str:
-    text = number(value, decimals)
-    is_zero = float(text.lstrip(MINUS).replace(",", "")) == 0
-    return text if text.startswith(MINUS) or is_zero else f"+{text}"
 
 
 def _change(comparison: MetricComparison, metric: Metric, low: float, high: float) -> str:

@@ -17,9 +17,12 @@ from models_app.foundation.amounts import duration
 from models_app.foundation.roles import allowed
 from models_app.foundation.scripts import imports_of
 from models_app.texts.differences import around_changes, word_difference
+from models_app.texts.figures import number, signed
 
 register = template.Library()
 register.filter(duration)
+register.filter(number)
+register.filter(signed)
 
 
 @register.simple_tag
@@ -34,18 +37,6 @@ def module(name: str) -> SafeString:
 def can(user: Any, capability: str) -> bool:
     """{% if user|can:"train" %}"""
     return allowed(user, capability) if getattr(user, "is_authenticated", False) else False
-
-
-@register.filter
-def number(value: float | None, places: int = 0) -> str:
-    """1,204 or 27.3; an en dash where there is no value."""
-    return "–" if value is None else f"{value:,.{places}f}".replace("-", "−")
-
-
-@register.filter
-def signed(value: float | None, places: int = 1) -> str:
-    """+2.2 or −0.1 with a real minus sign."""
-    return "–" if value is None else f"{value:+.{places}f}".replace("-", "−")
 
 
 @register.filter

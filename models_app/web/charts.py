@@ -17,6 +17,7 @@ from typing import Literal
 
 from django.utils.safestring import SafeString
 
+from models_app.texts.figures import number, signed
 from models_app.web.svg import line, svg, tag, text
 
 Tone = Literal["ok", "bad", "maybe", "info", "quiet"]
@@ -62,19 +63,6 @@ class Share:
 
 
 # ---------------------------------------------------------------- writing
-
-
-def plain_number(value: float, places: int | None = None) -> str:
-    """12, 2.45, 1,204 or −0.1 with a real minus sign; as many places as it takes, or as told."""
-    written = f"{value:,.{places}f}" if places is not None else f"{value:,.10g}"
-    return written.replace("-", "−")
-
-
-def signed_number(value: float, places: int) -> str:
-    written = plain_number(abs(value), places)
-    if not any(digit in written for digit in "123456789"):
-        return written
-    return f"+{written}" if value > 0 else f"−{written}"
 
 
 def _nothing_yet(kind: str, title: str, words: str) -> SafeString:
@@ -161,7 +149,7 @@ def _drawn_series(runs: list[list[Point]], tone: str, x: _Scale, y: _Scale) -> l
     drawn += [
         tag(
             "circle",
-            tag("title", f"{plain_number(a)}: {plain_number(round(b, 4))}"),
+            tag("title", f"{number(a, None)}: {number(round(b, 4), None)}"),
             cx=x(a),
             cy=y(b),
             r=3.5,
@@ -177,7 +165,7 @@ def _y_axis(y: _Scale, left: float, right: float, name: str) -> list[SafeString]
     ticks = nice_ticks(y.low, y.high, 5)
     rules = [line(left, y(tick), right, y(tick), "rule") for tick in ticks]
     marks = [
-        text(left - 8, y(tick) + 4, plain_number(tick), "tick" if at % 2 == 0 else "tick minor", "end")
+        text(left - 8, y(tick) + 4, number(tick, None), "tick" if at % 2 == 0 else "tick minor", "end")
         for at, tick in enumerate(ticks)
     ]
     return [*rules, *marks, text(left, 12, name, "axis-name")] if name else [*rules, *marks]
@@ -188,7 +176,7 @@ def _x_axis(x: _Scale, top: float, name: str) -> list[SafeString]:
     # The axis' name stands at the right end, where a last tick would lie under it.
     room = 8.5 * len(name) + 24 if name else 0
     marks = [
-        text(x(tick), top + 18, plain_number(tick), "tick" if at % 2 == 0 else "tick minor", "middle")
+        text(x(tick), top + 18, number(tick, None), "tick" if at % 2 == 0 else "tick minor", "middle")
         for at, tick in enumerate(ticks)
         if x(tick) <= x.end - room
     ]
@@ -223,7 +211,7 @@ def line_chart(
         pieces += _drawn_series(runs, tone, x, y)
     if best is not None:
         at_end = x(best[0]) > right - 110
-        words = f"kept: {plain_number(best[1], 3)}"
+        words = f"kept: {number(best[1], 3)}"
         pieces += [
             tag("circle", cx=x(best[0]), cy=y(best[1]), r=7.5, class_="best"),
             text(x(best[0]) + 4, y(best[1]) - 15, words, "strong halo", "end" if at_end else "start"),
@@ -263,7 +251,7 @@ def daily_bars(days: Sequence[tuple[date, int]], *, title: str) -> SafeString:
         tag("title", title),
         *(_level(y(tick), "rule") for tick in whole),
         *(
-            tag("text", plain_number(tick), x=0, y=_share(y(tick)), class_="tick beside", text_anchor="end")
+            tag("text", number(tick, None), x=0, y=_share(y(tick)), class_="tick beside", text_anchor="end")
             for tick in whole
         ),
         *bars,
@@ -307,8 +295,8 @@ def _point_mark(cx: float, cy: float, tone: str) -> SafeString:
 
 def _forest_row(row: Interval, cy: float, x: _Scale, places: int, width: float) -> SafeString:
     tone = TONES.get(row.verdict, row.verdict)
-    low, high = signed_number(row.low, places), signed_number(row.high, places)
-    said = f"{row.label}, n = {row.n:,}: {signed_number(row.mid, places)} ({low} … {high})"
+    low, high = signed(row.low, places), signed(row.high, places)
+    said = f"{row.label}, n = {row.n:,}: {signed(row.mid, places)} ({low} … {high})"
     if row.verdict in TONES:
         said += f", {row.verdict.replace('_', ' ')}"
     return tag(
@@ -355,7 +343,7 @@ def forest_plot(
             text(
                 x(tick),
                 bottom + 19,
-                signed_number(tick, _places_of(ticks)),
+                signed(tick, _places_of(ticks)),
                 "tick" if at % 2 == 0 else "tick minor",
                 "middle",
             )
@@ -393,9 +381,9 @@ def _bin_of(value: float, step: float) -> int:
 
 def _bin(k: int, count: int, step: float, x: _Scale, y: _Scale, tone: str) -> SafeString:
     places = _places_of([step])
-    ends = (signed_number((k - 1) * step, places), signed_number(k * step, places))
+    ends = (signed((k - 1) * step, places), signed(k * step, places))
     if k < 0:
-        ends = (signed_number((k + 1) * step, places), ends[1])
+        ends = (signed((k + 1) * step, places), ends[1])
     where = f"{ends[0]} to {ends[1]}" if k else "no change"
     said = f"{where}: {count:,} document{'s' * (count != 1)}"
     left, right = x(k - 0.5) + 1.5, x(k + 0.5) - 1.5
@@ -443,11 +431,11 @@ def histogram(
         width,
         height,
         *(line(left, y(tick), right, y(tick), "rule") for tick in whole),
-        *(text(left - 7, y(tick) + 4, plain_number(tick), "tick", "end") for tick in whole),
+        *(text(left - 7, y(tick) + 4, number(tick, None), "tick", "end") for tick in whole),
         *(_bin(k, counts[k], step, x, y, tones[k]) for k in sorted(counts)),
         line(left, bottom, right, bottom, "axis"),
         *(
-            text(x(k), bottom + 17, signed_number(k * step, _places_of([step])), "tick", "middle")
+            text(x(k), bottom + 17, signed(k * step, _places_of([step])), "tick", "middle")
             for k in (first, 0, last)
         ),
         text(left, bottom + 38, f"← {words[below]}", f"{below}-side"),

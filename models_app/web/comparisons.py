@@ -19,7 +19,7 @@ from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.people import People, preferences
 from models_app.evaluation.signature import signature_of
 from models_app.evaluation.statistics import STORED, from_stored
-from models_app.evaluation.wording import Fall, falls, margins_in_words
+from models_app.evaluation.wording import Fall, Figures, falls, figures_of, margins_in_words
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
 from models_app.models import (
@@ -35,6 +35,7 @@ from models_app.models import (
 from models_app.releases.accounts import no_judges
 from models_app.releases.composing import lead_release, submit_release
 from models_app.releases.hands import involved
+from models_app.texts.figures import DASH
 from models_app.web import charts
 from models_app.web.pages import capability, page_or_fragment, paginate
 
@@ -49,6 +50,14 @@ class MetricRow:
     metric: Metric
     result: ComparisonResult
     lead: ComparisonResult | None
+
+    @property
+    def figures(self) -> Figures:
+        return figures_of(self.result)
+
+    @property
+    def lead_score(self) -> str:
+        return DASH if self.lead is None else figures_of(self.lead).before
 
 
 class ReleaseChoice(forms.ModelChoiceField):
@@ -227,7 +236,7 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
         "margins": margins_in_words((row.metric, row.result.margin) for row in rows),
         "falls": falls_of(results),
         "forest": forest(results, metric),
-        "slices": [row for row in results if row.slice != "all" and row.metric == metric],
+        "slices": [(row, figures_of(row)) for row in results if row.slice != "all" and row.metric == metric],
         "histogram": charts.histogram(
             changes, title=f"{METRICS[metric].label}, after minus before, by document"
         ),

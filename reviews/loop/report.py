@@ -21,6 +21,7 @@ from models_app.evaluation.statistics import STORED, MetricComparison, from_stor
 from models_app.evaluation.wording import margins_in_words, verdict_in_words
 from models_app.models import ComparisonResult, ExampleScore, TrainingMetric
 from models_app.monitoring.traffic import MeanAndDeviation, Window
+from models_app.texts.figures import signed
 from models_app.training.outcomes import kept_in_words
 from reviews.loop.run import LoopResult
 from reviews.reports.tables import (
@@ -235,9 +236,8 @@ def _training(facts: Mapping[str, Any]) -> list[str]:
 def _apart(facts: Mapping[str, Any]) -> list[str]:
     lines = []
     for found in facts["documents_apart"]:
-        change = f"{found['change']:+.1f}".replace("-", "−")
         lines += [
-            f"**{found['name']}** ({change} ROUGE-2), document `{found['document'][:12]}`, "
+            f"**{found['name']}** ({signed(found['change'])} ROUGE-2), document `{found['document'][:12]}`, "
             f"{found['words_before']} → {found['words_after']} words",
             "",
         ]

@@ -18,6 +18,7 @@ from django.db.models import Avg, Count, Q, StdDev
 
 from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.statistics import EVERYTHING, STORED, MetricComparison, from_stored
+from models_app.evaluation.wording import figures_of
 from models_app.foundation.amounts import duration
 from models_app.models import Comparison, ComparisonResult, Deployment
 from models_app.monitoring.availability import NOTE, Availability, availability
@@ -31,6 +32,7 @@ from models_app.monitoring.traffic import (
     traffic,
     voice,
 )
+from models_app.texts.figures import DASH, number, signed
 from reviews.models import Review, ReviewRating
 
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
@@ -117,10 +119,6 @@ def _counted(rows: Any, name: str) -> dict[str, int]:
 
 
 # ---------------------------------------------------------------- words and figures
-
-
-def figure(value: float | None, places: int = 1) -> str:
-    return "–" if value is None else f"{value:,.{places}f}".replace("-", "−")
 
 
 def spread(value: MeanAndDeviation, places: int = 1) -> str:
@@ -268,28 +266,18 @@ def _comparison_row(metric: Metric, result: MetricComparison) -> tuple[str, ...]
     """Improvement is in percent of before, less than nothing where it got worse; the interval is of the difference in
     the measure's own unit."""
     gain = {"higher": result.delta, "lower": -result.delta, "neither": None}[metric.better]
-    improvement = (
-        f"{gain / result.before:+.1%}".replace("%", " %") if gain is not None and result.before else "–"
-    )
-    interval = "–" if result.low is None else f"{figure(result.low, 2)} … {figure(result.high, 2)}"
-    return (
-        metric.label,
-        figure(result.before, 2),
-        figure(result.after, 2),
-        improvement.replace("-", "−"),
-        interval,
-        f"{result.n:,}",
-        result.verdict.value,
-    )
+    improvement = f"{signed(100 * gain / result.before)} %" if gain is not None and result.before else DASH
+    said = figures_of(result, least=2)
+    return (said.label, said.before, said.after, improvement, said.interval, said.n, said.verdict)
 
 
 def service_table(window: Window, found: Traffic, up: Availability) -> Table:
     rows = [
         ("Requests", f"{found.requests:,}"),
-        ("Throughput", f"{figure(found.per_minute, 2)} a minute; busiest minute {found.busiest_minute:,}"),
-        ("Latency, median", f"{figure(found.latency_p50, 0)} ms (n = {found.answered:,})"),
-        ("Latency, 95th percentile", f"{figure(found.latency_p95, 0)} ms"),
-        ("Latency, mean", f"{figure(found.latency_mean, 0)} ms"),
+        ("Throughput", f"{number(found.per_minute, 2)} a minute; busiest minute {found.busiest_minute:,}"),
+        ("Latency, median", f"{number(found.latency_p50, 0)} ms (n = {found.answered:,})"),
+        ("Latency, 95th percentile", f"{number(found.latency_p95, 0)} ms"),
+        ("Latency, mean", f"{number(found.latency_mean, 0)} ms"),
         ("Availability", percent_of_time(up)),
         ("Outages", outages_in_words(up)),
         *([("Stopped on purpose, not counted", duration(up.planned_seconds))] if up.planned_seconds else []),
@@ -367,7 +355,7 @@ def _release_row(period: ReleasePeriod, now: datetime) -> tuple[str, ...]:
         f"{seen.requests:,}",
         percent_of_time(availability(Window(period.live_from, period.live_to or now))),
         "–" if seen.answered_share is None else _percent(seen.answered_share),
-        f"{figure(seen.latency_p50, 0)} / {figure(seen.latency_p95, 0)} ms",
+        f"{number(seen.latency_p50, 0)} / {number(seen.latency_p95, 0)} ms",
         spread(voices.stars, 2),
         _share(reviewers.verdicts["good"], reviewers.n) if reviewers.n else "–",
         spread(reviewers.stars, 2),

@@ -255,7 +255,7 @@ def test_every_door_says_what_fell_within_its_margin(capsys: pytest.CaptureFixtu
     assert "No other judged measure got worse" not in made.sentence
     page = signed_in(the.cast.ml_engineer).get(f"/comparisons/{made.pk}/").content.decode()
     assert fell in page
-    assert "beyond chance, within the margin" in page
+    assert "worse beyond chance, but within the margin" in page
     assert "Not worse means that a loss of the margin or more is excluded" in page
     call_command("evaluate", "--candidate", str(the.candidate.pk), "--no-lead")
     said = capsys.readouterr().out

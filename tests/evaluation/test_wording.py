@@ -7,7 +7,7 @@ import pytest
 
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.statistics import MetricComparison, Verdict, compare
-from models_app.evaluation.wording import number, sentence, signed
+from models_app.evaluation.wording import sentence
 
 BASE = MetricComparison(
     metric="rouge2", slice="all", n=300, before=7.67, after=9.87, before_sd=6.0, after_sd=6.5, delta=2.2, delta_sd=8.0,
@@ -77,8 +77,3 @@ def test_every_comparison_of_every_metric_has_a_sentence() -> None:
             assert words.startswith(METRICS[comparison.metric].label)
             assert words.endswith(".")
             assert "nan" not in words
-
-
-def test_numbers_have_a_true_minus_and_no_negative_zero() -> None:
-    assert [number(value, 1) for value in (-0.04, -0.06, 1234.56, 0)] == ["0.0", "−0.1", "1,234.6", "0.0"]
-    assert [signed(value, 1) for value in (-0.04, 0.04, -1, 1)] == ["0.0", "0.0", "−1.0", "+1.0"]

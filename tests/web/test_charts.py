@@ -20,9 +20,7 @@ from models_app.web.charts import (
     histogram,
     line_chart,
     nice_ticks,
-    plain_number,
     sides,
-    signed_number,
     stacked_shares,
 )
 from models_app.web.loop_picture import Stage, loop, loop_list, loop_picture
@@ -281,15 +279,3 @@ def test_on_a_phone_the_loop_is_an_ordered_list_that_says_the_same() -> None:
 )
 def test_ticks_are_round(low: float, high: float, expected: list[float]) -> None:
     assert nice_ticks(low, high) == expected
-
-
-def test_numbers_have_real_minus_signs_and_a_plus_where_something_rose() -> None:
-    assert plain_number(1204) == "1,204"
-    assert plain_number(-0.5) == "−0.5"
-    assert [signed_number(value, 1) for value in (2.24, -0.1, 0.0, 0.01, -0.01)] == [
-        "+2.2",
-        "−0.1",
-        "0.0",
-        "0.0",
-        "0.0",
-    ]
