@@ -14,6 +14,7 @@ when it was submitted: later ones neither change that nor make it void.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -24,8 +25,6 @@ from typing import Any, Literal, Self
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from scipy.optimize import brentq
-from scipy.special import betainc, betaln
 
 from models_app.evaluation.statistics import ALPHA
 from models_app.models import EvaluationExample, EvaluationSet, HumanVote, Release
@@ -50,6 +49,8 @@ def e_value(won: int, lost: int) -> float:
 
 
 def _log_mixture(won: int, lost: int) -> float:
+    from scipy.special import betaln
+
     if won < 0 or lost < 0:
         raise ValueError(f"{won} won and {lost} lost are no counts")
     return float(betaln(A + won, A + lost) - betaln(A, A))
@@ -57,6 +58,8 @@ def _log_mixture(won: int, lost: int) -> float:
 
 def interval(won: int, lost: int) -> tuple[float, float]:
     """The shares of documents for the candidate that are not rejected, valid at every look; (0, 1) without any."""
+    from scipy.optimize import brentq
+
     total = won + lost
     if not total:
         return 0.0, 1.0
@@ -72,15 +75,13 @@ def interval(won: int, lost: int) -> tuple[float, float]:
     return low, high
 
 
+@functools.cache
 def least_that_can_tell() -> int:
     """Documents that establish a preference if all of them go to one side."""
     documents = 1
     while e_value(documents, 0) < ESTABLISHED:
         documents += 1
     return documents
-
-
-LEAST = least_that_can_tell()
 
 
 # ---------------------------------------------------------------- counting
@@ -398,7 +399,8 @@ def _conclusion(said: Tally, verdict: str, low: float, high: float, e: float) ->
         return f"after is preferred, in {range_} of those with a side (e = {_e(e)})"
     if verdict == "worse":
         return f"before is preferred, after only in {range_} of those with a side (e = {_e(e)})"
-    few = f"; {LEAST} documents with a side are the least that can tell" if said.decided < LEAST else ""
+    least = least_that_can_tell()
+    few = f"; {least} documents with a side are the least that can tell" if said.decided < least else ""
     return (
         f"no preference is established, after has {range_} of those with a side "
         f"(e = {_e(e)}, {ESTABLISHED:.0f} would do){few}"
@@ -438,6 +440,8 @@ def _sides(said: Tally) -> tuple[bool, str]:
 
 def two_sided_p(successes: int, total: int) -> float:
     """Of the exact sign test: twice the smaller tail, at most 1."""
+    from scipy.special import betainc
+
     tail = min(successes, total - successes)
     # the chance of at most `tail` of `total`, as a regularised incomplete beta function
     return min(1.0, 2 * float(betainc(total - tail, tail + 1, 0.5)))

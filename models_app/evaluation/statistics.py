@@ -19,7 +19,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtrit
 
 from models_app.evaluation.metrics import Better, Metric
 
@@ -305,6 +304,8 @@ def bootstrap_interval(
     differences: Floats, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> tuple[Floats, Floats]:
     """Bounds of the mean of each column, 95 %, all columns on the same resampled documents."""
+    from scipy.special import ndtr, stdtrit
+
     n = len(differences)
     means = np.empty((resamples, differences.shape[1]))
     for start, stop in _blocks(n, resamples):
@@ -350,11 +351,15 @@ def _blocks(n: int, resamples: int) -> list[tuple[int, int]]:
 
 def detectable_difference(*, sd: float, n: int) -> float:
     """The true mean difference that n paired documents find with 80 % power, two-sided at 5 %."""
+    from scipy.special import stdtrit
+
     return float(-stdtrit(n - 1, ALPHA / 2) + stdtrit(n - 1, POWER)) * sd / math.sqrt(n)
 
 
 def documents_needed(*, difference: float, sd: float, tests: int = 1) -> int:
     """Paired documents that find a true mean difference with 80 % power; `tests`: Bonferroni's share of the 5 %."""
+    from scipy.special import ndtri
+
     if difference <= 0:
         raise ValueError("the difference to be found must be greater than zero")
     normal = float(-ndtri(ALPHA / 2 / tests) + ndtri(POWER))
@@ -379,6 +384,8 @@ def describe(values: Sequence[float] | Floats) -> Description:
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson 1927); (0, 1) where nothing was counted."""
+    from scipy.special import ndtri
+
     if not 0 <= successes <= total:
         raise ValueError(f"{successes} of {total} is no share")
     if not total:

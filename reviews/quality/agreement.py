@@ -13,7 +13,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, stdtrit
 
 Scale = Literal["nominal", "ordinal", "interval"]
 Counts: TypeAlias = NDArray[np.int64]
@@ -68,6 +67,8 @@ def krippendorff(
     the expected disagreement of each resample, and takes widened percentiles (Hesterberg 2015, section 3.2); it is not
     the one of Hayes and Krippendorff (2007), who resample pairs and hold the expected disagreement fixed.
     """
+    from scipy.special import ndtr, stdtrit
+
     table = np.asarray(counts, dtype=np.int64)
     numbers = (
         np.arange(table.shape[1], dtype=np.float64) if values is None else np.asarray(values, dtype=float)
@@ -202,6 +203,8 @@ class Offset:
 
 def offset_of(n: int, mean: float, deviation: float | None) -> Offset:
     """Of `n` deviations with this mean and sample standard deviation."""
+    from scipy.special import stdtrit
+
     if n < 2 or deviation is None:
         return Offset(n, mean, None, None)
     half = float(-stdtrit(n - 1, (1 - CONFIDENCE) / 2)) * deviation / math.sqrt(n)

@@ -11,7 +11,6 @@ from benchmarks.preference_calibration import looks
 from models_app.evaluation.people import (
     ESTABLISHED,
     LARGEST_E,
-    LEAST,
     Choice,
     Count,
     Preferred,
@@ -19,6 +18,7 @@ from models_app.evaluation.people import (
     e_value,
     in_words,
     interval,
+    least_that_can_tell,
     tally,
     two_sided_p,
 )
@@ -130,8 +130,9 @@ def test_the_words_say_how_many_documents_how_sure_and_no_more() -> None:
     assert worse.verdict == "worse"
     assert "before is preferred, after only in 21 %" in worse.sentence
     few = in_words(2, 1, count(won=3, lost=0))
-    assert few.sentence.endswith(f"{LEAST} documents with a side are the least that can tell.")
-    assert e_value(LEAST, 0) >= ESTABLISHED > e_value(LEAST - 1, 0)
+    least = least_that_can_tell()
+    assert few.sentence.endswith(f"{least} documents with a side are the least that can tell.")
+    assert e_value(least, 0) >= ESTABLISHED > e_value(least - 1, 0)
 
 
 def test_a_side_that_is_chosen_too_often_is_said() -> None:
