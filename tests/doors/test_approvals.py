@@ -31,6 +31,7 @@ from models_app.releases.standing import standings
 from models_app.web.urls import urlpatterns as page_routes
 from tests import make
 from tests.api.conftest import Api
+from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -94,11 +95,11 @@ def test_the_page_shows_whose_approval_does_not_count_and_why(two_needed: Scene)
     the = two_needed
     the.approved_by(the.cast.approver)
     deactivated(the.cast.approver)
-    page = signed_in(the.cast.another_approver).get(f"/releases/{the.candidate.pk}/").content.decode()
+    page = markup(signed_in(the.cast.another_approver).get(f"/releases/{the.candidate.pk}/"))
     assert "0 of 2 approvals" in page
     assert "does not count" in page
     assert "The account is not active." in page
-    listed = signed_in(the.cast.another_approver).get("/releases/").content.decode()
+    listed = markup(signed_in(the.cast.another_approver).get("/releases/"))
     assert "0 of 2" in listed
 
 
@@ -214,7 +215,7 @@ def test_an_account_that_was_opened_before_the_work_began_approves_and_the_page_
         opened(the.cast.approver, the.cast.ml_engineer, "person.create")
     assert may_decide(now(the), the.cast.approver)[0]
     the.approved_by(the.cast.approver)
-    page = signed_in(the.cast.another_approver).get(f"/releases/{the.candidate.pk}/").content.decode()
+    page = markup(signed_in(the.cast.another_approver).get(f"/releases/{the.candidate.pk}/"))
     assert "1 of 2 approvals" in page
     assert f"mila made the account on {long_ago:%d %B %Y}" in page
 

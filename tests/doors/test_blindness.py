@@ -34,6 +34,7 @@ from reviews.prompts.trials import choose_articles, start_trial
 from reviews.queues import blindness
 from reviews.reports import overview
 from tests import make
+from tests.pages import markup
 from tests.reviews.exports.exported import exported, rows_of
 
 pytestmark = pytest.mark.django_db
@@ -109,9 +110,9 @@ def test_no_page_shows_others_answers_to_who_may_still_be_asked(people: make.Cas
         for path, status in {**pages_that_tell(item), **dict.fromkeys(pages_beside(item), 200)}.items():
             answer = client.get(path, follow=True)
             assert answer.status_code == status, (user, path)
-            assert [told for told in TOLD if told in answer.content.decode()] == [], (user, path)
+            assert [told for told in TOLD if told in markup(answer)] == [], (user, path)
     answer = signed_in(people.administrator).get("/audit/")
-    assert [told for told in TOLD if told in answer.content.decode()] == []
+    assert [told for told in TOLD if told in markup(answer)] == []
     assert answer.status_code == 200
 
 
@@ -120,17 +121,17 @@ def test_the_same_pages_show_them_once_the_item_is_done(people: make.Cast, item:
     for user in judges(people):
         client = signed_in(user)
         for path in pages_that_tell(item):
-            page = client.get(path).content.decode()
+            page = markup(client.get(path))
             assert "140 piles" in page, (user, path)
             assert COMMENT in page, (user, path)
 
 
 def test_who_was_shown_them_is_not_asked_any_more(people: make.Cast, item: QueueItem) -> None:
     client = signed_in(people.ml_engineer)
-    assert COMMENT not in client.get(f"/documents/{item.summary.document_id}/").content.decode()
+    assert COMMENT not in markup(client.get(f"/documents/{item.summary.document_id}/"))
     client.post(f"/queues/{item.queue.slug}/items/{item.pk}/step-aside/")
     assert Skip.objects.get(item=item, reviewer=people.ml_engineer).saw_others
-    assert COMMENT in client.get(f"/documents/{item.summary.document_id}/").content.decode()
+    assert COMMENT in markup(client.get(f"/documents/{item.summary.document_id}/"))
     assert claims.hold(item=item, reviewer=people.ml_engineer) is None
     assert claims.claim_next(queue=item.queue, reviewer=people.ml_engineer) is None
 
@@ -144,7 +145,7 @@ def test_who_has_answered_sees_the_others_once_all_have(people: make.Cast, item:
         state="submitted", stars=5, verdict="good", edited_text="x", comment="Nothing wrong.",
         submitted_at=item.created_at,
     )  # fmt: skip
-    page = signed_in(reader).get(f"/documents/{item.summary.document_id}/").content.decode()
+    page = markup(signed_in(reader).get(f"/documents/{item.summary.document_id}/"))
     assert COMMENT in page, "her own"
     assert "Nothing wrong." not in page
     with pytest.raises(Refused, match="once all have"):
@@ -161,21 +162,18 @@ def test_who_never_reviews_sees_what_their_pages_show(people: make.Cast, item: Q
 def test_where_reviewers_see_each_other_nothing_is_hidden(people: make.Cast, item: QueueItem) -> None:
     item.queue.blind_to_peers = False
     item.queue.save()
-    assert (
-        COMMENT
-        in signed_in(people.ml_engineer).get(f"/documents/{item.summary.document_id}/").content.decode()
-    )
+    assert COMMENT in markup(signed_in(people.ml_engineer).get(f"/documents/{item.summary.document_id}/"))
 
 
 def test_the_document_page_hides_the_model_of_what_one_may_judge(people: make.Cast, item: QueueItem) -> None:
     client = signed_in(people.ml_engineer)
     path = f"/documents/{item.summary.document_id}/"
-    page = client.get(path).content.decode()
+    page = markup(client.get(path))
     assert "lead-3" not in page
     assert f"/releases/{item.summary.release_id}/" not in page
     assert "stays hidden here while you could still be asked" in page
     QueueItem.objects.filter(pk=item.pk).update(state="done")
-    assert "lead-3" in client.get(path).content.decode()
+    assert "lead-3" in markup(client.get(path))
 
 
 @pytest.mark.parametrize("kind", ["reviews", "edits", "ratings"])
@@ -337,9 +335,9 @@ def test_a_suggestion_on_an_article_that_is_still_judged_is_not_shown(
 ) -> None:
     shown = "/prompts/?show=suggestions"
     for user in (people.another_reviewer, people.ml_engineer):
-        assert NOTE not in signed_in(user).get(shown).content.decode()
+        assert NOTE not in markup(signed_in(user).get(shown))
     QueueItem.objects.filter(pk=item.pk).update(state="done")
-    assert NOTE in signed_in(people.ml_engineer).get(shown).content.decode()
+    assert NOTE in markup(signed_in(people.ml_engineer).get(shown))
 
 
 def test_nothing_is_counted_that_its_list_does_not_show(
@@ -373,7 +371,7 @@ def test_a_suggestion_that_is_not_shown_cannot_be_opened_adopted_or_declined(
                 f"/prompts/suggestions/{suggestion.pk}/{act}/", {"reason": "Too long."}, follow=True
             )
             assert answer.status_code == 404, (user, act)
-            assert "rita" not in answer.content.decode()
+            assert "rita" not in markup(answer)
         with pytest.raises(NotFound):
             adopt_suggestion(suggestion=suggestion, actor=user)
         with pytest.raises(NotFound):
@@ -382,7 +380,7 @@ def test_a_suggestion_that_is_not_shown_cannot_be_opened_adopted_or_declined(
     assert suggestion.state == "open"
     QueueItem.objects.filter(pk=item.pk).update(state="done")
     client = signed_in(people.ml_engineer)
-    opened = client.get(f"/prompts/playground/?suggestion={suggestion.pk}").content.decode()
+    opened = markup(client.get(f"/prompts/playground/?suggestion={suggestion.pk}"))
     assert "Keep 140 as it is" in opened
     client.post(f"/prompts/suggestions/{suggestion.pk}/adopt/")
     suggestion.refresh_from_db()
@@ -476,7 +474,7 @@ def test_the_trail_does_not_tell_what_was_preferred(people: make.Cast) -> None:
 
 def test_a_blind_desk_page_carries_nothing_that_tells_the_model(people: make.Cast, item: QueueItem) -> None:
     answer = signed_in(people.another_reviewer).get(f"/desk/{item.queue.slug}/")
-    page = answer.content.decode()
+    page = markup(answer)
     summary = item.summary
     assert summary.model_version is not None
     for secret in (summary.model_version.name, f"release-{summary.release_id}", summary.model_version.digest):

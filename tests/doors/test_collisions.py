@@ -16,6 +16,7 @@ from models_app.foundation.unavailability import is_away, unavailable
 from models_app.people import accounts
 from tests import make
 from tests.database import another_session, somebody_waits_for_a_lock
+from tests.pages import markup
 from tests.process.programs import wait_for
 
 
@@ -57,8 +58,8 @@ def test_who_runs_into_a_deadlock_is_told_to_try_again_and_the_log_says_where(
                 break
             accounts.change_roles(person=person, roles=["reviewer"], actor=cast.administrator)
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
-    assert "collided" in answer.content.decode()
-    assert "does not answer" not in answer.content.decode()
+    assert "collided" in markup(answer)
+    assert "does not answer" not in markup(answer)
     assert "DeadlockDetected" in caplog.text
     assert "in change_roles" in caplog.text
     assert accounts.roles_of(person) == ["reviewer"]
@@ -85,7 +86,7 @@ def test_a_statement_that_takes_too_long_is_told_as_such_and_the_log_says_where(
     finally:
         connection.close()
     assert (answer.status_code, answer["Retry-After"]) == (503, "15")
-    assert "took too long" in answer.content.decode()
+    assert "took too long" in markup(answer)
     assert "QueryCanceled" in caplog.text
     assert "Traceback" in caplog.text
 

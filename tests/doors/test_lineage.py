@@ -25,6 +25,7 @@ from models_app.releases.hands import involved, training_lineage
 from models_app.training.recognising import Known, choose
 from models_app.training.registering import artefact_path, register_artefact, register_base, start_registering
 from tests import make
+from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.tiny_models import make_tiny_llama, make_tiny_t5
 
@@ -196,7 +197,7 @@ def test_it_keeps_it_by_the_page_and_the_command(
     assert done.state == "succeeded", done.reason
     again = ModelVersion.objects.get(pk=done.result["model_version"])
     assert again.parent == trained
-    page = client.get(f"/models/{again.pk}/").content.decode()
+    page = markup(client.get(f"/models/{again.pk}/"))
     assert f"those of model {trained.pk}" in page
 
 

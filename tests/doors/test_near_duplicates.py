@@ -27,6 +27,7 @@ from reviews.ingest.splits import split_of
 from reviews.models import FeedbackExample, NearDuplicate, ReferenceHash, Review, SketchHash, SourceDocument
 from tests import make
 from tests.api.conftest import Api
+from tests.pages import markup
 from tests.reviews.ingest.test_documents import import_while
 
 # Made up and always the same: whether a sketch finds a half is a matter of chance, one in five hundred.
@@ -256,11 +257,11 @@ def test_the_file_the_page_and_the_report_say_which_one_was_joined() -> None:
     assert (joined.twin, joined.split) == (judge.pk, "test")
     client = Client()
     client.force_login(people.ml_engineer)
-    page = client.get(f"/documents/imports/{batch.pk}/").content.decode()
+    page = markup(client.get(f"/documents/imports/{batch.pk}/"))
     share = int(100 * joined.share)
     assert f"the test split: {share} % the same as" in html.unescape(page)
     assert f"document {judge.pk}</a>" in page
-    page = client.get(f"/documents/{joined.document}/").content.decode()
+    page = markup(client.get(f"/documents/{joined.document}/"))
     assert "It joined the test split" in page
     assert f'href="/documents/{judge.pk}/"' in page
     lines = b"".join(client.get(f"/documents/imports/{batch.pk}/report.csv")).decode()
@@ -284,7 +285,7 @@ def test_the_preview_of_an_import_says_it_before() -> None:
     assert row.twin.document == judge.pk
     client = Client()
     client.force_login(people.ml_engineer)
-    assert "joins the test split" in client.get(f"/documents/imports/{batch.pk}/").content.decode()
+    assert "joins the test split" in markup(client.get(f"/documents/imports/{batch.pk}/"))
 
 
 @pytest.mark.django_db
@@ -397,11 +398,11 @@ def test_no_near_duplicate_of_a_test_document_is_frozen_however_it_came_in() -> 
     )
     client = Client()
     client.force_login(people.ml_engineer)
-    page = client.get(f"/snapshots/{snapshot.pk}/").content.decode()
+    page = markup(client.get(f"/snapshots/{snapshot.pk}/"))
     assert f"document {twin.pk} is nearly the same as test document {judge.pk}" in page
     preview = preview_snapshot(Selection())
     assert (preview.train, preview.left_out) == (1, 1)
-    assert "will be left out" in client.get("/feedback/freeze/").content.decode()
+    assert "will be left out" in markup(client.get("/feedback/freeze/"))
 
 
 @pytest.mark.django_db
@@ -447,7 +448,7 @@ def test_a_test_document_that_a_snapshot_has_learnt_from_is_in_no_test_set() -> 
     assert told.startswith(f"Document {learnt.pk} is nearly the same as document {twin.pk} (")
     client = Client()
     client.force_login(people.ml_engineer)
-    assert told in client.get(f"/snapshots/test-sets/{frozen.pk}/").content.decode()
+    assert told in markup(client.get(f"/snapshots/test-sets/{frozen.pk}/"))
 
 
 @pytest.mark.django_db

@@ -32,6 +32,7 @@ from reviews.loop import sample_workspace
 from reviews.models import ReviewSlot
 from tests import make
 from tests.database import another_session, somebody_waits_for_a_lock
+from tests.pages import markup
 from tests.process.programs import wait_for
 from tests.reviews.desk.test_claims import claimed
 
@@ -163,7 +164,7 @@ def test_a_name_that_is_taken_while_it_is_given_is_a_mistake_in_the_form() -> No
             answer = client.post("/people/new/", {"name": "nora", "roles": ["reviewer"]})
             committed.result(60)
     assert answer.status_code == 422
-    assert "There is an account" in answer.content.decode()
+    assert "There is an account" in markup(answer)
     assert User.objects.filter(username__iexact="nora").count() == 1
 
 
@@ -464,7 +465,7 @@ def test_own_password_factor_and_codes_leave_events(cast: make.Cast) -> None:
     assert client.post("/accounts/password/change/", form).status_code == 302
     assert events(cast.reviewer) == ["person.password_changed"]
     client.post("/accounts/reauthenticate/", {"password": NEW_PASSWORD})
-    page = client.get("/accounts/2fa/totp/activate/").content.decode()
+    page = markup(client.get("/accounts/2fa/totp/activate/"))
     found = re.search(r'id="authenticator_secret"[^>]*value="(\w+)"', page)
     assert found
     code = totp.format_hotp_value(totp.hotp_value(found[1], next(totp.yield_hotp_counters_from_time())))

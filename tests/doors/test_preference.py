@@ -29,6 +29,7 @@ from reviews.filling.pairs import pair_comparison, pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from reviews.queues.judges import left_to_others
 from tests import make
+from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.reviews.external_ratings.test_imports import imported, written
 
@@ -375,11 +376,11 @@ def test_pages_say_that_a_pair_is_for_others_and_offer_no_way_in(
     the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem], client: Client
 ) -> None:
     client.force_login(the.cast.ml_engineer)
-    page = client.get(reverse("pairwise_next", args=[queue.slug])).content.decode()
+    page = markup(client.get(reverse("pairwise_next", args=[queue.slug])))
     assert "20 pairs are about a release that you had a hand in" in page
     answer = client.get(reverse("pairwise_item", args=[pairs[0].pk]))
     assert answer.status_code == 409
-    assert "This pair is for others to judge" in answer.content.decode()
+    assert "This pair is for others to judge" in markup(answer)
     answer = client.post(reverse("pairwise_submit", args=[pairs[0].pk]), {"choice": "left 3"})
     assert answer.status_code == 409
     answer = client.post(reverse("pairwise_take_back", args=[pairs[0].pk]), follow=True)

@@ -31,6 +31,7 @@ from reviews.ingest.documents import content_hash
 from reviews.models import FeedbackExample
 from reviews.quality.adjudication import settle
 from tests import make
+from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 from tests.reviews.filling.test_client_feedback import feedback_on, request_of
@@ -110,7 +111,7 @@ def test_an_approval_of_whoever_made_the_engineer_s_account_long_ago_counts_and_
     the.approved_by(alma)
     client = Client()
     client.force_login(the.cast.another_approver)
-    page = client.get(f"/releases/{the.candidate.pk}/").content.decode()
+    page = markup(client.get(f"/releases/{the.candidate.pk}/"))
     assert f"both made the account of mila on {long_ago:%d %B %Y}" in page
     assert now(the).state == "warming"
 

@@ -29,6 +29,7 @@ from models_app.training.registering import store
 from models_app.training.starting import resume_training
 from tests import make
 from tests.database import another_session, without_guards
+from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -98,7 +99,7 @@ def test_it_does_not_by_the_page_and_the_command_either(the: Scene) -> None:
     again_as_a_draft(the)
     page = signed_in(the.cast.operator)
     answer = page.post("/deployments/roll-back/", {"reason": "Bad.", "live": the.candidate.pk}, follow=True)
-    assert "is live again" in answer.content.decode()
+    assert "is live again" in markup(answer)
     assert state(the.live) == "live"
     scenes.made_live(make.release(the.model, state="draft"))
     again = again_as_a_draft(the)
@@ -154,7 +155,7 @@ def test_a_release_whose_files_are_gone_is_passed_over_by_one_button_that_says_s
     third = scenes.made_live(make.release(make.lead_model()))
     shutil.rmtree(store() / the.candidate.model_version.artefact)
     client = signed_in(the.cast.operator)
-    page = client.get("/deployments/").content.decode()
+    page = markup(client.get("/deployments/"))
     assert "What is in the way of rolling back" in page
     assert f"Rolling back passes it over and goes to release {the.live.pk}." in page
     assert f'name="to" value="{the.live.pk}"' in page
@@ -180,7 +181,7 @@ def test_the_command_says_what_is_missing_and_goes_where_it_is_told(the: Scene) 
 
 def test_without_any_files_the_live_release_can_still_be_taken_away(the: Scene) -> None:
     shutil.rmtree(store() / the.live.model_version.artefact)
-    page = signed_in(the.cast.operator).get("/deployments/").content.decode()
+    page = markup(signed_in(the.cast.operator).get("/deployments/"))
     assert "No earlier release has its files" in page
     assert f'name="to" value="{the.live.pk}"' in page
     assert back(the, to=the.live.pk).release == the.live
@@ -218,7 +219,7 @@ def test_a_lock_that_somebody_holds_is_named_and_ended_by_one_button(
         assert holders(seconds=0.2), "told while the other still holds it"
         assert state(the.candidate) == "live"
         client = signed_in(the.cast.operator)
-        page = client.get("/deployments/").content.decode()
+        page = markup(client.get("/deployments/"))
         assert f"Session {pid} (psql) of the database, idle in transaction" in page
         assert client.post(f"/deployments/end-session/{pid}/", {"reason": " "}).status_code == 302
         assert [holder.pid for holder in holders(seconds=0.2)] == [pid]
@@ -262,11 +263,11 @@ def test_resuming_a_training_while_an_equal_one_is_active_is_refused_in_words(th
     with pytest.raises(StaleState, match=words):
         resume_training(run=ended, actor=the.cast.ml_engineer)
     answer = signed_in(the.cast.ml_engineer).post(f"/training/{ended.pk}/resume/")
-    assert (answer.status_code, words in answer.content.decode()) == (409, True)
+    assert (answer.status_code, words in markup(answer)) == (409, True)
     job = Job.objects.create(kind="train", payload={"run": ended.pk}, state="failed")
     TrainingRun.objects.filter(pk=ended.pk).update(job=job)
     answer = signed_in(the.cast.operator).post(f"/jobs/{job.pk}/retry/")
-    assert (answer.status_code, words in answer.content.decode()) == (409, True)
+    assert (answer.status_code, words in markup(answer)) == (409, True)
     assert Job.objects.filter(kind="train").exclude(pk=job.pk).count() == 0
 
 
@@ -281,7 +282,7 @@ def test_trying_an_evaluation_again_while_an_equal_one_is_active_is_refused_in_w
     with pytest.raises(StaleState, match=words):
         resume_evaluation(run=ended, actor=the.cast.ml_engineer)
     answer = signed_in(the.cast.operator).post(f"/jobs/{job.pk}/retry/")
-    assert (answer.status_code, words in answer.content.decode()) == (409, True)
+    assert (answer.status_code, words in markup(answer)) == (409, True)
 
 
 @pytest.mark.parametrize("active", ["queued", "running", "succeeded"])

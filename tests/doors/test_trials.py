@@ -21,6 +21,7 @@ from reviews.prompts.trials import Chosen, choose_articles, failing_articles, st
 from reviews.queues.items import Entry, put_in_queue, put_many
 from tests import make
 from tests.doors.test_near_duplicates import article, corrected_reference
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 BETTER = "In brief: {text}"
@@ -87,7 +88,7 @@ def test_the_desk_tries_no_prompt_on_what_judges(
     item = item_of(judges()[which])
     rita = signed_in(people.reviewer)
     headers = {"HX-Request": "true"} if fragment else {}
-    page = rita.get(f"/desk/{item.queue.slug}/").content.decode()
+    page = markup(rita.get(f"/desk/{item.queue.slug}/"))
     assert "data-try-open" not in page
     assert "no prompt trial: test document" in page
     for user in (people.reviewer, people.ml_engineer):
@@ -97,7 +98,7 @@ def test_the_desk_tries_no_prompt_on_what_judges(
             answer = client.post(f"/desk/item/{item.pk}/{act}/", values, headers=headers)
             assert answer.status_code in (403, 409), (user, act)
     assert rita.get(f"/desk/item/{item.pk}/try/").status_code == 409
-    assert "judges releases" in rita.get(f"/desk/item/{item.pk}/try/").content.decode()
+    assert "judges releases" in markup(rita.get(f"/desk/item/{item.pk}/try/"))
     assert asked == []
     assert not PromptSuggestion.objects.exists()
 
@@ -229,7 +230,7 @@ def test_a_prompt_that_quotes_a_test_document_is_refused_by_every_door(
     for page in (f"/prompts/{live.prompt_id}/new-version/", "/prompts/new/"):
         answer = client.post(page, values)
         assert answer.status_code == 422
-        assert f"test document {test.pk}" in answer.content.decode()
+        assert f"test document {test.pk}" in markup(answer)
     assert PromptVersion.objects.count() == versions
 
 
@@ -271,7 +272,7 @@ def test_in_a_blind_queue_a_trial_does_not_say_that_it_wrote_the_proof(
     item = item_of(make.document())
     claims.hold(item=item, reviewer=people.reviewer)
     answer = try_it(people.reviewer, item, live)
-    page = answer.content.decode()
+    page = markup(answer)
     assert "The old pier closes." in page
     assert "Word for word" not in page
     assert 'class="diff"' not in page
@@ -295,7 +296,7 @@ def test_where_the_model_is_no_secret_a_trial_says_what_it_has_in_common(
 ) -> None:
     item = item_of(make.document(), blind_to_model=False)
     claims.hold(item=item, reviewer=people.reviewer)
-    assert "Word for word the same as the summary" in try_it(people.reviewer, item, live).content.decode()
+    assert "Word for word the same as the summary" in markup(try_it(people.reviewer, item, live))
 
 
 def test_the_playground_of_reviewers_waits_until_a_blind_item_is_done(

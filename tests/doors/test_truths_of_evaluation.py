@@ -29,6 +29,7 @@ from models_app.models import (
     Release,
 )
 from tests import make
+from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import scene
 
@@ -95,7 +96,7 @@ def test_the_page_compares_again_what_another_version_scored(
     )
     mila = make.user("mila-2", "ml engineer")
     client = signed_in(mila)
-    page = client.get(f"/comparisons/{old.pk}/").content.decode()
+    page = markup(client.get(f"/comparisons/{old.pk}/"))
     assert "Another version of the metrics scored this comparison" in page
     form = {"candidate": candidate.pk, "baseline": live.pk, "evaluation_set": on.pk}
     assert client.post("/comparisons/new/", form).status_code == 302
@@ -106,7 +107,7 @@ def test_the_page_compares_again_what_another_version_scored(
     evaluated_today(candidate, live)
     new = Comparison.objects.get(pk=made.result["comparison"])
     assert (new.signature, old.signature) == (SIGNATURE, OLDER)
-    page = client.get(f"/comparisons/{new.pk}/").content.decode()
+    page = markup(client.get(f"/comparisons/{new.pk}/"))
     assert "Another version of the metrics" not in page
 
 
@@ -253,7 +254,7 @@ def test_every_door_says_what_fell_within_its_margin(capsys: pytest.CaptureFixtu
     assert made.verdict == "improved"
     assert fell in made.sentence
     assert "No other judged measure got worse" not in made.sentence
-    page = signed_in(the.cast.ml_engineer).get(f"/comparisons/{made.pk}/").content.decode()
+    page = markup(signed_in(the.cast.ml_engineer).get(f"/comparisons/{made.pk}/"))
     assert fell in page
     assert "worse beyond chance, but within the margin" in page
     assert "Not worse means that a loss of the margin or more is excluded" in page
@@ -267,4 +268,4 @@ def test_every_door_says_what_fell_within_its_margin(capsys: pytest.CaptureFixtu
     )
     assert fell in evidence["comparison"]["sentence"]
     assert {row["margin"] for row in evidence["comparison"]["results"] if row["metric"] == "rouge1"} == {1.0}
-    assert fell in signed_in(the.cast.approver).get(f"/releases/{the.candidate.pk}/").content.decode()
+    assert fell in markup(signed_in(the.cast.approver).get(f"/releases/{the.candidate.pk}/"))

@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from models_app.models import ServiceInterval
+from tests.pages import markup
 from tests.releases.scene import Scene, made_live, scene
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +36,7 @@ def by_command(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str
 def page(the: Scene) -> str:
     client = Client()
     client.force_login(the.cast.operator)
-    return client.get("/monitoring/").content.decode()
+    return markup(client.get("/monitoring/"))
 
 
 def test_table_5_has_rouge_improvement_interval_and_verdict(

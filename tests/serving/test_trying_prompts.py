@@ -11,6 +11,7 @@ from django.test import Client
 from models_app.models import Route
 from reviews.models import PromptSuggestion
 from tests import make
+from tests.pages import markup
 from tests.serving.conftest import Supervisor
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -27,8 +28,8 @@ def test_a_tried_prompt_is_written_by_the_live_slot_and_kept_with_its_output(
     assert route.release is not None
     values = {"based_on": route.release.prompt_version_id, "template": "In brief: {text}"}
     answer = client.post(f"/desk/item/{item.pk}/try/", values, headers={"HX-Request": "true"})
-    assert answer.status_code == 200, answer.content.decode()
-    trial = re.findall(r'name="trial" value="([^"]+)"', answer.content.decode())[0]
+    assert answer.status_code == 200, markup(answer)
+    trial = re.findall(r'name="trial" value="([^"]+)"', markup(answer))[0]
     client.post(f"/desk/item/{item.pk}/suggest/", {**values, "trial": trial})
     kept = PromptSuggestion.objects.get()
     assert kept.suggested_by == reviewer
@@ -38,4 +39,4 @@ def test_a_tried_prompt_is_written_by_the_live_slot_and_kept_with_its_output(
     answer = client.post(f"/desk/item/{item.pk}/try/", values, headers={"HX-Request": "true"})
     assert answer.status_code == 503
     assert "Retry-After" in answer
-    assert 'role="alert"' in answer.content.decode()
+    assert 'role="alert"' in markup(answer)

@@ -17,6 +17,7 @@ from models_app.models import DatasetSnapshot, ModelVersion, PromptVersion, Snap
 from models_app.training.registering import register_base
 from models_app.training.starting import start_training
 from tests import make
+from tests.pages import markup
 from tests.releases.scene import digest
 from tests.tiny_models import make_tiny_t5, topic_task
 
@@ -81,7 +82,7 @@ def trained(base: ModelVersion, on: DatasetSnapshot, recipe: Recipe, by: Any) ->
 def page(run: TrainingRun, person: Any) -> str:
     client = Client()
     client.force_login(person)
-    text = client.get(f"/training/{run.pk}/").content.decode()
+    text = markup(client.get(f"/training/{run.pk}/"))
     return html.unescape(re.sub(r"\s+", " ", text))
 
 

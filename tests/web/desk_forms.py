@@ -12,6 +12,7 @@ from reviews.models import (
     ReviewQueue,
 )
 from tests import make
+from tests.pages import markup
 
 JSON = {"Accept": "application/json"}
 TEXT = "The old pier of Nordhaven will close for nine months. 140 piles are rotten."
@@ -38,7 +39,7 @@ ANSWERS = Answers(
 
 
 def seat(page: Any) -> dict[str, str]:
-    html = page.content.decode()
+    html = markup(page)
     return {
         name: re.findall(rf'name="{name}" value="([^"]*)"', html)[0]
         for name in ("slot", "token", "base_revision", "rubric")

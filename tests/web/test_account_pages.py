@@ -10,6 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from tests.pages import markup
+
 PASSWORD = "a galley is a proof 7"
 
 
@@ -26,7 +28,7 @@ def signed_in(db: None) -> Client:
 def page(client: Client, name: str) -> str:
     answer = client.get(reverse(name))
     assert answer.status_code == 200
-    text = answer.content.decode()
+    text = markup(answer)
     assert "css/galley.css" in text
     assert not re.search(r"<[^>]*\sstyle\s*=", text)
     return text
@@ -41,7 +43,7 @@ def test_the_sign_in_page_has_named_fields_and_no_way_to_sign_up(client: Client,
 
 def test_a_wrong_password_is_said_above_the_form(client: Client, db: None) -> None:
     answer = client.post(reverse("account_login"), {"login": "nobody", "password": "wrong"})
-    assert 'class="form-errors" role="alert"' in answer.content.decode()
+    assert 'class="form-errors" role="alert"' in markup(answer)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +81,7 @@ def test_the_second_factor_is_set_up_with_a_picture_and_a_secret_and_leads_to_re
 def test_an_address_without_a_page_says_so_inside_the_frame(signed_in: Client) -> None:
     answer = signed_in.get("/no/such/page/")
     assert answer.status_code == 404
-    assert "data-error-lead" in answer.content.decode()
+    assert "data-error-lead" in markup(answer)
 
 
 def test_no_link_that_sets_a_password_is_ever_made(signed_in: Client) -> None:

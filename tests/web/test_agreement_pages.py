@@ -24,6 +24,7 @@ from reviews.quality import agreement_report, gold
 from reviews.quality.adjudication import Ruling, settle
 from reviews.quality.gold import is_turn
 from tests import make
+from tests.pages import markup
 from tests.reviews.quality.test_adjudication import DRAFT, FIXED, GOOD, POOR, RATINGS, reviewed
 from tests.reviews.quality.test_agreement_report import shared
 from tests.reviews.quality.test_gold import KNOWN, golden, worked
@@ -99,7 +100,7 @@ def test_only_who_manages_queues_sees_agreement_disputes_and_gold(
     ]
     if status == 403:
         assert {client.post(path).status_code for path in posts} == {403}
-        assert "Agreement" not in client.get("/").content.decode()
+        assert "Agreement" not in markup(client.get("/"))
     assert client.get(reverse("how_i_rate")).status_code == (
         200 if who not in ("approver", "operator") else 403
     )
@@ -117,7 +118,7 @@ def test_the_page_says_how_far_they_agree_by_question_queue_and_pair(
     cast: make.Cast, queue: ReviewQueue, mila: Client
 ) -> None:
     shared(queue, cast, 24, stricter=1)
-    page = mila.get(reverse("agreement"), {"question": "fluency"}).content.decode()
+    page = markup(mila.get(reverse("agreement"), {"question": "fluency"}))
     assert "rita and ruben" in page
     assert "Strict and lenient: fluency" in page
     assert "24 shared items, 48 reviews" in page
@@ -125,11 +126,11 @@ def test_the_page_says_how_far_they_agree_by_question_queue_and_pair(
     assert "0." in page
     nonsense = mila.get(reverse("agreement"), {"days": "x", "scale": "y", "question": "z", "queue": "-1"})
     assert nonsense.status_code == 200
-    assert "Strict and lenient: stars" in nonsense.content.decode()
+    assert "Strict and lenient: stars" in markup(nonsense)
 
 
 def test_without_shared_items_the_page_says_what_to_do(cast: make.Cast, mila: Client) -> None:
-    assert "No item has two reviews yet" in mila.get(reverse("agreement")).content.decode()
+    assert "No item has two reviews yet" in markup(mila.get(reverse("agreement")))
 
 
 def test_the_queries_of_the_page_do_not_grow_with_the_reviews(
@@ -149,13 +150,13 @@ def test_where_there_is_much_the_page_shows_what_the_queue_computed(
 ) -> None:
     monkeypatch.setattr(agreement_report, "INLINE", 5)
     shared(queue, cast, 12, stricter=1)
-    assert "Not computed yet" in mila.get(reverse("agreement")).content.decode()
+    assert "Not computed yet" in markup(mila.get(reverse("agreement")))
     assert mila.post(reverse("agreement_compute")).status_code == 302
-    waits = mila.get(reverse("agreement")).content.decode()
+    waits = markup(mila.get(reverse("agreement")))
     assert "computing" in waits
     assert 'hx-trigger="every 2s"' in waits
     make.carried_out(Job.objects.get(kind="measure_agreement"))
-    page = mila.get(reverse("agreement"), headers={"HX-Request": "true"}).content.decode()
+    page = markup(mila.get(reverse("agreement"), headers={"HX-Request": "true"}))
     assert "<html" not in page
     assert "12 shared items" in page
     assert "every 2s" not in page
@@ -169,15 +170,15 @@ def test_a_dispute_shows_the_answers_by_letter_and_no_name(
     cast: make.Cast, queue: ReviewQueue, mila: Client
 ) -> None:
     item = disputed_item(queue, cast)
-    listed = mila.get(reverse("disputes")).content.decode()
+    listed = markup(mila.get(reverse("disputes")))
     assert "Stars from 2 to 5" in listed
-    page = mila.get(reverse("dispute", args=[item.pk])).content.decode()
+    page = markup(mila.get(reverse("dispute", args=[item.pk])))
     assert "Reviewer <bdi>A</bdi>" in page
     for name in ("rita", "ruben"):
         assert name not in listed
         assert name not in page
     ReviewQueue.objects.update(blind_to_peers=False)
-    assert "<bdi>rita</bdi>" in mila.get(reverse("dispute", args=[item.pk])).content.decode()
+    assert "<bdi>rita</bdi>" in markup(mila.get(reverse("dispute", args=[item.pk])))
 
 
 def test_taking_somebodys_answers_fills_the_form_and_keeps_the_explanation(
@@ -208,16 +209,16 @@ def test_settling_leads_to_the_next_dispute_and_refusals_keep_what_was_typed(
     assert refused.status_code == 422
     refused = mila.post(path, {**form_of(first), "explanation": ""})
     assert refused.status_code == 422
-    assert FIXED in refused.content.decode()
-    assert "Its reviewers read it" in refused.content.decode() or "reviewers read" in refused.content.decode()
+    assert FIXED in markup(refused)
+    assert "Its reviewers read it" in markup(refused) or "reviewers read" in markup(refused)
     stale = mila.post(path, {**form_of(first), f"seen-{first.reviews.first().pk}": "9"})  # type: ignore[union-attr]
     assert stale.status_code == 409
-    assert "Look again" in stale.content.decode()
+    assert "Look again" in markup(stale)
     done = mila.post(path, form_of(first))
     assert done.status_code == 302
     assert done["Location"] == reverse("dispute", args=[second.pk])
-    assert "The article says 140." in mila.get(path).content.decode()
-    assert "The article says 140." in mila.get(reverse("disputes"), {"show": "settled"}).content.decode()
+    assert "The article says 140." in markup(mila.get(path))
+    assert "The article says 140." in markup(mila.get(reverse("disputes"), {"show": "settled"}))
     last = mila.post(reverse("dispute", args=[second.pk]), form_of(second))
     assert last["Location"] == reverse("disputes")
 
@@ -228,8 +229,8 @@ def test_whoever_had_a_part_sees_the_dispute_and_cannot_settle_it(
     item = make.queue_item(in_queue=queue, wanted_reviews=2)
     reviewed(item, cast.ml_engineer, GOOD)
     reviewed(item, cast.another_reviewer, POOR)
-    assert "you had a part" in mila.get(reverse("disputes")).content.decode()
-    page = mila.get(reverse("dispute", args=[item.pk])).content.decode()
+    assert "you had a part" in markup(mila.get(reverse("disputes")))
+    page = markup(mila.get(reverse("dispute", args=[item.pk])))
     assert "somebody else has to settle it" in page
     assert "Settle and next" not in page
     assert mila.post(reverse("dispute", args=[item.pk]), form_of(item)).status_code == 409
@@ -260,7 +261,7 @@ def test_a_held_example_is_not_offered_for_a_decision(
     item = disputed_item(queue, cast)
     example = Review.objects.filter(item=item)[0].examples.first()
     assert example is not None
-    page = mila.get(reverse("feedback_example", args=[example.pk])).content.decode()
+    page = markup(mila.get(reverse("feedback_example", args=[example.pk])))
     assert "The reviewers of this item differ" in page
     assert reverse("feedback_approve", args=[example.pk]) not in page
     assert mila.post(reverse("feedback_approve", args=[example.pk])).status_code == 409
@@ -270,7 +271,7 @@ def test_a_held_example_is_not_offered_for_a_decision(
         seen={review.pk: review.revision for review in item.reviews.all()},
         actor=cast.administrator,
     )
-    listed = mila.get(reverse("feedback"), {"origin": "adjudication"}).content.decode()
+    listed = markup(mila.get(reverse("feedback"), {"origin": "adjudication"}))
     assert "its reviewers differed" in listed
 
 
@@ -294,21 +295,19 @@ def test_a_summary_is_made_gold_on_the_page(cast: make.Cast, queue: ReviewQueue,
     }  # fmt: skip
     refused = mila.post(path, {**form, "explanation": " ", "rating-fluency": ""})
     assert refused.status_code == 422
-    assert "Rate fluency." in refused.content.decode()
+    assert "Rate fluency." in markup(refused)
     assert mila.post(path, form)["Location"] == reverse("gold")
     known = GoldAnswer.objects.get()
     assert (known.summary, known.tolerance, known.created_by) == (summary, 0, cast.ml_engineer)
-    assert "140, not 410." in mila.get(reverse("gold")).content.decode()
+    assert "140, not 410." in markup(mila.get(reverse("gold")))
     assert mila.post(path, form).status_code == 409
     again = mila.get(f"{path}?summary={summary.pk}", follow=True)
-    assert "This summary is gold already" in again.content.decode(), (
-        "before the form is filled in for nothing"
-    )
+    assert "This summary is gold already" in markup(again), "before the form is filled in for nothing"
     assert mila.get(f"{path}?summary=0").status_code == 404
     assert mila.get(f"{path}?summary=x").status_code == 404
     assert mila.post(reverse("gold_retire", args=[known.pk]), {"reason": "\u0000"}).status_code == 422
     assert mila.post(reverse("gold_retire", args=[known.pk]), {"reason": "Wrong."}).status_code == 302
-    assert "retired" in mila.get(reverse("gold")).content.decode()
+    assert "retired" in markup(mila.get(reverse("gold")))
 
 
 def test_a_settled_dispute_suggests_its_answer_as_gold(
@@ -334,14 +333,14 @@ def test_a_round_is_started_and_somebody_invited_on_the_page(
     assert mila.post(path, {**form, "golds": []}).status_code == 422
     assert mila.post(path, {**form, "reviewers": [cast.approver.pk]}).status_code == 422
     begun = mila.post(path, {**form, "reviewers": [cast.reviewer.pk, cast.ml_engineer.pk]}, follow=True)
-    assert "waits at the desk for rita." in begun.content.decode()
-    assert "know all of these items already: mila." in begun.content.decode(), "whoever made it gold"
+    assert "waits at the desk for rita." in markup(begun)
+    assert "know all of these items already: mila." in markup(begun), "whoever made it gold"
     round_ = ReviewQueue.objects.get(calibration=True)
     answer = mila.post(
         reverse("gold_invite", args=[round_.pk]), {"reviewer": cast.another_reviewer.pk}, follow=True
     )
-    assert "ruben has 2 items in November" in answer.content.decode()
-    assert "0 of 4 answered" in answer.content.decode()
+    assert "ruben has 2 items in November" in markup(answer)
+    assert "0 of 4 answered" in markup(answer)
     assert (
         mila.post(reverse("gold_invite", args=[queue.pk]), {"reviewer": cast.reviewer.pk}).status_code == 404
     )
@@ -359,7 +358,7 @@ def test_in_a_round_each_answer_is_explained_at_once_and_to_nobody_else(
         name="R", golds=golden(queue, cast.ml_engineer), reviewers=[cast.reviewer], actor=cast.ml_engineer
     )
     page = rita.get(reverse("desk_next", args=[round_.slug]))
-    assert KNOWN.explanation not in page.content.decode()
+    assert KNOWN.explanation not in markup(page)
     lease = page.context["lease"]
     form = {
         **{f"rating-{key}": str(value) for key, value in RATINGS.items()}, "stars": "5", "verdict": "good",
@@ -371,13 +370,13 @@ def test_in_a_round_each_answer_is_explained_at_once_and_to_nobody_else(
     review = Review.objects.get()
     explained = reverse("gold_answer", args=[review.pk])
     assert answer.json()["next"] == explained
-    told = rita.get(explained).content.decode()
+    told = markup(rita.get(explained))
     assert KNOWN.explanation in told
     assert "3 of 6" in told
     assert "no-store" in rita.get(explained)["Cache-Control"]
     for other in (cast.another_reviewer, cast.ml_engineer, cast.administrator):
         assert entered(other).get(explained).status_code == 404
-    assert reverse("gold_answer", args=[review.pk]) in rita.get(reverse("how_i_rate")).content.decode()
+    assert reverse("gold_answer", args=[review.pk]) in markup(rita.get(reverse("how_i_rate")))
     # what was learnt from the explanation does not count, and the page says so
     assert "handed it in again" not in told
     assert rita.post(reverse("desk_undo", args=[lease.slot.item_id])).status_code == 302
@@ -385,7 +384,7 @@ def test_in_a_round_each_answer_is_explained_at_once_and_to_nobody_else(
     right = {**form, **{f"rating-{key}": str(value) for key, value in KNOWN.ratings.items()}}
     again = {**right, "stars": str(KNOWN.stars), "verdict": KNOWN.verdict}
     assert rita.post(reverse("desk_submit", args=[lease.slot.item_id]), again)["Location"] == explained
-    told = rita.get(explained).content.decode()
+    told = markup(rita.get(explained))
     assert "3 of 6" in told
     assert "You have handed it in again since; compared is your first answer." in told
 
@@ -403,10 +402,10 @@ def test_nothing_at_the_desk_tells_a_gold_item_from_another(
     answer = rita.get(reverse("desk_next", args=[queue.slug]))
     item = answer.context["item"]
     assert item.reason == "gold item"
-    page = answer.content.decode()
+    page = markup(answer)
     for word in ("gold", "Gold", "calibration", KNOWN.explanation):
         assert word not in page.replace(reverse("gold"), "")
-    mine = rita.get(reverse("how_i_rate")).content.decode()
+    mine = markup(rita.get(reverse("how_i_rate")))
     assert str(Summary.objects.get(gold__isnull=False).document.title) not in mine, (
         "not before it is handed in"
     )
@@ -416,17 +415,17 @@ def test_how_i_rate_says_how_many_items_are_shared_before_it_says_how(
     cast: make.Cast, queue: ReviewQueue, rita: Client
 ) -> None:
     shared(queue, cast, 8, stricter=1)
-    page = rita.get(reverse("how_i_rate")).content.decode()
+    page = markup(rita.get(reverse("how_i_rate")))
     assert "Nothing to compare yet" not in page
     assert "said from 10 shared items on" in page
-    assert '<td class="num" data-label="Items">8</td>' in page
+    assert '<td class="num" data-label="Items"> 8 </td>' in page
     assert "more lenient" not in page
 
 
 def test_how_i_rate_shows_nobody_but_me(cast: make.Cast, queue: ReviewQueue, rita: Client) -> None:
     shared(queue, cast, 12, stricter=1)
-    page = rita.get(reverse("how_i_rate")).content.decode()
+    page = markup(rita.get(reverse("how_i_rate")))
     assert "more lenient" in page
     assert "+1.00" in page
     assert "ruben" not in page
-    assert "Nothing to compare yet" in entered(cast.ml_engineer).get(reverse("how_i_rate")).content.decode()
+    assert "Nothing to compare yet" in markup(entered(cast.ml_engineer).get(reverse("how_i_rate")))

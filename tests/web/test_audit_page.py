@@ -16,6 +16,7 @@ from django.utils import timezone
 from models_app.foundation import audit
 from models_app.models import AuditEvent, Job
 from tests import make
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -84,7 +85,7 @@ def test_it_is_found_by_who_what_about_what_and_when(cast: make.Cast) -> None:
     assert shown(auditor, f"?since={today}&until={today}") == [third.pk, second.pk, first.pk]
     assert shown(auditor, f"?since={tomorrow}") == []
     assert shown(auditor, f"?until={today - timedelta(days=1)}") == []
-    text = signed_in(auditor).get("/audit/").content.decode()
+    text = markup(signed_in(auditor).get("/audit/"))
     assert "ada approved, 1 of 2" in text
     assert "Numbers are right now." in text
     assert 'href="/releases/14/"' in text
@@ -124,7 +125,7 @@ def test_what_people_wrote_is_never_markup(cast: make.Cast) -> None:
     happened(
         cast.ml_engineer, reason="<script>alert(1)</script>", data={"note": "</pre><script>alert(2)</script>"}
     )
-    assert "<script>alert" not in signed_in(cast.operator).get("/audit/").content.decode()
+    assert "<script>alert" not in markup(signed_in(cast.operator).get("/audit/"))
 
 
 # ---------------------------------------------------------------- download
@@ -163,14 +164,14 @@ def test_a_long_download_asks_in_short_queries(cast: make.Cast, monkeypatch: pyt
 def test_the_chain_is_verified_from_the_page_by_a_job(cast: make.Cast) -> None:
     last = happened(cast.ml_engineer)
     client = signed_in(cast.approver)
-    assert "Not verified yet." in client.get("/audit/").content.decode()
+    assert "Not verified yet." in markup(client.get("/audit/"))
     client.post("/audit/verify/")
     client.post("/audit/verify/")
     job = Job.objects.get(kind="verify_audit")
-    assert "Being verified" in client.get("/audit/").content.decode()
+    assert "Being verified" in markup(client.get("/audit/"))
     done = make.carried_out(job)
     assert (done.state, done.result["up_to"], done.result["broken"]) == ("succeeded", last.pk, None)
-    text = client.get("/audit/").content.decode()
+    text = markup(client.get("/audit/"))
     assert f"Verified up to event {last.pk:,}" in text
     assert "by ada" in text
     assert audit.verify().whole, "the finding itself is part of the chain"
@@ -183,10 +184,7 @@ def test_a_changed_event_is_found(cast: make.Cast) -> None:
     assert (found.whole, found.broken, found.up_to) == (False, second.pk, first.pk)
     signed_in(cast.approver).post("/audit/verify/")
     make.carried_out(Job.objects.get(kind="verify_audit"))
-    assert (
-        f"The chain is broken at event {second.pk:,}"
-        in signed_in(cast.approver).get("/audit/").content.decode()
-    )
+    assert f"The chain is broken at event {second.pk:,}" in markup(signed_in(cast.approver).get("/audit/"))
     assert third.pk > second.pk
 
 

@@ -26,6 +26,7 @@ from reviews.ingest import imports, uploads
 from reviews.ingest.imports import ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
 from tests import make
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -55,7 +56,7 @@ def signed_in(user: Any) -> Client:
 def text_of(client: Client, path: str, status: int = 200, **headers: str) -> str:
     answer = client.get(path, headers=headers)
     assert answer.status_code == status, (path, answer.status_code)
-    return answer.content.decode()
+    return markup(answer)
 
 
 def lines(count: int, start: str = "word") -> bytes:
@@ -271,7 +272,7 @@ def test_drafts_that_cannot_be_asked_for_are_told(
     answer = signed_in(cast.ml_engineer).post(
         "/documents/draft/", {**values, "back": "/documents/"}, follow=True
     )
-    assert words in answer.content.decode()
+    assert words in markup(answer)
     assert not Job.objects.exists()
 
 
@@ -285,10 +286,10 @@ def test_references_are_proposed_and_what_is_left_out_is_told(cast: make.Cast) -
     for split, reference in (("train", "Good."), ("test", "Good."), ("train", "")):
         make.document(split=split, reference=reference)
     client = signed_in(cast.ml_engineer)
-    page = client.post("/documents/propose-references/", {"scope": "found"}, follow=True).content.decode()
+    page = markup(client.post("/documents/propose-references/", {"scope": "found"}, follow=True))
     assert "1 reference summary is proposed as examples." in page
     assert "1 of the test split, which never trains, 1 without a reference summary" in page
-    page = client.post("/documents/propose-references/", {"scope": "found"}, follow=True).content.decode()
+    page = markup(client.post("/documents/propose-references/", {"scope": "found"}, follow=True))
     assert "Nothing was proposed." in page
     assert FeedbackExample.objects.count() == 1
 
@@ -324,9 +325,7 @@ def test_a_file_is_looked_at_mapped_imported_and_reported(
     page = text_of(client, answer["Location"])
     assert "1 of 4 would be refused" in page
     assert not SourceDocument.objects.exists()
-    preview = client.post(
-        f"{answer['Location']}preview/", {"map_text": "highlights"}, headers=HTMX
-    ).content.decode()
+    preview = markup(client.post(f"{answer['Location']}preview/", {"map_text": "highlights"}, headers=HTMX))
     assert "4 of 4 would be refused" in preview
     assert "<html" not in preview
     client.post(
@@ -357,7 +356,7 @@ def test_without_script_the_rows_are_shown_again(cast: make.Cast) -> None:
     path = f"/documents/imports/{batch(cast).pk}/"
     answer = signed_in(cast.ml_engineer).post(f"{path}start/", {"map_text": "highlights", "preview": "1"})
     assert answer.status_code == 200
-    assert "3 of 3 would be refused" in answer.content.decode()
+    assert "3 of 3 would be refused" in markup(answer)
     assert not imports_asked_for()
 
 
@@ -374,7 +373,7 @@ def test_a_file_that_is_something_else_is_told_at_the_field(
 ) -> None:
     answer = upload(signed_in(cast.ml_engineer), content, name)
     assert answer.status_code == 422
-    assert words in answer.content.decode()
+    assert words in markup(answer)
     assert not ImportBatch.objects.exists()
 
 
@@ -423,10 +422,7 @@ def test_a_file_above_the_limit_is_read_away_and_told(cast: make.Cast, settings:
     settings.GALLEY_MAX_UPLOAD_MB = 1
     answer = upload(signed_in(cast.ml_engineer), b"x" * (3 << 20))
     assert answer.status_code == 422
-    assert (
-        "rows.jsonl has more than 1 MB, the most that is taken (GALLEY_MAX_UPLOAD_MB)"
-        in answer.content.decode()
-    )
+    assert "rows.jsonl has more than 1 MB, the most that is taken (GALLEY_MAX_UPLOAD_MB)" in markup(answer)
     assert list((Path(settings.GALLEY_HOME) / "uploads").glob("*")) == []
 
 
@@ -497,7 +493,7 @@ def test_one_is_approved_by_a_fragment_with_new_counts(cast: make.Cast) -> None:
         f"/feedback/{one.pk}/approve/",
         headers={**HTMX, "HX-Current-URL": "http://testserver/feedback/?origin=reference"},
     )
-    page = answer.content.decode()
+    page = markup(answer)
     assert page.lstrip().startswith(f'<article class="card example ok" id="example-{one.pk}"')
     assert 'id="example-tabs"' in page
     assert "hx-swap-oob" in page
@@ -524,7 +520,7 @@ def test_a_test_documents_example_has_no_button_and_says_why(cast: make.Cast) ->
         assert f"/feedback/{one.pk}/approve/" not in page
     answer = client.post(f"/feedback/{one.pk}/approve/", headers=HTMX)
     assert answer.status_code == 409
-    assert "it judges models" in answer.content.decode()
+    assert "it judges models" in markup(answer)
 
 
 def test_many_are_decided_at_once_and_those_that_could_not_be_are_told(cast: make.Cast) -> None:
@@ -532,18 +528,14 @@ def test_many_are_decided_at_once_and_those_that_could_not_be_are_told(cast: mak
     chosen = [example(), example(document), example(document, target=f"{BETTER} Again.")]
     client = signed_in(cast.ml_engineer)
     ids = [one.pk for one in chosen]
-    page = client.post(
-        "/feedback/decide/", {"decision": "approve", "example": ids}, follow=True
-    ).content.decode()
+    page = markup(client.post("/feedback/decide/", {"decision": "approve", "example": ids}, follow=True))
     assert "2 examples are approved." in page
     assert f"Example {ids[2]}: This document has an approved demonstration already." in page
-    page = client.post(
-        "/feedback/decide/", {"decision": "decline", "example": ids[2]}, follow=True
-    ).content.decode()
+    page = markup(client.post("/feedback/decide/", {"decision": "decline", "example": ids[2]}, follow=True))
     assert "Give a reason." in page
     client.post("/feedback/decide/", {"decision": "decline", "example": ids[2], "reason": "Second best"})
     assert FeedbackExample.objects.get(pk=ids[2]).reason == "Second best"
-    page = client.post("/feedback/decide/", {"decision": "approve"}, follow=True).content.decode()
+    page = markup(client.post("/feedback/decide/", {"decision": "approve"}, follow=True))
     assert "Tick at least one example." in page
 
 
@@ -560,7 +552,7 @@ def test_freezing_shows_what_would_be_in_and_what_is_missing(cast: make.Cast, se
     assert "Too small to train on." in page
     assert "1 more training row of the 3 that a run needs, and one row of validation" in page
     assert "Test documents are never in" in page
-    fragment = client.get("/feedback/freeze/?domains=news", headers=HTMX).content.decode()
+    fragment = markup(client.get("/feedback/freeze/?domains=news", headers=HTMX))
     assert "2 more training rows of the 3" in fragment
     assert "<html" not in fragment
 
@@ -576,12 +568,12 @@ def test_a_snapshot_is_frozen_once_and_leads_to_training(cast: make.Cast) -> Non
     assert snapshot.digest in page
     assert f"/training/new/?snapshot={snapshot.pk}" in page
     assert "Too small for a training run: it has 1 of at least 20 training rows" in page
-    again = client.post("/feedback/freeze/", {"name": "Second"}, follow=True).content.decode()
+    again = markup(client.post("/feedback/freeze/", {"name": "Second"}, follow=True))
     assert "frozen already, as First" in again
     assert DatasetSnapshot.objects.count() == 1
     nothing = client.post("/feedback/freeze/", {"name": "x", "origins": ["client"]})
     assert nothing.status_code == 422
-    assert "Nothing was selected" in nothing.content.decode()
+    assert "Nothing was selected" in markup(nothing)
 
 
 def test_a_snapshots_files_can_be_fetched_and_nothing_else(cast: make.Cast) -> None:
@@ -606,7 +598,7 @@ def test_rows_of_a_snapshot_are_filtered_by_split_and_domain(cast: make.Cast) ->
         ("domain=culture", "Choir", "Harbour"),
         ("split=validation&domain=culture", "Choir", "Harbour"),
     ):
-        fragment = client.get(f"/snapshots/{snapshot.pk}/?{query}", headers=headers).content.decode()
+        fragment = markup(client.get(f"/snapshots/{snapshot.pk}/?{query}", headers=headers))
         assert fragment.lstrip().startswith("<section")
         assert found in fragment
         assert other not in fragment
@@ -624,7 +616,7 @@ def test_the_test_set_is_frozen_from_the_page_once(cast: make.Cast) -> None:
     frozen = EvaluationSet.objects.get()
     assert answer["Location"] == f"/snapshots/test-sets/{frozen.pk}/"
     assert frozen.rows == 2
-    again = client.post("/feedback/test-set/", {"limit": "2"}, follow=True).content.decode()
+    again = markup(client.post("/feedback/test-set/", {"limit": "2"}, follow=True))
     assert "Exactly these documents are frozen already" in again
     assert client.post("/feedback/test-set/", {"limit": "0"}).status_code == 422
 

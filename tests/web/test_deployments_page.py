@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from models_app.models import Release, Route, Slot
 from tests import make
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -41,7 +42,7 @@ def states(*releases: Release) -> list[str]:
 def text_of(client: Client, path: str = "/deployments/") -> str:
     answer = client.get(path)
     assert answer.status_code == 200
-    return answer.content.decode()
+    return markup(answer)
 
 
 @pytest.mark.parametrize("who", ["ml_engineer", "approver", "operator", "administrator"])
@@ -77,9 +78,9 @@ def test_an_operator_rolls_back_by_one_button_and_a_reason(cast: make.Cast) -> N
     answer = client.post(
         "/deployments/roll-back/", {"reason": "Invents numbers.", "live": second.pk}, follow=True
     )
-    assert "Rolled back" in answer.content.decode()
+    assert "Rolled back" in markup(answer)
     assert states(first, second) == ["live", "rolled back"]
-    assert "Invents numbers." in answer.content.decode()
+    assert "Invents numbers." in markup(answer)
 
 
 def test_pressing_it_twice_goes_back_once(cast: make.Cast) -> None:
@@ -98,7 +99,7 @@ def test_without_a_reason_nothing_happens(cast: make.Cast) -> None:
     live()
     second = live()
     answer = signed_in(cast.operator).post("/deployments/roll-back/", {"reason": " "}, follow=True)
-    assert "Write why" in answer.content.decode()
+    assert "Write why" in markup(answer)
     assert states(second) == ["live"]
 
 
@@ -149,12 +150,12 @@ def test_who_was_live_at_a_moment(cast: make.Cast) -> None:
 def test_the_fragment_has_one_root_and_looks_again_sooner_while_something_moves(cast: make.Cast) -> None:
     live()
     client = signed_in(cast.operator)
-    fragment = client.get("/deployments/", headers=HTMX).content.decode()
+    fragment = markup(client.get("/deployments/", headers=HTMX))
     assert fragment.lstrip().startswith('<div id="deployments"')
     assert "<html" not in fragment
     assert "every 10s" in fragment
     make.release(state="warming")
-    assert "every 2s" in client.get("/deployments/", headers=HTMX).content.decode()
+    assert "every 2s" in markup(client.get("/deployments/", headers=HTMX))
 
 
 def test_the_page_asks_a_fixed_number_of_questions(

@@ -30,6 +30,7 @@ from reviews.texts.grounding import as_data, ground
 from reviews.web.desk.answers import answers_json
 from reviews.web.desk.autosave import MOST_ARTICLE_WORDS
 from tests import make
+from tests.pages import markup
 from tests.reviews.desk.test_claims import claimed, expire
 from tests.web.desk_forms import ANSWERS, JSON, TEXT, WHOLE, handed_in, seat
 
@@ -76,11 +77,11 @@ def test_a_blind_page_carries_neither_model_nor_peers_nor_the_client_s_words(
     item = make.queue_item(summary, queue, note="The client was angry.")
     claims.hold(item=item, reviewer=cast.another_reviewer)
     save_draft(item=item, answers=ANSWERS, reviewer=cast.another_reviewer, base_revision=0)
-    page = rita.get("/desk/new-drafts/").content.decode()
+    page = markup(rita.get("/desk/new-drafts/"))
     for secret in ("secret-model", "lead-3", "A digit was swapped", "angry", cast.another_reviewer.username):
         assert secret not in page
     queue = make.queue(blind_to_model=False)
-    assert "secret-model" in rita.get("/desk/new-drafts/").content.decode()
+    assert "secret-model" in markup(rita.get("/desk/new-drafts/"))
 
 
 def test_after_handing_in_the_client_s_words_are_shown(
@@ -89,7 +90,7 @@ def test_after_handing_in_the_client_s_words_are_shown(
     item = make.queue_item(in_queue=queue, note="The client was angry.")
     claimed(queue, cast.reviewer)
     submit_review(item=item, answers=ANSWERS, reviewer=cast.reviewer)
-    assert "The client was angry." in rita.get(f"/desk/item/{item.pk}/").content.decode()
+    assert "The client was angry." in markup(rita.get(f"/desk/item/{item.pk}/"))
 
 
 # ---------------------------------------------------------------- claiming by pages
@@ -100,16 +101,16 @@ def test_the_queue_s_page_gives_the_item_i_hold_until_it_is_handed_in(
 ) -> None:
     first, second = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
     for _ in range(2):
-        assert f'data-item="{first.pk}"' in rita.get("/desk/new-drafts/").content.decode()
+        assert f'data-item="{first.pk}"' in markup(rita.get("/desk/new-drafts/"))
     rita.post(f"/desk/item/{first.pk}/submit/", WHOLE)
-    assert f'data-item="{second.pk}"' in rita.get("/desk/new-drafts/").content.decode()
+    assert f'data-item="{second.pk}"' in markup(rita.get("/desk/new-drafts/"))
 
 
 def test_the_item_fetched_ahead_is_another_one_and_held_briefly(rita: Client, queue: ReviewQueue) -> None:
     first, second = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
     rita.get("/desk/new-drafts/")
     page = rita.get(f"/desk/new-drafts/?ahead={first.pk}")
-    assert f'data-item="{second.pk}"' in page.content.decode()
+    assert f'data-item="{second.pk}"' in markup(page)
     ahead = ReviewSlot.objects.get(item=second)
     assert ahead.lease_until is not None
     assert ahead.lease_until < timezone.now() + timedelta(minutes=4)
@@ -122,12 +123,12 @@ def test_the_item_fetched_ahead_is_another_one_and_held_briefly(rita: Client, qu
 
 def test_an_empty_queue_says_so_and_where_else_work_waits(rita: Client, queue: ReviewQueue) -> None:
     make.queue_item(in_queue=make.queue(slug="weak-outputs"))
-    page = rita.get("/desk/new-drafts/").content.decode()
+    page = markup(rita.get("/desk/new-drafts/"))
     assert "Nothing waits here" in page
     assert "/desk/weak-outputs/" in page
     queue.active = False
     queue.save()
-    assert "This queue is closed" in rita.get("/desk/new-drafts/").content.decode()
+    assert "This queue is closed" in markup(rita.get("/desk/new-drafts/"))
     assert rita.get("/desk/no-such-queue/").status_code == 404
 
 
@@ -137,9 +138,9 @@ def test_an_item_in_other_hands_is_not_shown(
     claimed(queue, cast.another_reviewer)
     page = rita.get(f"/desk/item/{item.pk}/")
     assert page.status_code == 409
-    assert "Somebody else works on this item" in page.content.decode()
-    assert item.summary.text not in page.content.decode()
-    assert cast.another_reviewer.username not in page.content.decode()
+    assert "Somebody else works on this item" in markup(page)
+    assert item.summary.text not in markup(page)
+    assert cast.another_reviewer.username not in markup(page)
     assert rita.get("/desk/item/999999/").status_code == 404
 
 
@@ -165,7 +166,7 @@ def test_an_autosave_without_the_seat_is_kept_and_said(
     claimed(queue, cast.another_reviewer)
     answer = rita.post(f"/desk/item/{item.pk}/draft/", values, headers=JSON)
     assert answer.json() == {"revision": 1, "held": False}
-    page = rita.get(f"/desk/item/{item.pk}/").content.decode()
+    page = markup(rita.get(f"/desk/item/{item.pk}/"))
     assert "The old pi</textarea>" in page
     assert "others took it over" in page
 
@@ -233,14 +234,14 @@ def test_a_submit_by_plain_form_goes_to_the_next_item(rita: Client, item: QueueI
     values = {**WHOLE, **seat(rita.get("/desk/new-drafts/"))}
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values, follow=True)
     assert answer.redirect_chain == [(f"/desk/new-drafts/?undo={item.pk}", 302)]
-    assert "Handed in." in answer.content.decode()
+    assert "Handed in." in markup(answer)
 
 
 def test_a_refused_plain_form_comes_back_with_what_was_typed(rita: Client, item: QueueItem) -> None:
     values = {**WHOLE, **seat(rita.get("/desk/new-drafts/")), "comment": "Typed & kept <b>."}
     del values["rating-fluency"]
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values)
-    page = answer.content.decode()
+    page = markup(answer)
     assert answer.status_code == 422
     assert "Rate fluency." in page
     assert "Typed &amp; kept &lt;b&gt;." in page
@@ -251,7 +252,7 @@ def test_a_stale_plain_form_offers_both(rita: Client, cast: make.Cast, item: Que
     values = {**WHOLE, **seat(rita.get("/desk/new-drafts/"))}
     save_draft(item=item, answers=Answers(edited_text="newer"), reviewer=cast.reviewer, base_revision=0)
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values)
-    page = answer.content.decode()
+    page = markup(answer)
     assert answer.status_code == 409
     assert f"{TEXT}</textarea>" in page
     assert "Take the newer draft" in page
@@ -266,10 +267,10 @@ def test_a_second_submit_with_other_answers_can_become_a_correction(rita: Client
     answer = rita.post(f"/desk/item/{item.pk}/submit/", {**values, "stars": "3"}, headers=JSON)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "submitted")
     page = rita.post(f"/desk/item/{item.pk}/submit/", {**values, "stars": "3"})
-    assert f'action="/desk/item/{item.pk}/correct/"' in page.content.decode()
+    assert f'action="/desk/item/{item.pk}/correct/"' in markup(page)
     form = {**values, **seat(page), "stars": "3"}
     corrected = rita.post(f"/desk/item/{item.pk}/correct/", form, headers=JSON).json()
-    assert "Corrected." in rita.get(corrected["next"]).content.decode(), "said where the script goes to"
+    assert "Corrected." in markup(rita.get(corrected["next"])), "said where the script goes to"
     review = Review.objects.get()
     assert (review.stars, review.revisions.count()) == (3, 2)
 
@@ -291,11 +292,11 @@ def test_late_work_is_said_to_be_extra(
 def test_passing_by_keeps_what_was_typed(rita: Client, item: QueueItem) -> None:
     values = {**seat(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "later"}
     answer = rita.post(f"/desk/item/{item.pk}/pass/", values, follow=True)
-    assert "Put off" in answer.content.decode()
-    assert "Put off" in rita.get(answer.redirect_chain[0][0]).content.decode(), "the way back says of what"
+    assert "Put off" in markup(answer)
+    assert "Put off" in markup(rita.get(answer.redirect_chain[0][0])), "the way back says of what"
     assert Review.objects.get().edited_text == "Half"
     assert Skip.objects.get().meaning == "later"
-    assert "Begun and not handed in" in rita.get("/desk/").content.decode()
+    assert "Begun and not handed in" in markup(rita.get("/desk/"))
 
 
 def test_what_was_left_to_others_is_not_offered_again_until_somebody_goes_on_with_it(
@@ -303,12 +304,12 @@ def test_what_was_left_to_others_is_not_offered_again_until_somebody_goes_on_wit
 ) -> None:
     values = {**seat(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "not for me"}
     rita.post(f"/desk/item/{item.pk}/pass/", values)
-    assert "Begun and not handed in" not in rita.get("/desk/").content.decode()
+    assert "Begun and not handed in" not in markup(rita.get("/desk/"))
     page = rita.get(f"/desk/item/{item.pk}/")
-    assert "Half" in page.content.decode(), "nothing typed is thrown away"
+    assert "Half" in markup(page), "nothing typed is thrown away"
     draft = {**seat(page), "edited_text": "Half of it", "base_revision": 1}
     assert rita.post(f"/desk/item/{item.pk}/draft/", draft, headers=JSON).status_code == 200
-    assert "Begun and not handed in" in rita.get("/desk/").content.decode()
+    assert "Begun and not handed in" in markup(rita.get("/desk/"))
 
 
 def test_passing_by_untouched_leaves_no_draft(rita: Client, item: QueueItem) -> None:
@@ -328,9 +329,9 @@ def test_a_flag_needs_a_reason_and_an_engineer_puts_the_item_back(
     answer = rita.post(f"/desk/item/{item.pk}/pass/", values, headers=JSON)
     assert answer.status_code == 422
     rita.post(f"/desk/item/{item.pk}/pass/", {**values, "reason": "Only a <table>."})
-    assert "Flagged by reviewers" not in rita.get("/desk/").content.decode()
+    assert "Flagged by reviewers" not in markup(rita.get("/desk/"))
     client.force_login(cast.ml_engineer, "allauth.account.auth_backends.AuthenticationBackend")
-    assert "Only a &lt;table&gt;." in client.get("/desk/").content.decode()
+    assert "Only a &lt;table&gt;." in markup(client.get("/desk/"))
     client.post(f"/desk/item/{item.pk}/put-back/")
     item.refresh_from_db()
     assert item.state == "open"
@@ -351,7 +352,7 @@ def test_markup_in_texts_is_shown_as_text(rita: Client, queue: ReviewQueue) -> N
     text = "<script>alert(1)</script> & <b>bold</b>\n\nSecond paragraph."
     document = make.document(text, title="<i>Title</i>")
     make.queue_item(make.summary(document, "<img src=x onerror=alert(1)>"), queue)
-    page = rita.get("/desk/new-drafts/").content.decode()
+    page = markup(rita.get("/desk/new-drafts/"))
     assert "<script>alert" not in page
     assert "<img src=x" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; &lt;b&gt;bold&lt;/b&gt;</p>" in page
@@ -361,7 +362,7 @@ def test_markup_in_texts_is_shown_as_text(rita: Client, queue: ReviewQueue) -> N
 def test_how_much_of_the_article_the_model_read_is_said(rita: Client, queue: ReviewQueue) -> None:
     summary = make.summary(truncated=True, total_tokens=1000, kept_tokens=610)
     make.queue_item(summary, queue)
-    assert "model read 61 %" in rita.get("/desk/new-drafts/").content.decode()
+    assert "model read 61 %" in markup(rita.get("/desk/new-drafts/"))
 
 
 def test_the_navigation_counts_what_the_desk_would_give_me(rita: Client, queue: ReviewQueue) -> None:
@@ -369,9 +370,9 @@ def test_the_navigation_counts_what_the_desk_would_give_me(rita: Client, queue: 
         make.queue_item(in_queue=queue)
     for meaning, reason in (("not for me", ""), ("bad item", "Empty.")):
         page = rita.get("/desk/new-drafts/")
-        item = re.findall(r'data-item="(\d+)"', page.content.decode())[0]
+        item = re.findall(r'data-item="(\d+)"', markup(page))[0]
         rita.post(f"/desk/item/{item}/pass/", {**seat(page), "meaning": meaning, "reason": reason})
-    desk = rita.get("/desk/").content.decode()
+    desk = markup(rita.get("/desk/"))
     assert re.search(r'aria-current="page">Review desk <span class="count hot">2</span>', desk)
     assert '<b class="tile-value">2</b>' in desk
 
@@ -402,7 +403,7 @@ def test_an_expired_seat_s_draft_is_offered_on_the_desk(
     save_draft(item=item, answers=Answers(edited_text="typed"), reviewer=cast.reviewer, base_revision=0)
     expire(lease)
     claimed(queue, cast.another_reviewer)
-    page = rita.get("/desk/").content.decode()
+    page = markup(rita.get("/desk/"))
     assert "Begun and not handed in" in page
     assert f"/desk/item/{item.pk}/" in page
 
@@ -416,24 +417,24 @@ def test_the_saved_answers_are_json_that_the_script_can_put_beside_the_typed(
 
 
 def test_own_keys_are_chosen_on_a_page_and_shown_on_the_desk(rita: Client, item: QueueItem) -> None:
-    page = rita.get("/desk/my/keys/").content.decode()
+    page = markup(rita.get("/desk/my/keys/"))
     assert 'name="key-edit" value="e"' in page
     refused = rita.post("/desk/my/keys/", {"key-edit": "c", "key-save": "ctrl+w", "single_keys": "1"})
     assert refused.status_code == 422
-    page = refused.content.decode()
+    page = markup(refused)
     assert "The same key as “comment”." in page
     assert "The browser keeps this key for itself." in page
     assert 'name="key-edit" value="c"' in page
     kept = rita.post("/desk/my/keys/", {"key-edit": "I", "back": str(item.pk)})
     assert kept["Location"] == f"/desk/item/{item.pk}/"
-    page = rita.get("/desk/new-drafts/").content.decode()
+    page = markup(rita.get("/desk/new-drafts/"))
     assert "Your correction <kbd>I</kbd>" in page
     assert 'data-single=""' in page
     assert "&quot;edit&quot;: &quot;i&quot;" in page
     assert rita.post("/desk/my/keys/single/", {"single_keys": "1"}).json() == {"single_keys": True}
-    assert 'data-single="yes"' in rita.get("/desk/new-drafts/").content.decode()
+    assert 'data-single="yes"' in markup(rita.get("/desk/new-drafts/"))
     rita.post("/desk/my/keys/", {"as_it_came": "1", "key-edit": "I", "single_keys": "1"})
-    assert "Your correction <kbd>E</kbd>" in rita.get("/desk/new-drafts/").content.decode()
+    assert "Your correction <kbd>E</kbd>" in markup(rita.get("/desk/new-drafts/"))
 
 
 def test_marks_and_judged_sentences_travel_by_the_form(rita: Client, item: QueueItem) -> None:
@@ -450,12 +451,12 @@ def test_marks_and_judged_sentences_travel_by_the_form(rita: Client, item: Queue
         assert field in refused.json()["error"]["fields"]
     moved = {**values, "marks": json.dumps([mark, {**mark, "start": 0, "end": 3}])}
     without_script = rita.post(f"/desk/item/{item.pk}/submit/", moved)
-    assert (without_script.status_code, "“410” does not stand at" in without_script.content.decode()) == (
+    assert (without_script.status_code, "“410” does not stand at" in markup(without_script)) == (
         422,
         True,
     )
     assert rita.post(f"/desk/item/{item.pk}/draft/", values, headers=JSON).status_code == 200
-    shown = rita.get("/desk/new-drafts/").content.decode()
+    shown = markup(rita.get("/desk/new-drafts/"))
     assert "&quot;quote&quot;: &quot;410&quot;" in shown
     assert rita.post(f"/desk/item/{item.pk}/submit/", {**values, "base_revision": "1"}).status_code == 302
     assert Review.objects.get().span_marks.get().quote == "410"
@@ -498,13 +499,13 @@ def test_labels_are_suggested_for_articles_as_long_as_are_taken(rita: Client) ->
 def test_what_supports_a_sentence_is_shown_once_it_was_computed_and_is_never_computed_here(
     rita: Client, item: QueueItem
 ) -> None:
-    page = rita.get("/desk/new-drafts/").content.decode()
+    page = markup(rita.get("/desk/new-drafts/"))
     assert "&quot;linked&quot;: false" in page
     assert not Grounding.objects.exists()
     Grounding.objects.create(
         summary=item.summary, method="m", data=as_data(ground(item.summary.document.text, item.summary.text))
     )
-    page = rita.get("/desk/new-drafts/").content.decode()
+    page = markup(rita.get("/desk/new-drafts/"))
     assert "&quot;linked&quot;: true" in page
     assert "&quot;kind&quot;: &quot;number&quot;" in page, "410 is not in the article"
 
@@ -517,7 +518,7 @@ def test_the_desk_lists_what_was_sent_back_and_what_is_kept_for_me(
     mine, theirs = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
     assign(item=mine, to=cast.reviewer, actor=cast.ml_engineer)
     assign(item=theirs, to=cast.another_reviewer, actor=cast.ml_engineer)
-    page = rita.get("/desk/").content.decode()
+    page = markup(rita.get("/desk/"))
     assert "Look at the &lt;date&gt; again." in page
     assert f"/desk/item/{review.item_id}/" in page
     assert "Kept for you" in page
@@ -532,7 +533,7 @@ def test_a_review_that_was_sent_back_shows_why_and_is_corrected(
     ReviewReturn.objects.create(review=review, returned_by=cast.ml_engineer, comment="The <date> is wrong.")
     Review.objects.update(state="returned")
     page = rita.get(f"/desk/item/{review.item_id}/")
-    assert "The &lt;date&gt; is wrong." in page.content.decode()
-    assert f'action="/desk/item/{review.item_id}/correct/"' in page.content.decode()
+    assert "The &lt;date&gt; is wrong." in markup(page)
+    assert f'action="/desk/item/{review.item_id}/correct/"' in markup(page)
     rita.post(f"/desk/item/{review.item_id}/correct/", {**WHOLE, **seat(page)})
     assert Review.objects.get().state == "submitted"

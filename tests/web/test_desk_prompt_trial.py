@@ -19,6 +19,7 @@ from reviews.models import (
     QueueItem,
 )
 from reviews.web.desk.prompt_trial import TRIAL_SALT
+from tests.pages import markup
 
 
 def served(text: str = "Nordhaven closes its pier.") -> ServedSummary:
@@ -42,7 +43,7 @@ def test_trying_a_prompt_asks_the_live_model_with_it(
     rita.get("/desk/new-drafts/")
     values = {"based_on": live.pk, "template": "In brief:\r\n{text}", "system": ""}
     answer = rita.post(f"/desk/item/{item.pk}/try/", values, headers={"HX-Request": "true"})
-    page = answer.content.decode()
+    page = markup(answer)
     assert answer.status_code == 200
     assert page.lstrip().startswith('<div class="trial" id="trial">')
     assert "<ins>" not in page, "the queue is blind: what is the same as the summary is not marked"
@@ -58,7 +59,7 @@ def test_trying_a_prompt_asks_the_live_model_with_it(
     ]
     trial = re.findall(r'name="trial" value="([^"]+)"', page)[0]
     kept = rita.post(f"/desk/item/{item.pk}/suggest/", {**values, "trial": trial, "note": "Shorter."})
-    assert "Kept as your suggestion" in kept.content.decode()
+    assert "Kept as your suggestion" in markup(kept)
     suggestion = PromptSuggestion.objects.get()
     assert (suggestion.template, suggestion.output, suggestion.note) == (
         "In brief:\n{text}", "Nordhaven closes its pier.", "Shorter.",
@@ -101,8 +102,8 @@ def test_a_model_that_cannot_answer_says_why_and_the_prompt_stays(
     values = {"based_on": live.pk, "template": "In brief: {text}"}
     answer = rita.post(f"/desk/item/{item.pk}/try/", values, headers={"HX-Request": "true"})
     assert answer.status_code == status
-    assert says in answer.content.decode()
-    assert "In brief: {text}</textarea>" in answer.content.decode()
+    assert says in markup(answer)
+    assert "In brief: {text}</textarea>" in markup(answer)
     assert ("Retry-After" in answer) == (status == 503)
 
 
@@ -119,9 +120,9 @@ def test_a_broken_template_is_refused_at_its_field_and_the_model_is_not_asked(
             {"based_on": live.pk, "template": template, "trial": tried, "note": "So far."},
             headers={"HX-Request": "true"},
         )
-        page = answer.content.decode()
+        page = markup(answer)
         assert answer.status_code == 422
-        assert re.search(rf'id="try-errors"><li>[^<]*{says}', page)
+        assert re.search(rf'id="try-errors"> <li>[^<]*{says}', page)
         assert "wrote nothing" not in page
         assert (">So far.</textarea>" in page) == (what == "suggest"), "kept, to go on from"
     assert not PromptSuggestion.objects.exists()
@@ -133,8 +134,8 @@ def test_without_script_trying_is_a_page(
     monkeypatch.setattr(serving, "generate", lambda **_: served())
     rita.get("/desk/new-drafts/")
     answer = rita.post(f"/desk/item/{item.pk}/try/", {"based_on": live.pk, "template": "In brief: {text}"})
-    assert "<title>Try another prompt" in answer.content.decode()
+    assert "<title>Try another prompt" in markup(answer)
 
 
 def test_where_nothing_is_live_no_prompt_is_offered(rita: Client, item: QueueItem) -> None:
-    assert "Try another prompt" not in rita.get("/desk/new-drafts/").content.decode()
+    assert "Try another prompt" not in markup(rita.get("/desk/new-drafts/"))

@@ -17,6 +17,7 @@ from reviews.models import (
     Skip,
 )
 from tests import make
+from tests.pages import markup
 from tests.web.desk_forms import ANSWERS, JSON, WHOLE, handed_in, seat
 
 
@@ -28,13 +29,13 @@ def test_after_handing_in_without_script_the_next_page_offers_to_take_it_back(
     rita.get("/desk/new-drafts/")
     page = rita.post(f"/desk/item/{first.pk}/submit/", WHOLE, follow=True)
     assert page.redirect_chain == [(f"/desk/new-drafts/?undo={first.pk}", 302)]
-    assert f'action="/desk/item/{first.pk}/undo/"' in page.content.decode()
+    assert f'action="/desk/item/{first.pk}/undo/"' in markup(page)
     page = rita.post(f"/desk/item/{first.pk}/undo/", follow=True)
-    assert "Taken back: it is a draft again." in page.content.decode()
-    assert f'data-item="{first.pk}"' in page.content.decode()
+    assert "Taken back: it is a draft again." in markup(page)
+    assert f'data-item="{first.pk}"' in markup(page)
     assert Review.objects.get().state == "draft"
     page = rita.post(f"/desk/item/{first.pk}/undo/", follow=True)
-    assert "nothing to take back" in page.content.decode()
+    assert "nothing to take back" in markup(page)
 
 
 def test_what_was_passed_by_can_be_taken_back_on_the_page_that_says_nothing_is_left(
@@ -42,10 +43,10 @@ def test_what_was_passed_by_can_be_taken_back_on_the_page_that_says_nothing_is_l
 ) -> None:
     values = seat(rita.get("/desk/new-drafts/"))
     page = rita.post(f"/desk/item/{item.pk}/pass/", {**values, "meaning": "not for me"}, follow=True)
-    assert "Nothing waits here" in page.content.decode()
-    assert f'action="/desk/item/{item.pk}/undo/"' in page.content.decode()
+    assert "Nothing waits here" in markup(page)
+    assert f'action="/desk/item/{item.pk}/undo/"' in markup(page)
     page = rita.post(f"/desk/item/{item.pk}/undo/", follow=True)
-    assert f'data-item="{item.pk}"' in page.content.decode()
+    assert f'data-item="{item.pk}"' in markup(page)
     assert not Skip.objects.exists()
 
 
@@ -56,12 +57,12 @@ def test_undo_is_offered_to_nobody_else_and_not_for_long(
     answer = rita.post(f"/desk/item/{item.pk}/submit/", WHOLE, headers=JSON).json()
     assert answer["undo"] == {"url": f"/desk/item/{item.pk}/undo/", "seconds": 10}
     Review.objects.update(submitted_at=timezone.now() - timedelta(seconds=11))
-    assert "data-undo-offer" not in rita.get(f"/desk/new-drafts/?undo={item.pk}").content.decode()
+    assert "data-undo-offer" not in markup(rita.get(f"/desk/new-drafts/?undo={item.pk}"))
     Review.objects.update(submitted_at=timezone.now() - timedelta(seconds=60))
     refused = rita.post(f"/desk/item/{item.pk}/undo/", headers=JSON)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "stale")
     client.force_login(cast.another_reviewer, "allauth.account.auth_backends.AuthenticationBackend")
-    assert "data-undo-offer" not in client.get(f"/desk/new-drafts/?undo={item.pk}").content.decode()
+    assert "data-undo-offer" not in markup(client.get(f"/desk/new-drafts/?undo={item.pk}"))
     assert client.post(f"/desk/item/{item.pk}/undo/", headers=JSON).status_code == 409
     client.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
     assert client.post(f"/desk/item/{item.pk}/undo/", headers=JSON).status_code == 403
@@ -94,7 +95,7 @@ def test_back_through_what_i_handed_in_and_forward_to_where_i_was(
     assert went("newer", oldest) == f"/desk/item/{middle.pk}/?back={here.pk}"
     assert went("newer", newest) == f"/desk/item/{here.pk}/"
     page = rita.get(f"/desk/item/{middle.pk}/?back={here.pk}")
-    assert "Back to where you were" in page.content.decode()
+    assert "Back to where you were" in markup(page)
     values = {**WHOLE, **seat(page), "comment": "Seen again.", "back": str(here.pk)}
     corrected = rita.post(f"/desk/item/{middle.pk}/correct/", values)
     assert corrected["Location"] == f"/desk/item/{here.pk}/"
@@ -116,8 +117,8 @@ def test_my_last_twenty_are_mine_and_take_one_query(
         handed_in(cast, queue)
     with django_assert_num_queries(1):
         assert len(queries.recent_of(cast.reviewer)) == 20
-    page = rita.get("/desk/my/recent/").content.decode()
-    assert page.count('<li><a href="/desk/item/') == 20
+    page = markup(rita.get("/desk/my/recent/"))
+    assert page.count('<li> <a href="/desk/item/') == 20
     assert f"/desk/item/{other.pk}/" not in page
-    fragment = rita.get("/desk/my/recent/", headers={"HX-Request": "true"}).content.decode()
+    fragment = markup(rita.get("/desk/my/recent/", headers={"HX-Request": "true"}))
     assert fragment.lstrip().startswith('<div class="recent" id="recent-list"')

@@ -9,6 +9,7 @@ from django.utils import timezone
 from models_app.foundation import jobs
 from models_app.models import AuditEvent, EvaluationRun, Job
 from tests import make
+from tests.pages import markup
 from tests.releases import scene as scenes
 
 pytestmark = pytest.mark.django_db
@@ -54,7 +55,7 @@ def test_jobs_and_their_logs_are_for_those_who_see_monitoring(cast: make.Cast, w
     assert client.get("/jobs/").status_code == status
     answer = client.get(f"/jobs/{row.pk}/")
     assert answer.status_code == status
-    assert ("a line of the log" in answer.content.decode()) is (status == 200)
+    assert ("a line of the log" in markup(answer)) is (status == 200)
 
 
 def test_the_list_is_filtered_by_state_kind_and_queue(cast: make.Cast) -> None:
@@ -70,7 +71,7 @@ def test_the_list_is_filtered_by_state_kind_and_queue(cast: make.Cast) -> None:
     assert found("?state=failed") == {failed.pk}
     assert found("?kind=train&queue=training") == {waiting.pk}
     assert found("?state=nonsense&kind=nonsense&queue=nonsense") == {failed.pk, waiting.pk}
-    shown = client.get("/jobs/").content.decode()
+    shown = markup(client.get("/jobs/"))
     assert "The disk is full." in shown
     assert 'href="/training/7/"' in shown
 
@@ -90,13 +91,13 @@ def test_polling_goes_on_while_it_runs_and_stops_at_the_end(cast: make.Cast) -> 
     jobs.JobContext(row).phase("drafting summaries", total=40)
     client = signed_in(cast.operator)
     for path in ("/jobs/", f"/jobs/{row.pk}/"):
-        shown = client.get(path, headers={"HX-Request": "true"}).content.decode()
+        shown = markup(client.get(path, headers={"HX-Request": "true"}))
         assert "drafting summaries" in shown
         assert 'hx-trigger="every 2s"' in shown
         assert "<html" not in shown
     Job.objects.update(state="succeeded", finished_at=timezone.now(), result={"drafted": 40})
     for path in ("/jobs/", f"/jobs/{row.pk}/"):
-        assert "every 2s" not in client.get(path, headers={"HX-Request": "true"}).content.decode()
+        assert "every 2s" not in markup(client.get(path, headers={"HX-Request": "true"}))
 
 
 def test_only_the_end_of_a_long_log_is_shown_as_plain_text(cast: make.Cast) -> None:
@@ -112,13 +113,13 @@ def test_only_the_end_of_a_long_log_is_shown_as_plain_text(cast: make.Cast) -> N
     assert "progress 99%" in log
     assert "progress 1%" not in log
     assert log.endswith("last words")
-    shown = answer.content.decode()
+    shown = markup(answer)
     assert "the last 64 KB" in shown
     assert "<b>bold" not in shown
 
 
 def test_a_job_without_a_log_says_so(cast: make.Cast) -> None:
-    assert "It has not begun." in signed_in(cast.operator).get(f"/jobs/{job().pk}/").content.decode()
+    assert "It has not begun." in markup(signed_in(cast.operator).get(f"/jobs/{job().pk}/"))
 
 
 def test_those_who_manage_jobs_cancel_anybody_s(cast: make.Cast) -> None:
@@ -132,13 +133,13 @@ def test_those_who_manage_jobs_cancel_anybody_s(cast: make.Cast) -> None:
 def test_people_cancel_their_own(cast: make.Cast) -> None:
     row = running(requested_by=cast.ml_engineer)
     client = signed_in(cast.ml_engineer)
-    assert "Cancel the job" in client.get(f"/jobs/{row.pk}/").content.decode()
+    assert "Cancel the job" in markup(client.get(f"/jobs/{row.pk}/"))
     client.post(f"/jobs/{row.pk}/cancel/")
     row.refresh_from_db()
     assert row.cancel_requested_at is not None
-    assert "stops at its next step" in client.get(f"/jobs/{row.pk}/").content.decode()
+    assert "stops at its next step" in markup(client.get(f"/jobs/{row.pk}/"))
     other = job(requested_by=cast.operator)
-    assert "Cancel the job" not in client.get(f"/jobs/{other.pk}/").content.decode()
+    assert "Cancel the job" not in markup(client.get(f"/jobs/{other.pk}/"))
     assert client.post(f"/jobs/{other.pk}/cancel/").status_code == 403
 
 
@@ -156,7 +157,7 @@ def test_a_failed_job_is_tried_again_as_a_new_one(cast: make.Cast) -> None:
     assert answer["Location"] == f"/jobs/{again.pk}/"
     assert (again.state, again.kind, again.payload) == ("queued", row.kind, row.payload)
     assert client.post(f"/jobs/{row.pk}/retry/")["Location"] == f"/jobs/{again.pk}/", "pressed twice is once"
-    assert f"job {again.pk}" in client.get(f"/jobs/{row.pk}/").content.decode()
+    assert f"job {again.pk}" in markup(client.get(f"/jobs/{row.pk}/"))
     assert client.post(f"/jobs/{again.pk}/retry/").status_code == 409, "it has not ended"
     done = job(state="succeeded")
     assert client.post(f"/jobs/{done.pk}/retry/").status_code == 409

@@ -47,6 +47,7 @@ TEXT_ON = [
     ("sheet", "amber"),
     ("sheet", "red"),
 ]
+LONG, LONG_SHARE = 120, 0.02
 EDGE_ON = [(edge, ground) for edge in ("edge", "focus", "star") for ground in GROUNDS]
 
 
@@ -96,3 +97,14 @@ def test_every_icon_that_a_template_names_exists() -> None:
     for template in TEMPLATES:
         for name in re.findall(r'_icon\.html" with name="(\w+)"', template.read_text()):
             assert name in icons, f"{template.name} names {name}"
+
+
+def test_hardly_a_line_of_a_template_is_long() -> None:
+    """djangofmt folds text and attributes; a tag of Django's stays on its line, however long."""
+    lines = [
+        (f"{template.relative_to(ROOT)}:{number}", line)
+        for template in TEMPLATES
+        for number, line in enumerate(template.read_text().splitlines(), 1)
+    ]
+    long = [place for place, line in lines if len(line) > LONG]
+    assert len(long) <= LONG_SHARE * len(lines), "\n".join(long)

@@ -15,6 +15,7 @@ from reviews.models import (
     ReviewQueue,
 )
 from tests import make
+from tests.pages import markup
 from tests.web.desk_forms import ANSWERS, handed_in
 
 
@@ -46,11 +47,11 @@ def test_my_feedback_follows_a_review_to_the_release_that_learnt_from_it(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
     review = handed_in(cast, queue)
-    page = rita.get("/my-feedback/").content.decode()
+    page = markup(rita.get("/my-feedback/"))
     assert "for an engineer’s decision" in page
     assert "<del>410</del><ins>140</ins>" in page
     release = follow(review)
-    page = rita.get("/my-feedback/").content.decode()
+    page = markup(rita.get("/my-feedback/"))
     for step in (
         "Accepted",
         "Snapshot",
@@ -73,12 +74,12 @@ def test_a_review_of_a_test_document_is_told_as_evaluation_data_and_not_as_decli
     assert lease is not None
     submit_review(item=lease.slot.item, answers=ANSWERS, reviewer=cast.reviewer)
     assert FeedbackExample.objects.get(kind="demonstration").state == "declined", "nothing is learnt from it"
-    page = rita.get("/my-feedback/").content.decode()
+    page = markup(rita.get("/my-feedback/"))
     assert "Evaluation data" in page
     assert "Declined</b>" not in page
     assert '<li class="bad' not in page
-    assert "None of your reviews" in rita.get("/my-feedback/?state=declined").content.decode()
-    assert "<b>Evaluation data</b>" in rita.get("/my-feedback/?state=evaluation").content.decode()
+    assert "None of your reviews" in markup(rita.get("/my-feedback/?state=declined"))
+    assert "<b>Evaluation data</b>" in markup(rita.get("/my-feedback/?state=evaluation"))
 
 
 def test_my_feedback_says_why_something_was_declined(
@@ -88,14 +89,14 @@ def test_my_feedback_says_why_something_was_declined(
     FeedbackExample.objects.filter(review=review).update(
         state="declined", reason="The <number> is still wrong."
     )
-    assert "The &lt;number&gt; is still wrong." in rita.get("/my-feedback/").content.decode()
+    assert "The &lt;number&gt; is still wrong." in markup(rita.get("/my-feedback/"))
 
 
 def test_my_feedback_shows_nobody_else_s(rita: Client, cast: make.Cast, queue: ReviewQueue) -> None:
     item = make.queue_item(in_queue=queue)
     claims.hold(item=item, reviewer=cast.another_reviewer)
     submit_review(item=item, answers=ANSWERS, reviewer=cast.another_reviewer)
-    assert "You have not handed in a review yet" in rita.get("/my-feedback/").content.decode()
+    assert "You have not handed in a review yet" in markup(rita.get("/my-feedback/"))
 
 
 def test_my_suggestions_show_their_fate(
@@ -116,12 +117,12 @@ def test_my_suggestions_show_their_fate(
     version = PromptVersion.objects.create(
         prompt=live.prompt, number=2, parent=live, template="In brief: {text}", digest="e" * 64
     )
-    page = rita.get("/my-feedback/?list=suggestions").content.decode()
+    page = markup(rita.get("/my-feedback/?list=suggestions"))
     assert "Shorter." in page
     assert "We want short ones." in page
     PromptSuggestion.objects.filter(pk=open_one.pk).update(state="adopted", adopted_as=version)
     release = make.release(prompt_version=version, state="awaiting approval")
-    page = rita.get("/my-feedback/?list=suggestions").content.decode()
+    page = markup(rita.get("/my-feedback/?list=suggestions"))
     assert "news summary v2" in page
     assert f"Release {release.pk}" in page
 
@@ -136,7 +137,7 @@ def test_my_feedback_takes_a_fixed_number_of_queries(
         follow(handed_in(cast, queue), "superseded")
     with django_assert_num_queries(20):
         page = rita.get("/my-feedback/")
-    assert page.content.decode().count('<article class="card fate"') == 20
-    assert "page 1 of 2" in page.content.decode()
+    assert markup(page).count('<article class="card fate"') == 20
+    assert "page 1 of 2" in markup(page)
     with django_assert_num_queries(20):
         rita.get("/my-feedback/?page=2")

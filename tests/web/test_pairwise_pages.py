@@ -16,6 +16,7 @@ from reviews.desk.claims import claim_next
 from reviews.filling.pairs import pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from tests import make
+from tests.pages import markup
 from tests.reviews.desk.test_choices import compared
 
 JSON: dict[str, Any] = {"HTTP_ACCEPT": "application/json"}
@@ -66,7 +67,7 @@ def test_both_texts_stand_on_the_drawn_sides_and_nothing_says_which_is_which(
     after_was_left: bool,
 ) -> None:
     ReviewSlot.objects.update(swapped=after_was_left)
-    page = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    page = markup(rita.get(f"/pairwise/{queue.slug}/"))
     left, right = shown(page, "left"), shown(page, "right")
     assert left.startswith("New" if after_was_left else "Old")
     assert right.startswith("Old" if after_was_left else "New")
@@ -80,19 +81,19 @@ def test_both_texts_stand_on_the_drawn_sides_and_nothing_says_which_is_which(
 def test_a_choice_without_script_and_the_way_on(
     rita: Client, cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    page = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    page = markup(rita.get(f"/pairwise/{queue.slug}/"))
     item = pairs[0]
     refused = rita.post(f"/pairwise/item/{item.pk}/submit/", form_of(page) | {"reason": "Kept?"})
     assert refused.status_code == 422
-    assert "Which one is better?" in refused.content.decode()
-    assert "Kept?" in refused.content.decode()
+    assert "Which one is better?" in markup(refused)
+    assert "Kept?" in markup(refused)
     answer = rita.post(f"/pairwise/item/{item.pk}/submit/", form_of(page) | {"choice": "left 3"})
     assert (answer.status_code, answer["Location"]) == (302, f"/pairwise/{queue.slug}/?undo={item.pk}")
     mine = Preference.objects.get(item=item)
     assert (mine.state, mine.strength) == ("submitted", 3)
-    index = rita.get("/pairwise/").content.decode()
+    index = markup(rita.get("/pairwise/"))
     assert "left, much better" in index
-    again = rita.get(f"/pairwise/item/{item.pk}/").content.decode()
+    again = markup(rita.get(f"/pairwise/item/{item.pk}/"))
     assert "Correct it" in again
     corrected = rita.post(f"/pairwise/item/{item.pk}/correct/", form_of(again) | {"choice": "tie"})
     assert corrected["Location"] == "/pairwise/"
@@ -100,7 +101,7 @@ def test_a_choice_without_script_and_the_way_on(
 
 
 def test_what_the_script_is_told(rita: Client, queue: ReviewQueue, pairs: list[QueueItem]) -> None:
-    form = form_of(rita.get(f"/pairwise/{queue.slug}/").content.decode())
+    form = form_of(markup(rita.get(f"/pairwise/{queue.slug}/")))
     url = f"/pairwise/item/{pairs[0].pk}"
     saved = rita.post(f"{url}/draft/", form | {"choice": "right 1", "active_seconds": "12"}, **JSON)
     assert saved.json() == {"revision": 1, "held": True}
@@ -122,7 +123,7 @@ def test_what_the_script_is_told(rita: Client, queue: ReviewQueue, pairs: list[Q
 
 
 def test_passing_by_keeps_the_draft(rita: Client, queue: ReviewQueue, pairs: list[QueueItem]) -> None:
-    form = form_of(rita.get(f"/pairwise/{queue.slug}/").content.decode())
+    form = form_of(markup(rita.get(f"/pairwise/{queue.slug}/")))
     answer = rita.post(
         f"/pairwise/item/{pairs[0].pk}/pass/", form | {"meaning": "later", "reason": "Half a thought"}
     )
@@ -137,16 +138,16 @@ def test_a_pair_that_was_passed_by_can_be_taken_back_for_ten_seconds(
 ) -> None:
     for other in pairs[1:]:
         QueueItem.objects.filter(pk=other.pk).update(state="done")
-    first = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    first = markup(rita.get(f"/pairwise/{queue.slug}/"))
     url = f"/pairwise/item/{pairs[0].pk}"
     passed = {"meaning": meaning, "why": "A table.", "reason": "Half a thought"}
-    page = rita.post(f"{url}/pass/", form_of(first) | passed, follow=True).content.decode()
+    page = markup(rita.post(f"{url}/pass/", form_of(first) | passed, follow=True))
     assert "Nothing waits here" in page
     assert f'action="{url}/take-back/"' in page
     stranger = signed_in(cast.another_reviewer)
-    assert "data-undo-offer" not in stranger.get(f"/pairwise/?undo={pairs[0].pk}").content.decode()
+    assert "data-undo-offer" not in markup(stranger.get(f"/pairwise/?undo={pairs[0].pk}"))
     assert stranger.post(f"{url}/take-back/", **JSON).status_code == 409
-    page = rita.post(f"{url}/take-back/", follow=True).content.decode()
+    page = markup(rita.post(f"{url}/take-back/", follow=True))
     assert "Taken back: the item is yours again." in page
     assert "Half a thought" in page
     assert [shown(page, side) for side in ("left", "right")] == [
@@ -156,38 +157,38 @@ def test_a_pair_that_was_passed_by_can_be_taken_back_for_ten_seconds(
     assert QueueItem.objects.get(pk=pairs[0].pk).state == "open"
     rita.post(f"{url}/pass/", form_of(page) | passed)
     Skip.objects.update(at=timezone.now() - timedelta(seconds=11))
-    assert "data-undo-offer" not in rita.get(f"/pairwise/{queue.slug}/?undo={pairs[0].pk}").content.decode()
+    assert "data-undo-offer" not in markup(rita.get(f"/pairwise/{queue.slug}/?undo={pairs[0].pk}"))
     Skip.objects.update(at=timezone.now() - timedelta(seconds=60))
     late = rita.post(f"{url}/take-back/", **JSON)
     assert (late.status_code, late.json()["error"]["code"]) == (409, "stale")
-    assert "Too late to take it back." in rita.post(f"{url}/take-back/", follow=True).content.decode()
+    assert "Too late to take it back." in markup(rita.post(f"{url}/take-back/", follow=True))
     assert Skip.objects.count() == 1
 
 
 def test_a_submit_that_cannot_be_taken_back_any_more_is_said_and_stays(
     rita: Client, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    page = rita.get(f"/pairwise/{queue.slug}/").content.decode()
+    page = markup(rita.get(f"/pairwise/{queue.slug}/"))
     url = f"/pairwise/item/{pairs[0].pk}"
-    page = rita.post(f"{url}/submit/", form_of(page) | {"choice": "tie"}, follow=True).content.decode()
+    page = markup(rita.post(f"{url}/submit/", form_of(page) | {"choice": "tie"}, follow=True))
     assert f'action="{url}/take-back/"' in page
     Preference.objects.filter(state="submitted").update(submitted_at=timezone.now() - timedelta(minutes=1))
-    page = rita.post(f"{url}/take-back/", follow=True).content.decode()
+    page = markup(rita.post(f"{url}/take-back/", follow=True))
     assert "after that it can be corrected" in page
     assert Preference.objects.get(item=pairs[0]).state == "submitted"
 
 
 def test_own_keys_hold_at_this_desk_too(rita: Client, queue: ReviewQueue, pairs: list[QueueItem]) -> None:
-    page = rita.get("/desk/my/keys/").content.decode()
+    page = markup(rita.get("/desk/my/keys/"))
     assert 'name="key-tie" value="t"' in page
     refused = rita.post("/desk/my/keys/", {"key-tie": "l", "single_keys": "1"})
     assert refused.status_code == 422
-    assert "The same key as “later”." in refused.content.decode()
-    assert "The same key as “no difference”." in refused.content.decode()
+    assert "The same key as “later”." in markup(refused)
+    assert "The same key as “no difference”." in markup(refused)
     back = rita.post("/desk/my/keys/", {"key-tie": "0", "key-later": "i", "back": str(pairs[0].pk)})
     assert rita.get(back["Location"])["Location"] == f"/pairwise/item/{pairs[0].pk}/"
-    page = rita.get(f"/pairwise/{queue.slug}/").content.decode()
-    assert '<kbd>0</kbd><span class="point-words">no difference' in page
+    page = markup(rita.get(f"/pairwise/{queue.slug}/"))
+    assert '<kbd>0</kbd> <span class="point-words"> no difference' in page
     assert "Later <kbd>I</kbd>" in page
     assert "&quot;tie&quot;: &quot;0&quot;" in page
     assert "&quot;retrain&quot;" not in page, "the other desk's keys would be in the way"
@@ -199,17 +200,17 @@ def test_the_review_desk_shows_a_pair_at_its_own_place(
     assert rita.get(f"/desk/{queue.slug}/")["Location"] == f"/pairwise/{queue.slug}/"
     assert rita.get(f"/desk/item/{pairs[0].pk}/")["Location"] == f"/pairwise/item/{pairs[0].pk}/"
     assert rita.get(f"/pairwise/item/{make.queue_item().pk}/").status_code == 404
-    assert queue.name not in rita.get("/desk/").content.decode()
+    assert queue.name not in markup(rita.get("/desk/"))
 
 
 def test_a_documents_page_tells_reviewers_nothing_of_a_pair_that_is_open(
     rita: Client, cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
     path = f"/documents/{pairs[0].summary.document_id}/"
-    assert "words, number" not in rita.get(path).content.decode()
-    assert "Old words, number" in signed_in(cast.ml_engineer).get(path).content.decode()
+    assert "words, number" not in markup(rita.get(path))
+    assert "Old words, number" in markup(signed_in(cast.ml_engineer).get(path))
     QueueItem.objects.update(state="done")
-    assert "Old words, number" in rita.get(path).content.decode()
+    assert "Old words, number" in markup(rita.get(path))
 
 
 def test_somebody_elses_pair_and_a_pair_for_nobody(
@@ -218,7 +219,7 @@ def test_somebody_elses_pair_and_a_pair_for_nobody(
     lease = claim_next(queue=queue, reviewer=cast.another_reviewer, kind="pairwise")
     assert lease is not None
     page = rita.get(f"/pairwise/item/{lease.slot.item_id}/")
-    assert (page.status_code, "Old words" in page.content.decode()) == (409, False)
+    assert (page.status_code, "Old words" in markup(page)) == (409, False)
     refused = rita.post(f"/pairwise/item/{lease.slot.item_id}/submit/", {"choice": "tie"}, **JSON)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_yours")
     for person in (cast.stranger, cast.approver):
@@ -233,18 +234,18 @@ def test_pairs_from_a_comparison_by_its_button(
     comparison = compared(cast, *releases, [("Old 1.", "New 1."), ("Same.", "Same."), ("Old 2.", "New 2.")])
     mila = signed_in(cast.ml_engineer)
     button = f'href="/pairwise/new/?comparison={comparison.pk}"'
-    assert button in mila.get(f"/comparisons/{comparison.pk}/").content.decode()
-    assert button not in signed_in(cast.approver).get(f"/comparisons/{comparison.pk}/").content.decode()
+    assert button in markup(mila.get(f"/comparisons/{comparison.pk}/"))
+    assert button not in markup(signed_in(cast.approver).get(f"/comparisons/{comparison.pk}/"))
     url = f"/pairwise/new/?comparison={comparison.pk}"
-    assert '<b class="num">2</b> of' in mila.get(url).content.decode()
+    assert '<b class="num">2</b> of' in markup(mila.get(url))
     assert mila.post(url, {"limit": "0", "seed": "7"}).status_code == 422
-    made = mila.post(url, {"limit": "50", "seed": "7"}, follow=True).content.decode()
+    made = markup(mila.post(url, {"limit": "50", "seed": "7"}, follow=True))
     assert "2 pairs put in. For 1 of the sample both texts are the same: nobody is asked" in made
     queue = ReviewQueue.objects.get(kind="pairwise")
     while (lease := claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise")) is not None:
         choose(item=lease.slot.item, judgement=Judgement("both bad"), reviewer=cast.reviewer)
     for path in (f"/comparisons/{comparison.pk}/", f"/releases/{releases[1].pk}/"):
-        page = mila.get(path).content.decode()
+        page = markup(mila.get(path))
         assert (
             "People, blind: 3 test documents, 0 for after, 0 for before, 2 for neither, "
             "1 with the same text from both: "
@@ -257,7 +258,7 @@ def test_pairs_from_a_comparison_by_its_button(
     nothing = mila.post(
         f"/pairwise/new/?comparison={same.pk}", {"limit": "5", "seed": "7", "queue": queue.pk}
     )
-    assert "nothing to choose between" in nothing.content.decode()
+    assert "nothing to choose between" in markup(nothing)
 
 
 def test_pages_take_a_fixed_number_of_queries(
@@ -275,4 +276,4 @@ def test_pages_take_a_fixed_number_of_queries(
         assert lease is not None
         choose(item=lease.slot.item, judgement=Judgement("tie"), reviewer=cast.reviewer)
     with django_assert_max_num_queries(12):
-        assert rita.get("/pairwise/").content.decode().count("no difference") == 2
+        assert markup(rita.get("/pairwise/")).count("no difference") == 2

@@ -15,6 +15,7 @@ from django.utils import timezone
 from models_app.models import AuditEvent
 from models_app.people import links, sessions
 from tests import make
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -84,14 +85,14 @@ def test_the_list_asks_as_much_for_many_people_as_for_few(
         make.user(f"person-{number:02}", "reviewer", "approver")
     alma.get("/people/")
     with django_assert_max_num_queries(20):
-        page = alma.get("/people/").content.decode()
+        page = markup(alma.get("/people/"))
     assert "1–50 of 68" in page
 
 
 def test_a_name_that_is_taken_stays_in_its_field(alma: Client) -> None:
     answer = again(alma).post("/people/new/", {"name": "rita", "roles": ["reviewer"]})
     assert answer.status_code == 422
-    page = answer.content.decode()
+    page = markup(answer)
     assert "There is an account" in page
     assert 'value="rita"' in page
 
@@ -99,8 +100,8 @@ def test_a_name_that_is_taken_stays_in_its_field(alma: Client) -> None:
 def test_a_link_is_shown_once(cast: make.Cast, alma: Client) -> None:
     answer = again(alma).post(f"/people/{cast.reviewer.pk}/password-link/")
     assert answer.status_code == 201
-    assert "http://testserver/accounts/link/" in answer.content.decode()
-    page = alma.get(f"/people/{cast.reviewer.pk}/").content.decode()
+    assert "http://testserver/accounts/link/" in markup(answer)
+    page = markup(alma.get(f"/people/{cast.reviewer.pk}/"))
     assert "/accounts/link/" not in page
     assert "A link by alma waits until" in page
 
@@ -117,7 +118,7 @@ def test_a_link_that_is_opened_signs_nobody_else_on(cast: make.Cast, alma: Clien
 def test_the_last_administrator_is_told_why_not(cast: make.Cast, alma: Client) -> None:
     answer = again(alma).post(f"/people/{cast.administrator.pk}/roles/", {"roles": ["reviewer"]})
     assert answer.status_code == 409
-    assert "without an active administrator" in answer.content.decode()
+    assert "without an active administrator" in markup(answer)
 
 
 def test_accounts_of_imported_raters_and_programs_have_no_page(alma: Client) -> None:
@@ -131,7 +132,7 @@ def test_people_see_what_was_done_to_their_own_account_and_to_no_other(cast: mak
     alma.post(f"/people/{cast.reviewer.pk}/end-sessions/")
     ada = Client()
     ada.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
-    page = ada.get("/accounts/history/").content.decode()
+    page = markup(ada.get("/accounts/history/"))
     assert "alma changed the roles of ada" in page
     assert "gained reviewer; lost approver" in page
     assert "rita" not in page
@@ -155,12 +156,12 @@ def test_the_page_of_a_person_counts_their_sessions_without_reading_those_of_oth
     path = f"/people/{cast.reviewer.pk}/"
     with monkeypatch.context() as patch:
         patch.setattr(Session, "get_decoded", unread)
-        assert "Signed in 2 times" in alma.get(path).content.decode()
+        assert "Signed in 2 times" in markup(alma.get(path))
         Session.objects.filter(pk=gone).update(expire_date=timezone.now())
-        assert "Signed in 1 time." in alma.get(path).content.decode()
+        assert "Signed in 1 time." in markup(alma.get(path))
         Session.objects.filter(
             pk__in=UserSession.objects.filter(user=cast.reviewer).values("session_key")
         ).delete()
-        page = alma.get(path).content.decode()
+        page = markup(alma.get(path))
     assert "Not signed in." in page
     assert "End sessions" in page, "there may be some that the list lacks, or that wait for a code"

@@ -11,6 +11,7 @@ from models_app.releases.composing import compose_release
 from reviews.models import PromptSuggestion, PromptTrial, SourceDocument
 from reviews.prompts.suggestions import suggest_prompt
 from tests import make
+from tests.pages import markup
 from tests.releases import scene as scenes
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +51,7 @@ def signed_in(user: Any) -> Client:
 def page(user: Any, path: str) -> str:
     answer = signed_in(user).get(path)
     assert answer.status_code == 200, (path, answer.status_code)
-    return answer.content.decode()
+    return markup(answer)
 
 
 # ---------------------------------------------------------------- who
@@ -166,7 +167,7 @@ def test_a_new_prompt_and_a_new_version(cast: make.Cast) -> None:
         {"parent": second.pk, "template": "One line:\r\n{text}"},
         follow=True,
     )
-    assert "These words are ticker v1 already." in again.content.decode()
+    assert "These words are ticker v1 already." in markup(again)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +195,9 @@ def test_mistakes_are_shown_at_their_field(cast: make.Cast, values: dict[str, st
 def test_variables_are_checked_while_one_types(cast: make.Cast) -> None:
     client = signed_in(cast.ml_engineer)
     right = client.post("/prompts/check/", {"kind": "chat", "template": "{max_words} words: {text}"})
-    assert "{text}</code>, <code>{max_words}" in right.content.decode()
+    assert "{text}</code>, <code>{max_words}" in markup(right)
     wrong = client.post("/prompts/check/", {"kind": "chat", "template": "{text} for {reader}"})
-    assert "Unknown variable" in wrong.content.decode()
+    assert "Unknown variable" in markup(wrong)
 
 
 # ---------------------------------------------------------------- suggestions
@@ -222,14 +223,14 @@ def test_adopting_leads_to_the_version(cast: make.Cast, suggestion: PromptSugges
     assert suggestion.adopted_as is not None
     assert answer["Location"] == f"/prompts/versions/{suggestion.adopted_as.pk}/"
     again = signed_in(cast.administrator).post(f"/prompts/suggestions/{suggestion.pk}/adopt/", follow=True)
-    assert "decided already" in again.content.decode()
+    assert "decided already" in markup(again)
     assert "Adopted as" in page(cast.ml_engineer, "/prompts/?show=decided")
 
 
 def test_declining_says_why(cast: make.Cast, suggestion: PromptSuggestion) -> None:
     client = signed_in(cast.ml_engineer)
     refused = client.post(f"/prompts/suggestions/{suggestion.pk}/decline/", {"reason": " "}, follow=True)
-    assert "The reviewer is shown it." in refused.content.decode()
+    assert "The reviewer is shown it." in markup(refused)
     client.post(f"/prompts/suggestions/{suggestion.pk}/decline/", {"reason": "Too long."})
     suggestion.refresh_from_db()
     assert (suggestion.state, suggestion.reason) == ("declined", "Too long.")
@@ -275,9 +276,7 @@ def test_it_starts_from_the_live_prompt_a_version_or_a_suggestion(
     )
     initial = client.get(f"/prompts/playground/?suggestion={suggestion.pk}").context["form"].initial
     assert (initial["template"], initial["article"]) == (BETTER, str(suggestion.document_id))
-    fragment = client.get(
-        f"/prompts/playground/?parent={other.pk}", headers={"HX-Request": "true"}
-    ).content.decode()
+    fragment = markup(client.get(f"/prompts/playground/?parent={other.pk}", headers={"HX-Request": "true"}))
     assert "summarize: {text}" in fragment
     assert "<html" not in fragment
     assert client.post("/prompts/playground/", {"parent": "\u0000", "run": "1"}).status_code == 422
@@ -288,7 +287,7 @@ def test_the_page_works_where_nothing_is_live(cast: make.Cast, first: PromptVers
     make.document()
     answer = play(cast, first, run="1")
     assert answer.status_code == 422
-    assert "no model to try the prompt with" in answer.content.decode()
+    assert "no model to try the prompt with" in markup(answer)
 
 
 def test_a_run_is_a_job_and_the_page_goes_to_its_trial(
@@ -304,12 +303,12 @@ def test_a_run_is_a_job_and_the_page_goes_to_its_trial(
     assert job is not None
     assert (job.kind, job.payload, job.requested_by) == ("try_prompt", {"trial": trial.pk}, cast.ml_engineer)
     client = signed_in(cast.ml_engineer)
-    shown = client.get(answer["HX-Redirect"]).content.decode()
+    shown = markup(client.get(answer["HX-Redirect"]))
     assert "0 of 3" in shown
     assert 'hx-trigger="every 2s"' in shown
     assert BETTER.split("\n")[0] in shown, "the form goes on from it"
     client.post(f"/prompts/trials/{trial.pk}/cancel/")
-    fragment = client.get(f"/prompts/trials/{trial.pk}/", headers={"HX-Request": "true"}).content.decode()
+    fragment = markup(client.get(f"/prompts/trials/{trial.pk}/", headers={"HX-Request": "true"}))
     assert "Cancelled after 0 of 3." in fragment
     assert "every 2s" not in fragment
     assert client.get(f"/prompts/trials/{trial.pk}/")["Location"] == answer["HX-Redirect"]
@@ -321,7 +320,7 @@ def test_prompts_are_not_tuned_on_test_documents(
     judge = make.document(split="test", title="Only for judging")
     answer = play(cast, first, run="1", article=str(judge.pk))
     assert answer.status_code == 422
-    assert "no prompt is tuned on it" in answer.content.decode()
+    assert "no prompt is tuned on it" in markup(answer)
     assert play(cast, first, run="1", article="Only for judging").status_code == 422
     assert PromptTrial.objects.count() == 0
 
@@ -334,7 +333,7 @@ def test_articles_are_found_by_number_title_and_queue(
 
     def found(**values: Any) -> list[SourceDocument]:
         answer = play(cast, first, run="1", **values)
-        assert answer.status_code == 302, answer.content.decode()
+        assert answer.status_code == 302, markup(answer)
         trial = PromptTrial.objects.latest("pk")
         Job.objects.filter(pk=trial.job_id or 0).update(state="succeeded")
         return [result.document for result in trial.results.all()]
@@ -357,7 +356,7 @@ def test_only_so_many_trials_of_one_person_are_under_way(
         assert play(cast, first, run="1").status_code == 302
     answer = play(cast, first, run="1")
     assert answer.status_code == 422
-    assert "2 of your trials are under way" in answer.content.decode()
+    assert "2 of your trials are under way" in markup(answer)
 
 
 def test_a_prompt_that_cannot_work_is_not_run(cast: make.Cast, first: PromptVersion, live: Release) -> None:

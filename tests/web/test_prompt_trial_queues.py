@@ -10,6 +10,7 @@ from reviews.desk.claims import claim_next
 from reviews.filling.rule_runs import set_rule
 from tests import make
 from tests.api.conftest import Api
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -21,12 +22,12 @@ def test_a_prompt_trial_is_reviewed_at_the_desk_and_asks_for_another_prompt(clie
     assert claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise") is None
     set_rule(queue=queue, kind="few stars", params={"at_most": 2}, actor=cast.ml_engineer)
     client.force_login(cast.reviewer)
-    assert ">prompt trial</span>" in client.get("/desk/").content.decode()
+    assert ">prompt trial</span>" in markup(client.get("/desk/"))
     page = client.get("/desk/new-drafts/")
     assert page.context["nav_waiting"] == 1
-    assert "no prompt can be tried now" in page.content.decode()
+    assert "no prompt can be tried now" in markup(page)
     Route.objects.update(release=make.release(state="live"))
-    assert "then try another prompt" in client.get(f"/desk/item/{item.pk}/").content.decode()
+    assert "then try another prompt" in markup(client.get(f"/desk/item/{item.pk}/"))
     api = Api(cast.reviewer, "reviews:write")
     listed = api.get("queues/").json()["results"]
     assert [row["kind"] for row in listed if row["waiting"]] == ["prompt trial"]
@@ -41,10 +42,10 @@ def test_without_script_another_prompt_is_tried_and_kept_on_a_page(client: Clien
     assert client.get(url).status_code == 409, "nothing is live"
     live = make.release(state="live")
     Route.objects.update(release=live)
-    assert f'href="{url}"' in client.get("/desk/new-drafts/").content.decode()
-    assert f"{live.prompt_version.template}</textarea>" in client.get(url).content.decode()
+    assert f'href="{url}"' in markup(client.get("/desk/new-drafts/"))
+    assert f"{live.prompt_version.template}</textarea>" in markup(client.get(url))
     asked = {"based_on": live.prompt_version_id, "template": "Briefly: {text}", "note": "Shorter."}
-    page = client.post(url, asked).content.decode()
+    page = markup(client.post(url, asked))
     assert "Nothing is live" not in page
     assert f'formaction="/desk/item/{item.pk}/suggest/"' in page
     assert ">Shorter.</textarea>" in page

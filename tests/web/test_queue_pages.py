@@ -16,6 +16,7 @@ from reviews.filling.rule_runs import set_rule
 from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewSlot, RubricVersion
 from reviews.queues import queries as queue_reading
 from tests import make
+from tests.pages import markup
 from tests.reviews.desk.test_claims import COMPLETE, claimed
 
 pytestmark = pytest.mark.django_db
@@ -36,7 +37,7 @@ def signed_in(user: Any) -> Client:
 def text_of(client: Client, path: str, status: int = 200) -> str:
     answer = client.get(path)
     assert answer.status_code == status, (path, answer.status_code)
-    return answer.content.decode()
+    return markup(answer)
 
 
 def handed_in(queue: ReviewQueue, reviewer: Any, **changes: Any) -> Review:
@@ -80,7 +81,7 @@ def test_a_queue_is_made_changed_and_filled_by_forms(mila: Client) -> None:
     assert made.redirect_chain[-1][0] == "/queues/hard-odd/rules/"
     wrong = mila.post("/queues/new/", {**SETTINGS, "name": "Hard & odd"})
     assert wrong.status_code == 422
-    assert "a queue of this name already" in wrong.content.decode()
+    assert "a queue of this name already" in markup(wrong)
     assert mila.post("/queues/new/", {**SETTINGS, "name": "x", "reviews_per_item": 99}).status_code == 422
     named = mila.post("/queues/new/", {**SETTINGS, "name": "Rubrics"}, follow=True)
     assert named.redirect_chain[-1][0] == "/queues/rubrics-queue/rules/", "its address must lead to it"
@@ -90,7 +91,7 @@ def test_a_queue_is_made_changed_and_filled_by_forms(mila: Client) -> None:
         "the name is free, its old address is not"
     )
     saved = mila.post("/queues/new-drafts/settings/", SETTINGS, follow=True)
-    assert "2 seats more" in saved.content.decode()
+    assert "2 seats more" in markup(saved)
     assert ReviewSlot.objects.filter(queue__slug="new-drafts").count() == 4
     page = "/queues/hard-odd/rules/"
     answer = mila.post(page, {"kind": "random share", "random-of": "both", "random-percent": "0"})
@@ -123,13 +124,13 @@ def test_items_are_found_assigned_and_taken_back(mila: Client, cast: make.Cast) 
     mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "ruben"})
     assert ReviewSlot.objects.get(item=free).assigned_to == cast.another_reviewer
     again = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "ruben"}, follow=True)
-    assert "has answered this item" in again.content.decode()
+    assert "has answered this item" in markup(again)
     nobody = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "no\u0000body"}, follow=True)
-    assert "Choose a person." in nobody.content.decode()
+    assert "Choose a person." in markup(nobody)
     mila.post(f"/queues/new-drafts/seats/{lease.slot.pk}/release/")
     assert ReviewSlot.objects.get(item=held).state == "free"
     gone = mila.post(f"/queues/new-drafts/seats/{lease.slot.pk}/release/", follow=True)
-    assert "Nobody holds this seat" in gone.content.decode()
+    assert "Nobody holds this seat" in markup(gone)
     people = text_of(mila, "/queues/new-drafts/people/")
     assert "ruben" in people
     assert "stan" not in people, "no reviewer"
@@ -152,11 +153,11 @@ def test_a_review_is_sent_back_with_a_comment(mila: Client, cast: make.Cast) -> 
     assert HTML not in page
     wrong = mila.post(f"/queues/new-drafts/reviews/{review.pk}/send-back/", {"comment": " "})
     assert wrong.status_code == 422
-    assert "Say what is to be corrected." in wrong.content.decode()
+    assert "Say what is to be corrected." in markup(wrong)
     sent = mila.post(
         f"/queues/new-drafts/reviews/{review.pk}/send-back/", {"comment": "Look again."}, follow=True
     )
-    assert "Look again." in sent.content.decode()
+    assert "Look again." in markup(sent)
     review.refresh_from_db()
     assert review.state == "returned"
     stale = mila.post(f"/queues/new-drafts/reviews/{review.pk}/send-back/", {"comment": "Again."})
@@ -178,7 +179,7 @@ def test_whoever_could_be_asked_sees_no_answers_of_a_blind_queue(mila: Client, c
     claimed(queue, cast.administrator)
     alma = signed_in(cast.administrator)
     refused = alma.post(f"/queues/new-drafts/items/{item.pk}/step-aside/", follow=True)
-    assert "You hold this item" in refused.content.decode()
+    assert "You hold this item" in markup(refused)
     assert text_of(alma, f"/queues/new-drafts/items/{other.pk}/")
     open_queue = make.queue(slug="weak-outputs", blind_to_peers=False, reviews_per_item=2)
     seen = make.queue_item(in_queue=open_queue)
@@ -195,7 +196,7 @@ def test_a_flagged_item_is_put_back(mila: Client, cast: make.Cast) -> None:
     item.refresh_from_db()
     assert item.state == "open"
     again = mila.post(f"/queues/new-drafts/items/{item.pk}/put-back/", follow=True)
-    assert "not set aside any more" in again.content.decode()
+    assert "not set aside any more" in markup(again)
 
 
 def test_a_new_rubric_begins_with_the_newest_and_names_what_is_missing(mila: Client) -> None:
@@ -205,7 +206,7 @@ def test_a_new_rubric_begins_with_the_newest_and_names_what_is_missing(mila: Cli
     values |= {"name-4": "Length", "question-4": "Short enough?"}
     wrong = mila.post("/queues/rubrics/new/", values)
     assert wrong.status_code == 422
-    assert "Word each of the 5 points" in wrong.content.decode()
+    assert "Word each of the 5 points" in markup(wrong)
     values |= {f"point-4-{point}": f"point {point}" for point in range(1, 6)}
     mila.post("/queues/rubrics/new/", values)
     rubric = RubricVersion.objects.get(number=2)

@@ -13,6 +13,7 @@ from models_app.prompts.versions import create_version
 from models_app.releases.composing import compose_release, lead_release, withdraw_release
 from models_app.releases.deploying import go_live, roll_back
 from tests import make
+from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -44,7 +45,7 @@ def signed_in(user: Any) -> Client:
 def page(user: Any, path: str) -> str:
     answer = signed_in(user).get(path)
     assert answer.status_code == 200, answer.status_code
-    return answer.content.decode()
+    return markup(answer)
 
 
 def decide(the: Scene, user: Any, **values: Any) -> Any:
@@ -233,8 +234,8 @@ def test_choosing_another_model_brings_its_defaults(the: Scene) -> None:
         f"/releases/new/?model_version={the.live.model_version_id}", headers={"HX-Request": "true"}
     )
     assert answer.context["form"].initial["max_input_tokens"] == 512
-    assert "<html" not in answer.content.decode()
-    assert 'id="release-fields"' in answer.content.decode()
+    assert "<html" not in markup(answer)
+    assert 'id="release-fields"' in markup(answer)
 
 
 def test_composing_makes_a_draft_and_leads_on_to_the_comparison(the: Scene) -> None:
@@ -257,7 +258,7 @@ def test_what_is_live_already_is_said_instead_of_made(the: Scene) -> None:
     values = {**form(the), **the.live.decoding, "model_version": the.live.model_version_id}
     answer = signed_in(the.cast.ml_engineer).post("/releases/new/", values, follow=True)
     assert answer.redirect_chain[-1][0] == f"/releases/{the.live.pk}/"
-    assert "is exactly this already; it is live" in answer.content.decode()
+    assert "is exactly this already; it is live" in markup(answer)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_a_draft_that_was_not_compared_is_sent_to_be(the: Scene) -> None:
 
 def test_a_draft_that_was_compared_can_be_submitted_from_its_page(the: Scene) -> None:
     client = signed_in(the.cast.ml_engineer)
-    shown = client.get(f"/releases/{the.candidate.pk}/").content.decode()
+    shown = markup(client.get(f"/releases/{the.candidate.pk}/"))
     assert f'action="/comparisons/{the.comparison.pk}/submit/"' in shown
     assert "every 2s" not in shown
     answer = client.post(f"/comparisons/{the.comparison.pk}/submit/", {"reason": "Numbers are right now."})
@@ -352,7 +353,7 @@ def test_mistakes_are_shown_at_their_field_and_what_was_typed_stays(
     answer = decide(waiting, waiting.cast.approver, **values)
     assert answer.status_code == 422
     assert list(answer.context["form"].errors) == [field]
-    shown = answer.content.decode()
+    shown = markup(answer)
     assert values.get("reason", "Clear gain.").strip() in shown
     assert make.PASSWORD not in shown
     assert (state(waiting), Approval.objects.count()) == ("awaiting approval", 0)
@@ -361,7 +362,7 @@ def test_mistakes_are_shown_at_their_field_and_what_was_typed_stays(
 def test_a_decision_on_evidence_that_changed_is_refused_with_the_page_as_it_is_now(waiting: Scene) -> None:
     answer = decide(waiting, waiting.cast.approver, evidence_digest="0" * 64)
     assert answer.status_code == 409
-    shown = answer.content.decode()
+    shown = markup(answer)
     assert "The evidence has changed since you opened this page" in shown
     assert "Clear gain." in shown
     assert answer.context["form"]["evidence_digest"].value() == waiting.candidate.evidence_digest

@@ -10,6 +10,7 @@ from reviews.discussion import comments
 from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
 from reviews.notifications.notices import notify
 from tests import make
+from tests.pages import markup
 from tests.reviews.discussion.test_comments import done, hand_in, sit
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +38,7 @@ def test_a_conversation_works_without_script(cast: make.Cast, item: QueueItem) -
     answer = client.post(path, {"text": "Is <b>410</b> right?", "side": "summary", "quote": "410 piles"})
     thread = Thread.objects.get()
     assert answer["Location"] == f"{path}#thread-{thread.pk}"
-    shown = client.get(path).content.decode()
+    shown = markup(client.get(path))
     assert "Is &lt;b&gt;410&lt;/b&gt; right?" in shown
     assert "410 piles" in shown
     assert "only you and its managers read this" in shown
@@ -45,7 +46,7 @@ def test_a_conversation_works_without_script(cast: make.Cast, item: QueueItem) -
     comment = Comment.objects.latest("pk")
     client.post(f"/talk/comment/{comment.pk}/", {"text": "I do mean it."})
     client.post(f"/talk/{thread.pk}/resolve/")
-    shown = client.get(path).content.decode()
+    shown = markup(client.get(path))
     assert "I do mean it." in shown
     assert "resolved" in shown
     client.post(f"/talk/{thread.pk}/reopen/")
@@ -58,14 +59,14 @@ def test_what_is_refused_comes_back_with_the_words_at_its_field(cast: make.Cast,
         f"/talk/item/{item.pk}/", {"text": "Hm", "side": "source", "quote": "nowhere"}, headers=HTMX
     )
     assert answer.status_code == 422
-    assert "These words do not stand in the source." in answer.content.decode()
-    assert ">Hm</textarea>" in answer.content.decode()
+    assert "These words do not stand in the source." in markup(answer)
+    assert ">Hm</textarea>" in markup(answer)
     thread = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     for path in (f"/talk/{thread.pk}/reply/", f"/talk/comment/{thread.comments.get().pk}/"):
         answer = client.post(path, {"text": " "}, headers=HTMX)
         assert answer.status_code == 422, path
-        assert "Write something." in answer.content.decode()
-        assert "<html" not in answer.content.decode()
+        assert "Write something." in markup(answer)
+        assert "<html" not in markup(answer)
 
 
 def test_no_payload_of_a_blind_item_tells_of_peers(cast: make.Cast, item: QueueItem) -> None:
@@ -81,7 +82,7 @@ def test_no_payload_of_a_blind_item_tells_of_peers(cast: make.Cast, item: QueueI
         for headers in ({}, HTMX):
             answer = client.get(path, headers=headers)
             assert answer.status_code == 200, path
-            body = answer.content.decode()
+            body = markup(answer)
             assert "SECRET" not in body, path
             assert "ruben" not in body, path
     assert client.get(f"/talk/{theirs.pk}/").status_code == 404
@@ -90,7 +91,7 @@ def test_no_payload_of_a_blind_item_tells_of_peers(cast: make.Cast, item: QueueI
     assert client.post(f"/talk/comment/{theirs.comments.all()[0].pk}/", {"text": "x"}).status_code == 404
     hand_in(item, cast.reviewer, cast.another_reviewer)
     done(item)
-    body = client.get(f"/talk/item/{item.pk}/").content.decode()
+    body = markup(client.get(f"/talk/item/{item.pk}/"))
     assert secret in body
     assert "ruben" not in body
     assert "@somebody noted" in body.replace('<span class="mention">', "").replace("</span>", "")
@@ -102,10 +103,10 @@ def test_a_manager_who_reads_is_told_and_leaves_the_item_to_others(cast: make.Ca
     )
     comments.open_thread(about=item, text="Two stars.", actor=cast.reviewer)
     mila = signed_in(cast.ml_engineer)
-    panel = mila.get(f"/talk/item/{item.pk}/").content.decode()
+    panel = markup(mila.get(f"/talk/item/{item.pk}/"))
     assert "began is not asked to review this item" in panel
     refused = mila.get(f"/desk/item/{item.pk}/")
-    assert (refused.status_code, "You have left this item to others" in refused.content.decode()) == (
+    assert (refused.status_code, "You have left this item to others" in markup(refused)) == (
         409,
         True,
     )
@@ -135,10 +136,10 @@ def test_names_are_offered_as_they_are_begun(cast: make.Cast, item: QueueItem) -
 def test_prompt_versions_link_to_their_conversations(cast: make.Cast) -> None:
     version = PromptVersion.objects.get(prompt__name="news summary", number=1)
     comments.open_thread(about=version, text="Numbers go missing.", actor=cast.reviewer)
-    shown = signed_in(cast.ml_engineer).get(f"/prompts/{version.prompt_id}/").content.decode()
+    shown = markup(signed_in(cast.ml_engineer).get(f"/prompts/{version.prompt_id}/"))
     assert f'href="/talk/prompt/{version.pk}/"' in shown
     assert "1 open" in shown
-    shown = signed_in(cast.approver).get(f"/talk/prompt/{version.pk}/").content.decode()
+    shown = markup(signed_in(cast.approver).get(f"/talk/prompt/{version.pk}/"))
     assert "Numbers go missing." in shown
     assert "talk-new" not in shown
 
@@ -150,12 +151,12 @@ def test_the_bell_counts_is_asked_cheaply_and_rests_when_nothing_changed(
     cast: make.Cast, django_assert_max_num_queries: Any
 ) -> None:
     client = signed_in(cast.reviewer)
-    assert 'aria-label="Notifications"' in client.get("/desk/").content.decode()
+    assert 'aria-label="Notifications"' in markup(client.get("/desk/"))
     notify(user=cast.reviewer, kind="reply", url="/desk/", text="mila answered.", subject="thread:1")
-    assert 'aria-label="Notifications, 1 unread"' in client.get("/desk/").content.decode()
+    assert 'aria-label="Notifications, 1 unread"' in markup(client.get("/desk/"))
     with django_assert_max_num_queries(4):  # session, user, its bookkeeping, the count
         answer = client.get("/notifications/bell/?shown=0", headers=HTMX)
-    assert "1 unread" in answer.content.decode()
+    assert "1 unread" in markup(answer)
     assert client.get("/notifications/bell/?shown=1").status_code == 204
 
 
@@ -163,7 +164,7 @@ def test_following_a_notification_or_looking_at_its_thread_reads_it(cast: make.C
     thread = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     client = signed_in(cast.ml_engineer)
     row = Notification.objects.get(user=cast.ml_engineer)
-    assert "A reviewer began a conversation" in client.get("/notifications/?show=unread").content.decode()
+    assert "A reviewer began a conversation" in markup(client.get("/notifications/?show=unread"))
     assert client.get(f"/notifications/{row.pk}/")["Location"] == f"/talk/{thread.pk}/"
     row.refresh_from_db()
     assert row.read_at is not None

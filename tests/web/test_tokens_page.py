@@ -7,6 +7,7 @@ from django.test import Client
 
 from models_app.models import ApiToken, ServiceAccount
 from tests import make
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -25,9 +26,9 @@ def test_a_new_token_is_shown_once(cast: make.Cast) -> None:
     client = signed_in(cast.reviewer)
     made = client.post("/tokens/", asked())
     assert made.status_code == 201
-    found = re.search(r'id="token-value">(gly_[0-9a-f]+)<', made.content.decode())
+    found = re.search(r'id="token-value">(gly_[0-9a-f]+)<', markup(made))
     assert found is not None
-    again = client.get("/tokens/").content.decode()
+    again = markup(client.get("/tokens/"))
     assert "web shop" in again
     assert found[1] not in again
     assert "no-store" in made["Cache-Control"]
@@ -48,10 +49,10 @@ def test_mistakes_are_shown_at_their_fields_and_nothing_is_made(cast: make.Cast)
 def test_people_see_their_own_tokens_and_operators_see_all(cast: make.Cast) -> None:
     signed_in(cast.reviewer).post("/tokens/", asked(name="rita's"))
     signed_in(cast.ml_engineer).post("/tokens/", asked(name="mila's"))
-    mine = signed_in(cast.reviewer).get("/tokens/").content.decode()
+    mine = markup(signed_in(cast.reviewer).get("/tokens/"))
     assert "rita&#x27;s" in mine
     assert "mila&#x27;s" not in mine
-    everybody = signed_in(cast.operator).get("/tokens/").content.decode()
+    everybody = markup(signed_in(cast.operator).get("/tokens/"))
     assert "rita&#x27;s" in everybody
     assert "mila&#x27;s" in everybody
 
@@ -82,7 +83,7 @@ def test_a_service_account_is_made_gets_a_token_and_is_closed(cast: make.Cast) -
     assert (account.name, account.owner) == ("nightly export", cast.reviewer)
     assert client.post("/tokens/", asked(service_account=account.pk)).status_code == 201
     assert ApiToken.objects.get().service_account == account
-    assert "nightly export" in client.get("/tokens/").content.decode()
+    assert "nightly export" in markup(client.get("/tokens/"))
     assert client.post(f"/tokens/accounts/{account.pk}/close/").status_code == 302
     assert ApiToken.objects.get().revoked_at is not None
     assert client.post("/tokens/", asked(service_account=account.pk)).status_code == 422
@@ -95,7 +96,7 @@ def test_a_service_account_needs_a_name_that_is_free(cast: make.Cast, name: str)
     client.post("/tokens/accounts/new/", {"account": "nightly export"})
     answer = client.post("/tokens/accounts/new/", {"account": name})
     assert answer.status_code == 422
-    assert 'aria-describedby="account-error"' in answer.content.decode()
+    assert 'aria-describedby="account-error"' in markup(answer)
     assert ServiceAccount.objects.count() == 1
 
 
@@ -103,7 +104,7 @@ def test_somebody_elses_service_account_is_not_there_to_close(cast: make.Cast) -
     signed_in(cast.reviewer).post("/tokens/accounts/new/", {"account": "nightly"})
     account = ServiceAccount.objects.get()
     assert signed_in(cast.ml_engineer).post(f"/tokens/accounts/{account.pk}/close/").status_code == 404
-    assert "nightly" in signed_in(cast.operator).get("/tokens/").content.decode()
+    assert "nightly" in markup(signed_in(cast.operator).get("/tokens/"))
     assert signed_in(cast.operator).post(f"/tokens/accounts/{account.pk}/close/").status_code == 302
 
 

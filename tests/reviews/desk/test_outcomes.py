@@ -41,6 +41,7 @@ from reviews.models import (
 from tests import make
 from tests.api.conftest import serve
 from tests.database import without_guards
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 DRAFT = "The old pier closes. 410 piles are rotten."
@@ -154,10 +155,10 @@ def test_a_narrowed_list_says_that_it_goes_back_only_so_far(
     for _ in range(3):
         example(reviewed(cast.reviewer), "approved")
     client = signed_in(cast.reviewer)
-    shown = client.get("/my-feedback/?state=accepted").content.decode()
+    shown = markup(client.get("/my-feedback/?state=accepted"))
     assert "The newest 2 of them." in shown
     assert shown.count('class="card fate"') == 2
-    assert client.get("/my-feedback/").content.decode().count('class="card fate"') == 3
+    assert markup(client.get("/my-feedback/")).count('class="card fate"') == 3
 
 
 # ---------------------------------------------------------------- what a row says
@@ -183,17 +184,17 @@ def test_a_return_an_adjudication_and_a_gold_answer_are_shown_to_whose_review_it
             review=gold, number=number, data={"stars": stars, "verdict": "good", "ratings": {}}
         )
     assert [(row.right, len(row.judged or [])) for row in [only(gold)]] == [(1, 2)], "the first answer counts"
-    shown = signed_in(cast.reviewer).get("/my-feedback/").content.decode()
+    shown = markup(signed_in(cast.reviewer).get("/my-feedback/"))
     assert "Which &lt;piles&gt;?" in shown
     assert "The number is not needed." in shown
     assert "alma" not in shown
     assert "mila" not in shown
     assert "gold item: 1 of 2 right" in shown
-    theirs = signed_in(cast.another_reviewer).get("/my-feedback/").content.decode()
+    theirs = markup(signed_in(cast.another_reviewer).get("/my-feedback/"))
     assert "Which &lt;piles&gt;?" not in theirs
     open_one = reviewed(cast.another_reviewer, state="returned")
     ReviewReturn.objects.create(review=open_one, returned_by=cast.ml_engineer, comment="Look again.")
-    theirs = signed_in(cast.another_reviewer).get("/my-feedback/?state=returned").content.decode()
+    theirs = markup(signed_in(cast.another_reviewer).get("/my-feedback/?state=returned"))
     assert "Look again." in theirs
     assert f'href="/desk/item/{open_one.item_id}/"' in theirs
 
@@ -208,7 +209,7 @@ def test_the_live_model_s_draft_stands_beside_mine_word_by_word(cast: make.Cast,
     row = only(review)
     assert row.live is not None
     assert row.live.text == "The old pier closes for ten months."
-    shown = signed_in(cast.reviewer).get("/my-feedback/").content.decode()
+    shown = markup(signed_in(cast.reviewer).get("/my-feedback/"))
     assert "What the live model writes now, beside yours" in shown
     assert "<ins>ten</ins>" in shown
     other = reviewed(cast.reviewer)
@@ -240,10 +241,7 @@ def test_while_an_item_is_open_the_live_text_does_not_tell_whose_draft_it_is(
     review = reviewed(cast.reviewer, done=False)
     make.summary(review.summary.document, DRAFT, release=live, source="batch")
     assert only(review).live is None
-    assert (
-        "live model"
-        not in signed_in(cast.reviewer).get("/my-feedback/").content.decode().split("<article")[1]
-    )
+    assert "live model" not in markup(signed_in(cast.reviewer).get("/my-feedback/")).split("<article")[1]
     with pytest.raises(Refused, match="still hidden"):
         outcomes.ask_live(review=review.pk, reviewer=cast.reviewer)
     queue = review.item.queue
@@ -258,15 +256,15 @@ def test_it_can_be_asked_once_and_the_page_waits_for_it(cast: make.Cast, live: R
     client = signed_in(cast.reviewer)
     path = f"/my-feedback/{review.pk}/live/"
     for _ in range(2):
-        shown = client.post(path, headers={"HX-Request": "true"}).content.decode()
+        shown = markup(client.post(path, headers={"HX-Request": "true"}))
         assert "is writing this article" in shown
         assert 'hx-trigger="every 3s"' in shown
     job = Job.objects.get(kind="generate_summaries")
     make.carried_out(job)
-    shown = client.get(path, headers={"HX-Request": "true"}).content.decode()
+    shown = markup(client.get(path, headers={"HX-Request": "true"}))
     assert "harbour authority of Nordhaven" in shown
     assert "every 3s" not in shown
-    assert "written it already" in client.post(path, headers={"HX-Request": "true"}).content.decode()
+    assert "written it already" in markup(client.post(path, headers={"HX-Request": "true"}))
     assert client.post(path)["Location"] == "/my-feedback/"
     assert signed_in(cast.another_reviewer).post(path).status_code == 404
     with pytest.raises(NotFound):
@@ -304,8 +302,8 @@ def test_pages_cost_the_same_however_much_there_is(
                 assert client.get(f"/my-feedback/?state={state}").status_code == 200
         for _ in range(22):
             example(reviewed(cast.reviewer), "approved")
-    assert "page 1 of 3" in client.get("/my-feedback/").content.decode()
-    assert "Nothing of yours is in this state" in client.get("/my-feedback/?state=returned").content.decode()
+    assert "page 1 of 3" in markup(client.get("/my-feedback/"))
+    assert "Nothing of yours is in this state" in markup(client.get("/my-feedback/?state=returned"))
     assert client.get("/my-feedback/?state=nonsense").status_code == 200
 
 

@@ -30,6 +30,7 @@ from reviews.models import (
     SourceDocument,
 )
 from tests import make
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 
@@ -316,23 +317,23 @@ def entered(person: User) -> Client:
 
 def test_the_pages_say_where_each_reference_came_from(cast: make.Cast, live: Release) -> None:
     mila, rita = entered(cast.ml_engineer), entered(cast.reviewer)
-    page = mila.get("/feedback/test-set/").content.decode()
+    page = markup(mila.get("/feedback/test-set/"))
     assert "There is nothing to measure summaries against" in page
     of = document()
     at = item(of, release=live)
     review = corrected(at, cast.reviewer)
-    mine = rita.get("/my-feedback/").content.decode()
+    mine = markup(rita.get("/my-feedback/"))
     assert "your text can be a reference in a test set" in mine
-    page = mila.get("/feedback/test-set/").content.decode()
+    page = markup(mila.get("/feedback/test-set/"))
     assert "settled corrections" in page
     answer = mila.post("/feedback/test-set/", {"references": "corrections"}, follow=True)
     on = EvaluationSet.objects.get()
-    page = " ".join(answer.content.decode().split())
+    page = " ".join(markup(answer).split())
     wrote = f'<a href="/releases/{live.pk}/">release {live.pk}</a> wrote'
     assert f"Correction of what {wrote}, settled by its reviewers, 1 person" in page
     assert f"(review:{review.pk})" in page
     assert "Corrections favour the release they began as." in page
-    mine = rita.get("/my-feedback/").content.decode()
+    mine = markup(rita.get("/my-feedback/"))
     assert f"your text is a reference in test set {on.pk}" in mine
     assert mila.post("/feedback/test-set/", {"references": "everything"}).status_code == 422
 

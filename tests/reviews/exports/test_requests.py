@@ -31,6 +31,7 @@ from reviews.models import (
     ReviewSlot,
 )
 from tests import make
+from tests.pages import markup
 from tests.reviews.exports.exported import BETTER, exported, read, review, rows_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_store")]
@@ -301,7 +302,7 @@ def signed_in(user: Any) -> Client:
 def test_the_page_asks_watches_and_gives_the_file(cast: make.Cast, django_assert_num_queries: Any) -> None:
     review(cast.reviewer)
     client = signed_in(cast.ml_engineer)
-    page = client.get("/exports/").content.decode()
+    page = markup(client.get("/exports/"))
     assert "SFT: prompt, completion" in page
     form = {"kind": "reviews", "format": "jsonl", "whose": "names", "texts": "on", "queue": "new-drafts"}
     assert client.post("/exports/", form).status_code == 302
@@ -311,13 +312,13 @@ def test_the_page_asks_watches_and_gives_the_file(cast: make.Cast, django_assert
         True,
         False,
     )
-    waiting = client.get("/exports/", headers={"HX-Request": "true"}).content.decode()
+    waiting = markup(client.get("/exports/", headers={"HX-Request": "true"}))
     assert "waits for the queue" in waiting
     assert "every 2s" in waiting
     assert client.get(f"/exports/{export.pk}/file/").status_code == 409
     assert export.job is not None
     make.carried_out(export.job)
-    ready = client.get("/exports/", headers={"HX-Request": "true"}).content.decode()
+    ready = markup(client.get("/exports/", headers={"HX-Request": "true"}))
     assert "every 2s" not in ready
     answer = client.get(f"/exports/{export.pk}/file/")
     assert answer.streaming
@@ -329,7 +330,7 @@ def test_the_page_asks_watches_and_gives_the_file(cast: make.Cast, django_assert
     assert client.get(f"/exports/{export.pk}/file/").status_code == 409
     wrong = client.post("/exports/", {**form, "kind": "chat", "format": "csv"})
     assert wrong.status_code == 422
-    assert "Messages are a list" in wrong.content.decode()
+    assert "Messages are a list" in markup(wrong)
 
 
 def test_training_data_of_a_snapshot_are_asked_for_on_the_page(cast: make.Cast) -> None:
@@ -340,7 +341,7 @@ def test_training_data_of_a_snapshot_are_asked_for_on_the_page(cast: make.Cast) 
     snapshot = freeze_snapshot(name="November", actor=None)
     client = signed_in(cast.ml_engineer)
     offered = f"snapshot {snapshot.pk} · November (1 training rows)"
-    assert offered in client.get("/exports/").content.decode()
+    assert offered in markup(client.get("/exports/"))
     form = {"kind": "sft", "format": "jsonl", "snapshot": str(snapshot.pk), "split": "train"}
     for more, words in (
         ({"kind": "reviews"}, "Snapshots are training data"),
@@ -348,23 +349,23 @@ def test_training_data_of_a_snapshot_are_asked_for_on_the_page(cast: make.Cast) 
         ({"snapshot": "999"}, "Select a valid choice"),
     ):
         wrong = client.post("/exports/", {**form, **more})
-        assert (wrong.status_code, words in wrong.content.decode()) == (422, True), more
+        assert (wrong.status_code, words in markup(wrong)) == (422, True), more
     assert client.post("/exports/", form).status_code == 302
     export = Export.objects.get()
     assert export.options["snapshot"] == snapshot.pk
-    assert f"snapshot {snapshot.pk} · train" in client.get("/exports/").content.decode()
+    assert f"snapshot {snapshot.pk} · train" in markup(client.get("/exports/"))
     assert export.job is not None
     make.carried_out(export.job)
     export.refresh_from_db()
     assert read(export) == read(exported(cast.ml_engineer, kind="sft", snapshot=snapshot.pk))
-    assert 'name="snapshot"' not in signed_in(cast.reviewer).get("/exports/").content.decode()
+    assert 'name="snapshot"' not in markup(signed_in(cast.reviewer).get("/exports/"))
     assert signed_in(cast.reviewer).post("/exports/", {**form, "kind": "reviews"}).status_code == 302
     assert Export.objects.get(requested_by=cast.reviewer).options["snapshot"] is None
 
 
 def test_a_reviewer_is_offered_their_own_and_cannot_widen_it(cast: make.Cast) -> None:
     client = signed_in(cast.reviewer)
-    page = client.get("/exports/").content.decode()
+    page = markup(client.get("/exports/"))
     assert "SFT" not in page
     assert 'name="whose"' not in page
     assert client.post("/exports/", {"kind": "sft", "format": "jsonl"}).status_code == 422

@@ -39,6 +39,7 @@ from reviews.models import (
 )
 from reviews.reports import progress
 from tests import make
+from tests.pages import markup
 
 SUMMEVAL = Path(__file__).resolve().parents[4] / "shared/data/summeval/summeval.jsonl"
 LONGER = "The old pier closes for nine months."
@@ -457,34 +458,34 @@ def test_the_pages_look_map_import_and_report(cast: make.Cast) -> None:
     answer = client.post("/ratings/", {"kind": "reviews", "file": upload})
     batch = RatingImport.objects.get()
     assert answer["Location"] == f"/ratings/{batch.pk}/"
-    assert "Looking at the first rows" in client.get(answer["Location"]).content.decode()
+    assert "Looking at the first rows" in markup(client.get(answer["Location"]))
     assert client.post(f"/ratings/{batch.pk}/preview/", {}).status_code == 409
     assert client.post(f"/ratings/{batch.pk}/start/", {}).status_code == 302
     make.looked_at(batch)
-    assert "to be checked" in client.get("/ratings/").content.decode()
-    page = client.get(answer["Location"]).content.decode()
+    assert "to be checked" in markup(client.get("/ratings/"))
+    page = markup(client.get(answer["Location"]))
     assert 'value="ratings.*.coherence"' in page
     assert "Say which column it is" in page, "nobody can guess the rater"
     form = {f"map_{name}": path for name, path in MAPPING.items()} | {"low": 1, "high": 5}
-    fragment = client.post(f"/ratings/{batch.pk}/preview/", form).content.decode()
+    fragment = markup(client.post(f"/ratings/{batch.pk}/preview/", form))
     assert "by summeval-experts" in fragment
     assert "nothing wrong" in fragment
     wrong = client.post(f"/ratings/{batch.pk}/start/", {**form, "map_rater": "=rita", "raters": "no sign"})
     assert wrong.status_code == 422
-    assert "write value=name" in wrong.content.decode()
+    assert "write value=name" in markup(wrong)
     wrong = client.post(f"/ratings/{batch.pk}/start/", {**form, "map_summary": "text"})
-    assert "There is no column" in wrong.content.decode()
+    assert "There is no column" in markup(wrong)
     assert client.post(f"/ratings/{batch.pk}/start/", form).status_code == 302
-    assert "waiting for the queue" in client.get(f"/ratings/{batch.pk}/").content.decode()
+    assert "waiting for the queue" in markup(client.get(f"/ratings/{batch.pk}/"))
     batch.refresh_from_db()
     assert batch.job is not None
     make.carried_out(batch.job)
     done = client.get(f"/ratings/{batch.pk}/", headers={"HX-Request": "true"})
     assert done["HX-Refresh"] == "true"
-    page = client.get(f"/ratings/{batch.pk}/").content.decode()
+    page = markup(client.get(f"/ratings/{batch.pk}/"))
     assert "4 of 4 rows came in" in page
     assert "cannot sign in" in page
-    assert "experts.jsonl" in client.get("/ratings/").content.decode()
+    assert "experts.jsonl" in markup(client.get("/ratings/"))
     assert client.post(f"/ratings/{batch.pk}/discard/").status_code == 409
 
 
@@ -500,7 +501,7 @@ def test_pages_of_pairs_and_of_files_that_are_none(cast: make.Cast) -> None:
     upload = SimpleUploadedFile("pairs.jsonl", json.dumps(row).encode())
     client.post("/ratings/", {"kind": "pairwise", "file": upload})
     batch = make.looked_at(RatingImport.objects.get())
-    page = client.get(f"/ratings/{batch.pk}/").content.decode()
+    page = markup(client.get(f"/ratings/{batch.pk}/"))
     assert "nothing wrong with it" in page
     assert 'name="map_stars"' not in page
     assert client.post(f"/ratings/{batch.pk}/discard/").status_code == 302
@@ -508,6 +509,6 @@ def test_pages_of_pairs_and_of_files_that_are_none(cast: make.Cast) -> None:
     broken = SimpleUploadedFile("a.pdf", b"%PDF-1.7 something")
     answer = client.post("/ratings/", {"kind": "reviews", "file": broken})
     assert answer.status_code == 422
-    assert "PDF" in answer.content.decode()
+    assert "PDF" in markup(answer)
     for person in (cast.reviewer, cast.approver, cast.stranger):
         assert signed_in(person).get("/ratings/").status_code == 403

@@ -31,6 +31,7 @@ from reviews.prompts import trials
 from reviews.prompts.trials import Chosen, choose_articles, failing_articles, start_trial, visible_trial
 from tests import make
 from tests.api.conftest import serve
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 BETTER = "Keep every number.\n\n{text}"
@@ -221,7 +222,7 @@ def test_long_trials_are_told_at_the_bell_and_looking_at_them_reads_that(
         "Your prompt trial on 4 articles is done.", f"/prompts/playground/?trial={trial.pk}"
     )  # fmt: skip
     client = signed_in(cast.ml_engineer)
-    shown = client.get(row.url).content.decode()
+    shown = markup(client.get(row.url))
     assert shown.count("This prompt <span") == 4
     assert "this is a look, no verdict" in shown
     row.refresh_from_db()
@@ -284,7 +285,7 @@ def test_mending_is_measured_against_corrections_with_an_interval_and_read_hones
         11,
         0,
     )
-    shown = client.get(answer["Location"]).content.decode()
+    shown = markup(client.get(answer["Location"]))
     assert "chosen because they failed" in shown
     assert "11 of the 11 corrections were made by changing the very text on the left" in shown
     assert "95\N{NO-BREAK SPACE}% between" in shown
@@ -300,7 +301,7 @@ def test_another_prompt_is_tried_on_the_same_articles(cast: make.Cast, live: Rel
     carried_out(first)
     failing(make.document(), cast.reviewer)
     client = signed_in(cast.ml_engineer)
-    assert "Run on the same articles" in client.get(f"/prompts/playground/?trial={first.pk}").content.decode()
+    assert "Run on the same articles" in markup(client.get(f"/prompts/playground/?trial={first.pk}"))
     asked = {
         "parent": version().pk, "system": "", "template": "Numbers: {text}", "which": "newest", "article": "",
         "queue": "", "count": "3", "note": "", "trial": first.pk, "again": "1",
@@ -337,7 +338,7 @@ def test_reviewers_try_on_what_they_have_handed_in_and_see_their_own_trials_only
         with pytest.raises(NotAllowed):
             trial_on(chosen, person)
         assert signed_in(person).get("/prompts/playground/").status_code == 403
-    shown = signed_in(cast.reviewer).get("/prompts/playground/").content.decode()
+    shown = markup(signed_in(cast.reviewer).get("/prompts/playground/"))
     assert "found failing" not in shown
     assert "Save as a version" not in shown
     assert "/releases/" not in shown
@@ -412,10 +413,10 @@ def test_any_two_versions_are_compared_word_by_word(cast: make.Cast, live: Relea
         parent=version(),
         actor=cast.ml_engineer,
     )
-    shown = signed_in(cast.reviewer).get(f"/prompts/compare/?a={version().pk}&b={newer.pk}").content.decode()
+    shown = markup(signed_in(cast.reviewer).get(f"/prompts/compare/?a={version().pk}&b={newer.pk}"))
     assert "<ins> briefly</ins>" in shown or "<ins>briefly </ins>" in shown
     assert "live" in shown
-    assert "Choose two versions" in signed_in(cast.reviewer).get("/prompts/compare/").content.decode()
+    assert "Choose two versions" in markup(signed_in(cast.reviewer).get("/prompts/compare/"))
     client = signed_in(cast.reviewer)
     assert client.get("/prompts/compare/?a=99999&b=1").status_code == 404
     assert client.get(f"/prompts/compare/?a=x&b={newer.pk}").status_code == 404
@@ -423,7 +424,7 @@ def test_any_two_versions_are_compared_word_by_word(cast: make.Cast, live: Relea
 
 
 def test_the_history_says_when_a_version_was_live(cast: make.Cast, live: Release) -> None:
-    shown = signed_in(cast.reviewer).get(f"/prompts/{version().prompt_id}/").content.decode()
+    shown = markup(signed_in(cast.reviewer).get(f"/prompts/{version().prompt_id}/"))
     assert "Where and when it was live" in shown
     assert "production, " in shown
     assert "– now" in shown

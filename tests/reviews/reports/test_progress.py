@@ -20,6 +20,7 @@ from reviews.models import Preference, ProgressFigures, QueueItem, Review, Revie
 from reviews.reports import progress
 from reviews.reports.progress import Pace, estimate
 from tests import make
+from tests.pages import markup
 
 pytestmark = pytest.mark.django_db
 TODAY = date(2026, 3, 10)
@@ -224,12 +225,12 @@ def signed_in(user: Any) -> Client:
 def test_reviewers_see_themselves_and_queues_and_nobody_else(cast: make.Cast) -> None:
     for _ in range(12):
         done(cast.another_reviewer)
-    page = signed_in(cast.reviewer).get("/progress/").content.decode()
+    page = markup(signed_in(cast.reviewer).get("/progress/"))
     assert "ruben" not in page
     assert "The team" not in page
     assert "New drafts" in page or "new-drafts" in page
     assert "said from 10 reviews on" in page
-    everybody = signed_in(cast.ml_engineer).get("/progress/").content.decode()
+    everybody = markup(signed_in(cast.ml_engineer).get("/progress/"))
     assert "ruben" in everybody
     for person in (cast.stranger, cast.approver):
         assert signed_in(person).get("/progress/").status_code == 403
