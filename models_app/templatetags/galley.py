@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.template import Context, Engine
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -24,6 +25,14 @@ register.filter(duration)
 register.filter(number)
 register.filter(signed)
 
+# The colour of a word that says how something ended or how good it is; other words have none.
+TONES = {
+    **dict.fromkeys(("approved", "good", "imported", "improved", "live", "succeeded"), "ok"),
+    **dict.fromkeys(("cancelled", "fair", "inconclusive"), "maybe"),
+    **dict.fromkeys(("failed", "poor", "rejected", "rolled back", "worse"), "bad"),
+    "not worse": "info",
+}
+
 
 @register.simple_tag
 def module(name: str) -> SafeString:
@@ -37,6 +46,12 @@ def module(name: str) -> SafeString:
 def can(user: Any, capability: str) -> bool:
     """{% if user|can:"train" %}"""
     return allowed(user, capability) if getattr(user, "is_authenticated", False) else False
+
+
+@register.filter
+def tone(word: str) -> str:
+    """The class of a card or chip that says `word`."""
+    return TONES.get(word, "")
 
 
 @register.filter
@@ -95,6 +110,64 @@ def word_diff(before: str, after: str, context: int = 0) -> SafeString:
     if context:
         parts = around_changes(parts, context)
     return format_html_join("", "{}", ((format_html(tags[p.kind], p.text),) for p in parts))
+
+
+def _part(context: Context, partial: str, /, **values: Any) -> str:
+    """A partial that sees its own values and nothing of the page around it."""
+    template = Engine.get_default().get_template(f"partials/{partial}.html")
+    return template.render(context.new({"csrf_token": context.get("csrf_token"), **values}))
+
+
+@register.simple_block_tag(takes_context=True)
+def empty_state(
+    context: Context,
+    content: SafeString,
+    title: str,
+    *,
+    icon: str = "inbox",
+    small: bool = False,
+    url: str = "",
+    label: str = "",
+) -> str:
+    """Nothing is here yet: `title` says so, the content says what brings it, the link leads to where that is done."""
+    return _part(context, "_empty", text=content, title=title, icon=icon, small=small, url=url, label=label)
+
+
+@register.simple_block_tag(takes_context=True)
+def confirm(
+    context: Context,
+    content: SafeString,
+    dialog: str,
+    *,
+    url: str,
+    label: str,
+    title: str,
+    button: str = "",
+    pri: bool = False,
+    danger: bool = False,
+    small: bool = False,
+    reason: str = "",
+    name: str = "",
+    value: Any = "",
+    also: str = "",
+    also_value: Any = "",
+) -> str:
+    """A button that asks before it posts; `dialog` is the id of what it opens, the content what that says.
+
+    `button`: words of the button in it; `reason`: label of a field for one; `name` and `value`, `also` and
+    `also_value`: hidden fields.
+    """
+    values: dict[str, Any] = {
+        "text": content,
+        "id": dialog,
+        "url": url,
+        "label": label,
+        "title": title,
+        "button": button,
+    }
+    values |= {"pri": pri, "danger": danger, "small": small, "reason": reason}
+    values |= {"name": name, "value": value, "also": also, "also_value": also_value}
+    return _part(context, "_confirm", **values)
 
 
 @register.simple_tag(takes_context=True)

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PAGE = """{% extends "base.html" %}{% block title %}Frame{% endblock %}{% block heading %}Frame{% endblock %}
 {% block actions %}<button class="btn" data-dialog-open="keys" data-key="?">Keys</button>
-{% include "partials/_confirm.html" with id="ask" url="/posted" label="Roll back" title="Go back to 12?" %}
+{% confirm "ask" url="/posted" label="Roll back" title="Go back to 12?" %}{% endconfirm %}
 {% endblock %}
 {% block content %}<div class="card" id="place">untouched</div>
 <button class="btn" id="forbidden" hx-get="/forbidden" hx-target="#place">forbidden</button>
