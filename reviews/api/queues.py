@@ -18,13 +18,12 @@ from models_app.api import views
 from models_app.api.authentication import token_of
 from models_app.api.fields import Text
 from models_app.foundation.errors import NotFound, Refused, StaleState
-from models_app.foundation.rows import JoinedRows
 from reviews.api.texts import MarkedSerializer, SentenceSerializer
 from reviews.desk import claims, queries
 from reviews.desk.claims import Lease
 from reviews.desk.reviews import LONGEST_EDIT_CHARACTERS, Answers, submit_review
-from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
-from reviews.queues.rubrics import criteria_of
+from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.queues.rubrics import criteria_of, version_of
 from reviews.texts.spans import sentences
 
 LARGEST = 2**31 - 1
@@ -201,24 +200,6 @@ _WRONG = views.failure(
 )
 
 
-_QUEUE = JoinedRows(
-    """
-SELECT {columns} FROM reviews_reviewqueue queue JOIN reviews_rubricversion rubric ON rubric.id = queue.rubric_id
- WHERE queue.slug = %(slug)s AND queue.kind = ANY(%(kinds)s)
-""",
-    queue=ReviewQueue,
-    rubric=RubricVersion,
-)
-_BEGUN = JoinedRows(
-    """
-SELECT {columns} FROM reviews_review review JOIN reviews_rubricversion rubric ON rubric.id = review.rubric_id
- WHERE review.item_id = %(item)s AND review.reviewer_id = %(reviewer)s AND review.revision > 0
-""",
-    review=Review,
-    rubric=RubricVersion,
-)
-
-
 class QueuesView(views.ApiView):
     scope = "reviews:write"
 
@@ -281,19 +262,18 @@ class NextView(views.ApiView):
         },
     )
     def post(self, request: Request, slug: str) -> Response:
-        found = _QUEUE.first({"slug": slug, "kinds": [*ReviewQueue.AT_DESK]})
-        if found is None:
+        queue = ReviewQueue.objects.filter(slug=slug, kind__in=ReviewQueue.AT_DESK).first()
+        if queue is None:
             raise NotFound("There is nothing here.")
-        queue: ReviewQueue = found["queue"]
-        queue.rubric = found["rubric"]
         lease = claims.claim_next(queue=queue, reviewer=token_of(request).user)
         return Response(status=204) if lease is None else Response(_claimed(lease))
 
 
 def _claimed(lease: Lease) -> dict[str, Any]:
     item = lease.slot.item
-    begun = _BEGUN.first({"item": item.pk, "reviewer": lease.slot.reviewer_id})
-    rubric = begun["rubric"] if begun else item.queue.rubric
+    begun = Review.objects.filter(item=item, reviewer=lease.slot.reviewer_id, revision__gt=0)
+    rubric_id, revision = begun.values_list("rubric", "revision").first() or (item.queue.rubric_id, 0)
+    rubric = version_of(rubric_id)
     document = item.summary.document
     return ClaimSerializer(
         {
@@ -308,7 +288,7 @@ def _claimed(lease: Lease) -> dict[str, Any]:
                 "instructions": rubric.instructions,
                 "criteria": criteria_of(rubric.pk),
             },
-            "revision": begun["review"].revision if begun else 0,
+            "revision": revision,
         }
     ).data
 

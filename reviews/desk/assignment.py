@@ -17,6 +17,7 @@ from models_app.foundation.roles import allowed, require
 from reviews.desk.claims import free_expired
 from reviews.desk.spreading import Wish, spread
 from reviews.models import Notification, Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.models.queues import closings_of_items
 from reviews.notifications.notices import notify
 from reviews.queues import seats as seating
 
@@ -34,12 +35,13 @@ def assign(*, item: QueueItem, to: User, actor: Any | None) -> ReviewSlot:
         item = QueueItem.objects.select_for_update(no_key=True).get(pk=item.pk)
         if item.state != QueueItem.State.OPEN:
             raise Refused(f"This item is {item.state}; nobody can be asked for it.")
+        seats = ReviewSlot.objects.filter(item=item)
         if item.pk in _closed_to([item.pk], [to])[to.pk]:
             raise Refused(
                 f"{to.get_username()} has answered this item, holds it, has it assigned, or left it to others."
             )
-        free_expired(ReviewSlot.objects.filter(item=item))
-        seat = ReviewSlot.objects.filter(item=item, state="free", assigned_to=None).first()
+        free_expired(seats)
+        seat = seats.open_to(to, unless=Skip.objects.for_good()).free().anybodys().first()
         if seat is None:
             raise Refused("Every seat at this item is taken, done or meant for somebody.")
         ReviewSlot.objects.filter(pk=seat.pk).update(assigned_to=to)
@@ -72,8 +74,10 @@ def assign_evenly(
     with transaction.atomic():
         seating.own_queue(queue.pk)
         free = list(
-            ReviewSlot.objects.filter(queue=queue, state="free", assigned_to=None, item__state="open")
-            .order_by("rank", "item", "position")
+            ReviewSlot.objects.filter(queue=queue, item__state=QueueItem.State.OPEN)
+            .free()
+            .anybodys()
+            .in_order()
             .values_list("pk", "item")[: most or MOST_ITEMS]
         )
         has = Counter(
@@ -200,14 +204,9 @@ def _may_review(person: User) -> None:
 def _closed_to(items: Sequence[int], people: Sequence[User]) -> dict[int, set[int]]:
     """By person: those of the items that this person answered, holds, was given, or left to others for good."""
     closed: dict[int, set[int]] = {person.pk: set() for person in people}
-    mine = (
-        Review.objects.filter(item__in=items, reviewer__in=people, state__in=["submitted", "returned"]),
-        Preference.objects.filter(item__in=items, reviewer__in=people, state="submitted"),
-        ReviewSlot.objects.filter(item__in=items, reviewer__in=people),
-        Skip.objects.filter(item__in=items, reviewer__in=people, until=None),
-    )
-    for rows in mine:
-        for person, item in rows.order_by().values_list("reviewer", "item"):
+    for rows in closings_of_items(Skip.objects.for_good()):
+        theirs = rows.filter(item__in=items, reviewer__in=people).order_by()
+        for person, item in theirs.values_list("reviewer", "item"):
             closed[person].add(item)
     kept = ReviewSlot.objects.filter(item__in=items, assigned_to__in=people)
     for person, item in kept.order_by().values_list("assigned_to", "item"):

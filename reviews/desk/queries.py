@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils import timezone
 
-from reviews.desk import claims
 from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewReturn, ReviewSlot, Skip
+from reviews.queues import statements
 
 # ---------------------------------------------------------------- the desk
 
@@ -24,7 +24,7 @@ class QueueRow:
 
     @property
     def more(self) -> bool:
-        return self.waiting >= claims.COUNTED
+        return self.waiting >= statements.COUNTED
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def queues_for(reviewer: User) -> list[QueueRow]:
 def queue_rows(
     queues: Iterable[ReviewQueue], reviewer: User, answer: type[Review | Preference]
 ) -> list[QueueRow]:
-    waiting = claims.waiting(reviewer=reviewer)
+    waiting = statements.items_waiting(reviewer=reviewer)
     done = done_today(reviewer, answer)
     rows = [QueueRow(queue, waiting.get(queue.pk, 0), done.get(queue.pk, 0)) for queue in queues]
     return sorted(rows, key=lambda row: (row.waiting == 0, row.queue.name))

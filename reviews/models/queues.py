@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Now
 from django.utils import timezone
+
+from reviews.models.reviews import Preference, Review
 
 
 class RubricVersion(models.Model):
@@ -94,6 +100,13 @@ class ReviewQueue(models.Model):
         return self.name
 
 
+class QueueItemQuerySet(QuerySet["QueueItem"]):
+    def locked(self) -> QueueItemQuerySet:
+        """For whoever changes an item, its seats or its answers: the item is locked first, everywhere. What refers to
+        it by a foreign key may still come in."""
+        return self.select_for_update(of=("self",), no_key=True)
+
+
 class QueueItem(models.Model):
     class Reason(models.TextChoices):
         NEW = "new draft"
@@ -147,6 +160,8 @@ class QueueItem(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     created_at = models.DateTimeField(default=timezone.now)
 
+    objects = QueueItemQuerySet.as_manager()
+
     class Meta:
         ordering = ["queue", "-priority", "id"]
         indexes = [
@@ -174,6 +189,64 @@ class QueueItem(models.Model):
                 condition=Q(disagreement=None) | Q(disagreement__range=(0, 1)), name="item_disagreement"
             ),
         ]
+
+
+class ReviewSlotQuerySet(QuerySet["ReviewSlot"]):
+    """Who may take which seat: claims, assignments, every count of what waits, pages and API ask here.
+
+    People are given by their primary key, or by an expression that stands for it.
+    """
+
+    def open_to(self, person: Any, *, unless: QuerySet[Skip] | None = None) -> ReviewSlotQuerySet:
+        """Seats that this person may have once they are `free` or their holder's time is `over`: at open items, and
+        `left_to` them. Whether the queue is open is asked by those who give seats out."""
+        return self.left_to(person, unless=unless).filter(item__state=QueueItem.State.OPEN)
+
+    def left_to(self, person: Any, *, unless: QuerySet[Skip] | None = None) -> ReviewSlotQuerySet:
+        """For anybody or assigned to this person, at items that they neither sit at, nor have answered, nor skipped.
+
+        `unless` says which skips count: those that hold now, where it is not given.
+        """
+        # one NOT over all of them: PostgreSQL plans look-ups then, instead of searching for the best of many joins
+        closed = Q()
+        for rows in closings_of_items(Skip.objects.that_hold() if unless is None else unless):
+            closed |= Q(Exists(rows.filter(item=OuterRef("item"), reviewer=person)))
+        return self.filter(~closed, Q(assigned_to=None) | Q(assigned_to=person))
+
+    def free(self) -> ReviewSlotQuerySet:
+        return self.filter(state=ReviewSlot.State.FREE)
+
+    def anybodys(self) -> ReviewSlotQuerySet:
+        return self.filter(assigned_to=None)
+
+    def held_by(self, person: Any) -> ReviewSlotQuerySet:
+        return self.filter(state=ReviewSlot.State.HELD, reviewer=person)
+
+    def over(self) -> ReviewSlotQuerySet:
+        """Held, but the lease ran out or the holder was deactivated. Others get them once they need them; those that
+        are not needed, since fewer reviews are wanted by now, go."""
+        inactive = User.objects.filter(pk=OuterRef("reviewer"), is_active=False)
+        return self.filter(Q(lease_until__lt=Now()) | Exists(inactive), state=ReviewSlot.State.HELD)
+
+    def needed(self) -> ReviewSlotQuerySet:
+        """Without those of items that have more than are wanted by now."""
+        seats = ReviewSlot.objects.filter(item=OuterRef("item")).order_by().values("item")
+        number = Subquery(seats.annotate(number=Count("pk")).values("number"))
+        return self.filter(Q(item__reason=QueueItem.Reason.GOLD) | Q(item__wanted_reviews__gte=number))
+
+    def in_order(self) -> ReviewSlotQuerySet:
+        """As the queue gives them out."""
+        return self.order_by("rank", "item_id", "position")
+
+
+def closings_of_items(skips: QuerySet[Skip]) -> tuple[QuerySet[Any, Any], ...]:
+    """Rows with an `item` and a `reviewer`, each of which closes that item to that person."""
+    return (
+        ReviewSlot.objects.filter(reviewer__isnull=False),
+        Review.objects.filter(state__in=Review.ANSWERED),
+        Preference.objects.filter(state=Preference.State.SUBMITTED),
+        skips,
+    )
 
 
 class ReviewSlot(models.Model):
@@ -220,6 +293,8 @@ class ReviewSlot(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     claimed_at = models.DateTimeField(null=True, blank=True)
 
+    objects = ReviewSlotQuerySet.as_manager()
+
     class Meta:
         ordering = ["item", "position"]
         indexes = [
@@ -264,6 +339,20 @@ class ReviewSlot(models.Model):
         ]
 
 
+class SkipQuerySet(QuerySet["Skip"]):
+    def that_hold(self) -> SkipQuerySet:
+        """The item is not offered to that person now."""
+        return self.filter(Q(until=None) | Q(until__gt=Now()))
+
+    def for_good(self) -> SkipQuerySet:
+        """Nor assigned to them."""
+        return self.filter(until=None)
+
+    def beyond_recall(self) -> SkipQuerySet:
+        """Nor given to them where they open the very item: an answer of theirs would not stand by itself."""
+        return self.filter(Q(saw_others=True) | Q(meaning=Skip.Meaning.HAD_A_HAND))
+
+
 class Skip(models.Model):
     """A reviewer passed an item by: later, not for me, or a bad item; or it is a pair that is not theirs to judge."""
 
@@ -286,6 +375,8 @@ class Skip(models.Model):
         help_text="has seen what others think of it, so that no seat at it can be theirs any more",
     )
     at = models.DateTimeField(default=timezone.now)
+
+    objects = SkipQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -16,6 +16,9 @@ class Review(models.Model):
         RETURNED = "returned"  # sent back with a comment; waits for its reviewer's correction
         WITHDRAWN = "withdrawn"
 
+    #: Handed in, whether or not it was sent back since.
+    ANSWERED = (State.SUBMITTED, State.RETURNED)
+
     class Verdict(models.TextChoices):
         GOOD = "good"
         FAIR = "fair"

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from reviews.models import Criterion, Review
+from reviews.models import Criterion, Review, RubricVersion
 
 LONGEST_EXPLANATION_CHARACTERS = 4000
 _known: dict[int, tuple[Criterion, ...]] = {}
+_versions: dict[int, RubricVersion] = {}
+
+
+def version_of(rubric: int) -> RubricVersion:
+    """Not to be changed by whoever gets it."""
+    if rubric not in _versions:
+        _versions[rubric] = RubricVersion.objects.get(pk=rubric)
+    return _versions[rubric]
 
 
 def criteria_of(rubric: int) -> tuple[Criterion, ...]:

@@ -1,47 +1,26 @@
-"""What waits at each stage of the loop: for the navigation (one query a page) and for the home page."""
+"""What waits at each stage of the loop: for the navigation (two queries a page) and for the home page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
-from django.db import connection
 from django.db.models import Avg, Count
-from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from models_app.foundation.roles import allowed
 from models_app.models import ClientFeedback, Comparison, DatasetSnapshot, Deployment, TrainingRun
 from models_app.monitoring.traffic import Traffic, Window, traffic
 from models_app.serving.readiness import readiness
-from reviews.desk import claims
-from reviews.lists.compiled import Statement, compiled
-from reviews.models import FeedbackExample, PromptSuggestion, Review
-from reviews.notifications.notices import COUNTED
-from reviews.queues.blindness import readable_examples, readable_suggestions
-
-# Counting stops here: nobody needs to know whether 100 or 40,000 wait, and every page counts them.
-ENOUGH = 100
-
-_WAITING = f"""
-SELECT ({claims.WAITING_AT_DESKS.format(kinds="'rate and edit', 'prompt trial'")}),
-       ({claims.WAITING_AT_DESKS.format(kinds="'pairwise'")}),
-       (SELECT count(*) FROM ({{feedback}}) x),
-       (SELECT count(*) FROM ({{suggestions}}) x),
-       (SELECT count(*) FROM models_app_trainingrun WHERE state IN ('queued', 'running')),
-       (SELECT count(*) FROM models_app_release WHERE state = 'awaiting approval'),
-       (SELECT count(*) FROM models_app_job WHERE state IN ('queued', 'running')),
-       (SELECT count(*) FROM (SELECT 1 FROM reviews_notification
-                               WHERE user_id = %(user)s AND read_at IS NULL LIMIT %(counted)s) x),
-       (SELECT count(*) FROM (SELECT 1 FROM reviews_queueitem WHERE state = 'disputed' LIMIT %(enough)s) x)
-"""  # nosec B608 (made of constants of ours; values are parameters)
+from reviews.models import Review
+from reviews.queues.statements import items_waiting_at_desks
+from reviews.reports.statements import ENOUGH, estimated_rows, waiting_elsewhere
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Counts up to ENOUGH."""
+    """Counts up to ENOUGH; what waits at the desks up to where the desks count."""
 
     review: int
     pairs: int
@@ -55,62 +34,16 @@ class Waiting:
 
 
 def waiting(user: Any) -> Waiting:
-    """1 query, once the user's rights are read.
+    """2 queries, once the user's rights are read.
 
     What waits at the desks is counted as they count it, and nothing is that its own list would not show.
     """
-    statement = _statement(allowed(user, "review"), ENOUGH)
-    whose = {"user": user.pk, "reviewer": user.pk, "reader": user.pk}
-    with connection.cursor() as cursor:
-        cursor.execute(statement.text, statement.values | whose)
-        return Waiting(*cursor.fetchone())
-
-
-@dataclass(frozen=True)
-class _Anybody:
-    """Stands for the reader in a statement that the ORM makes once: for every page it would take 5 to 13 ms."""
-
-    reviews: bool
-    is_active = True
-    pk = RawSQL("%%(reader)s", [])
-
-    def has_perm(self, capability: str) -> bool:
-        return self.reviews
-
-
-@cache
-def _statement(reviews: bool, enough: int) -> Statement:
-    reader: Any = _Anybody(reviews)
-    proposed = readable_examples(FeedbackExample.objects.filter(state="proposed"), reader)
-    suggested = readable_suggestions(PromptSuggestion.objects.filter(state="open"), reader)
-    feedback = compiled(proposed.order_by().values("pk")[:enough], "feedback")
-    suggestions = compiled(suggested.order_by().values("pk")[:enough], "suggestions")
-    return Statement(
-        _WAITING.format(feedback=feedback.text, suggestions=suggestions.text),
-        {"enough": enough, "counted": COUNTED, **feedback.values, **suggestions.values},
-    )
+    elsewhere = waiting_elsewhere(user=user, reviews=allowed(user, "review"))
+    return Waiting(**items_waiting_at_desks(reviewer=user)._asdict(), **elsewhere._asdict())
 
 
 def shown(count: int) -> str:
     return f"{ENOUGH - 1:,}+" if count >= ENOUGH else f"{count:,}"
-
-
-def estimated_rows(*tables: str) -> dict[str, int]:
-    """Rows of whole tables: exact while they are small, PostgreSQL's estimate once counting would take long."""
-    counts = {}
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT relname, reltuples::bigint FROM pg_class WHERE relname = ANY(%s)", [list(tables)]
-        )
-        estimates = dict(cursor.fetchall())
-        for table in tables:
-            if estimates.get(table, -1) > 50_000:
-                counts[table] = int(estimates[table])
-            else:
-                # Our own tables' names, and quoted.
-                cursor.execute(f"SELECT count(*) FROM {connection.ops.quote_name(table)}")  # nosec B608
-                counts[table] = cursor.fetchone()[0]
-    return counts
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,24 @@
-"""Figures over everybody's answers, which are of two tables: the ORM aggregates nothing over a union of two.
+"""Figures over everybody's answers, and what waits elsewhere than at the desks.
 
-Read by the ORM instead, 60,000 answers cost a page 400 ms of CPU before anything is counted
-(`benchmarks/review_desk.py`, "progress, counted anew").
+Answers are of two tables: the ORM aggregates nothing over a union of two. Read by it instead, 60,000 answers cost a
+page 400 ms of CPU before anything is counted (`benchmarks/review_desk.py`, "progress, counted anew").
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.db import connection
+from django.db.models.expressions import RawSQL
+
+from reviews.lists.compiled import Statement, compiled
+from reviews.models import FeedbackExample, PromptSuggestion
+from reviews.notifications.notices import COUNTED
+from reviews.queues.blindness import readable_examples, readable_suggestions
 
 # Work of people here: what was imported belongs to nobody who sits at this desk.
 _RECENT = """
@@ -147,3 +155,85 @@ def _rows(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return cursor.fetchall()
+
+
+# ---------------------------------------------------------------- what waits, for every page
+
+#: Counting stops here: nobody needs to know whether 100 or 40,000 wait, and every page counts them.
+ENOUGH = 100
+
+_ELSEWHERE = """
+SELECT (SELECT count(*) FROM ({feedback}) x),
+       (SELECT count(*) FROM ({suggestions}) x),
+       (SELECT count(*) FROM models_app_trainingrun WHERE state IN ('queued', 'running')),
+       (SELECT count(*) FROM models_app_release WHERE state = 'awaiting approval'),
+       (SELECT count(*) FROM models_app_job WHERE state IN ('queued', 'running')),
+       (SELECT count(*) FROM (SELECT 1 FROM reviews_notification
+                               WHERE user_id = %(user)s AND read_at IS NULL LIMIT %(unread)s) x),
+       (SELECT count(*) FROM (SELECT 1 FROM reviews_queueitem WHERE state = 'disputed' LIMIT %(enough)s) x)
+"""
+
+
+class Elsewhere(NamedTuple):
+    """Counts up to ENOUGH; `unread` notifications up to where the bell counts."""
+
+    feedback: int
+    suggestions: int
+    training: int
+    approval: int
+    jobs: int
+    unread: int
+    disputes: int
+
+
+@dataclass(frozen=True)
+class _Anybody:
+    """Stands for the reader in a statement that the ORM makes once."""
+
+    reviews: bool
+    is_active = True
+    pk = RawSQL("%%(reader)s", [])
+
+    def has_perm(self, capability: str) -> bool:
+        return self.reviews
+
+
+def waiting_elsewhere(*, user: Any, reviews: bool) -> Elsewhere:
+    """What the lists of this person would show. Every page asks: making the questions by the ORM each time would take
+    5 to 13 ms (`benchmarks/review_desk.py`, part `cost`)."""
+    statement = _elsewhere(reviews, ENOUGH)
+    with connection.cursor() as cursor:
+        cursor.execute(statement.text, statement.values | {"user": user.pk, "reader": user.pk})
+        return Elsewhere(*cursor.fetchone())
+
+
+@cache
+def _elsewhere(reviews: bool, enough: int) -> Statement:
+    reader: Any = _Anybody(reviews)
+    proposed = readable_examples(FeedbackExample.objects.filter(state="proposed"), reader)
+    suggested = readable_suggestions(PromptSuggestion.objects.filter(state="open"), reader)
+    feedback = compiled(proposed.order_by().values("pk")[:enough], "feedback")
+    suggestions = compiled(suggested.order_by().values("pk")[:enough], "suggestions")
+    return Statement(
+        _ELSEWHERE.format(feedback=feedback.text, suggestions=suggestions.text),
+        {"enough": enough, "unread": COUNTED, **feedback.values, **suggestions.values},
+    )
+
+
+def estimated_rows(*tables: str) -> dict[str, int]:
+    """Rows of whole tables: exact while they are small, PostgreSQL's estimate, for which the ORM has no words, once
+    counting would take long."""
+    counts = {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname, reltuples::bigint FROM pg_class WHERE relname = ANY(%s)", [list(tables)]
+        )
+        estimates = dict(cursor.fetchall())
+        for table in tables:
+            if estimates.get(table, -1) > 50_000:
+                counts[table] = int(estimates[table])
+            else:
+                # Our own tables' names, and quoted.
+                cursor.execute(f"SELECT count(*) FROM {connection.ops.quote_name(table)}")  # nosec B608
+                counts[table] = cursor.fetchone()[0]
+    return counts

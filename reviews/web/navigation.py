@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from models_app.foundation.roles import allowed
+from reviews.queues.statements import in_words
 from reviews.reports.overview import Waiting, shown, waiting
 
 
@@ -83,9 +84,9 @@ def _url(name: str) -> str | None:
 def _count(name: str, counts: Waiting) -> tuple[str, bool]:
     """What the navigation says beside a place, and whether it needs somebody."""
     if name == "desk":
-        return (shown(counts.review), True) if counts.review else ("", False)
+        return (in_words(counts.review), True) if counts.review else ("", False)
     if name == "pairwise":
-        return (shown(counts.pairs), False) if counts.pairs else ("", False)
+        return (in_words(counts.pairs), False) if counts.pairs else ("", False)
     if name == "feedback":
         return (shown(counts.feedback), True) if counts.feedback else ("", False)
     if name == "prompts":
@@ -103,7 +104,7 @@ def _count(name: str, counts: Waiting) -> tuple[str, bool]:
 
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: `nav`, `nav_user`, `nav_waiting`, `unread`, `user_role` for the page frame. Two queries."""
+    """Context processor: `nav`, `nav_user`, `nav_waiting`, `unread`, `user_role` for the page frame. Three queries."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or request.path.startswith("/api/"):
         return {}

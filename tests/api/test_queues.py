@@ -289,7 +289,7 @@ def test_a_claim_takes_a_fixed_number_of_queries(
     for _ in range(3):
         make.queue_item()
     rita.get("queues/")
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         claim(rita)
     with django_assert_max_num_queries(6):
         rita.get("queues/")

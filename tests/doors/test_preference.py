@@ -24,10 +24,11 @@ from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.hands import advocates, involved
 from models_app.releases.standing import evidence_problem
 from reviews.desk.choices import Judgement, begin, choose, revise_choice, take_back
-from reviews.desk.claims import claim_next, hold, skip, waiting
+from reviews.desk.claims import claim_next, hold, skip
 from reviews.filling.pairs import pair_comparison, pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
 from reviews.queues.judges import left_to_others
+from reviews.queues.statements import items_waiting
 from tests import make
 from tests.pages import markup
 from tests.releases import scene as scenes
@@ -341,12 +342,12 @@ def test_whoever_wants_the_release_to_win_is_offered_none_of_its_pairs(
 ) -> None:
     trainer = the.cast.ml_engineer
     assert trainer.pk in advocates(involved(the.candidate))
-    assert waiting(reviewer=trainer, queue=queue)[queue.pk] == 0
+    assert items_waiting(reviewer=trainer, queue=queue)[queue.pk] == 0
     assert claim_next(queue=queue, reviewer=trainer, kind="pairwise") is None
     assert hold(item=pairs[0], reviewer=trainer) is None
     with pytest.raises(StaleState):
         choose(item=pairs[0], judgement=Judgement("tie"), reviewer=trainer)
-    assert waiting(reviewer=the.cast.another_reviewer, queue=queue)[queue.pk] == 20
+    assert items_waiting(reviewer=the.cast.another_reviewer, queue=queue)[queue.pk] == 20
 
 
 def test_a_reviewer_whose_corrections_it_learnt_from_judges_blind_and_does_not_decide(
@@ -355,7 +356,7 @@ def test_a_reviewer_whose_corrections_it_learnt_from_judges_blind_and_does_not_d
     author = the.cast.reviewer
     assert author.pk in involved(the.candidate)
     assert author.pk not in advocates(involved(the.candidate))
-    assert waiting(reviewer=author, queue=queue)[queue.pk] == 20
+    assert items_waiting(reviewer=author, queue=queue)[queue.pk] == 20
     for item in pairs[:16]:
         prefer("after", item, author)
     assert said(the).verdict == "improved"
@@ -482,7 +483,7 @@ def test_an_account_that_an_advocate_opened_while_the_work_went_on_is_offered_no
     with transaction.atomic():
         audit.record(actor=the.cast.ml_engineer, action="person.create", subject=f"user:{judge.pk}", data={})
     assert claim_next(queue=queue, reviewer=judge, kind="pairwise") is None
-    assert waiting(reviewer=judge, queue=queue)[queue.pk] == 0
+    assert items_waiting(reviewer=judge, queue=queue)[queue.pk] == 0
     people = the.submitted().evidence["people"]
     assert (people["candidate_preferred"], people["judges_left_out"]) == (0, [judge.pk])
 

@@ -23,6 +23,7 @@ from reviews.desk.reviews import AlreadySubmitted, Answers, StaleDraft
 from reviews.discussion import panel
 from reviews.models import Grounding, QueueItem, Review, ReviewQueue, ReviewReturn
 from reviews.prompts.trying import at_hand, why_not
+from reviews.queues import statements
 from reviews.queues.rubrics import criteria_of
 from reviews.texts.marks import ERROR_TYPES, SEVERITIES
 from reviews.texts.spans import sentences
@@ -114,7 +115,7 @@ def desk(
     rubric = begun.rubric_id if begun else item.queue.rubric_id
     errors = {name.partition(".")[0]: text for name, text in error.fields.items()} if error else {}
     done = queries.done_today(reviewer).get(item.queue_id, 0)
-    waiting = claims.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
+    waiting = statements.items_waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
     no_trial = why_not(item.summary.document)
     context = {
         "item": item,
@@ -144,7 +145,7 @@ def desk(
         "done": done,
         "whole": done + waiting,
         "waiting": waiting,
-        "more": waiting >= claims.COUNTED,
+        "more": waiting >= statements.COUNTED,
         "prompt": live_prompt() if not no_trial and (lease or at_hand(item=item, user=reviewer)) else None,
         "no_trial": no_trial,
         "variables": VARIABLES,

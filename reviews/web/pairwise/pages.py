@@ -19,7 +19,7 @@ from reviews.desk.claims import Lease
 from reviews.desk.keys import Desk
 from reviews.desk.preferring import choices_of, done_today, pairs_for
 from reviews.models import Preference, QueueItem, ReviewQueue
-from reviews.queues import judges
+from reviews.queues import judges, statements
 from reviews.web.desk.key_sheet import key_sheet
 from reviews.web.desk.lease import claimed
 from reviews.web.desk.onwards import PAIRWISE, undo_offered
@@ -111,7 +111,7 @@ def page(
     left, right = texts if mine.after_was_left else texts[::-1]
     parts = word_difference(left, right)
     done = done_today(reviewer).get(item.queue_id, 0)
-    waiting = claims.waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
+    waiting = statements.items_waiting(reviewer=reviewer, queue=item.queue).get(item.queue_id, 0)
     document = item.summary.document
     keys = key_sheet(reviewer, Desk.PAIRWISE)
     context = {
@@ -135,7 +135,7 @@ def page(
         "already": isinstance(error, StaleChoice) and error.code == "submitted",
         "done": done,
         "whole": done + waiting,
-        "more": waiting >= claims.COUNTED,
+        "more": waiting >= statements.COUNTED,
         "undo": undo_offered(request, PAIRWISE),
         **keys,
     }

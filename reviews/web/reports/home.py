@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from models_app.foundation.roles import allowed
 from models_app.web import loop_picture
+from reviews.queues.statements import in_words
 from reviews.reports.overview import Overview, overview, shown
 
 
@@ -29,7 +30,7 @@ def stages(found: Overview) -> list[loop_picture.Stage]:
         ("Summaries", f"{found.summaries:,}", "written", "documents", "quiet"),
         (
             "Review",
-            shown(waiting.review),
+            in_words(waiting.review),
             "wait for you" if waiting.review else "nothing waits",
             "desk",
             "hot" if waiting.review else "quiet",

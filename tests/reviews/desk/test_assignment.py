@@ -15,6 +15,7 @@ from reviews.desk import assignment, claims
 from reviews.desk.reviews import Answers, submit_review
 from reviews.desk.spreading import Wish, spread
 from reviews.models import Notification, QueueItem, Review, ReviewSlot
+from reviews.queues.statements import items_waiting
 from tests import make
 from tests.reviews.desk.test_claims import COMPLETE, claimed, expire
 
@@ -47,7 +48,7 @@ def test_what_is_assigned_to_me_comes_first_and_to_others_never() -> None:
     assert AuditEvent.objects.get(action="item.assign").data["to"] == "rita"
     assert claims.hold(item=last, reviewer=cast.another_reviewer) is None, "nor by its address"
     waiting = {
-        person: claims.waiting(reviewer=person)[queue.pk] for person in (cast.reviewer, cast.another_reviewer)
+        person: items_waiting(reviewer=person)[queue.pk] for person in (cast.reviewer, cast.another_reviewer)
     }
     assert waiting == {cast.reviewer: 2, cast.another_reviewer: 1}
     mine = claimed(queue, cast.reviewer)
@@ -119,9 +120,9 @@ def test_an_even_spread_leaves_all_with_the_same_and_two_reviewers_at_each_item(
     for item in items:
         assert len(set(item.slots.values_list("assigned_to", flat=True))) == 2
     assert claims.claim_next(queue=queue, reviewer=cast.administrator) is None
-    assert claims.waiting(reviewer=cast.reviewer)[queue.pk] == 6
+    assert items_waiting(reviewer=cast.reviewer)[queue.pk] == 6
     assert assignment.unassign(queue=queue, person=cast.reviewer, actor=cast.ml_engineer) == 6
-    assert claims.waiting(reviewer=cast.administrator)[queue.pk] == 6
+    assert items_waiting(reviewer=cast.administrator)[queue.pk] == 6
     with pytest.raises(InvalidInput):
         assignment.assign_evenly(queue=queue, people=[], actor=cast.ml_engineer)
     with pytest.raises(InvalidInput):
@@ -174,7 +175,7 @@ def test_what_a_deactivated_reviewer_holds_is_free_at_once_and_what_was_kept_for
     cast.reviewer.is_active = False
     cast.reviewer.save()
     # by whoever asks, even before anybody has looked
-    assert claims.waiting(reviewer=cast.another_reviewer)[queue.pk] == 1
+    assert items_waiting(reviewer=cast.another_reviewer)[queue.pk] == 1
     assert claimed(queue, cast.another_reviewer).slot.item == held
     assert Review.objects.filter(item=held, reviewer=cast.reviewer, state="draft").exists()
     assert assignment.release_lost() == 1

@@ -33,10 +33,11 @@ from reviews.desk.choices import (
     seen,
     take_back,
 )
-from reviews.desk.claims import Lease, claim_next, hold, skip, waiting
+from reviews.desk.claims import Lease, claim_next, hold, skip
 from reviews.desk.reviews import Answers, save_draft
 from reviews.filling.pairs import available, pair_comparison, pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
+from reviews.queues.statements import items_waiting
 from tests import make
 
 LEFT = Judgement("left", 2, "Says when.")
@@ -194,7 +195,7 @@ def test_only_those_who_manage_queues_make_pairs_and_only_in_pairwise_queues(
 def test_each_pair_is_given_to_one_and_then_nothing_is_left(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    assert waiting(reviewer=cast.reviewer, queue=queue) == {queue.pk: 4}
+    assert items_waiting(reviewer=cast.reviewer, queue=queue) == {queue.pk: 4}
     given = []
     while (lease := asked(queue, cast.reviewer)) is not None:
         given.append(lease.slot.item_id)

@@ -21,7 +21,9 @@ from reviews.desk import claims
 from reviews.desk.claims import Lease
 from reviews.desk.reviews import Answers, save_draft, submit_review
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
+from reviews.queues import statements
 from reviews.queues.items import Entry, put_in_queue, put_many
+from reviews.queues.statements import items_waiting
 from tests import make
 from tests.database import somebody_waits_for_a_lock
 from tests.process.programs import wait_for
@@ -197,7 +199,7 @@ def test_a_closed_queue_gives_nothing() -> None:
     cast, queue = make.cast(), make.queue(active=False)
     make.queue_item()
     assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
-    assert claims.waiting(reviewer=cast.reviewer).get(queue.pk, 0) == 0
+    assert items_waiting(reviewer=cast.reviewer).get(queue.pk, 0) == 0
 
 
 @pytest.mark.django_db
@@ -338,7 +340,7 @@ def test_a_bad_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> N
     assert item.state == "set aside"
     assert AuditEvent.objects.get(action="item.set_aside").reason == "Not an article."
     assert claims.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
-    assert claims.waiting(reviewer=cast.another_reviewer)[queue.pk] == 0
+    assert items_waiting(reviewer=cast.another_reviewer)[queue.pk] == 0
     with pytest.raises(NotAllowed):
         claims.put_back(item=item, actor=cast.another_reviewer)
     claims.put_back(item=item, actor=cast.ml_engineer)
@@ -386,7 +388,7 @@ def test_what_waits_for_me_counts_items_i_could_take_or_hold() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     for _ in range(5):
         make.queue_item(in_queue=queue)
-    count: Callable[[User], int] = lambda person: claims.waiting(reviewer=person)[queue.pk]  # noqa: E731
+    count: Callable[[User], int] = lambda person: items_waiting(reviewer=person)[queue.pk]  # noqa: E731
     assert count(cast.reviewer) == 5, "items, not seats"
     mine = claimed(queue, cast.reviewer)
     assert count(cast.reviewer) == 5, "what I hold waits for me"
@@ -411,8 +413,8 @@ def test_counting_stops_where_nobody_reads_on(monkeypatch: pytest.MonkeyPatch) -
     cast, queue = make.cast(), make.queue()
     for _ in range(6):
         make.queue_item(in_queue=queue)
-    monkeypatch.setattr(claims, "COUNTED", 4)
-    assert claims.waiting(reviewer=cast.reviewer)[queue.pk] == 4
+    monkeypatch.setattr(statements, "COUNTED", 4)
+    assert items_waiting(reviewer=cast.reviewer)[queue.pk] == 4
 
 
 # ---------------------------------------------------------------- all at once

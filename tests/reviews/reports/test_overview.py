@@ -12,6 +12,8 @@ from pytest_django import DjangoAssertNumQueries
 from reviews.desk import claims, queries
 from reviews.desk.reviews import Answers, submit_review
 from reviews.models import QueueItem, ReviewQueue, ReviewSlot
+from reviews.queues import statements
+from reviews.queues.statements import items_waiting
 from reviews.reports import overview
 from tests import make
 from tests.reviews.desk.test_claims import COMPLETE, claimed
@@ -29,7 +31,7 @@ def test_items_that_i_can_have_are_counted_and_no_others(
     assert me.has_perm("models_app.review"), "read once a page, for the navigation itself"
 
     def count() -> int:
-        with django_assert_num_queries(1):
+        with django_assert_num_queries(2):
             found = overview.waiting(me).review
         assert found == sum(row.waiting for row in queries.queues_for(me)), "as the desk says"
         return found
@@ -67,9 +69,9 @@ def test_it_counts_no_further_than_is_shown(monkeypatch: pytest.MonkeyPatch) -> 
     cast = make.cast()
     for _ in range(3):
         make.queue_item()
-    monkeypatch.setattr(overview, "ENOUGH", 2)
+    monkeypatch.setattr(statements, "COUNTED", 2)
     found = overview.waiting(cast.reviewer).review
-    assert (found, overview.shown(found)) == (2, "1+")
+    assert (found, statements.in_words(found)) == (2, "2+")
 
 
 def test_with_three_reviews_an_item_the_navigation_and_the_desk_say_the_same() -> None:
@@ -83,7 +85,7 @@ def test_with_three_reviews_an_item_the_navigation_and_the_desk_say_the_same() -
     claimed(queue, cast.another_reviewer)
     for person, left in ((cast.reviewer, 4), (cast.another_reviewer, 5), (cast.ml_engineer, 5)):
         assert overview.waiting(person).review == left
-        assert claims.waiting(reviewer=person, queue=queue) == {queue.pk: left}
+        assert items_waiting(reviewer=person, queue=queue) == {queue.pk: left}
 
 
 def test_whatever_happened_to_the_seats_the_navigation_and_the_desk_say_the_same() -> None:
