@@ -14,11 +14,12 @@ from models_app.foundation.errors import NotFound
 from models_app.foundation.jobs import JobContext
 from models_app.models import ClientFeedback, Job, Release
 from reviews.exports import requests
-from reviews.external_ratings import imports as rating_import
+from reviews.external_ratings.imports import RATINGS
 from reviews.filling import client_feedback, drafts, rule_runs
-from reviews.ingest import batches, twins
-from reviews.ingest import imports as importing
-from reviews.models import Export, ImportBatch, PromptTrial, RatingImport, ReviewQueue, SourceDocument
+from reviews.ingest import twins
+from reviews.ingest.imports import DOCUMENTS
+from reviews.ingest.life import ImportKind
+from reviews.models import Export, PromptTrial, ReviewQueue, SourceDocument
 from reviews.prompts import trials
 from reviews.quality import adjudication, agreement_report
 from reviews.queues import grounding, settings
@@ -64,28 +65,41 @@ class _Telling:
 
 
 def import_documents(context: JobContext) -> dict[str, Any]:
-    """{"batch": id, "look": bool}: look at its columns and first rows, or import the whole batch."""
-    batch = ImportBatch.objects.filter(pk=context.payload["batch"]).first()
-    if batch is None:
-        raise NotFound(f"There is no import {context.payload['batch']}; it may have been discarded.")
-    ImportBatch.objects.filter(pk=batch.pk).exclude(job=context.job).update(job=context.job)
-    if context.payload.get("look"):
-        context.phase("looking at the first rows")
-        return importing.look_at(batch=batch, job=context.job)
-    context.phase("importing documents")
-    twins.sketch_missing(progress=context.step, should_stop=context.should_stop)
-    with _Telling(context) as tell:
-        importing.carry_out(batch=batch, progress=tell)
-    batch.refresh_from_db()
-    return {key: batch.report[key] for key in ("read", "imported", "duplicates", "refused_count")}
+    return _import(DOCUMENTS, context, "importing documents")
 
 
 def import_ended(job: Job) -> None:
-    _batch_ended(ImportBatch, job)
+    DOCUMENTS.job_ended(job)
 
 
-def _batch_ended(table: type[ImportBatch] | type[RatingImport], job: Job) -> None:
-    (batches.look_ended if job.payload.get("look") else batches.ended)(table, job)
+def import_ratings(context: JobContext) -> dict[str, Any]:
+    return _import(RATINGS, context, "importing ratings")
+
+
+def ratings_ended(job: Job) -> None:
+    RATINGS.job_ended(job)
+
+
+def _import(kind: ImportKind[Any, Any, Any], context: JobContext, phase: str) -> dict[str, Any]:
+    """{"batch": id, "look": bool}: look at its columns and first rows, or import it whole."""
+    row = kind.table.objects.filter(pk=context.payload["batch"]).first()
+    if row is None:
+        raise NotFound(f"There is no import {context.payload['batch']}; it may have been discarded.")
+    kind.table.objects.filter(pk=row.pk).exclude(job=context.job).update(job=context.job)
+    if context.payload.get("look"):
+        context.phase("looking at the first rows")
+        return kind.look_at(row=row, job=context.job)
+    context.phase(phase)
+    twins.sketch_missing(progress=context.step, should_stop=context.should_stop)
+    with _Telling(context) as tell:
+        kind.carry_out(row=row, progress=tell)
+    row.refresh_from_db()
+    return {key: row.report[key] for key in ("read", "imported", kind.table.REPEATED, "refused_count")}
+
+
+def forget_files_left_behind() -> int:
+    """Returns how many imports were forgotten with their files."""
+    return DOCUMENTS.forget_left_behind() + RATINGS.forget_left_behind()
 
 
 def export(context: JobContext) -> dict[str, Any]:
@@ -100,29 +114,6 @@ def export(context: JobContext) -> dict[str, Any]:
 
 def export_ended(job: Job) -> None:
     requests.ended(job=job)
-
-
-def import_ratings(context: JobContext) -> dict[str, Any]:
-    """{"batch": id, "look": bool}: look at its columns and first rows, or import the whole file."""
-    batch = RatingImport.objects.filter(pk=context.payload["batch"]).first()
-    if batch is None:
-        raise NotFound(
-            f"There is no import of ratings {context.payload['batch']}; it may have been discarded."
-        )
-    RatingImport.objects.filter(pk=batch.pk).exclude(job=context.job).update(job=context.job)
-    if context.payload.get("look"):
-        context.phase("looking at the first rows")
-        return rating_import.look_at(batch=batch, job=context.job)
-    context.phase("importing ratings")
-    twins.sketch_missing(progress=context.step, should_stop=context.should_stop)
-    with _Telling(context) as tell:
-        rating_import.carry_out(batch=batch, progress=tell)
-    batch.refresh_from_db()
-    return {key: batch.report[key] for key in ("read", "imported", "repeated", "refused_count")}
-
-
-def ratings_ended(job: Job) -> None:
-    _batch_ended(RatingImport, job)
 
 
 def review_requests(context: JobContext) -> dict[str, Any]:

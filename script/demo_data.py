@@ -29,9 +29,9 @@ from reviews.desk.reviews import Answers, save_draft
 from reviews.discussion.comments import Span, open_thread, reply, resolve
 from reviews.exports import requests
 from reviews.exports.request import Request
-from reviews.external_ratings import imports
 from reviews.external_ratings import rows as rating_rows
-from reviews.external_ratings.imports import Options as RatingOptions
+from reviews.external_ratings.imports import RATINGS
+from reviews.external_ratings.options import Options as RatingOptions
 from reviews.ingest import uploads
 from reviews.models import (
     QueueItem,
@@ -90,15 +90,15 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
                     }
                 )
             chunks = (json.dumps(row).encode() + b"\n" for row in rows)
-            path = uploads.keep(chunks=chunks, name=f"{name}.jsonl", place=imports.PLACE)
-            batch = imports.hand_in(path=path, options=RatingOptions(), actor=self.mila)
+            path = uploads.keep(chunks=chunks, name=f"{name}.jsonl", place=RATINGS.place)
+            batch = RATINGS.submit_file(path=path, options=RatingOptions(), actor=self.mila)
             if batch.job is not None:
                 in_this_process(batch.job)
                 batch.refresh_from_db()
             if name == "experts-spring":
                 found = rating_rows.guess(batch.report["sample"]["paths"], keys, "reviews")
                 options = RatingOptions(mapping={**found, "rater": "=city-desk"}, rounding=True)
-                in_this_process(imports.start(batch=batch, options=options, actor=self.mila))
+                in_this_process(RATINGS.start(row=batch, options=options, actor=self.mila))
 
     def loose_ends(self, snapshot: DatasetSnapshot, tuned: ModelVersion) -> None:
         """What goes on at the moment of the pictures."""

@@ -96,7 +96,7 @@ SUBJECTS = {
     "evaluationrun": ("evaluation", ""),
     "evaluationset": ("test set", "test_set"),
     "feedbackexample": ("feedback example", "feedback_example"),
-    "importbatch": ("import", "import_batch"),
+    "importbatch": ("import", "document_import"),
     "job": ("job", "job"),
     "modelversion": ("model", "model"),
     "promptsuggestion": ("prompt suggestion", ""),

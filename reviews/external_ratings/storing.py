@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.utils import timezone
@@ -25,8 +25,10 @@ from models_app.texts.normalise import normalise, one_line
 from models_app.texts.sentiment import sentiment
 from reviews.examples.proposals import propose_from_review
 from reviews.external_ratings import rows as rating_rows
+from reviews.external_ratings.options import Options
 from reviews.external_ratings.rows import PairRow, RatedRow, Unreadable
 from reviews.ingest.documents import DocumentRow, ImportReport, import_rows
+from reviews.ingest.reports import RowsReport
 from reviews.ingest.sources.source import Progress, Source
 from reviews.models import (
     Criterion,
@@ -43,38 +45,26 @@ from reviews.models import (
     Summary,
 )
 
-if TYPE_CHECKING:
-    from reviews.external_ratings.imports import Options
-
 CHUNK = 500
-REFUSALS_KEPT = 1000
 _LOCK = 0x5A7E
 _NOT_IN_NAMES = re.compile(r"[^\w.@+-]+")
 
 
 @dataclass
-class Report:
-    """What came of the rows. `refused` keeps the first ones; the counts count all."""
+class Report(RowsReport):
+    """`repeated` counts rows that were there already, `rounded` numbers between two points."""
 
-    read: int = 0
-    imported: int = 0
     repeated: int = 0
     rounded: int = 0
-    refused_count: int = 0
-    refused: list[tuple[int, str, str]] = field(default_factory=list)
     documents: int = 0
     summaries: int = 0
     proposed: int = 0
     raters: list[str] = field(default_factory=list)
     queue: str = ""
 
-    def refuse(self, row: int, name: str, reason: str) -> None:
-        self.refused_count += 1
-        if len(self.refused) < REFUSALS_KEPT:
-            self.refused.append((row, name, reason))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def counts(self) -> dict[str, Any]:
+        names = ("repeated", "rounded", "documents", "summaries", "proposed", "raters", "queue")
+        return {**super().counts(), **{name: getattr(self, name) for name in names}}
 
 
 def take_in(
@@ -85,7 +75,7 @@ def take_in(
     rubric: RubricVersion,
     progress: Progress | None,
 ) -> Report:
-    """In the caller's transaction. Raises InvalidInput where the file has no rows, or its queue cannot take them."""
+    """In the caller's transaction. Raises InvalidInput where the file's queue cannot take its rows."""
     locks.alone(_LOCK)  # two at once would give an item two reviews of one rater
     report = Report()
     documents = _documents(batch, source, options, report)
@@ -93,8 +83,6 @@ def take_in(
     rows = _rows(source, options, documents, report, progress)
     while chunk := list(islice(rows, CHUNK)):
         run.take(chunk)
-    if not report.read:
-        raise InvalidInput(f"{source.name} has no rows.", fields={"file": "It has no rows."})
     report.refused.sort()  # by row: some are found out later than others
     report.raters = sorted(run.raters)
     report.queue = run.queue.name

@@ -21,12 +21,12 @@ from models_app.foundation.roles import require
 from models_app.texts.near_duplicates import shingles
 from models_app.texts.normalise import normalise, one_line
 from reviews.ingest import statements, twins
+from reviews.ingest.reports import KEPT, RowsReport
 from reviews.ingest.sketches import Sketches, kept_sketch
 from reviews.ingest.splits import split_of
 from reviews.models import ImportBatch, SourceDocument
 
 CHUNK = 500
-REFUSALS_KEPT = 1000
 LONGEST_REFERENCE_WORDS = 2000
 _ONCE = "reviews_sourcedocument_content_hash_key"
 LONGEST = {"title": 300, "external_id": 120, "group_key": 120, "licence": 120, "origin": 120}
@@ -48,13 +48,6 @@ class DocumentRow:
     licence: str = ""
     origin: str = ""
     number: int = 0
-
-
-@dataclass(frozen=True)
-class Refusal:
-    row: int
-    field: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -83,33 +76,28 @@ class Joined:
 
 
 @dataclass
-class ImportReport:
-    """What came of the rows. `refused`, `repeated` (row, document) and `joined` keep the first ones; the counts count
-    all."""
+class ImportReport(RowsReport):
+    """`repeated` (row, document) and `joined` keep the first ones, as `refused` does; the counts count all."""
 
-    read: int = 0
-    imported: int = 0
     duplicates: int = 0
-    refused_count: int = 0
-    refused: list[Refusal] = field(default_factory=list)
     repeated: list[tuple[int, int]] = field(default_factory=list)
     joined_count: int = 0
     joined: list[Joined] = field(default_factory=list)
     documents: list[int] = field(default_factory=list)
     splits: dict[str, int] = field(default_factory=dict)
+    #: field → column
+    mapping: dict[str, str] = field(default_factory=dict)
     #: what came of each row, where the caller gives a list; not in order
     outcomes: list[Outcome] | None = None
 
     def refuse(self, row: int, name: str, reason: str) -> None:
         self._keep(Outcome(row, "refused", field=name, reason=reason))
-        self.refused_count += 1
-        if len(self.refused) < REFUSALS_KEPT:
-            self.refused.append(Refusal(row, name, reason))
+        super().refuse(row, name, reason)
 
     def repeat(self, row: int, document: int, split: str) -> None:
         self._keep(Outcome(row, "duplicate", document, split))
         self.duplicates += 1
-        if len(self.repeated) < REFUSALS_KEPT:
+        if len(self.repeated) < KEPT:
             self.repeated.append((row, document))
 
     def take(self, row: int, document: SourceDocument) -> None:
@@ -120,24 +108,27 @@ class ImportReport:
         self.splits[split] = self.splits.get(split, 0) + 1
         if twin is not None and share is not None:
             self.joined_count += 1
-            if len(self.joined) < REFUSALS_KEPT:
+            if len(self.joined) < KEPT:
                 self.joined.append(Joined(row, document.pk, twin, share, split))
 
     def _keep(self, outcome: Outcome) -> None:
         if self.outcomes is not None:
             self.outcomes.append(outcome)
 
+    def counts(self) -> dict[str, Any]:
+        return {
+            **super().counts(),
+            "duplicates": self.duplicates,
+            "joined_count": self.joined_count,
+            "splits": self.splits,
+        }
+
     def to_dict(self) -> dict[str, Any]:
         return {
-            "read": self.read,
-            "imported": self.imported,
-            "duplicates": self.duplicates,
-            "refused_count": self.refused_count,
-            "refused": sorted([refusal.row, refusal.field, refusal.reason] for refusal in self.refused),
+            **super().to_dict(),
             "repeated": [list(pair) for pair in self.repeated],
-            "joined_count": self.joined_count,
             "joined": sorted(list(astuple(joined)) for joined in self.joined),
-            "splits": self.splits,
+            "mapping": self.mapping,
         }
 
 
@@ -244,11 +235,7 @@ def import_rows(
                 actor=actor,
                 action="documents.import",
                 subject=batch or f"origin:{defaults['origin']}"[:100],
-                data={
-                    key: value
-                    for key, value in report.to_dict().items()
-                    if key not in ("refused", "repeated", "joined")
-                },
+                data=report.counts(),
             )
     except OperationalError as error:
         if isinstance(error.__cause__, psycopg.errors.DeadlockDetected):

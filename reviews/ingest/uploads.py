@@ -1,7 +1,7 @@
-"""Files that were handed in to be imported, from their arrival until they are in or nobody wants them.
+"""Files that were uploaded to be imported, from their arrival until they are in or nobody wants them.
 
-One lies in `<GALLEY_HOME>/<place>/<SHA-256>/<name>`. The same file handed in twice is kept once, and goes with the last
-batch that waits for it.
+One lies in `<GALLEY_HOME>/<place>/<SHA-256>/<name>`. The same file uploaded twice is kept once, and goes with the last
+import that waits for it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from models_app.foundation import locks
 from models_app.foundation.errors import Refused, TooLarge, Unavailable
-from models_app.models import Job
 from models_app.texts.normalise import one_line
-from reviews.models import ImportBatch, RatingImport
+from reviews.models import Import
 
-Batch = TypeVar("Batch", ImportBatch, RatingImport)
 _NOT_IN_NAMES = re.compile(r"[^\w.() -]+")
 
 
@@ -97,7 +92,7 @@ def _safe_name(name: str) -> str:
 
 def hold(path: Path) -> str:
     """For a new row that waits for the file, in its transaction: nobody removes the file until it is committed. Returns
-    what the row keeps. Raises Unavailable where somebody who handed in the same file has just removed it."""
+    what the row keeps. Raises Unavailable where somebody who uploaded the same file has just removed it."""
     upload = str(path.relative_to(settings.GALLEY_HOME))
     _lock(upload)
     if not path.is_file():
@@ -112,35 +107,28 @@ def _lock(upload: str) -> None:
     locks.alone(locks.number_of(upload))
 
 
-def path_of(batch: ImportBatch | RatingImport) -> Path:
+def path_of(row: Import) -> Path:
     """The file that waits to be imported. Raises Refused where it is gone."""
-    path = Path(settings.GALLEY_HOME) / batch.upload
-    if not batch.upload or not path.is_file():
-        raise Refused(f"The file of {batch.name} is not kept any more. Upload it again.")
+    path = Path(settings.GALLEY_HOME) / row.upload
+    if not row.upload or not path.is_file():
+        raise Refused(f"The file of {row.name} is not kept any more. Upload it again.")
     return path
 
 
-def left_behind(batches: type[Batch]) -> QuerySet[Batch]:
-    """Those with a file whose time is over since they were handed in, or since the last attempt failed."""
-    idle = Q(job=None) | ~Q(job__state__in=Job.ACTIVE)
-    touched = batches.objects.alias(touched=Coalesce("finished_at", "created_at"))
-    has_one = ~Q(upload="") | Q(report__has_key="refused")  # or had one that could not be read
-    return touched.filter(idle, has_one, touched__lt=_time_is_over()).exclude(report__has_key="read")
-
-
-def _time_is_over() -> datetime:
+def time_is_over() -> datetime:
+    """What came before is forgotten."""
     return timezone.now() - timedelta(days=settings.GALLEY_UPLOAD_DAYS)
 
 
 # ---------------------------------------------------------------- going
 
 
-def drop(path: Path, *, waits: type[ImportBatch] | type[RatingImport], but: int | None = None) -> None:
-    """Remove a file, unless another of these batches waits for it."""
+def drop(path: Path, *, waits: type[Import], but: int | None = None) -> None:
+    """Remove a file, unless another import of this table waits for it."""
     upload = str(path.relative_to(settings.GALLEY_HOME))
     with transaction.atomic():
         _lock(upload)
-        others = waits.objects.filter(upload=upload).exclude(report__has_key="read")
+        others = waits.objects.waiting_for(upload)
         if (others if but is None else others.exclude(pk=but)).exists():
             return
         path.unlink(missing_ok=True)
@@ -148,15 +136,15 @@ def drop(path: Path, *, waits: type[ImportBatch] | type[RatingImport], but: int 
             path.parent.rmdir()
 
 
-def drop_of(batch: ImportBatch | RatingImport) -> None:
-    """The file of a batch that is in, or forgotten."""
-    drop(Path(settings.GALLEY_HOME) / batch.upload, waits=type(batch), but=batch.pk)
+def drop_of(row: Import) -> None:
+    """Of an import that is in, or forgotten."""
+    drop(Path(settings.GALLEY_HOME) / row.upload, waits=type(row), but=row.pk)
 
 
-def drop_strays(batches: type[ImportBatch] | type[RatingImport], *, place: str) -> None:
-    """Files that came long ago and no batch waits for: a process died between the two."""
-    store, before = Path(settings.GALLEY_HOME) / place, _time_is_over().timestamp()
+def drop_strays(table: type[Import], *, place: str) -> None:
+    """Files that came long ago and no import waits for: a process died between the two."""
+    store, before = Path(settings.GALLEY_HOME) / place, time_is_over().timestamp()
     for path in store.glob("*/*") if store.is_dir() else ():
         with suppress(FileNotFoundError):  # another process tidies up too
             if path.stat().st_mtime < before:
-                drop(path, waits=batches)
+                drop(path, waits=table)

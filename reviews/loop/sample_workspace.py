@@ -113,8 +113,7 @@ REGULAR_WORK = {
     "fill queues": ("reviews.filling.rule_runs.fill_later", 5),
     "compare documents": ("reviews.ingest.twins.start_comparing", 60),
     "remove expired exports": ("reviews.exports.requests.remove_expired", 60),
-    "forget files left behind": ("reviews.ingest.imports.drop_left_behind", 60),
-    "forget files of ratings left behind": ("reviews.external_ratings.imports.drop_left_behind", 60),
+    "forget files left behind": ("reviews.jobs.forget_files_left_behind", 60),
     "forget old notifications": ("reviews.notifications.notices.forget_old", 24 * 60),
 }
 

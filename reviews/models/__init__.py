@@ -1,7 +1,6 @@
 """The human side's tables: documents, summaries, queues, reviews, feedback examples, prompt suggestions."""
 
 from reviews.models.documents import (
-    ImportBatch,
     NearDuplicate,
     ReferenceHash,
     SketchHash,
@@ -10,6 +9,7 @@ from reviews.models.documents import (
     Summary,
 )
 from reviews.models.exports import Export
+from reviews.models.imports import Import, ImportBatch, RatingImport
 from reviews.models.queues import (
     Criterion,
     QueueItem,
@@ -19,7 +19,7 @@ from reviews.models.queues import (
     RubricVersion,
     Skip,
 )
-from reviews.models.rating_imports import Rater, RatingImport
+from reviews.models.raters import Rater
 from reviews.models.reviews import (
     Adjudication,
     AgreementReport,
@@ -50,6 +50,7 @@ __all__ = [
     "FeedbackExample",
     "GoldAnswer",
     "Grounding",
+    "Import",
     "ImportBatch",
     "Mention",
     "NearDuplicate",

@@ -10,6 +10,8 @@ from django.db.models import OuterRef, Q
 from django.db.models.functions import Left
 from django.utils import timezone
 
+from reviews.models.imports import ImportBatch
+
 # What a search in the documents looks at: titles, and the beginning for those that have none. The whole text would
 # make an import several times slower.
 SEARCHED = SearchVector("title", Left("text", 200), config="simple")
@@ -19,36 +21,6 @@ class Split(models.TextChoices):
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
-
-
-class HandedIn(models.Model):
-    """Something to be imported, once, by a job."""
-
-    name = models.CharField(max_length=200)
-    upload = models.CharField(max_length=300, blank=True, help_text="stored file, relative to GALLEY_HOME")
-    job = models.OneToOneField(
-        "models_app.Job", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
-    )
-    imported_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
-    )
-    created_at = models.DateTimeField(default=timezone.now)
-    finished_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        abstract = True
-        ordering = ["-id"]
-
-
-class ImportBatch(HandedIn):
-    """One file or data set handed in, with its report."""
-
-    options = models.JSONField(
-        default=dict, help_text="format, field mapping, domain, origin, licence, limit"
-    )
-    report = models.JSONField(
-        default=dict, help_text="read, imported, duplicates, refused with row and reason"
-    )
 
 
 class SourceDocument(models.Model):

@@ -24,7 +24,7 @@ from models_app.models import (
 )
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import go_live, install_first_release
-from reviews.ingest.imports import ImportOptions, import_at_once
+from reviews.ingest.imports import DOCUMENTS, ImportOptions
 from reviews.ingest.sources.files import open_file
 from reviews.loop.sample_workspace import STARTER_DECODING, create_administrator, create_sample_accounts
 from reviews.models import (
@@ -78,7 +78,8 @@ class Newsroom:
             "{",
         ]
         path.write_text("\n".join([*lines[:40], *broken, *lines[40:]]))
-        import_at_once(source=open_file(path), options=ImportOptions(licence="CC0-1.0"), actor=self.mila)
+        options = ImportOptions(licence="CC0-1.0")
+        DOCUMENTS.import_at_once(source=open_file(path), options=options, actor=self.mila)
 
     def model(self, name: str, **fields: Any) -> ModelVersion:
         values: dict[str, Any] = {

@@ -15,8 +15,8 @@ from models_app.models import DatasetSnapshot, Job, Route
 from reviews.examples.proposals import propose_from_review
 from reviews.examples.references import freeze_test_set
 from reviews.examples.snapshots import freeze_snapshot
-from reviews.ingest import imports, uploads
-from reviews.ingest.imports import ImportOptions
+from reviews.ingest import uploads
+from reviews.ingest.imports import DOCUMENTS, ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
 from tests import make
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation
@@ -243,8 +243,10 @@ def test_axe_finds_nothing_on_any_page(enter: Enter, cast: make.Cast, tmp_path: 
         reason="Test.",
     )
     snapshot, tests = freeze_snapshot(name="S", actor=None), freeze_test_set(actor=None)
-    path = uploads.keep(chunks=[rows_file(tmp_path, 2).read_bytes()], name="rows.jsonl", place=imports.PLACE)
-    batch = make.looked_at(imports.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
+    path = uploads.keep(
+        chunks=[rows_file(tmp_path, 2).read_bytes()], name="rows.jsonl", place=DOCUMENTS.place
+    )
+    batch = make.looked_at(DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
     page = enter("mila")
     for address in (
         "/documents/", "/documents/?q=nothing-like-it", f"/documents/{found[0].document_id}/",

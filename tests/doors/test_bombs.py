@@ -22,12 +22,11 @@ from benchmarks.attacks import bomb_files
 from models_app.foundation import jobs, memory
 from models_app.foundation.errors import Unavailable
 from models_app.models import Job
-from reviews.external_ratings import imports as rating_import
 from reviews.external_ratings import rows
-from reviews.external_ratings.imports import Options
-from reviews.ingest import batches, uploads
-from reviews.ingest import imports as importing
-from reviews.ingest.imports import ImportOptions
+from reviews.external_ratings.imports import RATINGS
+from reviews.external_ratings.options import Options
+from reviews.ingest import life, uploads
+from reviews.ingest.imports import DOCUMENTS, ImportOptions
 from reviews.ingest.sources.files import open_file
 from reviews.models import ImportBatch, RatingImport, SourceDocument
 from tests import make
@@ -42,7 +41,7 @@ Bomb = Callable[[Path], None]
 @pytest.fixture(autouse=True)
 def empty_stores() -> Iterator[None]:
     yield
-    for place in (importing.PLACE, rating_import.PLACE):
+    for place in (DOCUMENTS.place, RATINGS.place):
         shutil.rmtree(HOME / place, ignore_errors=True)
 
 
@@ -53,8 +52,8 @@ def content_of(bomb: Bomb, directory: Path) -> tuple[bytes, str]:
 
 
 def handed_in(cast: make.Cast, content: bytes, name: str = "a.jsonl") -> ImportBatch:
-    path = uploads.keep(chunks=[content], name=name, place=importing.PLACE)
-    return importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
+    path = uploads.keep(chunks=[content], name=name, place=DOCUMENTS.place)
+    return DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
 
 
 def signed_in(user: Any) -> Client:
@@ -64,9 +63,7 @@ def signed_in(user: Any) -> Client:
 
 
 def kept() -> list[str]:
-    return [
-        path.name for place in (importing.PLACE, rating_import.PLACE) for path in (HOME / place).glob("*/*")
-    ]
+    return [path.name for place in (DOCUMENTS.place, RATINGS.place) for path in (HOME / place).glob("*/*")]
 
 
 # ---------------------------------------------------------------- who reads
@@ -80,8 +77,7 @@ def test_the_web_process_reads_no_file_that_is_uploaded(
     def opened(*_: Any, **__: Any) -> None:
         raise AssertionError("the web process read the file")
 
-    for module in (importing, rating_import):
-        monkeypatch.setattr(module, "open_file", opened)
+    monkeypatch.setattr(life, "open_file", opened)
     client = signed_in(cast.ml_engineer)
     for number, path in enumerate(("/documents/imports/", "/ratings/")):
         upload = SimpleUploadedFile("a.jsonl", b'{"article": "x"}\n')
@@ -112,19 +108,17 @@ def test_a_file_that_grows_is_refused_with_the_reason_and_goes(
 ) -> None:
     settings.GALLEY_IMPORT_MEMORY_MB = 256
     content, name = content_of(bomb, tmp_path)
-    store = importing.PLACE if place == "documents" else rating_import.PLACE
+    store = DOCUMENTS.place if place == "documents" else RATINGS.place
     path = uploads.keep(chunks=[content], name=name, place=store)
     batch: ImportBatch | RatingImport
     with django_capture_on_commit_callbacks(execute=True):
         if place == "documents":
             batch = make.looked_at(
-                importing.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
+                DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
             )
         else:
-            batch = make.looked_at(
-                rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer)
-            )
-    assert batches.status_of(batch) == "failed"
+            batch = make.looked_at(RATINGS.submit_file(path=path, options=Options(), actor=cast.ml_engineer))
+    assert batch.status == "failed"
     assert batch.job is not None
     assert name in batch.job.reason
     assert "Error" not in batch.job.reason, "in words, not by the name of an exception"
@@ -152,11 +146,11 @@ def test_a_file_with_strange_rows_shows_and_imports_what_it_can(
     monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)  # its thread sees nothing of a test's transaction
     content, name = content_of(bomb, tmp_path)
     batch = make.looked_at(handed_in(cast, content, name))
-    assert batches.status_of(batch) == "ready", batch.job
+    assert batch.status == "ready", batch.job
     assert len(json.dumps(batch.report)) < 4_000_000
     client = signed_in(cast.ml_engineer)
     assert client.get(f"/documents/imports/{batch.pk}/").status_code == 200
-    job = importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+    job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     done = make.carried_out(job)
     assert done.state == "succeeded", done.reason
     assert client.get(f"/documents/imports/{batch.pk}/").status_code == 200
@@ -168,7 +162,7 @@ def test_characters_that_no_text_can_have_hinder_no_row_of_either_import(
     monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)
     content, name = content_of(bomb_files.jsonl_nul_and_halves, tmp_path)
     batch = make.looked_at(handed_in(cast, content, name))
-    make.carried_out(importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer))
+    make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     batch.refresh_from_db()
     assert (batch.report["imported"], batch.report["duplicates"], batch.report["refused_count"]) == (2, 0, 0)
     assert {text.split()[-1] for text in SourceDocument.objects.values_list("text", flat=True)} == {
@@ -176,12 +170,12 @@ def test_characters_that_no_text_can_have_hinder_no_row_of_either_import(
         "word29",
     }
 
-    path = uploads.keep(chunks=[content], name=name, place=rating_import.PLACE)
-    rated = make.looked_at(rating_import.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
+    path = uploads.keep(chunks=[content], name=name, place=RATINGS.place)
+    rated = make.looked_at(RATINGS.submit_file(path=path, options=Options(), actor=cast.ml_engineer))
     guessed = rows.guess(rated.report["sample"]["paths"], [], "reviews")
     mapping = {**guessed, "text": "article", "summary": "highlights", "rater": "=somebody", "stars": "=3"}
     done = make.carried_out(
-        rating_import.start(batch=rated, options=Options(mapping=mapping), actor=cast.ml_engineer)
+        RATINGS.start(row=rated, options=Options(mapping=mapping), actor=cast.ml_engineer)
     )
     assert (done.state, done.result["imported"]) == ("succeeded", 2), done.reason
 
@@ -205,26 +199,22 @@ def test_two_looks_at_the_same_file_do_not_overtake_each_other(
 
 
 def test_a_file_that_was_just_removed_with_its_twin_is_said(cast: make.Cast) -> None:
-    path = uploads.keep(chunks=[b'{"article": "x"}'], name="a.jsonl", place=importing.PLACE)
+    path = uploads.keep(chunks=[b'{"article": "x"}'], name="a.jsonl", place=DOCUMENTS.place)
     uploads.drop(path, waits=ImportBatch)
     with pytest.raises(Unavailable, match="Send it again"):
-        batches.hand_in(
-            ImportBatch,
-            name="a.jsonl",
-            path=path,
-            options=ImportOptions(),
-            actor=None,
-            kind="import_documents",
-        )
+        DOCUMENTS.submit(name="a.jsonl", path=path, options=ImportOptions(), actor=None)
     assert not ImportBatch.objects.exists()
 
 
-def test_a_late_look_changes_nothing_of_a_batch_that_another_job_has(cast: make.Cast) -> None:
+def test_a_late_look_changes_nothing_of_a_batch_that_another_job_has(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch = make.looked_at(handed_in(cast, json.dumps({"article": WORDS}).encode()))
     look, report = batch.job, batch.report
     assert look is not None
-    importing.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
-    batches.looked(batch, job=look, sample={"columns": ["another"]})
+    DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
+    monkeypatch.setattr(DOCUMENTS, "look", lambda source: {"columns": ["another"]})
+    DOCUMENTS.look_at(row=batch, job=look)
     batch.refresh_from_db()
     assert batch.report == report
 
@@ -247,7 +237,7 @@ def test_a_look_that_is_killed_is_tried_again_and_told_when_it_fails_twice(trans
     assert kept() == ["a.jsonl"]
     jobs.supervise(batch.job.pk, watch=kill)
     batch.refresh_from_db()
-    assert batches.status_of(batch) == "failed"
+    assert batch.status == "failed"
     assert "signal 9" in batch.report["refused"]
     assert not kept()
     assert "It could not be read" in signed_in(cast.ml_engineer).get(f"/documents/imports/{batch.pk}/").text

@@ -244,7 +244,7 @@ def test_twenty_words_are_enough_to_be_recognised() -> None:
 
 @pytest.mark.django_db
 def test_the_file_the_page_and_the_report_say_which_one_was_joined() -> None:
-    from reviews.ingest.imports import ImportOptions, import_at_once
+    from reviews.ingest.imports import DOCUMENTS, ImportOptions
     from reviews.ingest.sources.files import open_file
 
     people = make.cast()
@@ -252,7 +252,9 @@ def test_the_file_the_page_and_the_report_say_which_one_was_joined() -> None:
     (judge,) = take(text)
     path = Path(settings.GALLEY_HOME) / "twin.jsonl"
     path.write_text(json.dumps({"text": tried(text, "train", one_word)}))
-    batch, report = import_at_once(source=open_file(path), options=ImportOptions(), actor=people.ml_engineer)
+    batch, report = DOCUMENTS.import_at_once(
+        source=open_file(path), options=ImportOptions(), actor=people.ml_engineer
+    )
     (joined,) = report.joined
     assert (joined.twin, joined.split) == (judge.pk, "test")
     client = Client()
@@ -270,7 +272,7 @@ def test_the_file_the_page_and_the_report_say_which_one_was_joined() -> None:
 
 @pytest.mark.django_db
 def test_the_preview_of_an_import_says_it_before() -> None:
-    from reviews.ingest.imports import ImportOptions, hand_in_file, sample_rows
+    from reviews.ingest.imports import DOCUMENTS, ImportOptions, sample_rows
     from reviews.ingest.uploads import keep
 
     people = make.cast()
@@ -278,7 +280,9 @@ def test_the_preview_of_an_import_says_it_before() -> None:
     (judge,) = take(text)
     changed = tried(text, "train", one_word)
     path = keep(chunks=[json.dumps({"text": changed}).encode()], name="twin.jsonl", place="uploads")
-    batch = make.looked_at(hand_in_file(path=path, options=ImportOptions(), actor=people.ml_engineer))
+    batch = make.looked_at(
+        DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=people.ml_engineer)
+    )
     _, (row,) = sample_rows(batch=batch, mapping=None)
     assert row.split == "test"
     assert row.twin is not None

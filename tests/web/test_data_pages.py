@@ -22,8 +22,8 @@ from reviews.examples.decisions import TEST_SPLIT
 from reviews.examples.proposals import propose_from_review
 from reviews.examples.references import freeze_test_set
 from reviews.examples.snapshots import freeze_snapshot
-from reviews.ingest import imports, uploads
-from reviews.ingest.imports import ImportOptions
+from reviews.ingest import uploads
+from reviews.ingest.imports import DOCUMENTS, ImportOptions
 from reviews.models import FeedbackExample, ImportBatch, Review, SourceDocument
 from tests import make
 from tests.pages import markup
@@ -44,7 +44,7 @@ def live(cast: make.Cast) -> Release:
 @pytest.fixture(autouse=True)
 def empty_store() -> Iterator[None]:
     yield
-    shutil.rmtree(Path(django_settings.GALLEY_HOME) / imports.PLACE, ignore_errors=True)
+    shutil.rmtree(Path(django_settings.GALLEY_HOME) / DOCUMENTS.place, ignore_errors=True)
 
 
 def signed_in(user: Any) -> Client:
@@ -86,8 +86,8 @@ def reviewed(cast: make.Cast, document: SourceDocument | None = None, **fields: 
 
 
 def batch(cast: make.Cast, content: bytes = b"", name: str = "rows.jsonl") -> ImportBatch:
-    path = uploads.keep(chunks=[content or lines(3)], name=name, place=imports.PLACE)
-    return make.looked_at(imports.hand_in_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
+    path = uploads.keep(chunks=[content or lines(3)], name=name, place=DOCUMENTS.place)
+    return make.looked_at(DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=cast.ml_engineer))
 
 
 # ---------------------------------------------------------------- who may what

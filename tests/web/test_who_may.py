@@ -44,9 +44,12 @@ PAGES = {
     "review|edit_prompts": "prompt_playground prompt_trial prompt_trial_cancel prompt_check",
     "review|edit_prompts|view_models": "prompts prompt_compare prompt_version prompt",
     "edit_prompts": "prompt_new prompt_version_new suggestion_adopt suggestion_decline",
-    "view_documents": "documents document import_batch import_report_csv import_report_json",
+    "view_documents": (
+        "documents document document_import document_import_report_csv document_import_report_json"
+    ),
     "import_documents": (
-        "documents_draft documents_propose imports import_preview import_start import_cancel import_discard"
+        "documents_draft documents_propose document_imports document_import_preview document_import_start "
+        "document_import_cancel document_import_discard"
     ),
     "decide_feedback": (
         "feedback feedback_example feedback_article feedback_approve feedback_decline feedback_decide"

@@ -16,9 +16,9 @@ from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
 from models_app.models import AuditEvent
-from reviews.external_ratings import imports
 from reviews.external_ratings import rows as rating_rows
-from reviews.external_ratings.imports import Options
+from reviews.external_ratings.imports import RATINGS, looked
+from reviews.external_ratings.options import Options
 from reviews.external_ratings.rows import Rules, Unreadable
 from reviews.external_ratings.storing import Report
 from reviews.ingest import uploads
@@ -79,7 +79,7 @@ MAPPING = {
 
 def imported(path: Path, actor: Any = None, **options: Any) -> Report:
     chosen = Options(**{"mapping": MAPPING, **options})
-    return imports.import_at_once(source=open_file(path), options=chosen, actor=actor)[1]
+    return RATINGS.import_at_once(source=open_file(path), options=chosen, actor=actor)[1]
 
 
 # ---------------------------------------------------------------- pure
@@ -399,19 +399,19 @@ def test_the_command_looks_imports_and_says_what_is_wrong(
 def test_a_file_is_handed_in_looked_at_and_imported_by_a_job(
     cast: make.Cast, tmp_path: Path, settings: Any
 ) -> None:
-    home = Path(settings.GALLEY_HOME) / imports.PLACE / "x"
+    home = Path(settings.GALLEY_HOME) / RATINGS.place / "x"
     home.mkdir(parents=True, exist_ok=True)
     path = written(home / "ratings.jsonl", record())
-    batch = make.looked_at(imports.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
-    seen = imports.looked(sample=batch.report["sample"], options=Options(mapping=MAPPING))
+    batch = make.looked_at(RATINGS.submit_file(path=path, options=Options(), actor=cast.ml_engineer))
+    seen = looked(sample=batch.report["sample"], options=Options(mapping=MAPPING))
     assert [one.row.system for one in seen if isinstance(one.row, rating_rows.RatedRow)] == ["M0", "M1"]
-    job = imports.start(batch=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
-    assert imports.start(batch=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer).pk == job.pk
+    job = RATINGS.start(row=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
+    assert RATINGS.start(row=batch, options=Options(mapping=MAPPING), actor=cast.ml_engineer).pk == job.pk
     assert make.carried_out(job).result["imported"] == 2
     batch.refresh_from_db()
-    assert imports.carry_out(batch=batch) is None
+    assert RATINGS.carry_out(row=batch) is None
     with pytest.raises(Refused):
-        imports.discard(batch=batch, actor=cast.ml_engineer)
+        RATINGS.discard(row=batch, actor=cast.ml_engineer)
 
 
 def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
@@ -421,15 +421,15 @@ def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
 
     def handed_in(name: str) -> RatingImport:
         content = json.dumps(record()).encode()
-        path = uploads.keep(chunks=[content], name=name, place=imports.PLACE)
-        return make.looked_at(imports.hand_in(path=path, options=Options(), actor=cast.ml_engineer))
+        path = uploads.keep(chunks=[content], name=name, place=RATINGS.place)
+        return make.looked_at(RATINGS.submit_file(path=path, options=Options(), actor=cast.ml_engineer))
 
     old, same, other = handed_in("one.jsonl"), handed_in("one.jsonl"), handed_in("other.jsonl")
-    job = imports.start(batch=same, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
+    job = RATINGS.start(row=same, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
     long_ago = timezone.now() - timedelta(days=4)
     RatingImport.objects.exclude(pk=other.pk).update(created_at=long_ago)
     with django_capture_on_commit_callbacks(execute=True):
-        assert imports.drop_left_behind() == 1
+        assert RATINGS.forget_left_behind() == 1
     assert not RatingImport.objects.filter(pk=old.pk).exists()
     assert AuditEvent.objects.get(action="ratings.import.discard").data == {"name": "one.jsonl"}
     assert uploads.path_of(same).is_file(), "its import still waits for the queue"
@@ -437,9 +437,9 @@ def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
         make.carried_out(job)
     RatingImport.objects.update(created_at=long_ago, finished_at=long_ago)
     with django_capture_on_commit_callbacks(execute=True):
-        assert imports.drop_left_behind() == 1
+        assert RATINGS.forget_left_behind() == 1
     assert [*RatingImport.objects.all()] == [same], "what came in keeps its report"
-    assert not list((Path(settings.GALLEY_HOME) / imports.PLACE).glob("*/o*.jsonl"))
+    assert not list((Path(settings.GALLEY_HOME) / RATINGS.place).glob("*/o*.jsonl"))
 
 
 # ---------------------------------------------------------------- the pages

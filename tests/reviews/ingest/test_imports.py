@@ -22,8 +22,8 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, TooLarge, Unavailable
 from models_app.foundation.jobs import JobCancelled, JobContext
 from models_app.models import AuditEvent, Job
-from reviews.ingest import batches, imports, uploads
-from reviews.ingest.imports import ImportOptions
+from reviews.ingest import uploads
+from reviews.ingest.imports import DOCUMENTS, ImportOptions, sample_rows
 from reviews.models import ImportBatch, SourceDocument
 from tests import make
 
@@ -45,12 +45,12 @@ def lines(count: int, start: str = "word", **more: Any) -> bytes:
 @pytest.fixture(autouse=True)
 def empty_store() -> Iterator[None]:
     yield
-    shutil.rmtree(HOME / imports.PLACE, ignore_errors=True)
+    shutil.rmtree(HOME / DOCUMENTS.place, ignore_errors=True)
 
 
 def handed_in(cast: make.Cast, content: bytes = b"", name: str = "a.jsonl", **options: Any) -> ImportBatch:
-    path = uploads.keep(chunks=[content or lines(3)], name=name, place=imports.PLACE)
-    batch = imports.hand_in_file(path=path, options=ImportOptions(**options), actor=cast.ml_engineer)
+    path = uploads.keep(chunks=[content or lines(3)], name=name, place=DOCUMENTS.place)
+    batch = DOCUMENTS.submit_file(path=path, options=ImportOptions(**options), actor=cast.ml_engineer)
     return make.looked_at(batch)
 
 
@@ -65,7 +65,7 @@ def test_a_file_waits_under_its_content_until_it_is_imported(cast: make.Cast) ->
     batch = handed_in(cast)
     assert uploads.path_of(batch).read_bytes() == lines(3)
     assert batch.report["sample"]["columns"] == ["article", "highlights"]
-    columns, rows = imports.sample_rows(batch=batch, mapping=None)
+    columns, rows = sample_rows(batch=batch, mapping=None)
     assert columns == {"text": "article", "reference": "highlights"}
     assert [row.number for row in rows] == [1, 2, 3]
     assert rows[0].values == {"reference": "Reference 0."}
@@ -75,7 +75,7 @@ def test_a_file_waits_under_its_content_until_it_is_imported(cast: make.Cast) ->
 
 def test_the_first_rows_show_what_would_be_refused(cast: make.Cast) -> None:
     content = lines(1) + b'{"article": "short"}\nnot json\n{"article": {"a": 1}}\n'
-    _, rows = imports.sample_rows(batch=handed_in(cast, content), mapping=None)
+    _, rows = sample_rows(batch=handed_in(cast, content), mapping=None)
     assert [row.problem.split(";")[0] for row in rows] == [
         "",
         "text: 1 word",
@@ -86,11 +86,11 @@ def test_the_first_rows_show_what_would_be_refused(cast: make.Cast) -> None:
 
 def test_another_mapping_shows_other_rows(cast: make.Cast) -> None:
     batch = handed_in(cast)
-    columns, rows = imports.sample_rows(batch=batch, mapping={"text": "highlights"})
+    columns, rows = sample_rows(batch=batch, mapping={"text": "highlights"})
     assert columns["text"] == "highlights"
     assert rows[0].problem.startswith("text: 2 words")
     with pytest.raises(InvalidInput, match="no column 'body'"):
-        imports.sample_rows(batch=batch, mapping={"text": "body"})
+        sample_rows(batch=batch, mapping={"text": "body"})
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_another_mapping_shows_other_rows(cast: make.Cast) -> None:
     ],
 )
 def test_a_name_cannot_lead_out_of_the_store(name: str, kept: str) -> None:
-    path = uploads.keep(chunks=[b"x"], name=name, place=imports.PLACE)
+    path = uploads.keep(chunks=[b"x"], name=name, place=DOCUMENTS.place)
     assert path.name == kept
     assert path.parent.parent == HOME / "uploads"
 
@@ -123,7 +123,7 @@ def test_a_file_that_cannot_be_read_leaves_nothing(cast: make.Cast) -> None:
 def test_a_file_above_the_limit_leaves_nothing(cast: make.Cast, settings: Any) -> None:
     settings.GALLEY_MAX_UPLOAD_MB = 1
     with pytest.raises(TooLarge, match=r"a.jsonl has more than 1 MB"):
-        uploads.keep(chunks=[b"x" * (1 << 19)] * 3, name="a.jsonl", place=imports.PLACE)
+        uploads.keep(chunks=[b"x" * (1 << 19)] * 3, name="a.jsonl", place=DOCUMENTS.place)
     assert list((HOME / "uploads").glob("*")) == []
 
 
@@ -133,7 +133,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(cast: make.Cast) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(Unavailable, match="no room on the disk"):
-        uploads.keep(chunks=chunks(), name="a.jsonl", place=imports.PLACE)
+        uploads.keep(chunks=chunks(), name="a.jsonl", place=DOCUMENTS.place)
     assert list((HOME / "uploads").glob("*")) == []
 
 
@@ -143,10 +143,10 @@ def test_who_may_not_import_can_do_none_of_it(cast: make.Cast, name: str) -> Non
     batch = handed_in(cast)
     path = uploads.path_of(batch)
     for act in (
-        lambda: imports.hand_in_file(path=path, options=ImportOptions(), actor=actor),
-        lambda: imports.hand_in_hub(options=ImportOptions(hub="a/b"), actor=actor),
-        lambda: imports.start_import(batch=batch, options=ImportOptions(), actor=actor),
-        lambda: imports.discard(batch=batch, actor=actor),
+        lambda: DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=actor),
+        lambda: DOCUMENTS.submit_data_set(options=ImportOptions(hub="a/b"), actor=actor),
+        lambda: DOCUMENTS.start(row=batch, options=ImportOptions(), actor=actor),
+        lambda: DOCUMENTS.discard(row=batch, actor=actor),
     ):
         with pytest.raises(NotAllowed):
             act()
@@ -169,7 +169,7 @@ def test_a_batch_is_imported_with_a_report_and_its_file_goes(
 ) -> None:
     batch = handed_in(cast, lines(3) + lines(1) + b'{"article": "short"}\n', name="rows.jsonl")
     options = ImportOptions(domain="Sport", licence="CC0-1.0")
-    job = imports.start_import(batch=batch, options=options, actor=cast.ml_engineer)
+    job = DOCUMENTS.start(row=batch, options=options, actor=cast.ml_engineer)
     with django_capture_on_commit_callbacks(execute=True):
         done = make.carried_out(job)
     assert (done.state, done.reason) == ("succeeded", "")
@@ -193,7 +193,7 @@ def test_a_batch_is_imported_with_a_report_and_its_file_goes(
 @pytest.mark.usefixtures("telling_in_this_thread")
 def test_a_job_that_comes_twice_imports_once(cast: make.Cast) -> None:
     batch = handed_in(cast)
-    job = make.carried_out(imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer))
+    job = make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     again = jobs.enqueue(kind="import_documents", actor=None, payload=job.payload, deliver=False)
     assert make.carried_out(again).result == job.result
     assert SourceDocument.objects.count() == 3
@@ -202,8 +202,8 @@ def test_a_job_that_comes_twice_imports_once(cast: make.Cast) -> None:
 
 def test_asking_twice_gives_one_job(cast: make.Cast) -> None:
     batch = handed_in(cast)
-    first = imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
-    second = imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+    first = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
+    second = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     assert first == second
     assert imports_asked_for() == 1
     assert AuditEvent.objects.filter(action="import.start").count() == 1
@@ -212,9 +212,7 @@ def test_asking_twice_gives_one_job(cast: make.Cast) -> None:
 def test_a_mapping_that_does_not_fit_starts_nothing(cast: make.Cast) -> None:
     batch = handed_in(cast)
     with pytest.raises(InvalidInput, match="no column 'body' for text"):
-        imports.start_import(
-            batch=batch, options=ImportOptions(mapping={"text": "body"}), actor=cast.ml_engineer
-        )
+        DOCUMENTS.start(row=batch, options=ImportOptions(mapping={"text": "body"}), actor=cast.ml_engineer)
     assert not imports_asked_for()
 
 
@@ -224,17 +222,15 @@ def test_a_failed_import_leaves_nothing_and_can_be_tried_again(
 ) -> None:
     batch = handed_in(cast, lines(1200) + b'{"article": "caf\xe9"}\n')
     with django_capture_on_commit_callbacks(execute=True):
-        job = make.carried_out(
-            imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
-        )
+        job = make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     assert job.state == "failed"
     assert "line 1,201, byte" in job.reason
     assert "iconv" in job.reason
     assert not SourceDocument.objects.exists()
     batch.refresh_from_db()
-    assert not batches.is_imported(batch)
-    again = imports.start_import(
-        batch=batch, options=ImportOptions(limit=1200), actor=cast.ml_engineer
+    assert not batch.is_imported
+    again = DOCUMENTS.start(
+        row=batch, options=ImportOptions(limit=1200), actor=cast.ml_engineer
     )  # the file is still there
     assert make.carried_out(again).result["imported"] == 1200
 
@@ -242,23 +238,25 @@ def test_a_failed_import_leaves_nothing_and_can_be_tried_again(
 @pytest.mark.usefixtures("telling_in_this_thread")
 def test_what_is_in_is_not_imported_again_nor_discarded(cast: make.Cast) -> None:
     batch = handed_in(cast)
-    make.carried_out(imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer))
+    make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     with pytest.raises(Refused, match="has been imported already"):
-        imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+        DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     with pytest.raises(Refused, match="what came of it stays"):
-        imports.discard(batch=batch, actor=cast.ml_engineer)
+        DOCUMENTS.discard(row=batch, actor=cast.ml_engineer)
 
 
 def test_a_lost_file_is_said(cast: make.Cast) -> None:
     batch = handed_in(cast)
     uploads.path_of(batch).unlink()
     with pytest.raises(Refused, match=r"a.jsonl is not kept any more. Upload it again"):
-        imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+        DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
 
 
 def test_a_data_set_is_looked_at_by_the_queue(cast: make.Cast, settings: Any) -> None:
     settings.GALLEY_OFFLINE = True
-    batch = imports.hand_in_hub(options=ImportOptions(hub="abisee/cnn_dailymail"), actor=cast.ml_engineer)
+    batch = DOCUMENTS.submit_data_set(
+        options=ImportOptions(hub="abisee/cnn_dailymail"), actor=cast.ml_engineer
+    )
     assert batch.job is not None
     job = make.carried_out(batch.job)
     assert job.state == "failed"
@@ -270,7 +268,7 @@ def test_a_data_set_is_looked_at_by_the_queue(cast: make.Cast, settings: Any) ->
 @pytest.mark.parametrize("name", ["", "a b", "../x", "a/b/c"])
 def test_what_is_no_name_of_a_data_set_is_refused(cast: make.Cast, name: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        imports.hand_in_hub(options=ImportOptions(hub=name), actor=cast.ml_engineer)
+        DOCUMENTS.submit_data_set(options=ImportOptions(hub=name), actor=cast.ml_engineer)
     assert "hub" in caught.value.fields
     assert not ImportBatch.objects.exists()
 
@@ -281,7 +279,7 @@ def test_what_is_no_name_of_a_data_set_is_refused(cast: make.Cast, name: str) ->
 def test_discarding_forgets_batch_and_file(cast: make.Cast, django_capture_on_commit_callbacks: Any) -> None:
     batch = handed_in(cast)
     with django_capture_on_commit_callbacks(execute=True):
-        imports.discard(batch=batch, actor=cast.ml_engineer)
+        DOCUMENTS.discard(row=batch, actor=cast.ml_engineer)
     assert not ImportBatch.objects.exists()
     assert list((HOME / "uploads").glob("*")) == []
 
@@ -291,15 +289,15 @@ def test_a_file_that_another_batch_waits_for_stays(
 ) -> None:
     first, second = handed_in(cast), handed_in(cast)
     with django_capture_on_commit_callbacks(execute=True):
-        imports.discard(batch=first, actor=cast.ml_engineer)
+        DOCUMENTS.discard(row=first, actor=cast.ml_engineer)
     assert uploads.path_of(second).is_file()
 
 
 def test_a_running_import_is_not_discarded(cast: make.Cast) -> None:
     batch = handed_in(cast)
-    imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+    DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     with pytest.raises(Refused, match="is being imported"):
-        imports.discard(batch=batch, actor=cast.ml_engineer)
+        DOCUMENTS.discard(row=batch, actor=cast.ml_engineer)
 
 
 def test_what_was_left_behind_is_forgotten_when_its_time_is_over(
@@ -313,17 +311,17 @@ def test_what_was_left_behind_is_forgotten_when_its_time_is_over(
         handed_in(cast, lines(2), name="fresh.jsonl"),
     )
     for batch in (failed, failed_lately):
-        job = imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+        job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
         Job.objects.filter(pk=job.pk).update(state="failed")
     waits = handed_in(cast, name="waits.jsonl")
-    imports.start_import(batch=waits, options=ImportOptions(), actor=cast.ml_engineer)
+    DOCUMENTS.start(row=waits, options=ImportOptions(), actor=cast.ml_engineer)
     long_ago = timezone.now() - timedelta(days=4)
     ImportBatch.objects.exclude(pk=fresh.pk).update(created_at=long_ago)
     ImportBatch.objects.filter(pk=failed_lately.pk).update(finished_at=timezone.now())
-    stray = uploads.keep(chunks=[b"stray"], name="stray", place=imports.PLACE)
+    stray = uploads.keep(chunks=[b"stray"], name="stray", place=DOCUMENTS.place)
     os.utime(stray, (0, 0))
     with django_capture_on_commit_callbacks(execute=True):
-        assert imports.drop_left_behind() == 2
+        assert DOCUMENTS.forget_left_behind() == 2
     assert {*ImportBatch.objects.all()} == {fresh, failed_lately, waits}
     assert {path.name for path in (HOME / "uploads").glob("*/*")} == {"fresh.jsonl", "waits.jsonl"}
 
@@ -336,7 +334,7 @@ def test_what_was_left_behind_is_forgotten_when_its_time_is_over(
 def test_a_job_in_a_process_of_its_own_says_how_far_it_is(transactional_db: None) -> None:
     cast = make.cast()
     batch = handed_in(cast, lines(15_000))
-    job = imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+    job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     seen: set[tuple[int, int]] = set()
     jobs.carry_out(job, watch=lambda row: seen.add((row.step, row.total)))
     assert SourceDocument.objects.count() == 15_000
@@ -350,7 +348,7 @@ def test_a_job_in_a_process_of_its_own_says_how_far_it_is(transactional_db: None
 def test_an_import_killed_half_way_leaves_nothing_and_is_tried_again(transactional_db: None) -> None:
     cast = make.cast()
     batch = handed_in(cast, lines(8_000))
-    job = imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+    job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
 
     def kill_once_it_writes(row: Job) -> None:
         if row.phase == "importing documents":
@@ -375,7 +373,7 @@ def test_a_cancelled_import_stops_and_leaves_nothing(transactional_db: None) -> 
 
     cast = make.cast()
     batch = handed_in(cast, lines(400))
-    job = jobs.claim(imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer).pk)
+    job = jobs.claim(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer).pk)
     assert job is not None
     context = JobContext(job)
     with handlers._Telling(context) as tell:
@@ -398,7 +396,7 @@ def _keep_telling(tell: Any) -> None:
 def test_the_telling_thread_is_gone_afterwards(transactional_db: None) -> None:
     cast = make.cast()
     batch = handed_in(cast, lines(5))
-    job = imports.start_import(batch=batch, options=ImportOptions(), actor=cast.ml_engineer)
+    job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     assert make.carried_out(job).state == "succeeded"
     assert not [thread for thread in threading.enumerate() if thread.name == "telling"]
 
@@ -408,9 +406,9 @@ def test_a_file_left_by_a_process_that_died_after_the_import_goes_with_the_next_
 ) -> None:
     batch = handed_in(cast)
     with django_capture_on_commit_callbacks():  # it died before any of them
-        imports.carry_out(batch=batch)
+        DOCUMENTS.carry_out(row=batch)
     assert uploads.path_of(batch).is_file()
     with django_capture_on_commit_callbacks(execute=True):
-        assert imports.carry_out(batch=batch) is None
+        assert DOCUMENTS.carry_out(row=batch) is None
     assert not (HOME / batch.upload).exists()
     assert SourceDocument.objects.count() == 3

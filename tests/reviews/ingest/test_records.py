@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from models_app.foundation.errors import InvalidInput, TooLarge, Unavailable
 from reviews.ingest.columns import choose_columns
-from reviews.ingest.documents import DocumentRow, ImportReport, Refusal
+from reviews.ingest.documents import DocumentRow, ImportReport
 from reviews.ingest.records import read_file
+from reviews.ingest.reports import Refusal
 from reviews.ingest.sources.files import open_file
 from reviews.ingest.sources.hub import open_hub
 from tests import settings as test_settings
