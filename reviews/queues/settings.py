@@ -19,7 +19,7 @@ from models_app.models import Job
 from models_app.texts.normalise import normalise, one_line
 from reviews.models import Criterion, ReviewQueue, RubricVersion
 from reviews.queues import seats
-from reviews.queues.seats import Rearranged
+from reviews.queues.statements import Rearranged
 
 MOST_CRITERIA = 12
 POINTS = 5

@@ -1,4 +1,5 @@
-"""How many items wait for a person: the same number at the desks, in the navigation and in the API.
+"""How many items wait for a person: the same number at the desks, in the navigation and in the API; and what brings
+the seats of many items in step with their queue.
 
 Items are counted, not seats: those that the person holds, and those at which a seat is open to them. Which seats these
 are the tables say (`ReviewSlotQuerySet`). By hand is that PostgreSQL goes from queue to queue and stops where counting
@@ -7,6 +8,8 @@ stops: the ORM can limit neither by a column nor within a LATERAL join.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -92,3 +95,125 @@ def _items_of_a_queue() -> Statement:
         " UNION ".join(f"SELECT * FROM ({part.text} {limit}) {name}" for name, part in made.items()),
         {key: value for part in made.values() for key, value in part.values.items()},
     )
+
+
+# ---------------------------------------------------------------- seats
+
+#: Items. The statistics know little of a queue that was just filled; nested loops chosen by them take minutes.
+MANY = 100
+
+# Which items get all the reviews of the queue and which get one: by a hash, so that the same item always falls on the
+# same side, and a higher share only ever adds items.
+_DRAW = """(('x' || encode(substring(sha256(convert_to(
+    item.queue_id || ':' || item.summary_id || ':' || coalesce(item.other_id, 0), 'UTF8')) FROM 1 FOR 4), 'hex'))
+    ::bit(32)::bigint %% 100)"""
+_WANTED = f"""CASE WHEN {_DRAW} < queue.overlap_percent THEN queue.reviews_per_item ELSE 1 END"""
+# Least first. Where a model told no confidence, or nobody has answered yet, there is nothing to be ahead for.
+_RANKS = {
+    ReviewQueue.Order.OLDEST: "0",
+    ReviewQueue.Order.PRIORITY: "-item.priority",
+    ReviewQueue.Order.RANDOM: "-item.priority",
+    ReviewQueue.Order.CONFIDENCE: "coalesce(item.confidence, 2)",
+    ReviewQueue.Order.DISAGREEMENT: "-coalesce(item.disagreement, 0)",
+}
+# By the order that the queue has now, whatever it had when somebody loaded it.
+_RANK = f"""CASE (SELECT current."order" FROM reviews_reviewqueue current WHERE current.id = %(queue)s)
+     {" ".join(f"WHEN '{order.value}' THEN {rank}" for order, rank in _RANKS.items())} END"""
+_CHOSEN = """item.queue_id = %(queue)s AND (%(items)s::bigint[] IS NULL OR item.id = ANY(%(items)s))"""
+# Gold items get a seat when it is somebody's turn (reviews/quality/gold.py).
+_ORDINARY = f"item.reason <> '{QueueItem.Reason.GOLD.value}'"
+_SETTLED = "EXISTS (SELECT 1 FROM reviews_adjudication settled WHERE settled.item_id = item.id)"
+_UNFINISHED = """(
+       EXISTS (SELECT 1 FROM reviews_reviewslot slot WHERE slot.item_id = item.id AND slot.state <> 'done')
+    OR EXISTS (SELECT 1 FROM reviews_review back WHERE back.item_id = item.id AND back.state = 'returned'))"""
+
+_LOCK_ITEMS = f"""
+SELECT count(*) FROM (
+       SELECT 1 FROM reviews_queueitem item WHERE {_CHOSEN} ORDER BY item.id FOR NO KEY UPDATE) locked
+"""  # nosec B608 (this and the following: made of constants of this module; values are parameters)
+_DRAW_WANTED = f"""
+UPDATE reviews_queueitem item SET wanted_reviews = {_WANTED}
+  FROM reviews_reviewqueue queue
+ WHERE queue.id = item.queue_id AND {_CHOSEN} AND {_ORDINARY} AND item.wanted_reviews <> {_WANTED}
+"""  # nosec B608
+# Seats that are taken stay; of the free ones those that are meant for somebody stay longest.
+_REMOVE_SEATS = f"""
+DELETE FROM reviews_reviewslot slot
+ USING (SELECT slot.id, item.wanted_reviews,
+               row_number() OVER (PARTITION BY slot.item_id
+                                  ORDER BY slot.state = 'free', slot.assigned_to_id IS NULL, slot.position) AS place
+          FROM reviews_reviewslot slot JOIN reviews_queueitem item ON item.id = slot.item_id
+         WHERE {_CHOSEN} AND {_ORDINARY}) seat
+ WHERE seat.id = slot.id AND seat.place > seat.wanted_reviews AND slot.state = 'free'
+"""  # nosec B608
+# Of a pair the sides are drawn per seat: neighbours at one item see them the other way round. By chance and not by a
+# hash, which people could compute from the item's number.
+_ADD_SEATS = f"""
+INSERT INTO reviews_reviewslot (item_id, queue_id, position, priority, rank, swapped, state)
+SELECT item.id, item.queue_id, seats.next + more, item.priority, {_RANK},
+       item.other_id IS NOT NULL
+       AND (drawn.side + seats.next + more) %% 2 = 1, 'free'
+  FROM reviews_queueitem item
+ CROSS JOIN LATERAL (SELECT count(*)::int AS number, coalesce(max(position) + 1, 0) AS next
+                       FROM reviews_reviewslot slot WHERE slot.item_id = item.id) seats
+ CROSS JOIN LATERAL (SELECT item.id, (random() < 0.5)::int AS side) drawn
+ CROSS JOIN LATERAL generate_series(0, item.wanted_reviews - seats.number - 1) more
+ WHERE {_CHOSEN} AND {_ORDINARY} AND NOT {_SETTLED}
+"""  # nosec B608
+_RANK_SEATS = f"""
+UPDATE reviews_reviewslot slot SET rank = {_RANK}, priority = item.priority
+  FROM reviews_queueitem item
+ WHERE slot.item_id = item.id AND {_CHOSEN} AND slot.state <> 'done'
+   AND (slot.rank <> {_RANK} OR slot.priority <> item.priority)
+"""  # nosec B608
+_REOPEN = f"""
+UPDATE reviews_queueitem item SET state = 'open'
+ WHERE {_CHOSEN} AND item.state IN ('done', 'disputed') AND {_UNFINISHED} AND NOT {_SETTLED}
+"""  # nosec B608
+_CLOSE = f"""
+UPDATE reviews_queueitem item SET state = 'done'
+ WHERE {_CHOSEN} AND item.state = 'open' AND NOT {_UNFINISHED}
+   AND EXISTS (SELECT 1 FROM reviews_reviewslot slot WHERE slot.item_id = item.id)
+RETURNING id
+"""  # nosec B608
+
+
+@dataclass(frozen=True)
+class Rearranged:
+    """What bringing the seats in step with a queue's settings changed."""
+
+    seats_added: int
+    seats_removed: int
+    reopened: int
+    closed: tuple[int, ...]  # items
+
+
+def rearrange_seats(*, queue: int, items: Sequence[int] | None) -> Rearranged:
+    """See `seats.fit_seats`; in the caller's transaction. Each step is one statement for all items, since people wait
+    while a queue of a hundred thousand is changed (`benchmarks/review_desk.py`, which fills one)."""
+    values: dict[str, Any] = {"queue": queue, "items": None if items is None else list(items)}
+    with connection.cursor() as cursor:
+
+        def changed(statement: str) -> int:
+            cursor.execute(statement, values)
+            return cursor.rowcount
+
+        if items is None or len(items) > MANY:
+            cursor.execute("SET LOCAL enable_nestloop = off")
+        changed(_LOCK_ITEMS)
+        changed(_DRAW_WANTED)
+        removed, added = changed(_REMOVE_SEATS), changed(_ADD_SEATS)
+        changed(_RANK_SEATS)
+        reopened = changed(_REOPEN)
+        changed(_CLOSE)
+        closed = tuple(pk for (pk,) in cursor.fetchall())
+        cursor.execute("SET LOCAL enable_nestloop TO DEFAULT")
+    return Rearranged(added, removed, reopened, closed)
+
+
+def rank_seats_of(*, queue: int, items: Sequence[int]) -> int:
+    """By the queue's order, of seats that are not done; how many changed. The rank is the one that seats begin with
+    (`benchmarks/review_desk.py`)."""
+    with connection.cursor() as cursor:
+        cursor.execute(_RANK_SEATS, {"queue": queue, "items": list(items)})
+        return cursor.rowcount

@@ -24,7 +24,6 @@ NO_QUERIES = {
 LEFT = (
     "models_app/foundation/rows.py",
     "reviews/desk/reviews.py",
-    "reviews/queues/seats.py",
 )
 BENCHMARK = re.compile(r"benchmarks/\w+\.py")
 #: What a statement says that no benchmark can ask for.

@@ -14,8 +14,8 @@ from models_app.models import Job
 from models_app.web.pages import user_of
 from reviews.models import ReviewQueue, RubricVersion
 from reviews.queues import settings as managing
-from reviews.queues.seats import Rearranged
 from reviews.queues.settings import QueueSettings
+from reviews.queues.statements import Rearranged
 from reviews.web.queues.shared import manages, put_errors, queue_of
 
 

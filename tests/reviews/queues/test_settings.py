@@ -16,8 +16,8 @@ from reviews.desk import claims
 from reviews.desk.reviews import Answers, submit_review
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
 from reviews.queues import settings as managing
-from reviews.queues.seats import Rearranged
 from reviews.queues.settings import Question, QueueSettings, change_queue, create_queue, create_rubric_version
+from reviews.queues.statements import Rearranged
 from tests import make
 from tests.reviews.desk.test_claims import COMPLETE, at_once, claimed, expire
 
