@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
+
+from models_app.texts.needs import Between, needs_of, unmet
 
 Method = Literal["full", "lora"]
 Optimizer = Literal["adamw", "adafactor", "adam"]
@@ -40,54 +41,30 @@ class _Settings:
     def _refuse(self, field: str, why: str) -> None:
         raise ValueError(f"{field}: {why} (it is {getattr(self, field)!r}).")
 
-    def _whole(self, field: str, least: int, most: int) -> None:
-        value = getattr(self, field)
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            self._refuse(field, f"has to be a whole number from {least} to {most}")
-
-    def _number(self, field: str, least: float, most: float, *, above: bool = False) -> None:
-        """Also turns a whole number into a float, so that 1 and 1.0 have one digest."""
-        value = getattr(self, field)
-        right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not right or not least <= value <= most or (above and value == least):
-            self._refuse(
-                field,
-                f"has to be a number {'above' if above else 'from'} {least:g}{' and up' if above else ''} "
-                f"to {most:g}",
-            )
-        object.__setattr__(self, field, float(value))
-
-    def _one_of(self, field: str, choices: tuple[str, ...]) -> None:
-        if getattr(self, field) not in choices:
-            self._refuse(field, f"has to be one of {', '.join(choices)}")
-
-    def _flag(self, field: str) -> None:
-        if not isinstance(getattr(self, field), bool):
-            self._refuse(field, "has to be true or false")
+    def _check(self) -> None:
+        """Also turns whole numbers into floats where these are asked for, so that 1 and 1.0 have one digest."""
+        for name, need in unmet(self).items():  # type: ignore[arg-type]
+            self._refuse(name, f"has to be {need.noun}")
+        for name, need in needs_of(type(self)).items():
+            if need.kind is float and getattr(self, name) is not None:
+                object.__setattr__(self, name, float(getattr(self, name)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding(_Settings):
     """How a release writes. Lengths are in the model's tokens, `max_words` is what the prompt asks for."""
 
-    max_new_tokens: int = 96
-    min_new_tokens: int = 0
-    max_words: int = 60
-    beams: int = 1
-    length_penalty: float = 1.0
-    repetition_penalty: float = 1.0
-    no_repeat_ngram: int = 0
-    max_input_tokens: int = 512
+    max_new_tokens: Annotated[int, Between(1, 1024)] = 96
+    min_new_tokens: Annotated[int, Between(0, 1024)] = 0
+    max_words: Annotated[int, Between(5, 500)] = 60
+    beams: Annotated[int, Between(1, 16)] = 1
+    length_penalty: Annotated[float, Between(-5, 5)] = 1.0
+    repetition_penalty: Annotated[float, Between(0.5, 3)] = 1.0
+    no_repeat_ngram: Annotated[int, Between(0, 20)] = 0
+    max_input_tokens: Annotated[int, Between(16, 32768)] = 512
 
     def __post_init__(self) -> None:
-        self._whole("max_new_tokens", 1, 1024)
-        self._whole("min_new_tokens", 0, 1024)
-        self._whole("max_words", 5, 500)
-        self._whole("beams", 1, 16)
-        self._number("length_penalty", -5, 5)
-        self._number("repetition_penalty", 0.5, 3)
-        self._whole("no_repeat_ngram", 0, 20)
-        self._whole("max_input_tokens", 16, 32768)
+        self._check()
         if self.min_new_tokens > self.max_new_tokens:
             self._refuse("min_new_tokens", f"is more than max_new_tokens, {self.max_new_tokens}")
 
@@ -99,87 +76,54 @@ class Recipe(_Settings):
     base: str = "starter"  #: "starter", a directory, or a Hugging Face name, optionally with @revision
     method: Method = "full"
     optimizer: Optimizer = "adamw"
-    learning_rate: float = 1e-4
+    learning_rate: Annotated[float, Between(0, 1, above=True)] = 1e-4
     schedule: Schedule = "linear"  #: after the warm-up: down to zero in a line, along a cosine, or not at all
-    warmup_fraction: float = 0.1  #: of all steps
-    epochs: float | None = 2.0  #: a fraction is fine; either this or max_steps
-    max_steps: int | None = None
-    batch_tokens: int = 4096  #: padded source and target tokens that one batch may have
-    gradient_accumulation: int = 1  #: batches that make a step
-    max_source_tokens: int = 512  #: of the whole prompt
-    max_target_tokens: int = 128
-    weight_decay: float = 0.0
-    clip: float = 1.0  #: the largest norm of a step's gradient; 0 does not clip
+    warmup_fraction: Annotated[float, Between(0, 0.9)] = 0.1  #: of all steps
+    #: a fraction is fine; either this or max_steps
+    epochs: Annotated[float | None, Between(0, 1000, above=True)] = 2.0
+    max_steps: Annotated[int | None, Between(1, 10_000_000)] = None
+    #: padded source and target tokens that one batch may have
+    batch_tokens: Annotated[int, Between(16, 4_000_000)] = 4096
+    gradient_accumulation: Annotated[int, Between(1, 1024)] = 1  #: batches that make a step
+    max_source_tokens: Annotated[int, Between(8, 32768)] = 512  #: of the whole prompt
+    max_target_tokens: Annotated[int, Between(4, 2048)] = 128
+    weight_decay: Annotated[float, Between(0, 1)] = 0.0
+    clip: Annotated[float, Between(0, 1000)] = 1.0  #: the largest norm of a step's gradient; 0 does not clip
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
-    seed: int = 13
-    validations_per_epoch: int = 2
-    validation_examples: int = 200  #: at most so many of the validation documents, always the same ones
-    patience: int | None = 3  #: stop after so many validations without a better loss; None never stops early
+    seed: Annotated[int, Between(0, 2**31 - 1)] = 13
+    validations_per_epoch: Annotated[int, Between(1, 100)] = 2
+    #: at most so many of the validation documents, always the same ones
+    validation_examples: Annotated[int, Between(1, 100_000)] = 200
+    #: stop after so many validations without a better loss; None never stops early
+    patience: Annotated[int | None, Between(1, 1000)] = 3
     keep: Keep = "best"  #: the weights of the lowest validation loss, or those of the end
-    train_last_layers: int | None = (
-        None  #: only the last so many blocks and the final norm; None trains everything
-    )
-    lora_rank: int = 16
-    lora_alpha: int = 32
-    lora_dropout: float = 0.05
+    #: only the last so many blocks and the final norm; None trains everything
+    train_last_layers: Annotated[int | None, Between(1, 1000)] = None
+    lora_rank: Annotated[int, Between(1, 1024)] = 16
+    lora_alpha: Annotated[int, Between(1, 4096)] = 32
+    lora_dropout: Annotated[float, Between(0, 0.9)] = 0.05
     preset: str = ""  #: the name of the preset that this was made from
 
     def __post_init__(self) -> None:
-        for field in ("base", "preset"):
-            if not isinstance(getattr(self, field), str):
-                self._refuse(field, "has to be text")
+        self._check()
         if not self.base.strip():
             self._refuse("base", "has to name a model: starter, a directory or a Hugging Face name")
-        self._one_of("method", get_args(Method))
-        self._one_of("optimizer", get_args(Optimizer))
-        self._one_of("schedule", get_args(Schedule))
-        self._one_of("precision", get_args(Precision))
-        self._one_of("keep", get_args(Keep))
-        self._number("learning_rate", 0, 1, above=True)
-        self._number("warmup_fraction", 0, 0.9)
-        self._whole("batch_tokens", 16, 4_000_000)
-        self._whole("gradient_accumulation", 1, 1024)
-        self._whole("max_source_tokens", 8, 32768)
-        self._whole("max_target_tokens", 4, 2048)
-        self._number("weight_decay", 0, 1)
-        self._number("clip", 0, 1000)
-        self._flag("gradient_checkpointing")
-        self._whole("seed", 0, 2**31 - 1)
-        self._whole("validations_per_epoch", 1, 100)
-        self._whole("validation_examples", 1, 100_000)
-        self._check_length_of_run()
-        self._check_trained_weights()
-
-    def _check_length_of_run(self) -> None:
-        if self.epochs is not None:
-            self._number("epochs", 0, 1000, above=True)
-        if self.max_steps is not None:
-            self._whole("max_steps", 1, 10_000_000)
         if (self.epochs is None) == (self.max_steps is None):
             self._refuse("epochs", "give either epochs or max_steps, and leave the other empty")
-        if self.patience is not None:
-            self._whole("patience", 1, 1000)
-            if self.keep == "last":
-                self._refuse("patience", "waits for a lower validation loss; leave it empty with keep=last")
-        if self.batch_tokens < self.max_source_tokens + self.max_target_tokens:
-            longest = self.max_source_tokens + self.max_target_tokens
+        if self.patience is not None and self.keep == "last":
+            self._refuse("patience", "waits for a lower validation loss; leave it empty with keep=last")
+        longest = self.max_source_tokens + self.max_target_tokens
+        if self.batch_tokens < longest:
             self._refuse(
                 "batch_tokens",
                 f"has to hold at least one example of {longest} tokens (max_source_tokens + "
                 "max_target_tokens)",
             )
-
-    def _check_trained_weights(self) -> None:
-        self._whole("lora_rank", 1, 1024)
-        self._whole("lora_alpha", 1, 4096)
-        self._number("lora_dropout", 0, 0.9)
-        if self.train_last_layers is not None:
-            self._whole("train_last_layers", 1, 1000)
-            if self.method == "lora":
-                self._refuse(
-                    "train_last_layers", "means nothing with LoRA, which freezes all layers; leave it empty"
-                )
+        if self.train_last_layers is not None and self.method == "lora":
+            self._refuse(
+                "train_last_layers", "means nothing with LoRA, which freezes all layers; leave it empty"
+            )
 
     def but(self, **changes: Any) -> Recipe:
         """This recipe with some fields changed, checked again."""

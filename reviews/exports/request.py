@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.foundation.roles import allowed, require
 from models_app.models import DatasetSnapshot, PromptVersion
+from models_app.texts.needs import Between, OneOf, mistakes
 from reviews.models import ReviewQueue, Split
 
 Reviewers = Literal["pseudonyms", "names"]
@@ -44,12 +45,15 @@ class Request:
     since: date | None = None
     until: date | None = None
     mine: bool = False
-    reviewers: Reviewers = "pseudonyms"
+    reviewers: Annotated[Reviewers, OneOf(get_args(Reviewers), said="Choose pseudonyms or names.")] = (
+        "pseudonyms"
+    )
     texts: bool = True  #: with the article's text
     snapshot: int | None = None  #: training data: number of a snapshot; else what is approved now
-    split: str = "train"  #: training data in a single file: train or validation
+    #: training data in a single file: train or validation
+    split: Annotated[str, OneOf(Split.values, said="Choose train or validation.")] = "train"
     prompt: int | None = None  #: id of a prompt version; else the first that suits
-    max_words: int = 60
+    max_words: Annotated[int, Between(1, 2000)] = 60
 
     def to_dict(self) -> dict[str, Any]:
         values = asdict(self)
@@ -93,7 +97,7 @@ def may_export_all(actor: Any | None) -> bool:
 
 
 def _mistakes(request: Request) -> dict[str, str]:
-    wrong = {}
+    wrong = mistakes(request)
     if request.kind not in KINDS:
         wrong["kind"] = f"There is no kind {request.kind[:40]!r}; there are {', '.join(KINDS)}."
     if request.format not in FORMATS:
@@ -102,18 +106,12 @@ def _mistakes(request: Request) -> dict[str, str]:
         wrong["format"] = "Messages are a list; choose JSON Lines or a folder."
     if request.compressed and request.format == "datasets":
         wrong["compressed"] = "The files in the folder are packed already."
-    if request.reviewers not in ("pseudonyms", "names"):
-        wrong["reviewers"] = "Choose pseudonyms or names."
     if request.queue and not ReviewQueue.objects.filter(slug=request.queue).exists():
         wrong["queue"] = f"There is no queue {request.queue[:60]!r}."
     if request.since and request.until and request.until < request.since:
         wrong["until"] = "It ends before it begins."
     if request.split == Split.TEST and request.is_training:
         wrong["split"] = "Test documents judge models; nothing is learnt from them."
-    elif request.split not in Split.values:
-        wrong["split"] = "Choose train or validation."
-    if not 1 <= request.max_words <= 2000:
-        wrong["max_words"] = "From 1 to 2,000."
     if request.is_training and prompt_of(request) is None:
         wrong["prompt"] = "There is no such prompt version."
     if request.snapshot is not None:

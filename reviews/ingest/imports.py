@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.ml import hub_data
+from models_app.texts.needs import Between, mistakes
 from models_app.texts.normalise import one_line
 from reviews.ingest import records, twins
 from reviews.ingest.columns import choose_columns
@@ -27,7 +28,7 @@ MOST_SHOWN = 1_000_000  # characters of all cells that are kept to be shown
 class ImportOptions(FileOptions):
     """`hub` names a data set; without it there is a file."""
 
-    limit: int | None = None
+    limit: Annotated[int | None, Between(1, 10_000_000)] = None
     domain: str = ""
     hub: str = ""
     config: str = ""
@@ -74,6 +75,9 @@ class DocumentImports(ImportKind[ImportBatch, ImportOptions, ImportReport]):
         return {"format": source.format, "columns": list(source.columns), "rows": rows}
 
     def check(self, options: ImportOptions, columns: Sequence[str]) -> None:
+        wrong = mistakes(options)
+        if wrong:
+            raise InvalidInput(" ".join(f"{name}: {words}" for name, words in wrong.items()), fields=wrong)
         choose_columns(columns, options.mapping)
 
     def store(

@@ -12,36 +12,45 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Literal
 
 from models_app.foundation.errors import InvalidInput
 from models_app.texts.comment_classes import COMPLAINTS
 from models_app.texts.measures import repeated_trigrams, unsupported_names, unsupported_numbers, words
+from models_app.texts.needs import Between, Need, OneOf, mistakes, needs_of
 
-SOURCES = ("drafts", "requests", "both")
+Source = Literal["drafts", "requests", "both"]
+_REPEATED = Between(0, 1, above=True, said="A share of repeated trigrams above 0 and up to 1.")
+_WORDS = Between(1, 5000, said="From 1 to 5,000 words.")
 LENGTHS = ((0, 200), (200, 600), (600, 1200), (1200, None))  # words of an input
 
 
-@dataclass(frozen=True)
-class FewStars:
-    kind: ClassVar[str] = "few stars"
-    at_most: int = 2
-
+class _Params:
     def mistakes(self) -> dict[str, str]:
-        return {} if 1 <= self.at_most <= 4 else {"at_most": "From 1 to 4 stars."}
+        """By field, what is wrong with it."""
+        return {**self.contradictions(), **mistakes(self)}  # type: ignore[arg-type]
+
+    def contradictions(self) -> dict[str, str]:
+        return {}
+
+
+@dataclass(frozen=True)
+class FewStars(_Params):
+    kind: ClassVar[str] = "few stars"
+    at_most: Annotated[int, Between(1, 4, said="From 1 to 4 stars.")] = 2
 
     def words(self) -> str:
         return f"clients gave {self.at_most} star{'s' if self.at_most > 1 else ''} or fewer"
 
 
 @dataclass(frozen=True)
-class Complaint:
+class Complaint(_Params):
     kind: ClassVar[str] = "complaint"
     classes: tuple[str, ...] = tuple(str(known) for known in COMPLAINTS)
 
-    def mistakes(self) -> dict[str, str]:
+    def contradictions(self) -> dict[str, str]:
         unknown = [name for name in self.classes if name not in set(map(str, COMPLAINTS))]
         if unknown or not self.classes:
             return {"classes": f"At least one of {', '.join(map(str, COMPLAINTS))}."}
@@ -53,12 +62,12 @@ class Complaint:
 
 
 @dataclass(frozen=True)
-class Wants:
+class Wants(_Params):
     kind: ClassVar[str] = "retraining or a better prompt wanted"
     retrain: bool = True
     refine: bool = True
 
-    def mistakes(self) -> dict[str, str]:
+    def contradictions(self) -> dict[str, str]:
         return {} if self.retrain or self.refine else {"retrain": "Choose at least one wish."}
 
     def words(self) -> str:
@@ -67,24 +76,19 @@ class Wants:
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(_Params):
     """A summary is flagged by the first of these that applies. None and False switch one off."""
 
     kind: ClassVar[str] = "flagged by a check"
-    of: str = "both"
+    of: Source = "both"
     numbers: bool = True
     names: bool = False  # names in other spellings are flagged wrongly more often than numbers
-    repetition: float | None = 0.2
-    shortest: int | None = 8
-    longest: int | None = None
+    repetition: Annotated[float | None, _REPEATED] = 0.2
+    shortest: Annotated[int | None, _WORDS] = 8
+    longest: Annotated[int | None, _WORDS] = None
 
-    def mistakes(self) -> dict[str, str]:
-        wrong = _wrong_source(self.of)
-        if self.repetition is not None and not 0 < self.repetition <= 1:
-            wrong["repetition"] = "A share of repeated trigrams above 0 and up to 1."
-        for name, value in (("shortest", self.shortest), ("longest", self.longest)):
-            if value is not None and not 1 <= value <= 5000:
-                wrong[name] = "From 1 to 5,000 words."
+    def contradictions(self) -> dict[str, str]:
+        wrong = {}
         if self.shortest is not None and self.longest is not None and self.shortest >= self.longest:
             wrong["longest"] = "More words than the shortest."
         if not any(
@@ -121,16 +125,10 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Share:
+class Share(_Params):
     kind: ClassVar[str] = "random share"
-    of: str = "requests"
-    percent: float = 2.0
-
-    def mistakes(self) -> dict[str, str]:
-        wrong = _wrong_source(self.of)
-        if not 0 < self.percent <= 100:
-            wrong["percent"] = "Above 0 and up to 100."
-        return wrong
+    of: Source = "requests"
+    percent: Annotated[float, Between(0, 100, above=True)] = 2.0
 
     def words(self) -> str:
         return f"{self.percent:g} % of {_source_words(self.of)}, by chance"
@@ -142,27 +140,16 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Drift:
+class Drift(_Params):
     """Requests of kinds of input that the last `days` have a larger share of than the `reference_days` before."""
 
     kind: ClassVar[str] = "drift"
-    by: str = "domain"  # or "length"
-    days: int = 7
-    reference_days: int = 28
-    least: int = 50  # requests in either window, below which nothing is said
-    most: int = 20  # items for each kind of input in each window
-    certainty: float = 0.99
-
-    def mistakes(self) -> dict[str, str]:
-        wrong = {} if self.by in ("domain", "length") else {"by": "domain or length"}
-        for name, lowest, highest in (
-            ("days", 1, 90), ("reference_days", 1, 365), ("least", 20, 100_000), ("most", 1, 1000)
-        ):  # fmt: skip
-            if not lowest <= getattr(self, name) <= highest:
-                wrong[name] = f"From {lowest} to {highest:,}."
-        if not 0.9 <= self.certainty < 1:
-            wrong["certainty"] = "From 0.9 and below 1."
-        return wrong
+    by: Annotated[str, OneOf(("domain", "length"), said="domain or length")] = "domain"
+    days: Annotated[int, Between(1, 90)] = 7
+    reference_days: Annotated[int, Between(1, 365)] = 28
+    least: Annotated[int, Between(20, 100_000)] = 50  # requests in either window, below which nothing is said
+    most: Annotated[int, Between(1, 1000)] = 20  # items for each kind of input in each window
+    certainty: Annotated[float, Between(0.9, 1, below=True)] = 0.99
 
     def words(self) -> str:
         return (
@@ -182,17 +169,17 @@ def params_of(kind: str, values: Mapping[str, Any]) -> Params:
     known = KINDS.get(kind)
     if known is None:
         raise InvalidInput("There is no such rule.", fields={"kind": f"One of {', '.join(KINDS)}."})
-    types = {field.name: str(field.type) for field in fields(known)}
-    unknown = [name for name in values if name not in types]
+    needs = needs_of(known)
+    unknown = [name for name in values if name not in needs]
     if unknown:
         raise InvalidInput(
             "This rule has no such setting.",
-            fields={name: f"There are {', '.join(types)}." for name in unknown},
+            fields={name: f"There are {', '.join(needs)}." for name in unknown},
         )
     wrong, read = {}, {}
     for name, value in values.items():
         try:
-            read[name] = _read(types[name], value)
+            read[name] = _read(needs[name], value)
         except (TypeError, ValueError):
             wrong[name] = "Not of the kind that is needed here."
     params = known(**read)
@@ -207,28 +194,24 @@ def to_json(params: Params) -> dict[str, Any]:
     }
 
 
-def _read(wanted: str, value: Any) -> Any:
-    if value is None and "None" in wanted:
+def _read(need: Need, value: Any) -> Any:
+    """As the setting's kind, where nothing is lost by that."""
+    if value is None and need.optional:
         return None
-    if wanted.startswith("tuple"):
+    if need.kind is None:  # the one list
         if isinstance(value, str):
             raise TypeError("a list is needed")
         return tuple(str(part) for part in value)
-    if wanted == "bool" or isinstance(value, bool):
-        if wanted != "bool" or not isinstance(value, bool):
+    if need.kind is bool or isinstance(value, bool):
+        if need.kind is not bool or not isinstance(value, bool):
             raise TypeError("true or false is needed")
         return value
-    readers: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str}
-    read = readers[wanted.removesuffix(" | None")](value)
+    read = need.kind(value)
     if isinstance(read, float) and not math.isfinite(read):
         raise ValueError("not a number")
     if isinstance(read, int) and float(value) != read:
         raise ValueError("not a whole number")
     return read
-
-
-def _wrong_source(of: str) -> dict[str, str]:
-    return {} if of in SOURCES else {"of": f"One of {', '.join(SOURCES)}."}
 
 
 def _source_words(of: str) -> str:

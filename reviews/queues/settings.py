@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -16,6 +16,7 @@ from models_app.foundation import audit, jobs, locks
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.roles import require
 from models_app.models import Job
+from models_app.texts.needs import Between, OneOf, mistakes
 from models_app.texts.normalise import normalise, one_line
 from reviews.models import Criterion, ReviewQueue, RubricVersion
 from reviews.queues import seats
@@ -34,14 +35,14 @@ _RESERVED = ("new", "rubrics", "item", "my")  # pages of their own stand at thes
 class QueueSettings:
     """What can be set on a queue. `rubric` is the number of a version."""
 
-    name: str
+    name: Annotated[str, Between(1, 100)]
     rubric: int
-    description: str = ""
-    kind: str = ReviewQueue.Kind.RATE_AND_EDIT
-    reviews_per_item: int = 1
-    overlap_percent: int = 100
-    lease_minutes: int = 30
-    order: str = ReviewQueue.Order.PRIORITY
+    description: Annotated[str, Between(0, 300)] = ""
+    kind: Annotated[str, OneOf(ReviewQueue.Kind.values)] = ReviewQueue.Kind.RATE_AND_EDIT
+    reviews_per_item: Annotated[int, Between(1, 20)] = 1
+    overlap_percent: Annotated[int, Between(0, 100)] = 100
+    lease_minutes: Annotated[int, Between(1, 1440)] = 30
+    order: Annotated[str, OneOf(ReviewQueue.Order.values)] = ReviewQueue.Order.PRIORITY
     blind_to_peers: bool = True
     blind_to_model: bool = True
     calibration: bool = False
@@ -186,29 +187,14 @@ def _taken() -> InvalidInput:
 
 def _checked(settings: QueueSettings) -> dict[str, Any]:
     """The columns to write. Raises InvalidInput naming each field that is wrong."""
-    values: dict[str, Any] = {
-        **asdict(settings), "name": one_line(settings.name), "description": one_line(settings.description)
-    }  # fmt: skip
-    wrong = {}
-    if not 1 <= len(values["name"]) <= 100:
-        wrong["name"] = "1 to 100 characters."
-    if len(values["description"]) > 300:
-        wrong["description"] = "At most 300 characters."
-    if settings.kind not in ReviewQueue.Kind.values:
-        wrong["kind"] = f"One of {', '.join(ReviewQueue.Kind.values)}."
-    if settings.order not in ReviewQueue.Order.values:
-        wrong["order"] = f"One of {', '.join(ReviewQueue.Order.values)}."
-    for name, least, most in (
-        ("reviews_per_item", 1, 20), ("overlap_percent", 0, 100), ("lease_minutes", 1, 1440)
-    ):  # fmt: skip
-        if not least <= getattr(settings, name) <= most:
-            wrong[name] = f"From {least} to {most}."
+    tidy = replace(settings, name=one_line(settings.name), description=one_line(settings.description))
+    wrong = mistakes(tidy)
     rubric = RubricVersion.objects.filter(number=settings.rubric).first()
     if rubric is None:
         wrong["rubric"] = f"There is no rubric version {settings.rubric}."
     if wrong:
         raise InvalidInput("The queue cannot be set like this.", fields=wrong)
-    return {**values, "rubric": rubric}
+    return {**asdict(tidy), "rubric": rubric}
 
 
 def _checked_questions(instructions: str, questions: Sequence[Question]) -> list[dict[str, Any]]:

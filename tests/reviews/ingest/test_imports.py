@@ -216,6 +216,15 @@ def test_a_mapping_that_does_not_fit_starts_nothing(cast: make.Cast) -> None:
     assert not imports_asked_for()
 
 
+@pytest.mark.parametrize("limit", [0, -1, 1.5])
+def test_a_number_of_rows_that_means_nothing_starts_nothing(cast: make.Cast, limit: Any) -> None:
+    batch = handed_in(cast)
+    with pytest.raises(InvalidInput) as refused:
+        DOCUMENTS.start(row=batch, options=ImportOptions(limit=limit), actor=cast.ml_engineer)
+    assert refused.value.fields == {"limit": "From 1 to 10,000,000."}
+    assert not imports_asked_for()
+
+
 @pytest.mark.usefixtures("telling_in_this_thread")
 def test_a_failed_import_leaves_nothing_and_can_be_tried_again(
     cast: make.Cast, django_capture_on_commit_callbacks: Any
