@@ -21,7 +21,7 @@ from models_app.foundation.errors import NotFound, Refused, StaleState
 from reviews.api.texts import MarkedSerializer, SentenceSerializer
 from reviews.desk import claims, queries
 from reviews.desk.claims import Lease
-from reviews.desk.reviews import LONGEST_EDIT_CHARACTERS, Answers, submit_review
+from reviews.desk.reviews import Answers, submit_review
 from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip
 from reviews.queues.rubrics import criteria_of, version_of
 from reviews.texts.spans import sentences
@@ -101,7 +101,7 @@ class AnswersSerializer(MarkedSerializer):
         help_text="1 to 5 for each criterion's key",
     )
     edited_text = Text(
-        max_length=LONGEST_EDIT_CHARACTERS,
+        max_length=Review.LONGEST_EDIT_CHARACTERS,
         help_text="the corrected summary; as it was where nothing is wrong",
     )
     comment = Text(required=False, default="", allow_blank=True)
@@ -340,13 +340,13 @@ class SubmitView(views.ApiView):
         },
     )
     def post(self, request: Request, pk: int) -> Response:
-        asked = AnswersSerializer(data=request.data)
+        reviewer, asked = token_of(request).user, AnswersSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         if pk >= 2**63:
             raise NotFound("There is nothing here.")
         answers = Answers(**asked.validated_data)
         try:
-            review = submit_review(item=QueueItem(pk=pk), answers=answers, reviewer=token_of(request).user)
+            review = submit_review(item=QueueItem(pk=pk), answers=answers, reviewer=reviewer)
         except Refused as error:
             if error.code == "pairwise":  # those are no items of this interface
                 raise NotFound("There is nothing here.") from error

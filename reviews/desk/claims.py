@@ -34,7 +34,6 @@ from reviews.queues import judges
 from reviews.queues import seats as seating
 
 LATER = timedelta(hours=2)
-LONGEST_REASON_CHARACTERS = 2000
 
 
 @dataclass(frozen=True)
@@ -242,9 +241,10 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
         raise InvalidInput("Say why you pass it by.", fields={"meaning": "later, not for me or bad item"})
     if meaning == Skip.Meaning.BAD_ITEM and not reason:
         raise InvalidInput("Say what is wrong with the item.", fields={"reason": "An engineer will read it."})
-    if len(reason) > LONGEST_REASON_CHARACTERS:
+    if len(reason) > Skip.LONGEST_REASON_CHARACTERS:
         raise InvalidInput(
-            "The reason is too long.", fields={"reason": f"At most {LONGEST_REASON_CHARACTERS:,} characters."}
+            "The reason is too long.",
+            fields={"reason": f"At most {Skip.LONGEST_REASON_CHARACTERS:,} characters."},
         )
     with transaction.atomic():
         # the same order of locks as a submit: the item, then its seat

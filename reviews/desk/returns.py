@@ -15,7 +15,6 @@ from reviews.models import FeedbackExample, Notification, QueueItem, Review, Rev
 from reviews.notifications.notices import notify
 from reviews.queues import seats
 
-LONGEST_COMMENT_CHARACTERS = 2000
 _UNDECIDED = (FeedbackExample.State.PROPOSED, FeedbackExample.State.HELD)
 
 
@@ -28,10 +27,10 @@ def return_review(*, review: Review, comment: str, actor: Any) -> ReviewReturn:
     comment = normalise(comment)
     if not comment:
         raise InvalidInput("Say what is to be corrected.", fields={"comment": "The reviewer will read it."})
-    if len(comment) > LONGEST_COMMENT_CHARACTERS:
+    if len(comment) > ReviewReturn.LONGEST_COMMENT_CHARACTERS:
         raise InvalidInput(
             "The comment is too long.",
-            fields={"comment": f"At most {LONGEST_COMMENT_CHARACTERS:,} characters."},
+            fields={"comment": f"At most {ReviewReturn.LONGEST_COMMENT_CHARACTERS:,} characters."},
         )
     if review.reviewer_id == actor.pk:
         raise Refused("This review is your own: correct it yourself.")

@@ -1,4 +1,8 @@
-"""Reviews: drafts that save themselves, submits that find their own seat, corrections that lie over the summary."""
+"""Reviews: stars, verdict and ratings of one summary, its errors marked, and a correction that lies over it.
+
+What is submitted teaches (reviews/examples), may differ from what others say (reviews/quality), and stays on record as
+a revision.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from models_app.foundation import audit
-from models_app.foundation.constraints import broke
-from models_app.foundation.errors import InvalidInput, NotFound, Refused, StaleState
-from models_app.foundation.roles import require
-from models_app.foundation.rows import Insertion, JoinedRows
+from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.texts.comment_classes import classify_comment
 from models_app.texts.normalise import normalise
 from models_app.texts.sentiment import sentiment
+from reviews.desk.answers import Answering
 from reviews.examples.proposals import propose_from_review
 from reviews.models import (
+    Adjudication,
     Criterion,
+    FeedbackExample,
     QueueItem,
     Review,
     ReviewQueue,
@@ -29,19 +32,13 @@ from reviews.models import (
     ReviewRevision,
     ReviewSlot,
     SentenceSupport,
-    SourceDocument,
     SpanMark,
-    Summary,
 )
+from reviews.models.answers import INCOMPLETE, OFF_SCALE, OUT_OF_RANGE, POINTS
 from reviews.quality import adjudication
-from reviews.queues import seats
 from reviews.queues.overall import stars_of, verdict_of
-from reviews.queues.rubrics import criteria_of
+from reviews.queues.rubrics import criteria_of, unknown_questions
 from reviews.texts.marks import Mark, Support, UnreadableMarks, checked_marks, checked_support
-
-LONGEST_EDIT_CHARACTERS = 400_000
-LONGEST_COMMENT_CHARACTERS = 10_000
-MOST_ACTIVE_SECONDS = 8 * 3600
 
 
 @dataclass(frozen=True)
@@ -65,301 +62,107 @@ class Answers:
     support: tuple[Support, ...] = ()
 
 
-class StaleDraft(StaleState):
-    """Another tab saved after this one had loaded. `review` is what is saved now."""
+class _Reviews(Answering[Review, Answers]):
+    """Stars and verdict that nobody gave are what the ratings come to (reviews/queues/overall.py)."""
 
-    code = "stale_draft"
+    rows = Review
+    with_item = ("summary__document",)
 
-    def __init__(self, review: Review) -> None:
-        super().__init__(
-            "This review was changed in another tab or window. Nothing of either is lost: take the newer draft, "
-            "or keep this one."
-        )
-        self.review = review
+    def refuse_other_items(self, item: QueueItem) -> None:
+        if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
+            raise Refused("This item asks which of two texts is better, not for a review.", code="pairwise")
 
+    def begun(self, item: QueueItem, slot: ReviewSlot, reviewer: User) -> Review:
+        return Review(item=item, summary=item.summary, reviewer=reviewer, rubric_id=item.queue.rubric_id)
 
-class AlreadySubmitted(StaleState):
-    """The review was handed in, with other answers. `review` is what was handed in."""
+    def checked(self, row: Review, answers: Answers, *, whole: bool) -> dict[str, Any]:
+        """A review keeps the rubric version that it was begun with, whatever the queue asks now."""
+        rubric = row.rubric_id if row.revision else answers.rubric or row.item.queue.rubric_id
+        criteria, summary = criteria_of(rubric), row.item.summary
+        marks, support, unreadable = _marked(row.item, answers)
+        if wrong := _out_of_range(criteria, answers) | unreadable:
+            raise InvalidInput(OUT_OF_RANGE, fields=wrong)
+        edited, original = normalise(answers.edited_text), summary.text.strip()
+        if edited == normalise(original):
+            edited = original  # cleaned of what no person typed, it would count as an edit
+        if whole and (wrong := _missing(criteria, answers, edited)):
+            raise InvalidInput(INCOMPLETE, fields=wrong)
+        stars, verdict, derived = _overall(criteria, answers, whole=whole)
+        return {
+            "rubric_id": rubric,
+            "stars": stars,
+            "verdict": verdict,
+            "ratings": dict(answers.ratings),
+            "overall_from_ratings": derived,
+            "edited_text": edited,
+            "comment": normalise(answers.comment),
+            "wants_retrain": answers.wants_retrain,
+            "wants_refine": answers.wants_refine,
+            "marks": [mark.to_dict() for mark in marks],
+            "support": [[one.start, one.end, one.supported] for one in support],
+        }
 
-    code = "submitted"
+    def derive(self, row: Review, values: dict[str, Any]) -> None:
+        comment = values["comment"]
+        tone = sentiment(comment) if comment else None
+        row.sentiment, row.sentiment_score = (tone.label, tone.score) if tone else ("", None)
+        row.category = classify_comment(comment) if comment else ""
 
-    def __init__(self, review: Review) -> None:
-        super().__init__(
-            "You have handed in this review already, with other answers. Leave it as it is, or correct it with these."
-        )
-        self.review = review
-
-
-def save_draft(
-    *, item: QueueItem, answers: Answers, reviewer: User, base_revision: int, overwrite: bool = False
-) -> Review:
-    """Keep what was entered so far, also where the lease has run out meanwhile. Saving the same again changes nothing.
-
-    `base_revision` is the revision the form was loaded or last saved with (0 for none). Raises StaleDraft where
-    another tab saved since, unless `overwrite`; AlreadySubmitted; StaleState for an item that was never mine.
-    """
-    require(reviewer, "review")
-    with transaction.atomic():
-        review = _own_review(item, reviewer)
-        values = _checked(item, review, answers, whole=False)
-        if _same(review, values):
-            _spend(review, values["active_seconds"])
-            return review
-        if review.state != Review.State.DRAFT:
-            raise AlreadySubmitted(review)
-        if review.revision != base_revision and not overwrite:
-            raise StaleDraft(review)
-        _write(review, values)
-    return review
-
-
-def submit_review(
-    *, item: QueueItem, answers: Answers, reviewer: User, base_revision: int | None = None
-) -> Review:
-    """Hand a review in; the whole of it is checked here, whatever the page did.
-
-    It closes my own seat at this item, of which the table holds at most one, so it cannot close anybody else's. Where
-    the lease ran out and others took all seats, finished work is kept as an extra, late review. A second submit of the
-    same answers gives the review there is; of other answers it raises AlreadySubmitted. Stars and verdict that nobody
-    gave are what the ratings come to (reviews/queues/overall.py). Raises InvalidInput naming
-    each field that is missing or wrong, StaleDraft where another tab saved since `base_revision`, StaleState for an
-    item that was never mine.
-    """
-    require(reviewer, "review")
-    try:
-        return _submit(item.pk, answers, reviewer, base_revision)
-    except IntegrityError as error:
-        if not broke(error, "review_once_per_person"):
-            raise
-        # another tab's first save came in between
-        saved = Review.objects.select_related("summary").get(item=item, reviewer=reviewer)
-        raise StaleDraft(saved) from error
-
-
-def _submit(pk: int, answers: Answers, reviewer: User, base_revision: int | None) -> Review:
-    with transaction.atomic():
-        # Locked first: of two last submits at once, the second sees the first and closes the item.
-        item = _locked_item(pk)
-        review = _locked(item, reviewer)
-        begun = review is not None
-        if review is None:
-            if not seats.close_held_seat(item=item, reviewer=reviewer):
-                raise _not_yours()
-            review = _new_review(item, reviewer)
-        values = _checked(item, review, answers, whole=True)
-        if review.state in (Review.State.SUBMITTED, Review.State.RETURNED):
-            if _same(review, values):
-                return review
-            raise AlreadySubmitted(review)
-        if base_revision is not None and review.revision != base_revision and not _same(review, values):
-            raise StaleDraft(review)
-        again = review.submitted_at is not None or review.revision > 1
-        late = begun and not seats.close_seat(item=item, reviewer=reviewer)
-        _hand_in(review, values, late=late)
-        seats.close_if_complete(item)
-        propose_from_review(review=review, first=not again)
-        adjudication.keep_in_step(item=item)
-        audit.record(
-            actor=reviewer, action="review.submit", subject=review, to_state="submitted",
-            data={"item": item.pk, "revision": review.revision, "late": late},
-        )  # fmt: skip
-    return review
-
-
-def revise_review(
-    *, review: Review, answers: Answers, reviewer: User, base_revision: int | None = None
-) -> Review:
-    """Correct a review that I handed in; the earlier one is kept as a revision. One that was sent back to me is handed
-    in again with it, also where I changed nothing."""
-    require(reviewer, "review")
-    if review.reviewer_id != reviewer.pk:
-        raise StaleState("Only whoever wrote a review can correct it.")
-    with transaction.atomic():
-        # the same order of locks as a submit: the item, then the review
-        item = _locked_item(review.item_id)
-        locked = _locked(item, reviewer)
-        if locked is None or locked.state not in (Review.State.SUBMITTED, Review.State.RETURNED):
-            raise StaleState("This review has not been handed in yet.")
-        returned = locked.state == Review.State.RETURNED
-        values = _checked(item, locked, answers, whole=True)
-        if _same(locked, values) and not returned:
-            return locked
-        if base_revision is not None and locked.revision != base_revision:
-            raise StaleDraft(locked)
-        _hand_in(locked, values, late=locked.late)
-        if returned:
-            ReviewReturn.objects.filter(review=locked, answered_at=None).update(answered_at=timezone.now())
-            seats.close_if_complete(item)
-        propose_from_review(review=locked)
-        adjudication.keep_in_step(item=item)
-        audit.record(
-            actor=reviewer, action="review.revise", subject=locked,
-            from_state="returned" if returned else "", to_state="submitted" if returned else "",
-            data={"revision": locked.revision},
-        )  # fmt: skip
-    return locked
-
-
-# ---------------------------------------------------------------- whose it is
-
-
-_ITEM = JoinedRows(
-    """
-SELECT {columns} FROM reviews_queueitem item
-  JOIN reviews_reviewqueue queue ON queue.id = item.queue_id
-  JOIN reviews_summary summary ON summary.id = item.summary_id
-  JOIN reviews_sourcedocument document ON document.id = summary.document_id
- WHERE item.id = %(item)s
-   FOR NO KEY UPDATE OF item
-""",
-    item=QueueItem,
-    queue=ReviewQueue,
-    summary=Summary,
-    document=SourceDocument,
-)
-_REVIEW = JoinedRows(
-    """
-SELECT {columns} FROM reviews_review review
- WHERE review.item_id = %(item)s AND review.reviewer_id = %(reviewer)s
-   FOR UPDATE
-""",
-    review=Review,
-)
-
-
-def _locked(item: QueueItem, reviewer: User) -> Review | None:
-    found = _REVIEW.first({"item": item.pk, "reviewer": reviewer.pk})
-    if found is None:
-        return None
-    review: Review = found["review"]
-    # what the caller has loaded need not be asked for again
-    review.item, review.summary, review.reviewer = item, item.summary, reviewer
-    return review
-
-
-def _locked_item(pk: int) -> QueueItem:
-    found = _ITEM.first({"item": pk})
-    if found is None:
-        raise NotFound("There is no such item.")
-    item: QueueItem = found["item"]
-    item.queue, item.summary, item.summary.document = found["queue"], found["summary"], found["document"]
-    if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
-        raise Refused("This item asks which of two texts is better, not for a review.", code="pairwise")
-    return item
-
-
-def _new_review(item: QueueItem, reviewer: User) -> Review:
-    return Review(item=item, summary=item.summary, reviewer=reviewer, rubric_id=item.queue.rubric_id)
-
-
-def _not_yours() -> StaleState:
-    return StaleState(
-        "You do not hold this item, so nothing can be kept or handed in for it.", code="not_yours"
-    )
-
-
-def _own_review(item: QueueItem, reviewer: User) -> Review:
-    """My review of this item, locked; begun for whoever sits at it. A seat that was taken back has left one behind."""
-    if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
-        raise Refused("This item asks which of two texts is better, not for a review.", code="pairwise")
-    review = _locked(item, reviewer)
-    if review is None and ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").exists():
-        # another tab may be as fast
-        Review.objects.bulk_create([_new_review(item, reviewer)], ignore_conflicts=True)
-        review = _locked(item, reviewer)
-    if review is None:
-        raise _not_yours()
-    return review
-
-
-# ---------------------------------------------------------------- what is kept
-
-_REVIEWS, _RATINGS, _REVISIONS = Insertion(Review), Insertion(ReviewRating), Insertion(ReviewRevision)
-
-
-def _hand_in(review: Review, values: dict[str, Any], *, late: bool) -> None:
-    now = timezone.now()
-    comment = values["comment"]
-    tone = sentiment(comment) if comment else None
-    review.state = Review.State.SUBMITTED
-    review.late = late
-    again = review.submitted_at is not None  # whatever takes a review back takes these rows with it
-    review.submitted_at = review.submitted_at or now
-    review.sentiment = tone.label if tone else ""
-    review.sentiment_score = tone.score if tone else None
-    review.category = classify_comment(comment) if comment else ""
-    _write(review, values)
-    criteria = {criterion.key: criterion.pk for criterion in criteria_of(review.rubric_id)}
-    if again:
-        for rows in (ReviewRating, SpanMark, SentenceSupport):
-            rows.objects.filter(review=review).delete()
-    _RATINGS.add(
-        *(
-            ReviewRating(review=review, criterion_id=criteria[key], value=value)
+    def keep(self, row: Review, values: dict[str, Any]) -> None:
+        criteria = {criterion.key: criterion.pk for criterion in criteria_of(row.rubric_id)}
+        ReviewRating.objects.bulk_create(
+            ReviewRating(review=row, criterion_id=criteria[key], value=value)
             for key, value in values["ratings"].items()
         )
-    )
-    SpanMark.objects.bulk_create(SpanMark(review=review, **mark) for mark in values["marks"])
-    SentenceSupport.objects.bulk_create(
-        SentenceSupport(review=review, start=start, end=end, supported=supported)
-        for start, end, supported in values["support"]
-    )
-    _REVISIONS.add(ReviewRevision(review=review, number=review.revision, data=values, at=now))
+        SpanMark.objects.bulk_create(SpanMark(review=row, **mark) for mark in values["marks"])
+        SentenceSupport.objects.bulk_create(
+            SentenceSupport(review=row, start=start, end=end, supported=supported)
+            for start, end, supported in values["support"]
+        )
+        ReviewRevision.objects.create(review=row, number=row.revision, data=values, at=row.updated_at)
+
+    def forget(self, row: Review) -> None:
+        for rows in (ReviewRating, SpanMark, SentenceSupport):
+            rows.objects.filter(review=row).delete()
+
+    def follow(self, item: QueueItem, row: Review, *, first: bool) -> None:
+        if not first:
+            ReviewReturn.objects.filter(review=row, answered_at=None).update(answered_at=timezone.now())
+        row.summary = item.summary  # as it was loaded with the item
+        propose_from_review(review=row, first=first)
+        adjudication.keep_in_step(item=item)
+
+    def refuse_undo(self, item: QueueItem, row: Review) -> None:
+        if row.revisions.filter(at__gt=row.submitted_at).exists():
+            raise StaleState("You have corrected this review since. Correct it again where it is wrong.")
+        if FeedbackExample.objects.filter(Q(state="approved") | ~Q(decided_by=None), review=row).exists():
+            raise StaleState("Somebody has decided on your correction already. Correct the review instead.")
+        if Adjudication.objects.filter(item=item).exists():
+            raise StaleState("An authoritative answer was given to this item already.")
+        if item.state in (QueueItem.State.DONE, QueueItem.State.DISPUTED):
+            later = Review.objects.filter(
+                item=item, state=Review.State.SUBMITTED, submitted_at__gt=row.submitted_at
+            )
+            if later.exclude(pk=row.pk).exists():
+                raise StaleState("Somebody else has finished this item since. Correct the review instead.")
+
+    def follow_undo(self, item: QueueItem, row: Review) -> None:
+        """Examples that nobody has decided on go."""
+        FeedbackExample.objects.filter(review=row, decided_by=None).exclude(state="approved").delete()
+        if QueueItem.objects.filter(pk=item.pk, state=QueueItem.State.OPEN).exists():
+            # an open item is in no dispute: what the others' reviews teach is held no more
+            FeedbackExample.objects.filter(review__item=item, state=FeedbackExample.State.HELD).update(
+                state=FeedbackExample.State.PROPOSED
+            )
+        adjudication.keep_in_step(item=item)
 
 
-def _write(review: Review, values: dict[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(review, name, value)
-    review.revision += 1
-    review.updated_at = timezone.now()
-    if review._state.adding:
-        _REVIEWS.add(review)
-    else:
-        review.save()
-
-
-def _spend(review: Review, active_seconds: int) -> None:
-    """Time goes on where nothing is typed; it makes no new revision."""
-    if review.state == Review.State.DRAFT and active_seconds > review.active_seconds:
-        review.active_seconds = active_seconds
-        review.save(update_fields=["active_seconds"])
-
-
-def _same(review: Review, values: dict[str, Any]) -> bool:
-    return all(getattr(review, name) == value for name, value in values.items() if name != "active_seconds")
+REVIEWS = _Reviews()
+save_draft, submit_review, revise_review = REVIEWS.save_draft, REVIEWS.submit, REVIEWS.revise
+take_back = REVIEWS.take_back
 
 
 # ---------------------------------------------------------------- what may stand in it
-
-
-def _checked(item: QueueItem, review: Review, answers: Answers, *, whole: bool) -> dict[str, Any]:
-    """The columns to write. A review keeps the rubric version that it was begun with, whatever the queue asks now."""
-    rubric = review.rubric_id if review.revision else answers.rubric or item.queue.rubric_id
-    criteria = criteria_of(rubric)
-    wrong = _out_of_range(criteria, answers)
-    marks, support, unreadable = _marked(item, answers)
-    if wrong := wrong | unreadable:
-        raise InvalidInput("Some answers are out of range.", fields=wrong)
-    edited, original = normalise(answers.edited_text), item.summary.text.strip()
-    if edited == normalise(original):
-        edited = original  # cleaned of what no person typed, it would count as an edit
-    if whole and (wrong := _missing(criteria, answers, edited)):
-        raise InvalidInput("Something is missing before this can be handed in.", fields=wrong)
-    stars, verdict, derived = _overall(criteria, answers, whole=whole)
-    return {
-        "rubric_id": rubric,
-        "stars": stars,
-        "verdict": verdict,
-        "ratings": dict(answers.ratings),
-        "overall_from_ratings": derived,
-        "edited_text": edited,
-        "comment": normalise(answers.comment),
-        "wants_retrain": answers.wants_retrain,
-        "wants_refine": answers.wants_refine,
-        "marks": [mark.to_dict() for mark in marks],
-        "support": [[one.start, one.end, one.supported] for one in support],
-        "active_seconds": max(review.active_seconds, min(answers.active_seconds, MOST_ACTIVE_SECONDS)),
-    }
 
 
 def _marked(item: QueueItem, answers: Answers) -> tuple[list[Mark], list[Support], dict[str, str]]:
@@ -398,24 +201,16 @@ def _overall(criteria: Sequence[Criterion], answers: Answers, *, whole: bool) ->
 
 def _out_of_range(criteria: Sequence[Criterion], answers: Answers) -> dict[str, str]:
     """What may not even stand in a draft."""
-    wrong = {}
-    if not criteria:
-        wrong["rubric"] = "There is no such version of the questions. Reload the page."
-    if answers.stars is not None and not 1 <= answers.stars <= 5:
-        wrong["stars"] = "From 1 to 5."
-    if answers.verdict and answers.verdict not in Review.Verdict.values:
-        wrong["verdict"] = "good, fair or poor."
-    known = {criterion.key for criterion in criteria}
-    for key, value in answers.ratings.items():
-        if key not in known:
-            wrong[key] = "Not a question of this rubric."
-        elif not 1 <= value <= 5:
-            wrong[key] = "From 1 to 5."
-    if len(answers.edited_text) > LONGEST_EDIT_CHARACTERS:
-        wrong["edited_text"] = f"Longer than {LONGEST_EDIT_CHARACTERS:,} characters."
-    if len(answers.comment) > LONGEST_COMMENT_CHARACTERS:
-        wrong["comment"] = f"Longer than {LONGEST_COMMENT_CHARACTERS:,} characters."
-    return wrong
+    wrong = {} if criteria else {"rubric": "There is no such version of the questions. Reload the page."}
+    off_scale = {key: OFF_SCALE for key, value in answers.ratings.items() if value not in POINTS}
+    columns = Review.out_of_range(
+        stars=answers.stars,
+        verdict=answers.verdict,
+        edited_text=answers.edited_text,
+        comment=answers.comment,
+        active_seconds=answers.active_seconds,
+    )
+    return wrong | off_scale | unknown_questions(criteria, answers.ratings) | columns
 
 
 def _missing(criteria: Sequence[Criterion], answers: Answers, edited: str) -> dict[str, str]:

@@ -13,7 +13,6 @@ from django.utils import timezone
 
 from models_app.foundation import audit, locks
 from models_app.foundation.roles import require
-from models_app.foundation.rows import Insertion
 from models_app.texts.normalise import normalise
 from reviews.examples.decisions import CORRECTED_SINCE, TEST_SPLIT, decide
 from reviews.models import (
@@ -63,9 +62,6 @@ def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackEx
     return example
 
 
-_EXAMPLES = Insertion(FeedbackExample)
-
-
 def propose_from_review(*, review: Review, first: bool = False) -> list[FeedbackExample]:
     """A submitted review's examples: the corrected text, or the text as it was where it was found good; and the
     correction as preferred to the draft. A corrected review replaces what is not yet decided, and takes back what was
@@ -99,7 +95,7 @@ def propose_from_review(*, review: Review, first: bool = False) -> list[Feedback
             examples.append(_proposal(document, target, kind="demonstration", **common))
         if edited and "preference" not in decided:
             examples.append(_proposal(document, target, kind="preference", rejected=draft, **common))
-        _EXAMPLES.add(*examples)
+        FeedbackExample.objects.bulk_create(examples)
     return examples
 
 

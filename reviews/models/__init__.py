@@ -1,5 +1,6 @@
 """The human side's tables: documents, summaries, queues, reviews, feedback examples, prompt suggestions."""
 
+from reviews.models.answers import Answer
 from reviews.models.documents import (
     NearDuplicate,
     ReferenceHash,
@@ -43,6 +44,7 @@ from reviews.models.trials import PromptTrial, PromptTrialResult
 __all__ = [
     "Adjudication",
     "AgreementReport",
+    "Answer",
     "Comment",
     "Criterion",
     "DeskPreferences",

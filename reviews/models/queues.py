@@ -364,6 +364,7 @@ class Skip(models.Model):
 
     #: What a person can say.
     SAID = (Meaning.LATER, Meaning.NOT_FOR_ME, Meaning.BAD_ITEM)
+    LONGEST_REASON_CHARACTERS = 2000
 
     item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="skips")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -1,40 +1,49 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from reviews.models.answers import Answer, at_most, once_per_person, points, those_imported, whole_once_given
+from reviews.texts.marks import ERROR_TYPES, LONGEST_NOTE_CHARACTERS, SEVERITIES, SIDES
 
-class Review(models.Model):
-    """One person's answer to one item: a draft that autosaves, then submitted. A correction lies over the summary."""
 
-    class State(models.TextChoices):
-        DRAFT = "draft"
-        SUBMITTED = "submitted"
-        RETURNED = "returned"  # sent back with a comment; waits for its reviewer's correction
-        WITHDRAWN = "withdrawn"
-
-    #: Handed in, whether or not it was sent back since.
-    ANSWERED = (State.SUBMITTED, State.RETURNED)
+class Review(Answer):
+    """One person's answer to one summary. A correction lies over the summary."""
 
     class Verdict(models.TextChoices):
         GOOD = "good"
         FAIR = "fair"
         POOR = "poor"
 
-    item = models.ForeignKey(
-        "reviews.QueueItem", on_delete=models.PROTECT, related_name="reviews", db_index=False
+    #: From the worst to the best.
+    VERDICTS = (Verdict.POOR, Verdict.FAIR, Verdict.GOOD)
+    LONGEST_EDIT_CHARACTERS = 400_000
+    LONGEST_COMMENT_CHARACTERS = 10_000
+
+    CHANGED_ELSEWHERE = (
+        "This review was changed in another tab or window. Nothing of either is lost: take the newer draft, "
+        "or keep this one."
     )
+    SUBMITTED_OTHERWISE = (
+        "You have handed in this review already, with other answers. Leave it as it is, or correct it with "
+        "these."
+    )
+    NOT_YOURS = "You do not hold this item, so nothing can be kept or handed in for it."
+    NOT_SUBMITTED = "This review has not been handed in yet."
+    NOTHING_TO_UNDO = "This review is not handed in, so there is nothing to take back."
+    TOO_LATE_TO_UNDO = "Too late to take it back. You can still correct it: the earlier answers are kept."
+
     summary = models.ForeignKey("reviews.Summary", on_delete=models.PROTECT, related_name="reviews")
-    reviewer = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews", db_index=False
-    )
     rubric = models.ForeignKey("reviews.RubricVersion", on_delete=models.PROTECT, related_name="+")
-    state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
-    stars = models.PositiveSmallIntegerField(null=True, blank=True)
-    verdict = models.CharField(max_length=4, choices=Verdict, blank=True)
+    stars = models.PositiveSmallIntegerField(null=True, blank=True, validators=points())
+    verdict = models.CharField(
+        max_length=4, choices=Verdict, blank=True, error_messages={"invalid_choice": "good, fair or poor."}
+    )
     ratings = models.JSONField(
         default=dict, help_text="draft values by criterion key; submitted ones are ReviewRating"
     )
@@ -49,36 +58,18 @@ class Review(models.Model):
         help_text="draft [start, end, supported] of the summary's sentences; submitted ones are rows",
     )
     edited_text = models.TextField(
-        blank=True, help_text="the corrected summary; equal to it where nothing was wrong"
+        blank=True,
+        validators=[at_most(LONGEST_EDIT_CHARACTERS)],
+        help_text="the corrected summary; equal to it where nothing was wrong",
     )
-    comment = models.TextField(blank=True)
+    comment = models.TextField(blank=True, validators=[at_most(LONGEST_COMMENT_CHARACTERS)])
     wants_retrain = models.BooleanField(default=False)
     wants_refine = models.BooleanField(default=False)
     sentiment = models.CharField(max_length=10, blank=True)
     sentiment_score = models.FloatField(null=True)
     category = models.CharField(max_length=30, blank=True)
-    active_seconds = models.PositiveIntegerField(default=0)
-    late = models.BooleanField(
-        default=False, help_text="handed in after somebody else had finished the item; kept"
-    )
-    revision = models.PositiveIntegerField(
-        default=0, help_text="grows with every save; a stale tab is told so"
-    )
-    imported_from = models.ForeignKey(
-        "reviews.RatingImport",
-        null=True,
-        blank=True,
-        on_delete=models.PROTECT,
-        related_name="reviews",
-        db_index=False,
-        help_text="given elsewhere; nobody's work here",
-    )
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
-    submitted_at = models.DateTimeField(null=True, blank=True)
 
-    class Meta:
-        ordering = ["-id"]
+    class Meta(Answer.Meta):
         indexes = [
             # with all that lists and counts of one person's reviews ask: the rows themselves are wide
             models.Index(
@@ -86,28 +77,27 @@ class Review(models.Model):
                 include=["item", "state", "imported_from"],
                 name="review_by_reviewer",
             ),
-            models.Index(
-                fields=["imported_from"], condition=Q(imported_from__isnull=False), name="review_imported"
-            ),
+            those_imported("review"),
             models.Index(fields=["-submitted_at"], condition=Q(state="submitted"), name="review_submitted"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["item", "reviewer"], name="review_once_per_person"),
+            once_per_person("review"),
+            whole_once_given("review", Q(stars__isnull=False) & ~Q(verdict="") & ~Q(edited_text="")),
             models.CheckConstraint(
                 condition=Q(stars__isnull=True) | Q(stars__range=(1, 5)), name="review_stars"
             ),
-            models.CheckConstraint(
-                condition=~Q(state__in=["submitted", "returned"])
-                | (Q(stars__isnull=False, submitted_at__isnull=False) & ~Q(verdict="") & ~Q(edited_text="")),
-                name="review_submitted_is_whole",
-            ),
         ]
+
+
+def same(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Choices that are shown as they are kept."""
+    return [(word, word) for word in words]
 
 
 class ReviewRating(models.Model):
     review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="rating_rows")
     criterion = models.ForeignKey("reviews.Criterion", on_delete=models.PROTECT, related_name="+")
-    value = models.PositiveSmallIntegerField()
+    value = models.PositiveSmallIntegerField(validators=points())
 
     class Meta:
         constraints = [
@@ -135,33 +125,14 @@ class SpanMark(models.Model):
     `start` and `end` count Unicode code points of that text, end exclusive, whatever a browser counts in.
     """
 
-    class Side(models.TextChoices):
-        SUMMARY = "summary"
-        SOURCE = "source"
-
-    class ErrorType(models.TextChoices):
-        UNSUPPORTED = "unsupported fact"
-        WRONG_DETAIL = "wrong entity or number"
-        OMISSION = "omission"
-        REDUNDANCY = "redundancy"
-        UNCLEAR = "unclear"
-        GRAMMAR = "grammar"
-        TONE = "tone"
-        PERSONAL = "personal data"
-
-    class Severity(models.TextChoices):
-        MINOR = "minor"
-        MAJOR = "major"
-        CRITICAL = "critical"
-
     review = models.ForeignKey(Review, on_delete=models.CASCADE, related_name="span_marks")
-    side = models.CharField(max_length=8, choices=Side, default=Side.SUMMARY)
+    side = models.CharField(max_length=8, choices=same(SIDES), default=SIDES[0])
     start = models.PositiveIntegerField()
     end = models.PositiveIntegerField()
     quote = models.TextField(help_text="the marked text, so that an export needs no offsets")
-    error_type = models.CharField(max_length=24, choices=ErrorType)
-    severity = models.CharField(max_length=8, choices=Severity, default=Severity.MAJOR)
-    note = models.CharField(max_length=300, blank=True)
+    error_type = models.CharField(max_length=24, choices=same(ERROR_TYPES))
+    severity = models.CharField(max_length=8, choices=same(SEVERITIES), default="major")
+    note = models.CharField(max_length=LONGEST_NOTE_CHARACTERS, blank=True)
     suggested = models.BooleanField(
         default=False, help_text="suggested from the edit, confirmed by the reviewer"
     )
@@ -204,6 +175,8 @@ class Grounding(models.Model):
 class ReviewReturn(models.Model):
     """A review sent back to its reviewer with a comment."""
 
+    LONGEST_COMMENT_CHARACTERS = 2000
+
     review = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="returns")
     returned_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     comment = models.TextField()
@@ -218,13 +191,8 @@ class ReviewReturn(models.Model):
         ]
 
 
-class Preference(models.Model):
+class Preference(Answer):
     """One person's blind choice between the two summaries of a pairwise item. Sides are resolved when it is kept."""
-
-    class State(models.TextChoices):
-        DRAFT = "draft"
-        SUBMITTED = "submitted"
-        WITHDRAWN = "withdrawn"
 
     class Choice(models.TextChoices):
         BEFORE = "before"  # item.summary
@@ -232,41 +200,42 @@ class Preference(models.Model):
         TIE = "tie"
         BOTH_BAD = "both bad"
 
-    item = models.ForeignKey("reviews.QueueItem", on_delete=models.PROTECT, related_name="preferences")
-    reviewer = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="preferences"
+    class Strength(models.IntegerChoices):
+        SLIGHTLY = 1, "slightly better"
+        CLEARLY = 2, "clearly better"
+        MUCH = 3, "much better"
+
+    LONGEST_REASON_CHARACTERS = 4000
+    UNKNOWN_STRENGTH = "1 slightly, 2 clearly, 3 much better; only with left or right."
+
+    CHANGED_ELSEWHERE = (
+        "Another choice was saved in another tab or window. Reload to see it, or keep this one."
     )
-    state = models.CharField(max_length=10, choices=State, default=State.DRAFT)
+    SUBMITTED_OTHERWISE = "You have handed in another choice for this pair already. Leave it, or correct it."
+    NOT_YOURS = "You do not hold this pair, so nothing can be kept or handed in for it."
+    NOT_SUBMITTED = "This choice has not been handed in yet."
+    NOTHING_TO_UNDO = "This choice is not handed in."
+    TOO_LATE_TO_UNDO = "It can be taken back for ten seconds; after that it can be corrected."
+
     choice = models.CharField(max_length=8, choices=Choice, blank=True)
     strength = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="1 slightly, 2 clearly, 3 much better; none for a tie or both bad"
-    )
-    reason = models.TextField(blank=True)
-    after_was_left = models.BooleanField(default=False)
-    active_seconds = models.PositiveIntegerField(default=0)
-    late = models.BooleanField(default=False)
-    revision = models.PositiveIntegerField(default=0)
-    imported_from = models.ForeignKey(
-        "reviews.RatingImport",
         null=True,
         blank=True,
-        on_delete=models.PROTECT,
-        related_name="preferences",
-        help_text="given elsewhere; nobody's work here",
+        choices=Strength,
+        error_messages={"invalid_choice": UNKNOWN_STRENGTH},
+        help_text="none for a tie or both bad",
     )
-    created_at = models.DateTimeField(default=timezone.now)
-    updated_at = models.DateTimeField(default=timezone.now)
-    submitted_at = models.DateTimeField(null=True, blank=True)
+    reason = models.TextField(blank=True, validators=[at_most(LONGEST_REASON_CHARACTERS)])
+    after_was_left = models.BooleanField(default=False)
 
-    class Meta:
-        ordering = ["-id"]
-        indexes = [models.Index(fields=["reviewer", "-submitted_at"], name="preference_by_reviewer")]
+    class Meta(Answer.Meta):
+        indexes = [
+            models.Index(fields=["reviewer", "-submitted_at"], name="preference_by_reviewer"),
+            those_imported("preference"),
+        ]
         constraints = [
-            models.UniqueConstraint(fields=["item", "reviewer"], name="preference_once_per_person"),
-            models.CheckConstraint(
-                condition=~Q(state="submitted") | (~Q(choice="") & Q(submitted_at__isnull=False)),
-                name="preference_submitted_is_whole",
-            ),
+            once_per_person("preference"),
+            whole_once_given("preference", ~Q(choice="")),
             models.CheckConstraint(
                 condition=Q(strength=None) | Q(strength__range=(1, 3), choice__in=["before", "after"]),
                 name="preference_strength",

@@ -39,7 +39,6 @@ from reviews.queues.rubrics import left_open
 from reviews.queues.seats import rank_seats
 
 SETTLED = "Its reviewers differed. What was settled for it is learnt instead."
-LONGEST_TEXT_CHARACTERS = 400_000
 MOST_POINTS = 4
 
 
@@ -254,8 +253,8 @@ def _checked(item: QueueItem, rubric: int, ruling: Ruling) -> dict[str, Any]:
         text = draft
     if not text:
         wrong["edited_text"] = "The settled summary is empty; leave it as it was where nothing is wrong."
-    elif len(text) > LONGEST_TEXT_CHARACTERS:
-        wrong["edited_text"] = f"Longer than {LONGEST_TEXT_CHARACTERS:,} characters."
+    elif len(text) > Review.LONGEST_EDIT_CHARACTERS:
+        wrong["edited_text"] = f"Longer than {Review.LONGEST_EDIT_CHARACTERS:,} characters."
     if wrong:
         raise InvalidInput("Something is missing before this can be settled.", fields=wrong)
     return {

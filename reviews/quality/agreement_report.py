@@ -34,7 +34,6 @@ from reviews.quality.agreement import (
     offsets,
     pairs_of,
 )
-from reviews.quality.disagreement import VERDICTS
 
 Ints: TypeAlias = NDArray[np.int64]
 
@@ -81,7 +80,7 @@ def read(reviews: QuerySet[Review] | None = None) -> Answered:
     """Those of items that more than one of `reviews` is of; all that count unless given. 2 queries."""
     rows = _counted() if reviews is None else reviews
     shared = rows.alias(reviewers=Window(Count("pk"), partition_by="item")).filter(reviewers__gt=1)
-    verdict = Case(*(When(verdict=name, then=place) for place, name in enumerate(VERDICTS)))
+    verdict = Case(*(When(verdict=name, then=place) for place, name in enumerate(Review.VERDICTS)))
     second = Cast(Extract("submitted_at", "epoch", tzinfo=UTC), BigIntegerField())
     columns = shared.order_by("pk").values_list(
         "pk", "item", "item__queue", "reviewer", F("stars") - 1, verdict, second

@@ -9,7 +9,8 @@ from itertools import combinations
 
 from rapidfuzz.distance import Indel
 
-VERDICTS = ("poor", "fair", "good")
+from reviews.models import Review
+
 _WORD = re.compile(r"\w+(?:[.,'’]\w+)*")
 
 
@@ -39,7 +40,7 @@ def disagreement(given: Sequence[Given], draft: str) -> float | None:
 def _apart(one: Given, other: Given, words: Mapping[str, list[str]]) -> float:
     parts = [
         abs(one.stars - other.stars) / 4,
-        abs(VERDICTS.index(one.verdict) - VERDICTS.index(other.verdict)) / 2,
+        abs(Review.VERDICTS.index(one.verdict) - Review.VERDICTS.index(other.verdict)) / 2,
         *(abs(value - other.ratings[key]) / 4 for key, value in one.ratings.items() if key in other.ratings),
         0.0 if one.text == other.text else Indel.normalized_distance(words[one.text], words[other.text]),
     ]

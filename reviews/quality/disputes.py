@@ -117,9 +117,6 @@ class Dispute:
     criteria: list[Criterion]
 
 
-_VERDICTS = {"poor": 0, "fair": 1, "good": 2}
-
-
 def dispute_of(item: QueueItem, settled_by: int | None = None) -> Dispute:
     """By the questions that its reviews answered, or those of the rubric that it was settled by. 2 queries."""
     reviews = counting_reviews(item)
@@ -139,7 +136,7 @@ def dispute_of(item: QueueItem, settled_by: int | None = None) -> Dispute:
         _line(criterion.key, criterion.name, [review.ratings.get(criterion.key, "–") for review in reviews])
         for criterion in criteria
     ]
-    places = [_VERDICTS[review.verdict] for review in reviews]
+    places = [Review.VERDICTS.index(review.verdict) for review in reviews]
     lines.append(
         QuestionLine("verdict", "Overall", [review.verdict for review in reviews], max(places) - min(places))
     )

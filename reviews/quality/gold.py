@@ -34,7 +34,6 @@ from reviews.models import (
     Skip,
     Summary,
 )
-from reviews.quality.disagreement import VERDICTS
 from reviews.quality.statements import gold_figures
 from reviews.queues.grounding import link
 from reviews.queues.rubrics import left_open
@@ -320,7 +319,7 @@ class Explained:
 def judge(gold: GoldAnswer, answer: Mapping[str, Any]) -> list[Judged]:
     """An answer as it was handed in (a revision's data) against the gold one. A verdict next to the right one counts
     as right where a point off does."""
-    places = (VERDICTS.index(answer[VERDICT]), VERDICTS.index(gold.verdict))
+    places = (Review.VERDICTS.index(answer[VERDICT]), Review.VERDICTS.index(gold.verdict))
     found = [
         Judged(key, answer["ratings"][key], right, abs(answer["ratings"][key] - right) <= gold.tolerance)
         for key, right in gold.ratings.items()

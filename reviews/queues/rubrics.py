@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from reviews.models import Criterion, Review, RubricVersion
+from reviews.models.answers import POINTS
 
 LONGEST_EXPLANATION_CHARACTERS = 4000
 _known: dict[int, tuple[Criterion, ...]] = {}
@@ -28,20 +29,25 @@ def criteria_of(rubric: int) -> tuple[Criterion, ...]:
     return found
 
 
+def unknown_questions(criteria: Iterable[Criterion], ratings: Iterable[str]) -> dict[str, str]:
+    known = {criterion.key for criterion in criteria}
+    return {key: "Not a question of this rubric." for key in ratings if key not in known}
+
+
 def left_open(
     rubric: int, *, stars: int | None, verdict: str, ratings: Mapping[str, int], explanation: str, why: str
 ) -> dict[str, str]:
     """By field what is missing or wrong in an answer that others are measured by, so that nothing may be left open.
     `why` asks for the explanation."""
-    criteria = {criterion.key: criterion.name for criterion in criteria_of(rubric)}
-    wrong = {key: "Not a question of this rubric." for key in ratings if key not in criteria}
-    if stars is None or not 1 <= stars <= 5:
+    criteria = criteria_of(rubric)
+    wrong = unknown_questions(criteria, ratings)
+    if stars not in POINTS:
         wrong["stars"] = "Give one to five stars."
     if verdict not in Review.Verdict.values:
         wrong["verdict"] = "Good, fair or poor?"
-    for key, name in criteria.items():
-        if not 1 <= ratings.get(key, 0) <= 5:
-            wrong[key] = f"Rate {name.lower()}."
+    for criterion in criteria:
+        if ratings.get(criterion.key) not in POINTS:
+            wrong[criterion.key] = f"Rate {criterion.name.lower()}."
     if not explanation:
         wrong["explanation"] = why
     elif len(explanation) > LONGEST_EXPLANATION_CHARACTERS:

@@ -181,7 +181,7 @@ class Reviewing(Newsroom):
             )
             choose(
                 item=lease.slot.item,
-                judgement=Judgement(
+                answers=Judgement(
                     answer=side.get(kind, kind),
                     strength=self.rng.choice([1, 2, 2, 3]) if kind in side else None,
                     reason=self.rng.choice(reasons),
@@ -194,7 +194,7 @@ class Reviewing(Newsroom):
         assert lease is not None
         save_choice(
             item=lease.slot.item,
-            judgement=Judgement("right", 2, "It keeps to what the article says.", 41),
+            answers=Judgement("right", 2, "It keeps to what the article says.", 41),
             reviewer=self.jana,
             base_revision=0,
         )

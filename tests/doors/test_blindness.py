@@ -461,7 +461,7 @@ def test_the_trail_does_not_tell_what_was_preferred(people: make.Cast) -> None:
     lease = claims.hold(item=item, reviewer=people.reviewer)
     assert lease is not None
     begin(item=item, reviewer=people.reviewer)
-    choose(item=item, judgement=Judgement(answer="left", strength=3), reviewer=people.reviewer)
+    choose(item=item, answers=Judgement(answer="left", strength=3), reviewer=people.reviewer)
     choice = Preference.objects.get().choice
     event = AuditEvent.objects.filter(action__startswith="preference").latest("pk")
     assert event.data["answer"]["choice"] == choice, "the trail itself keeps it"

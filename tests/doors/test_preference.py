@@ -91,7 +91,7 @@ def prefer(what: str, item: QueueItem, judge: User) -> Preference:
     hold(item=item, reviewer=judge)
     mine = begin(item=item, reviewer=judge)
     assert mine is not None
-    return choose(item=item, judgement=on_its_side(what, mine), reviewer=judge)
+    return choose(item=item, answers=on_its_side(what, mine), reviewer=judge)
 
 
 def on_its_side(what: str, mine: Preference) -> Judgement:
@@ -138,7 +138,7 @@ def test_later_votes_neither_change_the_evidence_nor_void_what_was_decided_on_it
     for item in pairs[5:20]:
         prefer("before", item, judge)
     revise_choice(
-        item=pairs[0], judgement=on_its_side("before", Preference.objects.get(item=pairs[0], reviewer=judge)),
+        item=pairs[0], answers=on_its_side("before", Preference.objects.get(item=pairs[0], reviewer=judge)),
         reviewer=judge,
     )  # fmt: skip
     assert said(the).tally.lost == 16
@@ -346,7 +346,7 @@ def test_whoever_wants_the_release_to_win_is_offered_none_of_its_pairs(
     assert claim_next(queue=queue, reviewer=trainer, kind="pairwise") is None
     assert hold(item=pairs[0], reviewer=trainer) is None
     with pytest.raises(StaleState):
-        choose(item=pairs[0], judgement=Judgement("tie"), reviewer=trainer)
+        choose(item=pairs[0], answers=Judgement("tie"), reviewer=trainer)
     assert items_waiting(reviewer=the.cast.another_reviewer, queue=queue)[queue.pk] == 20
 
 

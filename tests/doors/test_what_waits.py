@@ -47,7 +47,7 @@ def _given(queue: ReviewQueue, reviewer: User, kind: str) -> int:
     number = 0
     while (lease := claims.claim_next(queue=queue, reviewer=reviewer, kind=kind)) is not None:
         if kind == "pairwise":
-            choose(item=lease.slot.item, judgement=Judgement("tie"), reviewer=reviewer)
+            choose(item=lease.slot.item, answers=Judgement("tie"), reviewer=reviewer)
         else:
             submit_review(item=lease.slot.item, answers=Answers(**COMPLETE), reviewer=reviewer)
         number += 1

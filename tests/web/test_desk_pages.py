@@ -28,7 +28,7 @@ from reviews.models import (
 )
 from reviews.texts.grounding import as_data, ground
 from reviews.web.desk.answers import answers_json
-from reviews.web.desk.autosave import MOST_ARTICLE_WORDS
+from reviews.web.desk.labels import MOST_ARTICLE_WORDS
 from tests import make
 from tests.pages import markup
 from tests.reviews.desk.test_claims import claimed, expire

@@ -243,7 +243,7 @@ def test_pairs_from_a_comparison_by_its_button(
     assert "2 pairs put in. For 1 of the sample both texts are the same: nobody is asked" in made
     queue = ReviewQueue.objects.get(kind="pairwise")
     while (lease := claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise")) is not None:
-        choose(item=lease.slot.item, judgement=Judgement("both bad"), reviewer=cast.reviewer)
+        choose(item=lease.slot.item, answers=Judgement("both bad"), reviewer=cast.reviewer)
     for path in (f"/comparisons/{comparison.pk}/", f"/releases/{releases[1].pk}/"):
         page = markup(mila.get(path))
         assert (
@@ -274,6 +274,6 @@ def test_pages_take_a_fixed_number_of_queries(
     for _ in pairs[1:]:
         lease = claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise")
         assert lease is not None
-        choose(item=lease.slot.item, judgement=Judgement("tie"), reviewer=cast.reviewer)
+        choose(item=lease.slot.item, answers=Judgement("tie"), reviewer=cast.reviewer)
     with django_assert_max_num_queries(12):
         assert markup(rita.get("/pairwise/")).count("no difference") == 2

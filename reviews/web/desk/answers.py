@@ -12,7 +12,9 @@ from reviews.models import QueueItem, Review
 from reviews.texts.marks import UnreadableMarks, read_marks, read_support
 from reviews.web.desk.form_values import integer, ratings_of
 
-VERDICTS = (("poor", "Poor", "bad"), ("fair", "Fair", "maybe"), ("good", "Good", "ok"))
+_KINDS = dict(zip(Review.VERDICTS, ("bad", "maybe", "ok"), strict=True))
+#: As a form offers them: value, word, how it is marked.
+VERDICTS = tuple((verdict.value, verdict.label, _KINDS[verdict]) for verdict in Review.VERDICTS)
 Read = TypeVar("Read")
 
 

@@ -17,11 +17,12 @@ from models_app.models import PromptVersion, Route
 from models_app.serving.routing import ENVIRONMENT
 from models_app.web.pages import user_of
 from reviews.desk import claims, queries
+from reviews.desk.answers import AlreadySubmitted, StaleDraft
 from reviews.desk.claims import Lease
 from reviews.desk.keys import Desk
-from reviews.desk.reviews import AlreadySubmitted, Answers, StaleDraft
+from reviews.desk.reviews import Answers
 from reviews.discussion import panel
-from reviews.models import Grounding, QueueItem, Review, ReviewQueue, ReviewReturn
+from reviews.models import Grounding, QueueItem, Review, ReviewQueue, ReviewReturn, Skip
 from reviews.prompts.trying import at_hand, why_not
 from reviews.queues import statements
 from reviews.queues.rubrics import criteria_of
@@ -34,8 +35,6 @@ from reviews.web.desk.lease import claimed
 from reviews.web.desk.onwards import RATE_AND_EDIT, undo_offered
 from reviews.web.desk.placed_text import placed_paragraphs
 from reviews.web.desk.requests import back_to, desk_view
-
-HANDED_IN = (Review.State.SUBMITTED, Review.State.RETURNED)
 
 
 def item_of(pk: int) -> QueueItem:
@@ -126,7 +125,7 @@ def desk(
         "proof": placed_paragraphs(item.summary.text),
         "lease": lease,
         "review": begun,
-        "submitted": begun is not None and begun.state in HANDED_IN,
+        "submitted": begun is not None and begun.state in Review.ANSWERED,
         "returned": _return_of(begun),
         "answers": shown,
         "revision": begun.revision if begun else 0,
@@ -138,6 +137,11 @@ def desk(
         "error_types": list(enumerate(ERROR_TYPES, start=1)),
         "severities": list(enumerate(SEVERITIES, start=1)),
         "verdicts": VERDICTS,
+        "longest": {
+            "edit": Review.LONGEST_EDIT_CHARACTERS,
+            "comment": Review.LONGEST_COMMENT_CHARACTERS,
+            "skip": Skip.LONGEST_REASON_CHARACTERS,
+        },
         "errors": errors,
         "error": error,
         "conflict": isinstance(error, StaleDraft | AlreadySubmitted),

@@ -15,45 +15,35 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonRes
 from django.views.decorators.cache import never_cache
 
 from models_app.foundation.errors import GalleyError
-from models_app.web.pages import View, capability
-from reviews.desk.choices import StaleChoice
-from reviews.desk.reviews import AlreadySubmitted, StaleDraft
-from reviews.web.desk.answers import answers_json
+from models_app.foundation.roles import require
+from models_app.web.pages import View
 from reviews.web.desk.form_values import integer, row_id
-from reviews.web.pairwise.judgements import judgement_json
 
 
 def wants_json(request: HttpRequest) -> bool:
     return "application/json" in request.headers.get("Accept", "")
 
 
-def error_json(error: GalleyError) -> JsonResponse:
-    body: dict[str, Any] = {"code": error.code, "message": error.message, "fields": error.fields}
-    if isinstance(error, StaleDraft | AlreadySubmitted):
-        body["current"] = answers_json(error.review)
-    if isinstance(error, StaleChoice):
-        body["current"] = judgement_json(error.preference)
+def error_json(error: GalleyError, **more: Any) -> JsonResponse:
+    body = {"code": error.code, "message": error.message, "fields": error.fields, **more}
     return JsonResponse({"error": body}, status=error.status)
-
-
-def json_errors(view: View) -> View:
-    @wraps(view)
-    def answering(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return view(request, *args, **kwargs)
-        except GalleyError as error:
-            if wants_json(request):
-                return error_json(error)
-            raise
-
-    return answering
 
 
 def desk_view(*methods: Callable[[View], View]) -> Callable[[View], View]:
     """For reviewers; never kept by browsers, since each look may show another item."""
 
     def decorate(view: View) -> View:
-        guarded = json_errors(capability("review")(view))
+        @wraps(view)
+        def answering(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            try:
+                require(request.user, "review")
+                return view(request, *args, **kwargs)
+            except GalleyError as error:
+                if wants_json(request):
+                    return error_json(error)
+                raise
+
+        guarded: View = answering
         for method in methods:
             guarded = method(guarded)
         return never_cache(guarded)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models_app.foundation.errors import InvalidInput
-from reviews.desk.choices import ANSWERS, STRENGTHS, Judgement, seen
+from reviews.desk.choices import ANSWERS, SIDES, Judgement, seen
 from reviews.models import Preference
 from reviews.web.desk.form_values import integer
 
@@ -15,7 +15,7 @@ def judgement_of(values: Mapping[str, str]) -> Judgement:
     """Shape only; the use cases know the rules."""
     errors: dict[str, str] = {}
     chosen = values.get("choice", "").strip()
-    answer, _, degree = chosen.partition(" ") if chosen.startswith(("left", "right")) else (chosen, "", "")
+    answer, _, degree = chosen.partition(" ") if chosen.startswith(SIDES) else (chosen, "", "")
     judgement = Judgement(
         answer=answer,
         strength=integer({"strength": degree}, "strength", errors),
@@ -28,14 +28,14 @@ def judgement_of(values: Mapping[str, str]) -> Judgement:
 
 
 def choice_value(judgement: Judgement) -> str:
-    if judgement.answer in ("left", "right") and judgement.strength:
+    if judgement.answer in SIDES and judgement.strength:
         return f"{judgement.answer} {judgement.strength}"
     return judgement.answer if judgement.answer in ANSWERS else ""
 
 
 def in_words(judgement: Judgement) -> str:
-    if judgement.answer in ("left", "right") and judgement.strength:
-        return f"{judgement.answer}, {STRENGTHS[judgement.strength]}"
+    if judgement.answer in SIDES and judgement.strength:
+        return f"{judgement.answer}, {Preference.Strength(judgement.strength).label}"
     return {"tie": "no difference", "both bad": "both bad"}.get(judgement.answer, judgement.answer)
 
 

@@ -14,11 +14,12 @@ from models_app.foundation.errors import GalleyError, StaleState
 from models_app.texts.differences import Part, word_difference
 from models_app.web.pages import user_of
 from reviews.desk import claims
-from reviews.desk.choices import Judgement, StaleChoice, begin, seen
+from reviews.desk.answers import AlreadySubmitted, StaleDraft
+from reviews.desk.choices import Judgement, begin, seen
 from reviews.desk.claims import Lease
 from reviews.desk.keys import Desk
 from reviews.desk.preferring import choices_of, done_today, pairs_for
-from reviews.models import Preference, QueueItem, ReviewQueue
+from reviews.models import Preference, QueueItem, ReviewQueue, Skip
 from reviews.queues import judges, statements
 from reviews.web.desk.key_sheet import key_sheet
 from reviews.web.desk.lease import claimed
@@ -121,7 +122,7 @@ def page(
         "document": document,
         "paragraphs": paragraphs(document.text),
         "lease": lease,
-        "submitted": mine.state == Preference.State.SUBMITTED,
+        "submitted": mine.state in Preference.ANSWERED,
         "submitted_at": mine.submitted_at,
         "revision": mine.revision,
         "points": [
@@ -129,10 +130,14 @@ def page(
         ],
         "choice": choice_value(shown),
         "judgement": shown,
+        "longest": {
+            "reason": Preference.LONGEST_REASON_CHARACTERS,
+            "skip": Skip.LONGEST_REASON_CHARACTERS,
+        },
         "error": error,
         "errors": error.fields if error else {},
-        "conflict": isinstance(error, StaleChoice),
-        "already": isinstance(error, StaleChoice) and error.code == "submitted",
+        "conflict": isinstance(error, StaleDraft | AlreadySubmitted),
+        "already": isinstance(error, AlreadySubmitted),
         "done": done,
         "whole": done + waiting,
         "more": waiting >= statements.COUNTED,

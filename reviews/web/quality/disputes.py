@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.texts.normalise import row_number
 from models_app.web.pages import capability, paginate, user_of
-from reviews.models import Adjudication, QueueItem, ReviewQueue
+from reviews.models import Adjudication, QueueItem, Review, ReviewQueue
 from reviews.quality import disputes
 from reviews.quality.adjudication import Ruling, objection, set_dispute_points, settle
 from reviews.quality.disputes import Dispute
@@ -147,6 +147,7 @@ def _screen(
     context = _context(item, found) | {
         "ruling": ruling,
         "verdicts": VERDICTS,
+        "longest": Review.LONGEST_EDIT_CHARACTERS,
         "scales": scales(found.criteria, ruling.ratings, errors),
         "errors": errors,
         "error": error,

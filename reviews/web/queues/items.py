@@ -13,7 +13,7 @@ from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.texts.normalise import one_line
 from models_app.web.pages import user_of
 from reviews.desk import assignment, claims, returns
-from reviews.models import QueueItem, Review
+from reviews.models import QueueItem, Review, ReviewReturn
 from reviews.queues import queries
 from reviews.web.queues.shared import manages, say
 
@@ -41,7 +41,7 @@ def _item_page(
         "error": error,
         "error_of": of,
         "typed": typed,
-        "longest": returns.LONGEST_COMMENT_CHARACTERS,
+        "longest": ReviewReturn.LONGEST_COMMENT_CHARACTERS,
         "now": timezone.now(),
     }
     return render(request, "reviews/queues/item.html", context, status=error.status if error else 200)

@@ -23,9 +23,9 @@ from models_app.models import (
     HumanVote,
     Release,
 )
+from reviews.desk.answers import AlreadySubmitted, StaleDraft
 from reviews.desk.choices import (
     Judgement,
-    StaleChoice,
     begin,
     choose,
     revise_choice,
@@ -199,7 +199,7 @@ def test_each_pair_is_given_to_one_and_then_nothing_is_left(
     given = []
     while (lease := asked(queue, cast.reviewer)) is not None:
         given.append(lease.slot.item_id)
-        choose(item=lease.slot.item, judgement=LEFT, reviewer=cast.reviewer)
+        choose(item=lease.slot.item, answers=LEFT, reviewer=cast.reviewer)
     assert sorted(given) == [item.pk for item in pairs]
     assert asked(queue, cast.another_reviewer) is None
     assert set(QueueItem.objects.values_list("state", flat=True)) == {"done"}
@@ -230,7 +230,7 @@ def test_a_side_stays_for_one_person_whatever_seat_they_get(
     ReviewSlot.objects.filter(pk=lease.slot.pk).update(swapped=not mine.after_was_left)
     again = begin(item=lease.slot.item, reviewer=cast.reviewer)
     assert again == mine
-    kept = choose(item=lease.slot.item, judgement=Judgement("left", 1), reviewer=cast.reviewer)
+    kept = choose(item=lease.slot.item, answers=Judgement("left", 1), reviewer=cast.reviewer)
     assert kept.choice == ("after" if mine.after_was_left else "before")
 
 
@@ -242,7 +242,7 @@ def test_a_choice_is_kept_as_before_and_after_whatever_side_it_was(
     ):  # fmt: skip
         item = claimed(queue, cast.reviewer).slot.item
         Preference.objects.filter(item=item).update(after_was_left=after_was_left)
-        kept = choose(item=item, judgement=Judgement(side, 3), reviewer=cast.reviewer)
+        kept = choose(item=item, answers=Judgement(side, 3), reviewer=cast.reviewer)
         assert (kept.choice, kept.strength) == (expected, 3)
         assert seen(kept).answer == side
 
@@ -256,7 +256,7 @@ def test_a_pair_takes_no_review_and_a_summary_no_choice(
     single = make.queue_item()
     hold(item=single, reviewer=cast.reviewer)
     with pytest.raises(Refused, match="not for a choice"):
-        choose(item=single, judgement=LEFT, reviewer=cast.reviewer)
+        choose(item=single, answers=LEFT, reviewer=cast.reviewer)
     assert not Review.objects.exists()
 
 
@@ -266,9 +266,9 @@ def test_nobody_else_can_choose_for_a_pair_and_no_stranger_at_all(
     item = claimed(queue, cast.reviewer).slot.item
     for act in (choose, revise_choice):
         with pytest.raises(StaleState, match="do not hold"):
-            act(item=item, judgement=LEFT, reviewer=cast.another_reviewer)
+            act(item=item, answers=LEFT, reviewer=cast.another_reviewer)
         with pytest.raises(NotAllowed):
-            act(item=item, judgement=LEFT, reviewer=cast.stranger)
+            act(item=item, answers=LEFT, reviewer=cast.stranger)
     with pytest.raises(StaleState):
         take_back(item=item, reviewer=cast.another_reviewer)
 
@@ -281,13 +281,13 @@ def test_a_draft_is_kept_as_typed_and_a_stale_tab_is_told(
 ) -> None:
     item = claimed(queue, cast.reviewer).slot.item
     draft = save_choice(
-        item=item, judgement=Judgement("right", None, "So far"), reviewer=cast.reviewer, base_revision=0
+        item=item, answers=Judgement("right", None, "So far"), reviewer=cast.reviewer, base_revision=0
     )
     assert (draft.state, draft.revision, seen(draft).answer) == ("draft", 1, "right")
-    with pytest.raises(StaleChoice) as stale:
-        save_choice(item=item, judgement=LEFT, reviewer=cast.reviewer, base_revision=0)
-    assert (stale.value.code, stale.value.preference.reason) == ("stale_draft", "So far")
-    kept = save_choice(item=item, judgement=LEFT, reviewer=cast.reviewer, base_revision=0, overwrite=True)
+    with pytest.raises(StaleDraft) as stale:
+        save_choice(item=item, answers=LEFT, reviewer=cast.reviewer, base_revision=0)
+    assert (stale.value.code, stale.value.answer.reason) == ("stale_draft", "So far")
+    kept = save_choice(item=item, answers=LEFT, reviewer=cast.reviewer, base_revision=0, overwrite=True)
     assert kept.revision == 2
     assert not HumanVote.objects.exists()
 
@@ -309,7 +309,7 @@ def test_what_is_missing_or_out_of_range_is_named(
 ) -> None:
     item = claimed(queue, cast.reviewer).slot.item
     with pytest.raises(InvalidInput) as refused:
-        choose(item=item, judgement=judgement, reviewer=cast.reviewer)
+        choose(item=item, answers=judgement, reviewer=cast.reviewer)
     assert list(refused.value.fields) == [field]
     assert not Preference.objects.filter(state="submitted").exists()
 
@@ -318,12 +318,12 @@ def test_the_same_choice_twice_is_one_and_another_is_a_correction(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
     item = claimed(queue, cast.reviewer).slot.item
-    first = choose(item=item, judgement=LEFT, reviewer=cast.reviewer)
-    assert choose(item=item, judgement=LEFT, reviewer=cast.reviewer).revision == first.revision
-    with pytest.raises(StaleChoice) as refused:
-        choose(item=item, judgement=Judgement("tie"), reviewer=cast.reviewer)
+    first = choose(item=item, answers=LEFT, reviewer=cast.reviewer)
+    assert choose(item=item, answers=LEFT, reviewer=cast.reviewer).revision == first.revision
+    with pytest.raises(AlreadySubmitted) as refused:
+        choose(item=item, answers=Judgement("tie"), reviewer=cast.reviewer)
     assert refused.value.code == "submitted"
-    changed = revise_choice(item=item, judgement=Judgement("tie"), reviewer=cast.reviewer)
+    changed = revise_choice(item=item, answers=Judgement("tie"), reviewer=cast.reviewer)
     assert (changed.choice, changed.strength, changed.revision) == ("tie", None, 2)
     told = AuditEvent.objects.get(action="preference.revise").data["answer"]
     assert (told["choice"], told["before"]["strength"]) == ("tie", 2)
@@ -338,8 +338,8 @@ def test_late_work_is_kept_and_counts(
     ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     other = claimed(queue, cast.another_reviewer)
     assert other.slot.item_id == lease.slot.item_id
-    choose(item=other.slot.item, judgement=Judgement("tie"), reviewer=cast.another_reviewer)
-    kept = choose(item=lease.slot.item, judgement=LEFT, reviewer=cast.reviewer)
+    choose(item=other.slot.item, answers=Judgement("tie"), reviewer=cast.another_reviewer)
+    kept = choose(item=lease.slot.item, answers=LEFT, reviewer=cast.reviewer)
     assert kept.late
     found = counted(before, after)
     assert (found.documents, found.choices) == (1, 2)
@@ -349,7 +349,7 @@ def test_a_submit_can_be_taken_back_for_ten_seconds(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
     item = claimed(queue, cast.reviewer).slot.item
-    choose(item=item, judgement=LEFT, reviewer=cast.reviewer)
+    choose(item=item, answers=LEFT, reviewer=cast.reviewer)
     assert QueueItem.objects.get(pk=item.pk).state == "done"
     take_back(item=item, reviewer=cast.reviewer)
     lease = asked(queue, cast.reviewer)
@@ -359,7 +359,7 @@ def test_a_submit_can_be_taken_back_for_ten_seconds(
     assert (mine.state, seen(mine).answer, mine.reason) == ("draft", "left", "Says when.")
     assert QueueItem.objects.get(pk=item.pk).state == "open"
     assert counted(before, after).documents == 0
-    choose(item=item, judgement=Judgement("tie"), reviewer=cast.reviewer)
+    choose(item=item, answers=Judgement("tie"), reviewer=cast.reviewer)
     Preference.objects.update(submitted_at=timezone.now() - timedelta(seconds=20))
     with pytest.raises(Refused, match="ten seconds"):
         take_back(item=item, reviewer=cast.reviewer)
@@ -385,7 +385,7 @@ def test_every_choice_counts_at_once_for_the_two_releases(
     for number in range(4):
         item = claimed(queue, cast.reviewer).slot.item
         judgement = for_after(item, cast.reviewer) if number < 3 else Judgement("both bad")
-        choose(item=item, judgement=judgement, reviewer=cast.reviewer)
+        choose(item=item, answers=judgement, reviewer=cast.reviewer)
     (said,) = preferences(candidate=after, baseline=before, hands=())
     assert (said.tally.documents, said.tally.candidate_better, said.tally.both_bad) == (4, 3, 1)
     assert said.tally.share == 1
@@ -398,7 +398,7 @@ def test_every_choice_counts_at_once_for_the_two_releases(
 def test_summaries_without_a_release_make_no_figures(cast: make.Cast, queue: ReviewQueue) -> None:
     document = make.document()
     make.queue_item(make.summary(document, "A."), queue, other=make.summary(document, "B."))
-    choose(item=claimed(queue, cast.reviewer).slot.item, judgement=LEFT, reviewer=cast.reviewer)
+    choose(item=claimed(queue, cast.reviewer).slot.item, answers=LEFT, reviewer=cast.reviewer)
     assert not HumanVote.objects.exists()
 
 
@@ -418,7 +418,7 @@ def test_of_eight_who_choose_at_the_same_instant_all_are_counted(transactional_d
     def judge(item: QueueItem, person: User) -> None:
         try:
             start.wait()
-            choose(item=item, judgement=for_after(item, person), reviewer=person)
+            choose(item=item, answers=for_after(item, person), reviewer=person)
         except Exception as error:
             wrong.append(error)
         finally:

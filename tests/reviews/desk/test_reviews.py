@@ -14,17 +14,9 @@ from django.utils import timezone
 from models_app.foundation.errors import InvalidInput, NotAllowed, StaleState
 from models_app.models import AuditEvent
 from reviews.desk import claims, reviews
+from reviews.desk.answers import AlreadySubmitted, StaleDraft
 from reviews.desk.claims import Lease
-from reviews.desk.reviews import (  # fmt: skip
-    LONGEST_COMMENT_CHARACTERS,
-    LONGEST_EDIT_CHARACTERS,
-    AlreadySubmitted,
-    Answers,
-    StaleDraft,
-    revise_review,
-    save_draft,
-    submit_review,
-)
+from reviews.desk.reviews import Answers, revise_review, save_draft, submit_review
 from reviews.models import (
     Criterion,
     FeedbackExample,
@@ -93,7 +85,7 @@ def test_a_stale_tab_is_told_so_and_may_choose(cast: make.Cast, item: QueueItem)
     save_draft(item=item, answers=Answers(edited_text="theirs"), reviewer=cast.reviewer, base_revision=0)
     with pytest.raises(StaleDraft) as refused:
         save_draft(item=item, answers=Answers(edited_text="mine"), reviewer=cast.reviewer, base_revision=0)
-    assert refused.value.review.edited_text == "theirs"
+    assert refused.value.answer.edited_text == "theirs"
     assert refused.value.status == 409
     kept = save_draft(
         item=item,
@@ -163,8 +155,8 @@ def test_text_is_cleaned_but_an_untouched_proof_is_no_edit(cast: make.Cast) -> N
         ({"ratings": {**RATINGS, "fluency": 0}}, "fluency"),
         ({"ratings": {**RATINGS, "beauty": 3}}, "beauty"),
         ({"verdict": "excellent"}, "verdict"),
-        ({"edited_text": "x" * (LONGEST_EDIT_CHARACTERS + 1)}, "edited_text"),
-        ({"comment": "x" * (LONGEST_COMMENT_CHARACTERS + 1)}, "comment"),
+        ({"edited_text": "x" * (Review.LONGEST_EDIT_CHARACTERS + 1)}, "edited_text"),
+        ({"comment": "x" * (Review.LONGEST_COMMENT_CHARACTERS + 1)}, "comment"),
         ({"rubric": 999_999}, "rubric"),
     ],
     ids=lambda value: str(value)[:40],
@@ -273,7 +265,7 @@ def test_a_second_submit_with_other_answers_is_not_silently_dropped(cast: make.C
     other = replace(WHOLE, comment="Now I see another fault.")
     with pytest.raises(AlreadySubmitted) as refused:
         submit_review(item=item, answers=other, reviewer=cast.reviewer)
-    assert refused.value.review == first
+    assert refused.value.answer == first
     with pytest.raises(AlreadySubmitted):
         save_draft(item=item, answers=other, reviewer=cast.reviewer, base_revision=1)
     assert save_draft(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0) == first, (
@@ -420,12 +412,12 @@ def test_a_handed_in_review_can_be_corrected_and_the_earlier_one_stays(
     review = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
     at = review.submitted_at
     better = replace(WHOLE, stars=3, ratings={**RATINGS, "consistency": 3})
-    revised = revise_review(review=review, answers=better, reviewer=cast.reviewer)
+    revised = revise_review(item=review.item, answers=better, reviewer=cast.reviewer)
     assert (revised.stars, revised.revision, revised.submitted_at) == (3, review.revision + 1, at)
     assert [revision.data["stars"] for revision in revised.revisions.all()] == [2, 3]
     assert revised.rating_rows.get(criterion__key="consistency").value == 3
     assert AuditEvent.objects.filter(action="review.revise").count() == 1
-    revise_review(review=review, answers=better, reviewer=cast.reviewer)
+    revise_review(item=review.item, answers=better, reviewer=cast.reviewer)
     assert revised.revisions.count() == 2, "the same again is no correction"
 
 
@@ -438,7 +430,7 @@ def test_a_correction_takes_back_what_was_approved_with_the_earlier_text(
         state="approved", decided_by=cast.ml_engineer, decided_at=timezone.now()
     )
     revise_review(
-        review=review,
+        item=review.item,
         answers=replace(WHOLE, edited_text="A better text of five words."),
         reviewer=cast.reviewer,
     )
@@ -460,7 +452,7 @@ def test_a_correction_of_the_stars_alone_leaves_decisions_as_they_are(
     FeedbackExample.objects.filter(review=review, kind="preference").update(
         state="approved", decided_by=cast.ml_engineer
     )
-    revise_review(review=review, answers=replace(WHOLE, stars=1), reviewer=cast.reviewer)
+    revise_review(item=review.item, answers=replace(WHOLE, stars=1), reviewer=cast.reviewer)
     assert dict(FeedbackExample.objects.filter(review=review).values_list("kind", "state")) == {
         "demonstration": "declined", "preference": "approved",
     }  # fmt: skip
@@ -472,12 +464,14 @@ def test_only_its_author_corrects_a_review_and_only_once_it_is_handed_in(
 ) -> None:
     draft = save_draft(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
     with pytest.raises(StaleState, match="not been handed in"):
-        revise_review(review=draft, answers=WHOLE, reviewer=cast.reviewer)
+        revise_review(item=draft.item, answers=WHOLE, reviewer=cast.reviewer)
     review = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
     with pytest.raises(StaleState):
-        revise_review(review=review, answers=WHOLE, reviewer=cast.another_reviewer)
+        revise_review(item=review.item, answers=WHOLE, reviewer=cast.another_reviewer)
     with pytest.raises(InvalidInput):
-        revise_review(review=review, answers=replace(WHOLE, ratings={"fluency": 3}), reviewer=cast.reviewer)
+        revise_review(
+            item=review.item, answers=replace(WHOLE, ratings={"fluency": 3}), reviewer=cast.reviewer
+        )
 
 
 # ---------------------------------------------------------------- at the same instant
@@ -553,7 +547,7 @@ def test_a_first_save_of_another_tab_in_the_midst_of_a_submit_makes_it_stale_and
     make.queue_item(in_queue=queue)
     lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
-    item, begin = lease.slot.item, reviews._new_review
+    item, begin = lease.slot.item, reviews.REVIEWS.begun
 
     def meanwhile(*given: Any) -> Review:
         at_once(
@@ -564,10 +558,10 @@ def test_a_first_save_of_another_tab_in_the_midst_of_a_submit_makes_it_stale_and
         )  # fmt: skip
         return begin(*given)
 
-    monkeypatch.setattr(reviews, "_new_review", meanwhile)
+    monkeypatch.setattr(reviews.REVIEWS, "begun", meanwhile)
     with pytest.raises(StaleDraft) as refused:
         submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
-    assert (refused.value.review.comment, refused.value.review.edited_text) == ("Typed.", "Typed there.")
+    assert (refused.value.answer.comment, refused.value.answer.edited_text) == ("Typed.", "Typed there.")
     assert ReviewSlot.objects.get(item=item, reviewer=cast.reviewer).state == "held"
     monkeypatch.undo()
     done = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=1)

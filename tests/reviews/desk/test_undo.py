@@ -12,8 +12,8 @@ from models_app.foundation.errors import NotAllowed, StaleState
 from models_app.models import AuditEvent
 from reviews.desk import claims
 from reviews.desk.claims import Lease
-from reviews.desk.reviews import revise_review, save_draft, submit_review
-from reviews.desk.undo import ACCEPTED, take_back, take_back_skip
+from reviews.desk.reviews import revise_review, save_draft, submit_review, take_back
+from reviews.desk.undo import ACCEPTED, take_back_skip
 from reviews.models import FeedbackExample, QueueItem, Review, ReviewQueue, ReviewRating, ReviewSlot, Skip
 from tests import make
 from tests.reviews.desk.test_claims import claimed, expire
@@ -33,7 +33,7 @@ def review(cast: make.Cast, item: QueueItem, lease: Lease) -> Review:
 def test_a_review_taken_back_is_a_draft_with_my_seat_and_can_be_handed_in_again(
     cast: make.Cast, item: QueueItem, review: Review
 ) -> None:
-    draft = take_back(review=review, reviewer=cast.reviewer)
+    draft = take_back(item=review.item, reviewer=cast.reviewer)
     item.refresh_from_db()
     seat = ReviewSlot.objects.get(item=item)
     assert (draft.state, draft.submitted_at, item.state) == ("draft", None, "open")
@@ -55,17 +55,17 @@ def test_a_review_taken_back_is_a_draft_with_my_seat_and_can_be_handed_in_again(
 def test_a_tab_that_still_shows_it_as_handed_in_is_stale(
     cast: make.Cast, item: QueueItem, review: Review
 ) -> None:
-    take_back(review=review, reviewer=cast.reviewer)
+    take_back(item=review.item, reviewer=cast.reviewer)
     with pytest.raises(StaleState, match="not been handed in"):
-        revise_review(review=review, answers=WHOLE, reviewer=cast.reviewer, base_revision=review.revision)
+        revise_review(item=review.item, answers=WHOLE, reviewer=cast.reviewer, base_revision=review.revision)
     with pytest.raises(StaleState, match="nothing to take back"):
-        take_back(review=review, reviewer=cast.reviewer)
+        take_back(item=review.item, reviewer=cast.reviewer)
 
 
 def test_too_late_is_too_late(cast: make.Cast, review: Review) -> None:
     Review.objects.update(submitted_at=timezone.now() - ACCEPTED - timedelta(seconds=1))
     with pytest.raises(StaleState, match="Too late"):
-        take_back(review=review, reviewer=cast.reviewer)
+        take_back(item=review.item, reviewer=cast.reviewer)
     assert Review.objects.get().state == "submitted"
 
 
@@ -75,18 +75,18 @@ def test_what_somebody_decided_on_stays(cast: make.Cast, review: Review) -> None
         state="declined", decided_by=cast.ml_engineer, decided_at=timezone.now()
     )
     with pytest.raises(StaleState, match="decided"):
-        take_back(review=review, reviewer=cast.reviewer)
+        take_back(item=review.item, reviewer=cast.reviewer)
     assert FeedbackExample.objects.count() == 2
 
 
 def test_what_i_have_corrected_since_is_corrected_again(cast: make.Cast, review: Review) -> None:
     revise_review(
-        review=review,
+        item=review.item,
         answers=WHOLE.__class__(**{**WHOLE.__dict__, "comment": "More."}),
         reviewer=cast.reviewer,
     )
     with pytest.raises(StaleState, match="corrected"):
-        take_back(review=review, reviewer=cast.reviewer)
+        take_back(item=review.item, reviewer=cast.reviewer)
 
 
 def test_an_item_that_somebody_else_has_finished_since_stays_finished(cast: make.Cast) -> None:
@@ -97,11 +97,11 @@ def test_an_item_that_somebody_else_has_finished_since_stays_finished(cast: make
     first = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
     second = submit_review(item=item, answers=WHOLE, reviewer=cast.another_reviewer)
     with pytest.raises(StaleState, match="finished"):
-        take_back(review=first, reviewer=cast.reviewer)
-    assert take_back(review=second, reviewer=cast.another_reviewer).state == "draft", "the last one may"
+        take_back(item=first.item, reviewer=cast.reviewer)
+    assert take_back(item=second.item, reviewer=cast.another_reviewer).state == "draft", "the last one may"
     item.refresh_from_db()
     assert item.state == "open"
-    assert take_back(review=first, reviewer=cast.reviewer).state == "draft"
+    assert take_back(item=first.item, reviewer=cast.reviewer).state == "draft"
 
 
 def test_taking_back_what_made_a_dispute_ends_it(cast: make.Cast) -> None:
@@ -116,7 +116,7 @@ def test_taking_back_what_made_a_dispute_ends_it(cast: make.Cast) -> None:
     )  # fmt: skip
     item.refresh_from_db()
     assert item.state == "disputed"
-    take_back(review=other, reviewer=cast.another_reviewer)
+    take_back(item=other.item, reviewer=cast.another_reviewer)
     item.refresh_from_db()
     assert item.state == "open"
     assert set(FeedbackExample.objects.values_list("state", flat=True)) == {"proposed"}
@@ -133,7 +133,7 @@ def test_late_work_taken_back_is_a_draft_without_a_seat(
     claimed(queue, cast.another_reviewer)
     submit_review(item=item, answers=WHOLE, reviewer=cast.another_reviewer)
     late = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
-    draft = take_back(review=late, reviewer=cast.reviewer)
+    draft = take_back(item=late.item, reviewer=cast.reviewer)
     item.refresh_from_db()
     assert (draft.state, draft.late, item.state) == ("draft", False, "done"), (
         "the others' answers still finish it"
@@ -144,9 +144,9 @@ def test_late_work_taken_back_is_a_draft_without_a_seat(
 
 def test_only_whoever_wrote_it_takes_it_back(cast: make.Cast, review: Review) -> None:
     with pytest.raises(StaleState):
-        take_back(review=review, reviewer=cast.another_reviewer)
+        take_back(item=review.item, reviewer=cast.another_reviewer)
     with pytest.raises(NotAllowed):
-        take_back(review=review, reviewer=cast.stranger)
+        take_back(item=review.item, reviewer=cast.stranger)
     assert Review.objects.get().state == "submitted"
 
 

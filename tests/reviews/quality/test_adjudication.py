@@ -139,7 +139,7 @@ def test_a_queue_may_have_no_disputes(cast: make.Cast, queue: ReviewQueue, item:
 def test_a_correction_that_comes_closer_ends_the_dispute(cast: make.Cast, item: QueueItem) -> None:
     good, _ = disputed(item, cast)
     revise_review(
-        review=good, answers=replace(POOR, stars=1), reviewer=cast.reviewer, base_revision=good.revision
+        item=good.item, answers=replace(POOR, stars=1), reviewer=cast.reviewer, base_revision=good.revision
     )
     item.refresh_from_db()
     assert item.state == "done"
@@ -152,7 +152,7 @@ def test_a_correction_that_comes_closer_ends_the_dispute(cast: make.Cast, item: 
 def test_a_correction_that_goes_further_apart_makes_one(cast: make.Cast, item: QueueItem) -> None:
     one, _ = disputed(item, cast, replace(POOR, verdict="fair"), POOR)
     assert item.state == "done"
-    revise_review(review=one, answers=GOOD, reviewer=cast.reviewer, base_revision=one.revision)
+    revise_review(item=one.item, answers=GOOD, reviewer=cast.reviewer, base_revision=one.revision)
     item.refresh_from_db()
     assert item.state == "disputed"
 
@@ -204,7 +204,7 @@ def test_a_review_corrected_after_the_ruling_teaches_nothing(cast: make.Cast, it
     good, poor = disputed(item, cast)
     settle(item=item, ruling=RULING, seen=seen(good, poor), actor=cast.ml_engineer)
     revise_review(
-        review=good, answers=replace(GOOD, stars=4), reviewer=cast.reviewer, base_revision=good.revision
+        item=good.item, answers=replace(GOOD, stars=4), reviewer=cast.reviewer, base_revision=good.revision
     )
     item.refresh_from_db()
     assert item.state == "done"
@@ -268,7 +268,7 @@ def test_an_answer_corrected_while_somebody_decides_is_not_overlooked(
     good, poor = disputed(item, cast)
     shown = seen(good, poor)
     revise_review(
-        review=poor, answers=replace(POOR, stars=1), reviewer=cast.another_reviewer, base_revision=poor.revision
+        item=poor.item, answers=replace(POOR, stars=1), reviewer=cast.another_reviewer, base_revision=poor.revision
     )  # fmt: skip
     with pytest.raises(StaleState, match="corrected"):
         settle(item=item, ruling=RULING, seen=shown, actor=cast.ml_engineer)

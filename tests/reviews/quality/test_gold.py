@@ -275,7 +275,7 @@ def test_the_first_answer_counts_whatever_is_corrected_after_the_explanation(
     assert lease is not None
     wrong = replace(ANSWERS, stars=5, verdict="good", ratings={**RATINGS, "consistency": 4, "relevance": 3})
     review = submit_review(item=lease.slot.item, answers=wrong, reviewer=cast.reviewer)
-    revise_review(review=review, answers=ANSWERS, reviewer=cast.reviewer)
+    revise_review(item=review.item, answers=ANSWERS, reviewer=cast.reviewer)
     found = gold.explained(review_id=review.pk, reviewer=cast.reviewer)
     assert {question.key: question.holds for question in found.questions} == {
         "consistency": False, "relevance": True, "coherence": True, "fluency": True,

@@ -9,8 +9,7 @@ import pytest
 
 from models_app.foundation.errors import InvalidInput
 from reviews.desk import claims
-from reviews.desk.reviews import revise_review, save_draft, submit_review
-from reviews.desk.undo import take_back
+from reviews.desk.reviews import revise_review, save_draft, submit_review, take_back
 from reviews.models import QueueItem, Review, SentenceSupport, SpanMark
 from reviews.texts.marks import (
     MOST_MARKS,
@@ -145,14 +144,14 @@ def test_marks_of_a_draft_are_kept_and_become_rows_when_it_is_handed_in(
     assert item.summary.text[sentence.start : sentence.end] == "410 piles are rotten."
     assert not sentence.supported
     assert [one["quote"] for one in review.revisions.get().data["marks"]] == ["140", "410"]
-    revise_review(review=review, answers=replace(answers, marks=(), support=()), reviewer=cast.reviewer)
+    revise_review(item=review.item, answers=replace(answers, marks=(), support=()), reviewer=cast.reviewer)
     assert not SpanMark.objects.exists()
     assert not SentenceSupport.objects.exists()
 
 
 def test_what_is_taken_back_keeps_its_marks_as_a_draft(cast: make.Cast, item: QueueItem) -> None:
     review = submit_review(item=item, answers=marked(item), reviewer=cast.reviewer)
-    draft = take_back(review=review, reviewer=cast.reviewer)
+    draft = take_back(item=review.item, reviewer=cast.reviewer)
     assert len(draft.marks) == 2
     assert not SpanMark.objects.exists()
     submit_review(item=item, answers=marked(item), reviewer=cast.reviewer)

@@ -1,4 +1,4 @@
-"""While somebody works on an item: the draft saved, error labels suggested for it, the seat kept."""
+"""Error labels that the correction as it stands suggests, while somebody works on an item."""
 
 from __future__ import annotations
 
@@ -10,30 +10,13 @@ from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import StaleState
 from models_app.web.pages import user_of
-from reviews.desk.reviews import save_draft
 from reviews.models import Review, ReviewSlot
 from reviews.texts.error_labels import suggest as suggest_labels
-from reviews.web.desk.answers import answers_of
-from reviews.web.desk.lease import sign_of_life
-from reviews.web.desk.onwards import draft_saved
 from reviews.web.desk.pages import item_of
-from reviews.web.desk.requests import base_revision, desk_view
+from reviews.web.desk.requests import desk_view
 
 #: Of more, labels would keep others waiting: the article is read once, the correction each time.
 MOST_ARTICLE_WORDS, MOST_EDITED_CHARACTERS = 50_000, 48_000
-
-
-@desk_view(require_POST)
-def save(request: HttpRequest, pk: int) -> HttpResponse:
-    item = item_of(pk)
-    review = save_draft(
-        item=item,
-        answers=answers_of(request.POST),
-        reviewer=user_of(request),
-        base_revision=base_revision(request) or 0,
-        overwrite=bool(request.POST.get("overwrite")),
-    )
-    return draft_saved(request, item, review.revision)
 
 
 @desk_view(require_POST)
@@ -51,13 +34,4 @@ def labels(request: HttpRequest, pk: int) -> HttpResponse:
     return JsonResponse({"labels": [asdict(change.label) for change in changes if change.label]})
 
 
-@desk_view(require_POST)
-def keep(request: HttpRequest, pk: int) -> HttpResponse:
-    return sign_of_life(request, item_of(pk))
-
-
-urlpatterns = [
-    path("item/<int:pk>/draft/", save, name="desk_save"),
-    path("item/<int:pk>/labels/", labels, name="desk_labels"),
-    path("item/<int:pk>/keep/", keep, name="desk_keep"),
-]
+urlpatterns = [path("item/<int:pk>/labels/", labels, name="desk_labels")]
