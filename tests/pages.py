@@ -8,5 +8,5 @@ from typing import Any
 
 def markup(answer: Any) -> str:
     """An answer with each run of spaces and line breaks as one space, and none before the end of a tag: how a template
-    is laid out, and where it breaks a sentence, is nothing that a reader sees."""
-    return re.sub(r"\s+", " ", re.sub(r"\s+>", ">", answer.content.decode()))
+    is laid out, and where it breaks a sentence, is nothing that a reader sees. A no-break space is."""
+    return re.sub(r"[ \t\r\n]+", " ", re.sub(r"\s+>", ">", answer.content.decode()))
