@@ -1,4 +1,7 @@
-"""The machine side's tables: registry, prompts, data sets, training, evaluation, releases, requests, jobs, audit."""
+"""The machine side's tables: registry, prompts, data sets, training, evaluation, releases, requests, jobs, audit.
+
+Knows nothing of rules that take more than a row: those are use cases.
+"""
 
 from models_app.models.access import ApiToken, Capability, ServiceAccount
 from models_app.models.audit import AuditEvent

@@ -1,0 +1,4 @@
+"""Versions of prompts.
+
+Knows nothing of trials and suggestions.
+"""

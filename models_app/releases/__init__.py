@@ -1,0 +1,27 @@
+"""What is composed, submitted, approved, goes live and is rolled back, and who may do it.
+
+Knows nothing of slots: `serving` keeps up what is to be live.
+
+Who may decide
+--------------
+`releases/hands.py` says who had a hand in a release: who composed, requested, trained, registered or evaluated it,
+asked for its comparison, froze its test set or data, wrote its prompt, or wrote or curated its training data, through
+all that its model was made from. They do not decide on it, nor does anybody whose account they opened after the work
+began, or who opened one of theirs (`releases/accounts.py`). `releases/standing.py` says whether a release stands: on
+evidence that is what it was, and on enough approvals of people who may still give them. It is asked at the last
+approval and by `go_live`, which sends a release that does not stand back to approval. No API token and no command can
+approve; the page asks for the password again.
+
+Weights are recognised whatever file they come in (`ml/fingerprints.py`, `training/recognising.py`): each registration
+compares them with those of every version, and what was made from one gets it as its parent. Versions that were
+registered before weights had fingerprints get theirs then, once, from their files; where these are gone, nothing is
+registered until they are restored.
+
+`roll_back` asks nobody. It ends what warms up and withdraws drafts of the same content, passes over releases whose
+files are gone, and waits five seconds for a lock at most; `releases/obstacles.py` names the session that holds it,
+and an operator ends that.
+
+A token is made by the person in whose name it acts, for nobody else (`foundation/tokens.py`, and a check constraint).
+A service account has an owner and tokens and is no user, so `actor`, `reviewer` and `requested_by` are always people,
+and whatever counts hands needs to know nothing of it.
+"""

@@ -1,0 +1,4 @@
+"""What templates of both sides call.
+
+Knows nothing of pages.
+"""

@@ -1,0 +1,4 @@
+"""The REST API of the human side.
+
+Knows nothing of rules: the packages it calls decide.
+"""

@@ -1,4 +1,7 @@
-"""The human side's tables: documents, summaries, queues, reviews, feedback examples, prompt suggestions."""
+"""The human side's tables: documents, summaries, queues, reviews, feedback examples, prompt suggestions.
+
+Knows nothing of rules that take more than a row: those are use cases.
+"""
 
 from reviews.models.answers import Answer
 from reviews.models.documents import (
@@ -12,11 +15,11 @@ from reviews.models.documents import (
 from reviews.models.exports import Export
 from reviews.models.imports import Import, ImportBatch, RatingImport
 from reviews.models.queues import (
+    Assignment,
     Criterion,
     QueueItem,
     QueueRule,
     ReviewQueue,
-    ReviewSlot,
     RubricVersion,
     Skip,
 )
@@ -45,6 +48,7 @@ __all__ = [
     "Adjudication",
     "AgreementReport",
     "Answer",
+    "Assignment",
     "Comment",
     "Criterion",
     "DeskPreferences",
@@ -72,7 +76,6 @@ __all__ = [
     "ReviewRating",
     "ReviewReturn",
     "ReviewRevision",
-    "ReviewSlot",
     "RubricVersion",
     "SentenceSupport",
     "SketchHash",

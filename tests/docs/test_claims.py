@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import tomllib
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +25,9 @@ from reviews.quality import agreement_report
 from reviews.queues import settings
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = [path for app in ("reviews", "models_app") for path in sorted((ROOT / app).rglob("__init__.py"))]
 DOCS = {path.name: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+DOCS |= {str(path.parent.relative_to(ROOT)): path.read_text() for path in PACKAGES}
 
 
 def articles() -> int:
@@ -37,13 +41,13 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
     ("operations.md", "rows older than 400 days go", lambda: probe.KEEP_DAYS == 400),
     ("architecture.md", "nobody waits for a turn longer than half a second", lambda: turns.requests.patience == 0.5),
     (
-        "architecture.md",
+        "reviews/quality",
         "Up to 2,000 reviews in the window the page computes them itself",
         lambda: agreement_report.INLINE == 2000,
     ),
-    ("architecture.md", "With more than 5,000 items the queue's worker does it", lambda: settings.AT_ONCE == 5000),
+    ("reviews/queues", "With more than 5,000 items the queue's worker does it", lambda: settings.AT_ONCE == 5000),
     (
-        "architecture.md",
+        "models_app/evaluation",
         "The margin is 1.0 for ROUGE (points) and repeated trigrams (percentage points), 0.05 a summary for numbers "
         "and names that the source lacks",
         lambda: {key: metric.margin for key, metric in METRICS.items() if metric.margin}
@@ -86,6 +90,24 @@ def test_what_the_documentation_says_is_so(document: str, words: str, is_so: Cal
     said = " ".join(DOCS[document].split())
     assert words in said, "the documentation says it in other words now: change the claim here too"
     assert is_so()
+
+
+@pytest.mark.parametrize(
+    "package",
+    sorted(path.parent for app in ("reviews", "models_app") for path in (ROOT / app).glob("*/__init__.py")),
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_every_package_says_what_it_knows_and_what_it_does_not(package: Path) -> None:
+    if package.name == "migrations":
+        return
+    said = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+    assert re.search(r"^Knows nothing of .+\.$", said, re.M), f"{package} has no docstring that says so"
+
+
+def test_the_architecture_is_read_in_ten_minutes() -> None:
+    assert len(DOCS["architecture.md"].split()) <= 2500, (
+        "at 250 words a minute; details go into package docstrings"
+    )
 
 
 def test_import_contracts_leave_nothing_out_that_the_architecture_claims() -> None:
