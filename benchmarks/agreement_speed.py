@@ -40,12 +40,12 @@ SELECT (SELECT min(id) FROM reviews_reviewqueue WHERE slug LIKE 'bench-%%') + s.
 INSERT INTO reviews_review (item_id, summary_id, reviewer_id, rubric_id, state, stars, verdict, ratings,
                             overall_from_ratings, marks, support, edited_text, comment, wants_retrain, wants_refine,
                             sentiment, category, active_seconds, late, revision, created_at, updated_at, submitted_at)
-SELECT i.id, i.summary_id, %(first)s + (i.id + seat * 7) %% %(people)s, (SELECT min(id) FROM reviews_rubricversion),
+SELECT i.id, i.summary_id, %(first)s + (i.id + placed * 7) %% %(people)s, (SELECT min(id) FROM reviews_rubricversion),
        'submitted', stars, CASE WHEN stars < 3 THEN 'poor' WHEN stars = 3 THEN 'fair' ELSE 'good' END,
        '{}', false, '[]', '[]', 'Summary of it.', '', false, false, '', '', 60, false, 1, now(), now(),
        now() - random() * interval '120 days'
-  FROM reviews_queueitem i, generate_series(0, 1) seat,
-       LATERAL (SELECT 1 + ((hashint8(i.id) & 7) %% 5 + (random() * 1.4)::int * seat) %% 5 AS stars) drawn
+  FROM reviews_queueitem i, generate_series(0, 1) placed,
+       LATERAL (SELECT 1 + ((hashint8(i.id) & 7) %% 5 + (random() * 1.4)::int * placed) %% 5 AS stars) drawn
  WHERE i.queue_id >= (SELECT min(id) FROM reviews_reviewqueue WHERE slug LIKE 'bench-%%');
 INSERT INTO reviews_reviewrating (review_id, criterion_id, value)
 SELECT r.id, c.id, least(5, r.stars + (random() * 1.2)::int) FROM reviews_review r

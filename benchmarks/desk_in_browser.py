@@ -115,7 +115,7 @@ def measure(url: str, cookie: str, reviews: int) -> None:
         print(
             f"key to next item, fetched ahead: {spread([sum(both) for both in read])}; {hurried} came too early"
         )
-        print(f"  of it until handed in: {spread([answered for answered, _ in read])}")
+        print(f"  of it until submitted: {spread([answered for answered, _ in read])}")
         print(f"  of it until shown: {spread([shown for _, shown in read])}")
         page.goto("/desk/weak-outputs/")
         page.wait_for_selector("form[data-ready]")

@@ -4,7 +4,7 @@
 
 Makes the data in a database of its own (in a temporary directory; PostgreSQL is started there and stopped again), then
 asks each page through Django's test client: middleware, session, view and template, no network. Half of the summaries
-wait in each of two queues; twenty reviewers have handed in a twentieth of the reviews each; all examples were approved
+wait in each of two queues; twenty reviewers have submitted a twentieth of the reviews each; all examples were approved
 and are in a snapshot from which two models were trained. The budget is 150 ms at the 95th percentile and a fixed number
 of queries; the exit code is 1 where a page misses it. Pages that this version does not have are named.
 """
@@ -56,7 +56,7 @@ INSERT INTO reviews_queueitem (queue_id, summary_id, reason, note, priority, sta
 SELECT (ARRAY[%(queue)s, %(other_queue)s])[id %% 2 + 1], id, 'new draft', '', id %% 7, 'open', created_at
   FROM reviews_summary;
 
-INSERT INTO reviews_reviewslot (item_id, queue_id, position, priority, state)
+INSERT INTO reviews_assignment (item_id, queue_id, position, priority, state)
 SELECT id, queue_id, 0, priority, 'free' FROM reviews_queueitem;
 
 INSERT INTO reviews_review (item_id, summary_id, reviewer_id, rubric_id, state, stars, verdict, ratings, edited_text,
@@ -70,8 +70,8 @@ SELECT item.id, item.summary_id, (%(reviewers)s)[item.id %% cardinality(%(review
   FROM reviews_queueitem item JOIN reviews_summary summary ON summary.id = item.summary_id
  ORDER BY item.priority DESC, item.id LIMIT %(reviews)s;
 
-UPDATE reviews_reviewslot slot SET state = 'done', reviewer_id = review.reviewer_id
-  FROM reviews_review review WHERE review.item_id = slot.item_id;
+UPDATE reviews_assignment assignment SET state = 'done', reviewer_id = review.reviewer_id
+  FROM reviews_review review WHERE review.item_id = assignment.item_id;
 UPDATE reviews_queueitem item SET state = 'done' FROM reviews_review review WHERE review.item_id = item.id;
 
 INSERT INTO reviews_reviewrating (review_id, criterion_id, value)
@@ -312,7 +312,7 @@ def measured(ask: Callable[[int], Any], rounds: int) -> tuple[list[float], float
 
 
 def claims_and_submits(made: dict[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Claiming and handing in through the pages, each time a new item, by several reviewers in turn."""
+    """Claiming and submitting through the pages, each time a new item, by several reviewers in turn."""
     from django.test import Client
     from django.urls import reverse
 
@@ -323,16 +323,16 @@ def claims_and_submits(made: dict[str, Any], rounds: int) -> dict[str, list[floa
         began = time.perf_counter()
         page = client.get(reverse("desk_next", args=[made["queue"].slug]))
         times["desk: claim next"].append((time.perf_counter() - began) * 1000)
-        item, slot, token = (
+        item, assignment, token = (
             re.search(pattern, page.content.decode())[1]  # type: ignore[index]
             for pattern in (
                 r'data-item="(\d+)"',
-                r'name="slot" value="(\d+)"',
+                r'name="assignment" value="(\d+)"',
                 r'name="token" value="([^"]+)"',
             )
         )
         values = {
-            "slot": slot,
+            "assignment": assignment,
             "token": token,
             "base_revision": 0,
             "stars": 4,

@@ -14,7 +14,7 @@ threads of this process with a connection each: they take from the two cores the
     crowd     20 reviewers without a pause: cycles a second and next at p95, by API and by page
     change    reviews per item and order of a queue of 100,000 items changed in one transaction
 
-The exit code is 1 where a seat was given twice, an item got more reviews than wanted, or a request failed.
+The exit code is 1 where an assignment was given twice, an item got more reviews than wanted, or a request failed.
 """
 
 from __future__ import annotations
@@ -115,12 +115,12 @@ def fill(summaries: int, reviews: int) -> None:
     from django.db import connection
 
     from reviews.models import (
+        Assignment,
         FeedbackExample,
         QueueItem,
         Review,
         ReviewQueue,
         ReviewRating,
-        ReviewSlot,
         SourceDocument,
         Summary,
     )  # fmt: skip
@@ -164,19 +164,20 @@ def fill(summaries: int, reviews: int) -> None:
         created_at="s.created_at",
     )  # fmt: skip
     insert(
-        ReviewSlot, "reviews_queueitem item JOIN reviews_reviewqueue queue ON queue.id = item.queue_id",
+        Assignment, "reviews_queueitem item JOIN reviews_reviewqueue queue ON queue.id = item.queue_id",
         item_id="item.id", queue_id="item.queue_id", priority="item.priority",
         rank="""CASE queue."order" WHEN 'oldest' THEN 0 WHEN 'lowest confidence' THEN item.confidence
                 WHEN 'most disagreement' THEN 0 ELSE -item.priority END""",
     )  # fmt: skip
     # In each queue those that come first are done.
-    done = f"""(SELECT slot.item_id, slot.id AS slot, row_number() OVER (PARTITION BY slot.queue_id
-                ORDER BY slot.rank, slot.item_id) AS place FROM reviews_reviewslot slot
-                WHERE slot.queue_id <> {fresh}) seat"""
-    reviewer = f"CASE WHEN seat.place %% 10 = 0 THEN 1 ELSE item.id %% {REVIEWERS} + 1 END"
+    done = f"""(SELECT assignment.item_id, assignment.id AS assignment,
+                row_number() OVER (PARTITION BY assignment.queue_id
+                ORDER BY assignment.rank, assignment.item_id) AS place FROM reviews_assignment assignment
+                WHERE assignment.queue_id <> {fresh}) placed"""
+    reviewer = f"CASE WHEN assignment.place %% 10 = 0 THEN 1 ELSE item.id %% {REVIEWERS} + 1 END"
     insert(
-        Review, f"{done} JOIN reviews_queueitem item ON item.id = seat.item_id "
-        f"JOIN reviews_summary s ON s.id = item.summary_id WHERE seat.place <= {reviews // QUEUES}",
+        Review, f"{done} JOIN reviews_queueitem item ON item.id = assignment.item_id "
+        f"JOIN reviews_summary s ON s.id = item.summary_id WHERE assignment.place <= {reviews // QUEUES}",
         item_id="item.id", summary_id="s.id", reviewer_id=f"(ARRAY{people})[{reviewer}]",
         rubric_id=str(rubric), state="'submitted'", stars="item.id %% 5 + 1",
         verdict="(ARRAY['good', 'fair', 'poor'])[item.id %% 3 + 1]", edited_text="replace(s.text, '140', '410')",
@@ -198,8 +199,8 @@ def fill(summaries: int, reviews: int) -> None:
     )  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE reviews_reviewslot slot SET state = 'done', reviewer_id = r.reviewer_id "
-            "FROM reviews_review r WHERE r.item_id = slot.item_id"
+            "UPDATE reviews_assignment assignment SET state = 'done', reviewer_id = r.reviewer_id "
+            "FROM reviews_review r WHERE r.item_id = assignment.item_id"
         )
         cursor.execute(
             "UPDATE reviews_queueitem item SET state = 'done' FROM reviews_review r WHERE r.item_id = item.id"
@@ -300,10 +301,13 @@ class Browser:
         return self.ask("POST", f"/api/v1/{path}", headers, json.dumps(value or {}).encode())
 
     def claim(self, slug: str, by_page: bool) -> tuple[int, int, float]:
-        """(item, slot, milliseconds). Raises SystemExit for anything but an item."""
+        """(item, assignment, milliseconds). Raises SystemExit for anything but an item."""
         if by_page:
             status, body, took = self.page(f"/desk/{slug}/")
-            found = re.search(rb'data-item="(\d+)"', body), re.search(rb'name="slot" value="(\d+)"', body)
+            found = (
+                re.search(rb'data-item="(\d+)"', body),
+                re.search(rb'name="assignment" value="(\d+)"', body),
+            )
             if status != 200 or not all(found):
                 raise Failed(f"claim by page: {status} {body[:300]!r}")
             return int(found[0][1]), int(found[1][1]), took  # type: ignore[index]
@@ -311,7 +315,7 @@ class Browser:
         if status != 200:
             raise Failed(f"claim by API: {status} {body[:300]!r}")
         claimed = json.loads(body)
-        return claimed["item"], claimed["seat"]["slot"], took
+        return claimed["item"], claimed["assignment"]["id"], took
 
     def submit(self, item: int, by_page: bool) -> float:
         """Milliseconds for an edit and four ratings."""
@@ -513,7 +517,7 @@ def pace(port: int, people: list[Any], seconds: float) -> list[Exception]:
 def instant(port: int, people: list[Any], rounds: int) -> list[Exception]:
     browsers = [Browser(port, person) for person in people]
     together = threading.Barrier(len(browsers))
-    seats: list[tuple[int, int]] = []
+    assignments: list[tuple[int, int]] = []
     times: list[float] = []
 
     def work(number: int) -> None:
@@ -521,8 +525,8 @@ def instant(port: int, people: list[Any], rounds: int) -> list[Exception]:
         try:
             for _ in range(rounds):
                 together.wait(120)
-                item, slot, took = browsers[number].claim("queue-10", by_page)
-                seats.append((slot, item))
+                item, assignment, took = browsers[number].claim("queue-10", by_page)
+                assignments.append((assignment, item))
                 times.append(took)
                 together.wait(120)
                 browsers[number].submit(item, by_page)
@@ -531,11 +535,12 @@ def instant(port: int, people: list[Any], rounds: int) -> list[Exception]:
             raise
 
     errors = at_once([lambda number=number: work(number) for number in range(len(browsers))])  # type: ignore[misc]
-    twice = sum(number > 1 for number in Counter(slot for slot, _ in seats).values())
+    twice = sum(number > 1 for number in Counter(assignment for assignment, _ in assignments).values())
     print(
-        f"50 at the same instant: {len(seats):,} claims, seats given twice: {twice}   {said(times)}   {load()}"
+        f"50 at the same instant: {len(assignments):,} claims, assignments given twice: {twice}   "
+        f"{said(times)}   {load()}"
     )
-    return errors + ([Failed(f"{twice} seats were given twice")] if twice else [])
+    return errors + ([Failed(f"{twice} assignments were given twice")] if twice else [])
 
 
 def alone(port: int, people: list[Any], rounds: int) -> list[Exception]:
@@ -586,7 +591,7 @@ def change(engineer: Any) -> None:
 
     from django.db import connection
 
-    from reviews.models import QueueItem, ReviewQueue, ReviewSlot
+    from reviews.models import Assignment, QueueItem, ReviewQueue
     from reviews.queues.settings import QueueSettings, change_queue, create_queue
 
     queue = ReviewQueue.objects.filter(slug="large").first()
@@ -597,11 +602,11 @@ def change(engineer: Any) -> None:
             priority="s.id %% 7", created_at="s.created_at",
         )  # fmt: skip
         insert(
-            ReviewSlot, f"reviews_queueitem item WHERE item.queue_id = {queue.pk}", item_id="item.id",
+            Assignment, f"reviews_queueitem item WHERE item.queue_id = {queue.pk}", item_id="item.id",
             queue_id="item.queue_id", priority="item.priority", rank="-item.priority",
         )  # fmt: skip
         with connection.cursor() as cursor:
-            cursor.execute("ANALYZE reviews_queueitem, reviews_reviewslot")
+            cursor.execute("ANALYZE reviews_queueitem, reviews_assignment")
     for what, changes in (
         ("1 → 3 reviews an item", {"reviews_per_item": 3}),
         ("overlap 100 → 30 %", {"overlap_percent": 30}),
@@ -614,7 +619,8 @@ def change(engineer: Any) -> None:
         )
         took = time.perf_counter() - began
         print(
-            f"100,000 items, {what}: {took:.1f} s, {moved.seats_added:,} seats more, {moved.seats_removed:,} fewer"
+            f"100,000 items, {what}: {took:.1f} s, {moved.assignments_added:,} assignments more, "
+            f"{moved.assignments_removed:,} fewer"
         )
 
 

@@ -114,14 +114,14 @@ class Setting:
 
 
 SETTING_LABELS = {
-    "max_new_tokens": "Most tokens written",
-    "min_new_tokens": "Fewest tokens written",
+    "max_new_tokens": "Max new tokens",
+    "min_new_tokens": "Min new tokens",
     "max_words": "Words asked for",
     "beams": "Beams",
     "length_penalty": "Length penalty",
     "repetition_penalty": "Repetition penalty",
-    "no_repeat_ngram": "No repeated runs of so many tokens",
-    "max_input_tokens": "Most tokens read",
+    "no_repeat_ngram": "No-repeat n-gram size",
+    "max_input_tokens": "Max input tokens",
 }
 
 

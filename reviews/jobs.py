@@ -216,7 +216,7 @@ def change_queue(context: JobContext) -> dict[str, Any]:
     actor = User.objects.filter(pk=payload["actor"]).first()
     if queue is None or actor is None:
         raise NotFound("The queue or whoever asked for the change is gone.")
-    context.phase("bringing seats in step with the queue")
+    context.phase("bringing assignments in step with the queue")
     with _Telling(context):
         moved = settings.change_queue(
             queue=queue, settings=settings.QueueSettings(**payload["settings"]), actor=actor

@@ -58,7 +58,7 @@ CRITERIA = (
 
 QUEUES = (
     ("New drafts", "new-drafts", "Summaries that the model has just written.", 0),
-    ("Live summaries with few stars", "weak-outputs", "What clients complained about comes back here.", 10),
+    ("Low-rated summaries", "weak-outputs", "What clients complained about comes back here.", 10),
 )
 
 

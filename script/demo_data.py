@@ -136,7 +136,7 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
         queue = ReviewQueue.objects.get(slug="new-drafts")
         lease = claim_next(queue=queue, reviewer=self.rita)
         assert lease is not None
-        draft = lease.slot.item.summary
+        draft = lease.assignment.item.summary
         link(summaries=[draft.pk])
         labels = [
             change.label
@@ -145,7 +145,7 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
         ]
         first = sentences(draft.text)[0]
         save_draft(
-            item=lease.slot.item,
+            item=lease.assignment.item,
             answers=Answers(
                 verdict="fair", stars=3, ratings={"consistency": 2, "relevance": 4, "coherence": 4},
                 edited_text=_corrected(draft), active_seconds=94,
@@ -154,8 +154,8 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
             ),
             reviewer=self.rita, base_revision=0,
         )  # fmt: skip
-        self.places["desk_item"] = lease.slot.item.pk
-        self.talk(lease.slot.item)
+        self.places["desk_item"] = lease.assignment.item.pk
+        self.talk(lease.assignment.item)
         self.trial()
         live = Release.objects.get(state="live")
         for review in Review.objects.filter(reviewer=self.rita, state="submitted").order_by("-submitted_at")[

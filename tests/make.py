@@ -14,7 +14,7 @@ from models_app.foundation import jobs
 from models_app.models import Approval, Job, ModelVersion, PromptVersion, Release
 from models_app.models.releases import Environment
 from reviews.models import ImportBatch, QueueItem, RatingImport, ReviewQueue, SourceDocument, Summary
-from reviews.queues.seats import fit_seats
+from reviews.queues.assignments import fit_assignments
 from tests.database import without_guards
 
 PASSWORD = "a-long-test-password"
@@ -160,7 +160,7 @@ def queue(**fields: Any) -> ReviewQueue:
 def queue_item(of: Summary | None = None, in_queue: ReviewQueue | None = None, **fields: Any) -> QueueItem:
     in_queue = in_queue or queue()
     item = QueueItem.objects.create(queue=in_queue, summary=of or summary(), **fields)
-    fit_seats(queue=in_queue, items=[item.pk])
+    fit_assignments(queue=in_queue, items=[item.pk])
     if "state" in fields:
         QueueItem.objects.filter(pk=item.pk).update(state=fields["state"])
     item.refresh_from_db()
@@ -168,7 +168,7 @@ def queue_item(of: Summary | None = None, in_queue: ReviewQueue | None = None, *
 
 
 def looked_at(batch: Handed) -> Handed:
-    """Handed in, and looked at by its job in this process."""
+    """Submitted, and looked at by its job in this process."""
     assert batch.job is not None
     carried_out(batch.job)
     batch.refresh_from_db()

@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/attacks/bombs.py [--code DIRECTORY] [--port 8107] [NAME …]
 
 Starts an installation of its own from the code in DIRECTORY (this one unless given), on the loopback interface and in a
-temporary directory; hands in each file of `bomb_files.py`, the large ones with 90 MB, at the page *Import documents*;
+temporary directory; submits each file of `bomb_files.py`, the large ones with 90 MB, at the page *Import documents*;
 and waits for what the page says. Nothing is kept.
 """
 
@@ -95,7 +95,7 @@ def wait_for(url: str, path: str, seconds: float) -> None:
             return
 
 
-def hand_in(session: requests.Session, url: str, path: Path) -> tuple[int, str, float, float]:
+def submit(session: requests.Session, url: str, path: Path) -> tuple[int, str, float, float]:
     """(status of the upload, what was said in the end, seconds until the answer, seconds until that was said)"""
     session.get(f"{url}/documents/imports/", timeout=60)
     token = session.cookies["galley_csrf"]
@@ -175,7 +175,7 @@ def report(name: str, path: Path, session: requests.Session, url: str, memory: M
     watcher = threading.Thread(target=memory.watch)
     watcher.start()
     try:
-        status, said, answered, ended = hand_in(session, url, path)
+        status, said, answered, ended = submit(session, url, path)
     except requests.RequestException as error:
         status, said, answered, ended = 0, type(error).__name__, 0.0, 0.0
         wait_for(url, "/healthz", 120)

@@ -4,7 +4,7 @@
 
 Against an installation of one's own on this machine. One after the other: a web worker, the web program, the queue, a
 worker of the queue, the training queue, the serving process, a model slot, the embedded PostgreSQL, and at last, unless
-`--spare-supervisor`, the supervisor. Under a little load: clients hand in documents by API and ask for the sign-in
+`--spare-supervisor`, the supervisor. Under a little load: clients submit documents by API and ask for the sign-in
 page. Counted are requests without an answer, answers of 500 and above, documents that were answered as taken and are
 not there afterwards, and the time from the kill until everything is up and answers again. Makes an account `drill`.
 """
@@ -68,7 +68,7 @@ class Load:
     statuses: Counter[str] = field(default_factory=Counter)
     end: threading.Event = field(default_factory=threading.Event)
 
-    def hand_in(self, number: int) -> None:
+    def submit(self, number: int) -> None:
         chance = random.Random(f"{time.time()} {number}")  # nosec B311
         headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
         while not self.end.wait(0.2):
@@ -148,7 +148,7 @@ def is_well(home: Path, port: int, token: str, wanted: dict[str, int]) -> bool:
 def drill(name: str, kill: Callable[[], bool], options: argparse.Namespace, token: str) -> None:
     wanted = counts(options.home)
     load = Load(options.port, token)
-    threads = [threading.Thread(target=load.hand_in, args=(number,)) for number in range(options.clients)]
+    threads = [threading.Thread(target=load.submit, args=(number,)) for number in range(options.clients)]
     threads.append(threading.Thread(target=load.look))
     for thread in threads:
         thread.start()

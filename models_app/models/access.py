@@ -44,7 +44,7 @@ class ServiceAccount(models.Model):  # type: ignore[django-manager-missing]  # k
 
     It is no user. It has no password, no role and no session, and whatever its tokens do, its owner does: `actor`,
     `reviewer`, `requested_by` and every other column that names somebody name the owner. So nothing that counts hands,
-    seats or reviews of a person has to know of service accounts.
+    assignments or reviews of a person has to know of service accounts.
     """
 
     owner = models.ForeignKey(
@@ -78,8 +78,8 @@ class ApiToken(AbstractAuthToken):
         "summaries:write": "Ask for summaries and read them",
         "feedback:write": "Send feedback on summaries",
         "documents:read": "Read documents",
-        "documents:write": "Hand in documents",
-        "reviews:write": "Review as yourself: claim items, hand them in, pass them by",
+        "documents:write": "Upload documents",
+        "reviews:write": "Review as yourself: claim items, submit them, pass them by",
         "comments:write": "Read and write comments on items and prompt versions, as yourself",
         "exports:write": "Ask for exports and fetch them",
         "releases:read": "Read releases and their evidence",

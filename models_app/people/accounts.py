@@ -128,7 +128,7 @@ def change_roles(*, person: User, roles: Sequence[str], actor: User | None) -> U
             data={"name": person.get_username(), "before": before, "roles": after,
                   "gained": sorted(set(after) - set(before)), "lost": sorted(set(before) - set(after))},
         )  # fmt: skip
-        _leave_seats(person, actor)
+        _leave_assignments(person, actor)
     return person
 
 
@@ -149,7 +149,7 @@ def deactivate(*, person: User, actor: User | None, reason: str = "") -> User:
             reason=_reason(reason),
             data={"name": person.get_username(), "sessions": drop_sessions(person)},
         )  # fmt: skip
-        _leave_seats(person, actor)
+        _leave_assignments(person, actor)
     return person
 
 
@@ -193,7 +193,7 @@ def keep_an_administrator() -> None:
         )
 
 
-def _leave_seats(person: User, actor: User | None) -> None:
+def _leave_assignments(person: User, actor: User | None) -> None:
     person = User.objects.get(pk=person.pk)  # rights are remembered on the object
     if not allowed(person, "review"):
         import_string(settings.GALLEY_WHEN_SOMEBODY_LEAVES)(person=person, actor=actor)

@@ -4,8 +4,8 @@ Written for this one kind of text. General lexicons read the news in a comment a
 of people killed is right" is praise. Here only words that judge a text count, each rule can be read, and what a rule
 found can be shown beside the comment.
 
-A cue is a pattern with a weight (below zero: displeased) and a class. A negation in front turns it round: "no errors" is
-praise, "not accurate" is a factual error, and so does a wish in front of praise: "could be clearer".
+A cue is a pattern with a weight (below zero: displeased) and a class. A negation in front turns it round: "no errors"
+is praise, "not accurate" is a factual error, and so does a wish in front of praise: "could be clearer".
 
 What no rule knows is "other" and neutral, so counts of complaints are low rather than wrong. On comments not seen when
 the rules were written six in ten got the class and the sentiment that a person gave them, four in ten the sentiment

@@ -39,7 +39,7 @@ from models_app.web.comparisons import MetricRow, metric_rows
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 from models_app.web.trail import page_url, tell
 
-TABS = (("", "All"), ("open", "Open"), ("ended", "Ended"), ("all", "With yardsticks"))
+TABS = (("", "All"), ("open", "Open"), ("ended", "Ended"), ("all", "Include baselines"))
 SHOWN_METRICS = (
     "rouge2",
     "rouge1",

@@ -55,7 +55,7 @@ class RunForm(forms.Form):
     preset = forms.ChoiceField(
         choices=[(name, name) for name in PRESETS], help_text="Sensible values; change single fields below."
     )
-    method = forms.ChoiceField(choices=[("full", "all or the last layers"), ("lora", "LoRA")])
+    method = forms.ChoiceField(choices=[("full", "Full model or last layers"), ("lora", "LoRA")])
     optimizer = forms.ChoiceField(choices=[(name, name) for name in ("adamw", "adafactor", "adam")])
     learning_rate = forms.FloatField(min_value=0, max_value=1)
     schedule = forms.ChoiceField(choices=[(name, name) for name in ("linear", "cosine", "constant")])

@@ -30,7 +30,7 @@ from reviews.models import QueueItem, Thread
 
 
 class NewCommentSerializer(serializers.Serializer):
-    text = Text(help_text=f"at most {talking.LONGEST_CHARACTERS:,} characters; `@name` names somebody")
+    text = Text(help_text=f"at most {talking.LONGEST_CHARACTERS:,} characters; `@name` mentions somebody")
 
 
 class NewThreadSerializer(NewCommentSerializer):
@@ -253,7 +253,7 @@ class CommentView(views.ApiView):
 
     @extend_schema(
         operation_id="comments_update",
-        summary="Change a comment of yours while it is young",
+        summary="Change a comment of yours within 15 minutes",
         description=f"Within {visibility.EDITABLE.seconds // 60} minutes, as on the page. Those who are newly named "
         "are told. A comment cannot be taken away: others may have read it.",
         tags=["comments"],

@@ -57,7 +57,7 @@ class NewExportSerializer(serializers.Serializer):
     compressed = serializers.BooleanField(default=False, help_text="JSON Lines or CSV packed with gzip")
     queue = serializers.SlugField(default="", allow_blank=True, help_text="only this queue's; else all")
     since = serializers.DateField(
-        default=None, allow_null=True, help_text="handed in (training data: decided) on this day or later"
+        default=None, allow_null=True, help_text="submitted (training data: decided) on this day or later"
     )
     until = serializers.DateField(default=None, allow_null=True, help_text="on this day or earlier")
     mine = serializers.BooleanField(

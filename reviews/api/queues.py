@@ -1,4 +1,4 @@
-"""Reviewing by program: what waits, the next item, keeping it, handing it in, passing it by.
+"""Reviewing by program: what waits, the next item, keeping it, submitting it, passing it by.
 
 The use cases are the desk's, and so are their refusals. What a queue keeps from its reviewers (who else answered what,
 which model wrote it, why it is in the queue) is in no answer.
@@ -22,7 +22,7 @@ from reviews.api.texts import MarkedSerializer, SentenceSerializer
 from reviews.desk import claims, queries
 from reviews.desk.claims import Lease
 from reviews.desk.reviews import Answers, submit_review
-from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip
+from reviews.models import Assignment, QueueItem, Review, ReviewQueue, Skip
 from reviews.queues.rubrics import criteria_of, version_of
 from reviews.texts.spans import sentences
 
@@ -48,9 +48,11 @@ class QueuesSerializer(serializers.Serializer):
     results = QueueSerializer(many=True)
 
 
-class SeatSerializer(serializers.Serializer):
-    slot = serializers.IntegerField()
-    token = serializers.UUIDField(help_text="proves that the seat is yours; send it with `renew` and `skip`")
+class AssignmentSerializer(serializers.Serializer):
+    id = serializers.IntegerField()
+    token = serializers.UUIDField(
+        help_text="proves that the assignment is yours; send it with `renew` and `skip`"
+    )
     until = serializers.DateTimeField(help_text="somebody else may be asked after it")
 
 
@@ -78,7 +80,7 @@ class ClaimedDocumentSerializer(serializers.Serializer):
 
 class ClaimSerializer(serializers.Serializer):
     item = serializers.IntegerField()
-    seat = SeatSerializer()
+    assignment = AssignmentSerializer()
     document = ClaimedDocumentSerializer()
     summary = serializers.CharField()
     sentences = SentenceSerializer(
@@ -120,28 +122,29 @@ class HandedInSerializer(serializers.Serializer):
 
 
 class HoldSerializer(serializers.Serializer):
-    slot = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+    assignment = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
     token = serializers.UUIDField()
 
 
 class SkipSerializer(HoldSerializer):
     meaning = serializers.ChoiceField(
         choices=Skip.SAID,
-        help_text="`later`: it comes back to you in two hours; `not for me`: others get it; `bad item`: set aside",
+        help_text="`later`: it comes back to you in two hours; `not for me`: others get it; `bad item`: flagged",
     )
     reason = Text(required=False, default="", allow_blank=True, help_text="needed for `bad item`")
 
 
 # ---------------------------------------------------------------- the views
 
-_SEAT = {
-    "slot": 4711,
+_ASSIGNMENT = {
+    "id": 4711,
     "token": "6f1c0a4e-6a3b-4a53-9f40-5b9a3c1d2e7f",
     "until": "2026-11-24T09:30:00Z",
 }
+_HELD = {"assignment": _ASSIGNMENT["id"], "token": _ASSIGNMENT["token"]}
 _CLAIM = {
     "item": 17,
-    "seat": _SEAT,
+    "assignment": _ASSIGNMENT,
     "document": {"title": "Old pier to close", "domain": "news", "text": "The harbour authority …"},
     "summary": "The old pier 👷🏽 of Nordhaven will close. 410 piles are rotten.",
     "sentences": [{"start": 0, "end": 40}, {"start": 41, "end": 62}],
@@ -270,15 +273,15 @@ class NextView(views.ApiView):
 
 
 def _claimed(lease: Lease) -> dict[str, Any]:
-    item = lease.slot.item
-    begun = Review.objects.filter(item=item, reviewer=lease.slot.reviewer_id, revision__gt=0)
+    item = lease.assignment.item
+    begun = Review.objects.filter(item=item, reviewer=lease.assignment.reviewer_id, revision__gt=0)
     rubric_id, revision = begun.values_list("rubric", "revision").first() or (item.queue.rubric_id, 0)
     rubric = version_of(rubric_id)
     document = item.summary.document
     return ClaimSerializer(
         {
             "item": item.pk,
-            "seat": {"slot": lease.slot.pk, "token": lease.token, "until": lease.until},
+            "assignment": {"id": lease.assignment.pk, "token": lease.token, "until": lease.until},
             "document": {"title": document.title, "domain": document.domain, "text": document.text},
             "summary": item.summary.text,
             "sentences": [{"start": start, "end": end} for start, end in sentences(item.summary.text)],
@@ -301,9 +304,11 @@ class RenewView(views.ApiView):
         summary="Keep the item for another while",
         tags=["reviews"],
         request=HoldSerializer,
-        examples=[OpenApiExample("seat", request_only=True, value={k: _SEAT[k] for k in ("slot", "token")})],
+        examples=[OpenApiExample("assignment", request_only=True, value=_HELD)],
         responses={
-            200: OpenApiResponse(SeatSerializer, "Yours until then.", [OpenApiExample("seat", value=_SEAT)]),
+            200: OpenApiResponse(
+                AssignmentSerializer, "Yours until then.", [OpenApiExample("assignment", value=_ASSIGNMENT)]
+            ),
             409: _NOT_YOURS,
             422: _WRONG,
             **_ERRORS,
@@ -312,9 +317,11 @@ class RenewView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         asked = HoldSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        slot, token = _seat(asked.validated_data, pk)
-        lease = claims.renew_lease(slot=slot, token=token, reviewer=token_of(request).user)
-        return Response(SeatSerializer({"slot": slot.pk, "token": lease.token, "until": lease.until}).data)
+        assignment, token = _assignment(asked.validated_data, pk)
+        lease = claims.renew_lease(assignment=assignment, token=token, reviewer=token_of(request).user)
+        return Response(
+            AssignmentSerializer({"id": assignment.pk, "token": lease.token, "until": lease.until}).data
+        )
 
 
 class SubmitView(views.ApiView):
@@ -322,8 +329,8 @@ class SubmitView(views.ApiView):
 
     @extend_schema(
         operation_id="items_submit",
-        summary="Hand in your review of an item that you claimed",
-        description="It closes your own seat, of which there is one at an item. Sending the same again changes "
+        summary="Submit your review of an item that you claimed",
+        description="It closes your own assignment, of which there is one at an item. Sending the same again changes "
         "nothing. After your lease ran out and others finished the item, it is kept as an extra, late review.",
         tags=["reviews"],
         request=AnswersSerializer,
@@ -331,7 +338,7 @@ class SubmitView(views.ApiView):
         responses={
             200: OpenApiResponse(
                 HandedInSerializer,
-                "It is handed in.",
+                "It is submitted.",
                 [OpenApiExample("review", value={"review": 9, "revision": 1, "late": False})],
             ),
             409: _NOT_YOURS,
@@ -368,7 +375,7 @@ class SkipView(views.ApiView):
             OpenApiExample(
                 "later",
                 request_only=True,
-                value={**{k: _SEAT[k] for k in ("slot", "token")}, "meaning": "later"},
+                value={**_HELD, "meaning": "later"},
             )
         ],
         responses={204: OpenApiResponse(None, "Done."), 409: _NOT_YOURS, 422: _WRONG, **_ERRORS},
@@ -376,9 +383,9 @@ class SkipView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         asked = SkipSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        slot, token = _seat(asked.validated_data, pk)
+        assignment, token = _assignment(asked.validated_data, pk)
         claims.skip(
-            slot=slot,
+            assignment=assignment,
             token=token,
             meaning=asked.validated_data["meaning"],
             reason=asked.validated_data["reason"],
@@ -395,8 +402,10 @@ def _item(pk: int) -> QueueItem:
     return item
 
 
-def _seat(values: dict[str, Any], item: int) -> tuple[ReviewSlot, uuid.UUID]:
-    slot = ReviewSlot.objects.select_related("item").filter(pk=values["slot"], item=_item(item)).first()
-    if slot is None:
+def _assignment(values: dict[str, Any], item: int) -> tuple[Assignment, uuid.UUID]:
+    assignment = (
+        Assignment.objects.select_related("item").filter(pk=values["assignment"], item=_item(item)).first()
+    )
+    if assignment is None:
         raise StaleState("This item is no longer held by you.")
-    return slot, values["token"]
+    return assignment, values["token"]

@@ -25,8 +25,13 @@ from models_app.foundation.constraints import broke
 from models_app.foundation.errors import NotFound, StaleState
 from models_app.foundation.roles import require
 from reviews.desk.undo import ACCEPTED
-from reviews.models import Answer, QueueItem, ReviewSlot
-from reviews.queues import seats
+from reviews.models import Answer, Assignment, QueueItem
+from reviews.queues.assignments import (
+    close_assignment,
+    close_if_complete,
+    rank_assignments,
+    reopen_if_incomplete,
+)
 
 
 class Entered(Protocol):
@@ -144,7 +149,7 @@ class Answering(ABC, Generic[Row, Given]):
             _write(row, values)
             self.forget(row)
             self.keep(row, values)
-            seats.close_if_complete(item)
+            close_if_complete(item)
             self.follow(item, row, first=False)
             moved = {"from_state": "returned", "to_state": "submitted"} if returned else {}
             _record(row, "revise", self.told(row, before), **moved)
@@ -168,8 +173,8 @@ class Answering(ABC, Generic[Row, Given]):
             row.state, row.submitted_at, row.late = Answer.State.DRAFT, None, False
             _write(row, {})  # a tab that still shows what was submitted is stale
             _hold_again(item, reviewer)
-            seats.rank_seats(queue=item.queue, items=[item.pk])
-            seats.reopen_if_incomplete(item)
+            rank_assignments(queue=item.queue, items=[item.pk])
+            reopen_if_incomplete(item)
             self.follow_undo(item, row)
             _record(row, "take_back", self.told(row), from_state="submitted", to_state="draft")
         return row
@@ -181,9 +186,11 @@ class Answering(ABC, Generic[Row, Given]):
         self.refuse_other_items(item)
         mine = self.rows._default_manager.filter(item=item, reviewer=reviewer)
         found = mine.first()
-        if found is None and (slot := _held(item, reviewer)) is not None:
+        if found is None and (assignment := _held(item, reviewer)) is not None:
             # another tab may be as fast
-            self.rows._default_manager.bulk_create([self.begun(item, slot, reviewer)], ignore_conflicts=True)
+            self.rows._default_manager.bulk_create(
+                [self.begun(item, assignment, reviewer)], ignore_conflicts=True
+            )
             found = mine.first()
         return found
 
@@ -199,18 +206,18 @@ class Answering(ABC, Generic[Row, Given]):
             raise StaleDraft(row)
         first = row.submitted_at is None and row.revision <= 1
         self.derive(row, values)
-        row.late = not seats.close_seat(item=item, reviewer=row.reviewer)
+        row.late = not close_assignment(item=item, reviewer=row.reviewer)
         row.state = Answer.State.SUBMITTED
         row.submitted_at = now = timezone.now()
         _write(row, values, now)
         self.keep(row, values)
-        seats.close_if_complete(item)
+        close_if_complete(item)
         self.follow(item, row, first=first)
         _record(row, "submit", self.told(row), to_state="submitted")
         return row
 
     def _locked_item(self, item: QueueItem) -> QueueItem:
-        locked = QueueItem.objects.select_for_update(of=("self",), no_key=True)
+        locked = QueueItem.objects.locked()
         found = locked.select_related("queue", *self.with_item).filter(pk=item.pk).first()
         if found is None:
             raise NotFound("There is no such item.")
@@ -226,10 +233,10 @@ class Answering(ABC, Generic[Row, Given]):
 
     def _just_begun(self, item: QueueItem, reviewer: User) -> Row:
         """An answer of which nothing was saved before. The assignment stays mine while it is submitted."""
-        slot = _held(item, reviewer, lock=True)
-        if slot is None:
+        assignment = _held(item, reviewer, lock=True)
+        if assignment is None:
             raise _not_yours(self.rows)
-        return self.begun(item, slot, reviewer)
+        return self.begun(item, assignment, reviewer)
 
     def _checked(self, row: Row, answers: Given, *, whole: bool) -> dict[str, Any]:
         spent = min(answers.active_seconds, Answer.MOST_ACTIVE_SECONDS)
@@ -245,7 +252,7 @@ class Answering(ABC, Generic[Row, Given]):
         """Raise Refused for an item that asks for another kind of answer."""
 
     @abstractmethod
-    def begun(self, item: QueueItem, slot: ReviewSlot, reviewer: User) -> Row:
+    def begun(self, item: QueueItem, assignment: Assignment, reviewer: User) -> Row:
         """An empty answer of this assignment's holder, not saved yet."""
 
     @abstractmethod
@@ -277,16 +284,16 @@ class Answering(ABC, Generic[Row, Given]):
         return {}
 
 
-def _held(item: QueueItem, reviewer: User, *, lock: bool = False) -> ReviewSlot | None:
-    held = ReviewSlot.objects.filter(item=item, reviewer=reviewer, state=ReviewSlot.State.HELD)
+def _held(item: QueueItem, reviewer: User, *, lock: bool = False) -> Assignment | None:
+    held = Assignment.objects.filter(item=item, reviewer=reviewer, state=Assignment.State.HELD)
     # in no order: the table's own would join the item, and lock it against every new answer
     return (held.select_for_update() if lock else held).order_by("pk").first()
 
 
 def _hold_again(item: QueueItem, reviewer: User) -> None:
     """In place: others may wait for the item, and claiming locks in another order."""
-    ReviewSlot.objects.filter(item=item, reviewer=reviewer, state=ReviewSlot.State.DONE).update(
-        state=ReviewSlot.State.HELD,
+    Assignment.objects.filter(item=item, reviewer=reviewer, state=Assignment.State.DONE).update(
+        state=Assignment.State.HELD,
         lease_token=uuid.uuid4(),
         lease_until=Now() + Value(timedelta(minutes=item.queue.lease_minutes)),
         claimed_at=Now(),

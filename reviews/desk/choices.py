@@ -16,7 +16,7 @@ from models_app.evaluation.people import cast_vote
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.texts.normalise import normalise
 from reviews.desk.answers import Answering
-from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Split
+from reviews.models import Assignment, Preference, QueueItem, ReviewQueue, Split
 from reviews.models.answers import INCOMPLETE, OUT_OF_RANGE
 
 SIDES = ("left", "right")
@@ -57,9 +57,9 @@ class _Choices(Answering[Preference, Judgement]):
         if item.queue.kind != ReviewQueue.Kind.PAIRWISE:
             raise Refused("This item asks for a review, not for a choice.", code="not_pairwise")
 
-    def begun(self, item: QueueItem, slot: ReviewSlot, reviewer: User) -> Preference:
+    def begun(self, item: QueueItem, assignment: Assignment, reviewer: User) -> Preference:
         """It says on which side the summary after stands for this person, whatever assignment they get later."""
-        return Preference(item=item, reviewer=reviewer, after_was_left=slot.swapped)
+        return Preference(item=item, reviewer=reviewer, after_was_left=assignment.swapped)
 
     def checked(self, row: Preference, answers: Judgement, *, whole: bool) -> dict[str, Any]:
         wrong, sided = {}, answers.answer in SIDES

@@ -1,11 +1,11 @@
-"""Claiming a seat at an item, keeping it, skipping it.
+"""Claiming an assignment at an item, keeping it, skipping it.
 
-A seat (`ReviewSlot`) is claimed by locking it and passing over those that others are just taking, so that two people
-never get the same one, however many ask at once. A lease that ran out gives the seat back once somebody else needs
-it; an (empty) draft of its holder remains as the sign that the item was theirs, so that late work can be submitted.
-Somebody deactivated holds nothing, whatever the lease says. Times are read from one clock, the database's.
+An assignment (`Assignment`) is claimed by locking it and passing over those that others are just taking, so that two
+people never get the same one, however many ask at once. A lease that ran out gives the assignment back once somebody
+else needs it; an (empty) draft of its holder remains as the sign that the item was theirs, so that late work can be
+submitted. Somebody deactivated holds nothing, whatever the lease says. Times are read from one clock, the database's.
 
-Which seats a person may have, the tables say (`ReviewSlotQuerySet.open_to`).
+Which assignments a person may have, the tables say (`AssignmentQuerySet.open_to`).
 """
 
 from __future__ import annotations
@@ -26,24 +26,23 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.texts.normalise import normalise
-from reviews.desk.statements import Which, take_seat, wait_for_my_turn
-from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
-from reviews.models.queues import ReviewSlotQuerySet
+from reviews.desk.statements import Which, take_assignment, wait_for_my_turn
+from reviews.models import Assignment, Preference, QueueItem, Review, ReviewQueue, Skip, Summary
+from reviews.models.queues import AssignmentQuerySet
 from reviews.quality import adjudication, gold
-from reviews.queues import judges
-from reviews.queues import seats as seating
+from reviews.queues import assignments, judges
 
 LATER = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class Lease:
-    slot: ReviewSlot
+    assignment: Assignment
     token: uuid.UUID
     until: datetime
 
 
-@seating.taking_a_seat
+@assignments.taking_an_assignment
 def claim_next(
     *,
     queue: ReviewQueue,
@@ -52,7 +51,7 @@ def claim_next(
     lease: timedelta | None = None,
     kind: str = ReviewQueue.Kind.RATE_AND_EDIT,
 ) -> Lease | None:
-    """The seat I hold in this queue, else the next one for me, else None.
+    """The assignment I hold in this queue, else the next one for me, else None.
 
     `but_not` is an item to pass over, and `lease` a shorter one than the queue's: for fetching the next item ahead.
     `kind` is what the caller can show; a queue of the other desk gives it nothing.
@@ -61,10 +60,10 @@ def claim_next(
     if not queue.active or (queue.kind in ReviewQueue.AT_DESK) != (kind in ReviewQueue.AT_DESK):
         return None
     lease = lease or timedelta(minutes=queue.lease_minutes)
-    seats = ReviewSlot.objects.filter(queue=queue)
+    assignments = Assignment.objects.filter(queue=queue)
     with transaction.atomic():
         turn = wait_for_my_turn(queue=queue.pk, reviewer=reviewer)
-        mine = seats.held_by(reviewer).exclude(item=but_not).order_by("claimed_at", "pk")
+        mine = assignments.held_by(reviewer).exclude(item=but_not).order_by("claimed_at", "pk")
         if turn.holds and (held := _extended(mine, queue, lease)) is not None:
             return held
         known = gold.due(queue=queue, reviewer=reviewer)
@@ -72,29 +71,29 @@ def claim_next(
             return hold(item=known, reviewer=reviewer)
         take = _take_pair if queue.kind == ReviewQueue.Kind.PAIRWISE else _take_next
         taken = take(queue, reviewer, lease, assigned=turn.assigned)
-        if taken is None and free_expired(seats):
+        if taken is None and free_expired(assignments):
             taken = take(queue, reviewer, lease, assigned=True)
         return taken
 
 
-def _extended(held: ReviewSlotQuerySet, queue: ReviewQueue, lease: timedelta) -> Lease | None:
+def _extended(held: AssignmentQuerySet, queue: ReviewQueue, lease: timedelta) -> Lease | None:
     """The first of these that I hold, for longer now; a longer lease is never shortened. None where I hold none."""
-    seats: QuerySet[Any] = held.select_for_update(of=("self",)).annotate(now=Now())
-    seat = seats.select_related("item__summary__document").first()
-    if seat is None:
+    assignments: QuerySet[Any] = held.select_for_update(of=("self",)).annotate(now=Now())
+    assignment = assignments.select_related("item__summary__document").first()
+    if assignment is None:
         return None
-    seat.lease_until = max(seat.lease_until, seat.now + lease)
-    ReviewSlot.objects.filter(pk=seat.pk).update(lease_until=seat.lease_until)
-    return _lease(seat, queue)
+    assignment.lease_until = max(assignment.lease_until, assignment.now + lease)
+    Assignment.objects.filter(pk=assignment.pk).update(lease_until=assignment.lease_until)
+    return _lease(assignment, queue)
 
 
 def _take_next(queue: ReviewQueue, reviewer: User, lease: timedelta, *, assigned: bool) -> Lease | None:
     """What is assigned to me comes first, what is assigned to others never."""
     following = Which.SHUFFLED if queue.order == ReviewQueue.Order.RANDOM else Which.NEXT
     for which in (Which.ASSIGNED, following) if assigned else (following,):
-        seat = take_seat(which, queue=queue.pk, reviewer=reviewer, lease=lease)
-        if seat is not None:
-            return _taken(seat, queue)
+        assignment = take_assignment(which, queue=queue.pk, reviewer=reviewer, lease=lease)
+        if assignment is not None:
+            return _taken(assignment, queue)
     return None
 
 
@@ -107,48 +106,48 @@ def _take_pair(queue: ReviewQueue, reviewer: User, lease: timedelta, *, assigned
         if taken is None:
             # so that it is told right what waits for others
             judges.leave_to_others(items=pairs, judge=reviewer)
-        elif judges.is_for_others(item=taken.slot.item, judge=reviewer):
+        elif judges.is_for_others(item=taken.assignment.item, judge=reviewer):
             transaction.savepoint_rollback(before)
-            release = Summary.objects.filter(pairs=taken.slot.item).values("release")
+            release = Summary.objects.filter(pairs=taken.assignment.item).values("release")
             judges.pass_by(items=pairs.filter(other__release__in=release), judge=reviewer)
             continue
         transaction.savepoint_commit(before)
         return taken
 
 
-def _lease(seat: ReviewSlot, queue: ReviewQueue) -> Lease:
-    assert seat.lease_token is not None
-    assert seat.lease_until is not None
-    seat.queue = seat.item.queue = queue  # which the caller has loaded
-    return Lease(seat, seat.lease_token, seat.lease_until)
+def _lease(assignment: Assignment, queue: ReviewQueue) -> Lease:
+    assert assignment.lease_token is not None
+    assert assignment.lease_until is not None
+    assignment.queue = assignment.item.queue = queue  # which the caller has loaded
+    return Lease(assignment, assignment.lease_token, assignment.lease_until)
 
 
-def _taken(seat: ReviewSlot | None, queue: ReviewQueue) -> Lease | None:
+def _taken(assignment: Assignment | None, queue: ReviewQueue) -> Lease | None:
     """With all that is shown at it."""
-    if seat is None:
+    if assignment is None:
         return None
-    seat.item = QueueItem.objects.select_related("summary__document").get(pk=seat.item_id)
-    return _lease(seat, queue)
+    assignment.item = QueueItem.objects.select_related("summary__document").get(pk=assignment.item_id)
+    return _lease(assignment, queue)
 
 
-def free_expired(seats: ReviewSlotQuerySet, *, whatever_the_lease: bool = False) -> int:
-    """Give back held seats whose lease ran out or whose holder was deactivated. Holders keep a draft, be it an empty
-    one. Call it within a transaction that has not locked seats before items."""
-    over = seats.filter(state=ReviewSlot.State.HELD) if whatever_the_lease else seats.over()
+def free_expired(rows: AssignmentQuerySet, *, whatever_the_lease: bool = False) -> int:
+    """Give back held assignments whose lease ran out or whose holder was deactivated. Holders keep a draft, be it an
+    empty one. Call it within a transaction that has not locked assignments before items."""
+    over = rows.filter(state=Assignment.State.HELD) if whatever_the_lease else rows.over()
     with transaction.atomic():
         held = list(over.select_related("item__summary", "queue").order_by("pk"))
         if not held:
             return 0
-        full = seating.locked_full([seat.item_id for seat in held])
-        # Before any seat is locked: a submit locks the review before the seat.
+        full = assignments.locked_full([assignment.item_id for assignment in held])
+        # Before any assignment is locked: a submit locks the review before the assignment.
         _leave_traces(held)
         freed = (
-            over.filter(pk__in=[seat.pk for seat in held])
+            over.filter(pk__in=[assignment.pk for assignment in held])
             .select_for_update(of=("self",), skip_locked=True)
             .order_by()
             .values_list("pk", flat=True)
         )
-        count = ReviewSlot.objects.filter(pk__in=list(freed)).update(
+        count = Assignment.objects.filter(pk__in=list(freed)).update(
             state="free", reviewer=None, lease_token=None, lease_until=None
         )
         _drop_surplus(full)
@@ -158,72 +157,76 @@ def free_expired(seats: ReviewSlotQuerySet, *, whatever_the_lease: bool = False)
 def _drop_surplus(items: Sequence[QueueItem]) -> None:
     """Nobody is asked for more than is wanted by now; what has enough is done. The items are locked."""
     for item in items:
-        if seating.drop_surplus(item) and seating.close_if_complete(item):
+        if assignments.drop_surplus(item) and assignments.close_if_complete(item):
             item.refresh_from_db(fields=["state"])
             adjudication.keep_in_step(item=item)
 
 
-def _leave_traces(seats: Sequence[ReviewSlot]) -> None:
+def _leave_traces(assignments: Sequence[Assignment]) -> None:
     """The sign that an item was somebody's, who may hand his answer in later."""
     Review.objects.bulk_create(
         (
             Review(
-                item=seat.item,
-                summary=seat.item.summary,
-                reviewer_id=seat.reviewer_id,
-                rubric_id=seat.queue.rubric_id,
+                item=assignment.item,
+                summary=assignment.item.summary,
+                reviewer_id=assignment.reviewer_id,
+                rubric_id=assignment.queue.rubric_id,
             )
-            for seat in seats
-            if seat.reviewer_id is not None and seat.queue.kind != ReviewQueue.Kind.PAIRWISE
+            for assignment in assignments
+            if assignment.reviewer_id is not None and assignment.queue.kind != ReviewQueue.Kind.PAIRWISE
         ),
         ignore_conflicts=True,
     )
     Preference.objects.bulk_create(
         (
-            Preference(item=seat.item, reviewer_id=seat.reviewer_id, after_was_left=seat.swapped)
-            for seat in seats
-            if seat.reviewer_id is not None and seat.queue.kind == ReviewQueue.Kind.PAIRWISE
+            Preference(
+                item=assignment.item, reviewer_id=assignment.reviewer_id, after_was_left=assignment.swapped
+            )
+            for assignment in assignments
+            if assignment.reviewer_id is not None and assignment.queue.kind == ReviewQueue.Kind.PAIRWISE
         ),
         ignore_conflicts=True,
     )
 
 
 def renew_lease(
-    *, slot: ReviewSlot, token: uuid.UUID, reviewer: User, lease: timedelta | None = None
+    *, assignment: Assignment, token: uuid.UUID, reviewer: User, lease: timedelta | None = None
 ) -> Lease:
-    """Keep my seat, also after its time ran out, as long as nobody else has needed it. Raises StaleState."""
+    """Keep my assignment, also after its time ran out, as long as nobody else has needed it. Raises StaleState."""
     require(reviewer, "review")
-    mine = ReviewSlot.objects.held_by(reviewer).filter(pk=slot.pk, lease_token=token)
+    mine = Assignment.objects.held_by(reviewer).filter(pk=assignment.pk, lease_token=token)
     with transaction.atomic():
-        queue = slot.item.queue
+        queue = assignment.item.queue
         renewed = _extended(mine, queue, lease or timedelta(minutes=queue.lease_minutes))
     if renewed is None:
         raise StaleState("This item is no longer held by you; what you typed is kept as a draft.")
     return renewed
 
 
-@seating.taking_a_seat
+@assignments.taking_an_assignment
 def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
-    """My seat at this very item: the one I hold, else a free one of it that is nobody else's, else None.
+    """My assignment at this very item: the one I hold, else a free one of it that is nobody else's, else None.
 
     Whoever skipped the item gets it by opening it, unless it has to be left to others.
     """
     require(reviewer, "review")
-    seats = ReviewSlot.objects.filter(item=item)
+    assignments = Assignment.objects.filter(item=item)
     with transaction.atomic():
         wait_for_my_turn(queue=item.queue_id, reviewer=reviewer)
         lease = timedelta(minutes=item.queue.lease_minutes)
-        if seats.filter(reviewer=reviewer).exists():
-            return _extended(seats.held_by(reviewer), item.queue, lease)
+        if assignments.filter(reviewer=reviewer).exists():
+            return _extended(assignments.held_by(reviewer), item.queue, lease)
         if not item.queue.active:
             return None
         if item.other_id:
             judges.leave_to_others(items=QueueItem.objects.filter(pk=item.pk), judge=reviewer)
-        if not seats.open_to(reviewer, unless=Skip.objects.beyond_recall()).exists():
+        if not assignments.open_to(reviewer, unless=Skip.objects.beyond_recall()).exists():
             return None
-        free_expired(seats)
-        seat = take_seat(Which.AT_ITEM, queue=item.queue_id, reviewer=reviewer, item=item.pk, lease=lease)
-        return _taken(seat, item.queue)
+        free_expired(assignments)
+        assignment = take_assignment(
+            Which.AT_ITEM, queue=item.queue_id, reviewer=reviewer, item=item.pk, lease=lease
+        )
+        return _taken(assignment, item.queue)
 
 
 def _has_answered(item: QueueItem, reviewer: User) -> bool:
@@ -233,8 +236,8 @@ def _has_answered(item: QueueItem, reviewer: User) -> bool:
     )
 
 
-def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", reviewer: User) -> None:
-    """Pass an item by: later (it comes back to me), not for me (others get it), bad item (it is set aside)."""
+def skip(*, assignment: Assignment, token: uuid.UUID, meaning: str, reason: str = "", reviewer: User) -> None:
+    """Pass an item by: later (it comes back to me), not for me (others get it), bad item (it is flagged)."""
     require(reviewer, "review")
     reason = normalise(reason)
     if meaning not in Skip.SAID:
@@ -247,32 +250,35 @@ def skip(*, slot: ReviewSlot, token: uuid.UUID, meaning: str, reason: str = "", 
             fields={"reason": f"At most {Skip.LONGEST_REASON_CHARACTERS:,} characters."},
         )
     with transaction.atomic():
-        # the same order of locks as a submit: the item, then its seat
-        QueueItem.objects.select_for_update(no_key=True).get(pk=slot.item_id)
-        changed = ReviewSlot.objects.filter(
-            pk=slot.pk, state="held", reviewer=reviewer, lease_token=token
+        # the same order of locks as a submit: the item, then its assignment
+        QueueItem.objects.locked().get(pk=assignment.item_id)
+        changed = Assignment.objects.filter(
+            pk=assignment.pk, state="held", reviewer=reviewer, lease_token=token
         ).update(state="free", reviewer=None, lease_token=None, lease_until=None)
         if not changed:
             raise StaleState("This item is no longer held by you.")
         if (
             meaning != Skip.Meaning.LATER
         ):  # kept for somebody who is never asked again, it would wait for ever
-            ReviewSlot.objects.filter(item=slot.item_id, assigned_to=reviewer, state="free").update(
+            Assignment.objects.filter(item=assignment.item_id, assigned_to=reviewer, state="free").update(
                 assigned_to=None
             )
         until = Now() + Value(LATER) if meaning == Skip.Meaning.LATER else None
         Skip.objects.update_or_create(
-            item=slot.item,
+            item=assignment.item,
             reviewer=reviewer,
             defaults={"meaning": meaning, "reason": reason, "until": until, "at": timezone.now()},
         )
         if meaning == Skip.Meaning.BAD_ITEM:
-            QueueItem.objects.filter(pk=slot.item_id, state="open").update(state="set aside")
+            QueueItem.objects.filter(pk=assignment.item_id, state="open").update(state="flagged")
             audit.record(
-                actor=reviewer, action="item.set_aside", subject=f"queueitem:{slot.item_id}", reason=reason
+                actor=reviewer,
+                action="item.flagged",
+                subject=f"queueitem:{assignment.item_id}",
+                reason=reason,
             )
         else:
-            _drop_surplus(seating.locked_full([slot.item_id]))
+            _drop_surplus(assignments.locked_full([assignment.item_id]))
 
 
 def saw_others(*, item: QueueItem, reviewer: User) -> bool:
@@ -286,9 +292,9 @@ def step_aside(*, item: QueueItem, reviewer: User) -> None:
         return
     with transaction.atomic():
         wait_for_my_turn(queue=item.queue_id, reviewer=reviewer)
-        QueueItem.objects.select_for_update(no_key=True).get(pk=item.pk)
-        if ReviewSlot.objects.filter(item=item, reviewer=reviewer, state="held").exists():
-            raise Refused("You hold this item. Hand it in or pass it by at the desk first.")
+        QueueItem.objects.locked().get(pk=item.pk)
+        if Assignment.objects.filter(item=item, reviewer=reviewer, state="held").exists():
+            raise Refused("You hold this item. Submit it or pass it by at the desk first.")
         if _has_answered(item, reviewer):  # and may correct it
             raise Refused("You have answered it. You see what others answered once all have.")
         Skip.objects.filter(item=item, reviewer=reviewer, meaning=Skip.Meaning.LATER).delete()
@@ -298,7 +304,7 @@ def step_aside(*, item: QueueItem, reviewer: User) -> None:
             defaults={"saw_others": True, "at": timezone.now()},
             create_defaults={"meaning": Skip.Meaning.NOT_FOR_ME, "saw_others": True},
         )
-        ReviewSlot.objects.filter(item=item, assigned_to=reviewer, state="free").update(assigned_to=None)
+        Assignment.objects.filter(item=item, assigned_to=reviewer, state="free").update(assigned_to=None)
         audit.record(actor=reviewer, action="item.step_aside", subject=item)
 
 
@@ -306,9 +312,7 @@ def put_back(*, item: QueueItem, actor: Any | None) -> None:
     """Let a flagged item be reviewed after all; whoever flagged it is not asked again."""
     require(actor, "manage_queues")
     with transaction.atomic():
-        if not QueueItem.objects.filter(pk=item.pk, state="set aside").update(state="open"):
-            raise StaleState("This item is not set aside any more.")
-        seating.close_if_complete(item)  # fewer reviews may be wanted by now
-        audit.record(
-            actor=actor, action="item.put_back", subject=item, from_state="set aside", to_state="open"
-        )
+        if not QueueItem.objects.filter(pk=item.pk, state="flagged").update(state="open"):
+            raise StaleState("This item is not flagged any more.")
+        assignments.close_if_complete(item)  # fewer reviews may be wanted by now
+        audit.record(actor=actor, action="item.put_back", subject=item, from_state="flagged", to_state="open")

@@ -40,15 +40,15 @@ class ActionGroup:
 
 GROUPS = (
     ActionGroup(
-        "Hand in",
+        "Submit",
         (
             Action(
-                "submit", "hand in and get the next, from anywhere", "ctrl+enter", anywhere=True, desks=BOTH
+                "submit", "submit and get the next, from anywhere", "ctrl+enter", anywhere=True, desks=BOTH
             ),
             Action("save", "save now (it saves by itself)", "ctrl+s", anywhere=True, desks=BOTH),
-            Action("undo", "undo: take back what was just handed in or passed by", "u", desks=BOTH),
-            Action("later", "later", "l", desks=BOTH),
-            Action("not_for_me", "not for me", "n", desks=BOTH),
+            Action("undo", "undo: take back what was just submitted or skipped", "u", desks=BOTH),
+            Action("later", "snooze for two hours", "l", desks=BOTH),
+            Action("not_for_me", "skip", "n", desks=BOTH),
             Action("flag", "flag the item", "f", desks=BOTH),
         ),
     ),
@@ -58,32 +58,32 @@ GROUPS = (
             Action("edit", "correct the summary", "e"),
             Action("comment", "comment", "c", desks=BOTH),
             Action("article", "the article: scroll with arrows and space", "a", desks=BOTH),
-            Action("line_up", "mark the line above (also ↑)", "k"),
-            Action("line_down", "mark the line below (also ↓)", "j"),
-            Action("older", "back: the review I handed in before", "o"),
+            Action("line_up", "select the row above (also ↑)", "k"),
+            Action("line_down", "select the row below (also ↓)", "j"),
+            Action("older", "back: the review I submitted before", "o"),
             Action("newer", "forward again, to where I was", "w"),
-            Action("recent", "my last twenty", "r"),
+            Action("recent", "recent reviews", "r"),
         ),
     ),
     ActionGroup(
         "Check",
         (
-            Action("next_sentence", "the next sentence of the proof, and what supports it", "s"),
+            Action("next_sentence", "the next sentence of the summary, and what supports it", "s"),
             Action("supported", "the source supports this sentence", "v"),
             Action("unsupported", "the source does not support this sentence", "x"),
-            Action("proof", "the proof: ← and → choose words, Shift adds more", "q"),
+            Action("proof", "the summary: ← and → choose words, Shift adds more", "q"),
             Action("mark", "mark what is selected, else this sentence, as an error", "m"),
             Action("confirm_label", "confirm the label that the desk suggests", "y"),
             Action("dismiss_label", "dismiss it", "d"),
             Action("next_change", "the next change in my correction", "g"),
-            Action("revert_change", "put the proof's words back for this change", "z"),
+            Action("revert_change", "put the summary's words back for this change", "z"),
         ),
     ),
     ActionGroup(
         "Say",
         (
-            Action("retrain", "wants retraining, on and off", "t"),
-            Action("refine", "wants a better prompt, on and off", "b"),
+            Action("retrain", "needs retraining, on and off", "t"),
+            Action("refine", "prompt problem, on and off", "b"),
             Action("prompt", "try another prompt on this article", "p"),
         ),
     ),
@@ -100,7 +100,7 @@ GROUPS = (
             Action("both_bad", "both are bad", "b", desks=PAIRWISE),
             Action("differences", "mark the differences, on and off", "d", desks=PAIRWISE),
         ),
-        note="The keys of “Hand in”, of the comment (there the reason) and of the article hold here too.",
+        note="The keys of “Submit”, of the comment (there the reason) and of the article hold here too.",
     ),
 )
 ACTIONS = {action.name: action for group in GROUPS for action in group.actions}
@@ -115,8 +115,8 @@ _FUNCTION = {f"f{number}" for number in range(1, 13)}
 #: A desk's own, for everybody.
 _FIXED = {
     "?": "? shows the keys",
-    "arrowup": "the arrows mark the lines and scroll",
-    "arrowdown": "the arrows mark the lines and scroll",
+    "arrowup": "the arrows select the rows and scroll",
+    "arrowdown": "the arrows select the rows and scroll",
     "arrowleft": "the arrows move in the text",
     "arrowright": "the arrows move in the text",
     "enter": "Enter presses the button that has the focus",

@@ -124,7 +124,7 @@ class MyReview:
 
 
 def my_reviews(reviewer: User, state: str = "") -> QuerySet[Review]:
-    """What I handed in, newest first; `state` one of STATES. At most 3 queries for the narrowing itself."""
+    """What I submitted, newest first; `state` one of STATES. At most 3 queries for the narrowing itself."""
     rows = Review.objects.filter(reviewer=reviewer, state__in=_MINE)
     examples = FeedbackExample.objects.filter(review=OuterRef("pk"))
     if state == "waits":
@@ -253,7 +253,7 @@ def _roads(examples: Sequence[int], document_hashes: Collection[str]) -> dict[in
 
 
 def _judged(reviews: Sequence[Review]) -> dict[int, list[Judged]]:
-    """Gold items against their known answer, by what was handed in first. 1 query."""
+    """Gold items against their known answer, by what was submitted first. 1 query."""
     gold = {
         review.pk: known
         for review in reviews

@@ -16,12 +16,12 @@ def pairs_for(reviewer: User) -> list[QueueRow]:
 
 
 def done_today(reviewer: User) -> dict[int, int]:
-    """My choices handed in since midnight, by queue. 1 query."""
+    """My choices submitted since midnight, by queue. 1 query."""
     return queries.done_today(reviewer, Preference)
 
 
 def choices_of(reviewer: User, limit: int = 20) -> list[Preference]:
-    """What I handed in last, newest first. 1 query."""
+    """What I submitted last, newest first. 1 query."""
     return list(
         Preference.objects.filter(reviewer=reviewer, state=Preference.State.SUBMITTED)
         .select_related("item__queue", "item__summary__document")

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db.models import BooleanField, Count, Exists, ExpressionWrapper, F, OuterRef, Q
 from django.utils import timezone
 
-from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewReturn, ReviewSlot, Skip
+from reviews.models import Assignment, Preference, QueueItem, Review, ReviewQueue, ReviewReturn, Skip
 from reviews.queues import statements
 
 # ---------------------------------------------------------------- the desk
@@ -56,16 +56,16 @@ def queue_rows(
 
 
 def done_today(reviewer: User, answer: type[Review | Preference] = Review) -> dict[int, int]:
-    """My answers handed in since midnight, by queue. 1 query."""
-    handed_in = answer.objects.filter(
+    """My answers submitted since midnight, by queue. 1 query."""
+    submitted = answer.objects.filter(
         reviewer=reviewer, state=answer.State.SUBMITTED, submitted_at__gte=start_of_today()
     )
-    rows = handed_in.values("item__queue").annotate(n=Count("pk")).order_by()
+    rows = submitted.values("item__queue").annotate(n=Count("pk")).order_by()
     return {row["item__queue"]: row["n"] for row in rows}
 
 
 def drafts_of(reviewer: User, limit: int = 20) -> list[DraftRow]:
-    """What I began and have neither handed in nor left to others for good since, newest first. 1 query."""
+    """What I began and have neither submitted nor left to others for good since, newest first. 1 query."""
     left = Skip.objects.filter(
         item=OuterRef("item"), reviewer=reviewer, until=None, at__gte=OuterRef("updated_at")
     )
@@ -112,8 +112,8 @@ class AssignedRow:
 def assigned_to(reviewer: User, limit: int = 20) -> list[AssignedRow]:
     """Items kept for me that I have not answered, in the order they are given out. 1 query."""
     rows = (
-        ReviewSlot.objects.filter(
-            assigned_to=reviewer, state__in=[ReviewSlot.State.FREE, ReviewSlot.State.HELD],
+        Assignment.objects.filter(
+            assigned_to=reviewer, state__in=[Assignment.State.FREE, Assignment.State.HELD],
             item__state=QueueItem.State.OPEN, queue__active=True, queue__kind__in=ReviewQueue.AT_DESK,
         )
         .order_by("queue__name", "rank", "item")
@@ -140,7 +140,7 @@ class RecentRow:
 
 
 def recent_of(reviewer: User) -> list[RecentRow]:
-    """My last reviews that I handed in, newest first. 1 query."""
+    """Recent reviews that I submitted, newest first. 1 query."""
     rows = (
         Review.objects.filter(
             reviewer=reviewer,
@@ -157,7 +157,7 @@ def recent_of(reviewer: User) -> list[RecentRow]:
             "state", "edited", "corrections",
         )[:RECENT]
     )  # fmt: skip
-    return [RecentRow(*row) for row in rows]  # type: ignore[arg-type]  # what was handed in has stars and a time
+    return [RecentRow(*row) for row in rows]  # type: ignore[arg-type]  # what was submitted has stars and a time
 
 
 @dataclass(frozen=True)
@@ -170,10 +170,10 @@ class FlaggedRow:
     at: datetime
 
 
-def set_aside(limit: int = 50) -> list[FlaggedRow]:
+def flagged(limit: int = 50) -> list[FlaggedRow]:
     """Items that reviewers flagged, newest first. 1 query."""
     rows = (
-        Skip.objects.filter(meaning=Skip.Meaning.BAD_ITEM, item__state=QueueItem.State.SET_ASIDE)
+        Skip.objects.filter(meaning=Skip.Meaning.BAD_ITEM, item__state=QueueItem.State.FLAGGED)
         .order_by("-at")
         .values_list(
             "item",

@@ -1,4 +1,4 @@
-"""Sending a review back to its reviewer with a comment. It counts again once it is handed in again."""
+"""Sending a review back to its reviewer with a comment. It counts again once it is submitted again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models_app.foundation.roles import require
 from models_app.texts.normalise import normalise
 from reviews.models import FeedbackExample, Notification, QueueItem, Review, ReviewReturn
 from reviews.notifications.notices import notify
-from reviews.queues import seats
+from reviews.queues.assignments import reopen_if_incomplete
 
 _UNDECIDED = (FeedbackExample.State.PROPOSED, FeedbackExample.State.HELD)
 
@@ -35,18 +35,18 @@ def return_review(*, review: Review, comment: str, actor: Any) -> ReviewReturn:
     if review.reviewer_id == actor.pk:
         raise Refused("This review is your own: correct it yourself.")
     with transaction.atomic():
-        item = QueueItem.objects.select_for_update(no_key=True).get(pk=review.item_id)
+        item = QueueItem.objects.locked().get(pk=review.item_id)
         if hasattr(item, "adjudication"):
             raise Refused("This item has an authoritative answer already; its reviews stand as they are.")
         changed = Review.objects.filter(pk=review.pk, state=Review.State.SUBMITTED).update(
             state=Review.State.RETURNED
         )
         if not changed:
-            raise StaleState("This review is not handed in any more. Look again.")
-        # Proposed anew when it is handed in again. What was decided stays until its text changes.
+            raise StaleState("This review is not submitted any more. Look again.")
+        # Proposed anew when it is submitted again. What was decided stays until its text changes.
         FeedbackExample.objects.filter(review=review, state__in=_UNDECIDED).delete()
         made = ReviewReturn.objects.create(review=review, returned_by=actor, comment=comment)
-        seats.reopen_if_incomplete(item)
+        reopen_if_incomplete(item)
         notify(
             user=review.reviewer, kind=Notification.Kind.RETURNED, url=reverse("desk_item", args=[item.pk]),
             text=f"A review of yours was sent back to you: {comment}", subject=review,

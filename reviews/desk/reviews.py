@@ -22,6 +22,7 @@ from reviews.desk.answers import Answering
 from reviews.examples.proposals import propose_from_review
 from reviews.models import (
     Adjudication,
+    Assignment,
     Criterion,
     FeedbackExample,
     QueueItem,
@@ -30,7 +31,6 @@ from reviews.models import (
     ReviewRating,
     ReviewReturn,
     ReviewRevision,
-    ReviewSlot,
     SentenceSupport,
     SpanMark,
 )
@@ -72,7 +72,7 @@ class _Reviews(Answering[Review, Answers]):
         if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
             raise Refused("This item asks which of two texts is better, not for a review.", code="pairwise")
 
-    def begun(self, item: QueueItem, slot: ReviewSlot, reviewer: User) -> Review:
+    def begun(self, item: QueueItem, assignment: Assignment, reviewer: User) -> Review:
         return Review(item=item, summary=item.summary, reviewer=reviewer, rubric_id=item.queue.rubric_id)
 
     def checked(self, row: Review, answers: Answers, *, whole: bool) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""Taking a seat: what everybody at the desk waits for with each item.
+"""Taking an assignment: what everybody at the desk waits for with each item.
 
-Which seats a person may take the tables say (`ReviewSlotQuerySet.open_to`); Django makes the text of each question
-once. Making it again with each claim cost 13 times as much of Python's time as is spent now.
-"""
+Which assignments a person may take the tables say (`AssignmentQuerySet.open_to`); Django makes the text of each
+question once. Making it again with each claim cost 13 times as much of Python's time as is spent now."""
 
 from __future__ import annotations
 
@@ -20,9 +19,9 @@ from django.db.models import F, Func, IntegerField
 from django.db.models.expressions import RawSQL
 
 from reviews.lists.compiled import Statement, compiled
-from reviews.models import ReviewSlot, Skip
-from reviews.models.queues import ReviewSlotQuerySet
-from reviews.queues.seats import QUEUE_LOCK
+from reviews.models import Assignment, Skip
+from reviews.models.queues import AssignmentQuerySet
+from reviews.queues.assignments import QUEUE_LOCK
 
 #: Shuffling all of a large queue for each claim would take longer than the claim: the next ones are shuffled.
 SHUFFLED = 500
@@ -31,13 +30,13 @@ _LOCK = 0x5EA7  # advisory locks (this, reviewer): one person's claims come one 
 # One message of two statements: the second sees what was committed while the first waited.
 _TURN = f"""
 SELECT pg_advisory_xact_lock({_LOCK}, %(reviewer)s), pg_advisory_xact_lock_shared({QUEUE_LOCK}, %(queue)s);
-SELECT EXISTS (SELECT 1 FROM reviews_reviewslot
+SELECT EXISTS (SELECT 1 FROM reviews_assignment
                 WHERE reviewer_id = %(reviewer)s AND queue_id = %(queue)s AND state = 'held'),
-       EXISTS (SELECT 1 FROM reviews_reviewslot
+       EXISTS (SELECT 1 FROM reviews_assignment
                 WHERE assigned_to_id = %(reviewer)s AND queue_id = %(queue)s AND state = 'free')
 """  # nosec B608 (numbers of ours; values are parameters)
 _TAKE = """
-UPDATE reviews_reviewslot
+UPDATE reviews_assignment
    SET state = 'held', reviewer_id = %(reviewer)s, lease_token = %(token)s, claimed_at = statement_timestamp(),
        lease_until = statement_timestamp() + %(lease)s
  WHERE id = ({first}) AND state = 'free'
@@ -47,16 +46,16 @@ RETURNING *
 
 @dataclass(frozen=True)
 class Turn:
-    """Of my seats in a queue: whether I hold one, and whether a free one is assigned to me."""
+    """Of my assignments in a queue: whether I hold one, and whether a free one is assigned to me."""
 
     holds: bool
     assigned: bool
 
 
 def wait_for_my_turn(*, queue: int, reviewer: User) -> Turn:
-    """Until the transaction ends, no other tab of mine takes a seat, and nobody rearranges the queue: two tabs must not
-    take two seats, nor two seats at one item. One message instead of four (`benchmarks/review_desk.py`, part
-    `crowd`)."""
+    """Until the transaction ends, no other tab of mine takes an assignment, and nobody rearranges the queue: two tabs
+    must not take two assignments, nor two assignments at one item. One message instead of four
+    (`benchmarks/review_desk.py`, part `crowd`)."""
     with connection.cursor() as cursor:
         cursor.execute(_TURN, {"queue": queue, "reviewer": reviewer.pk})
         cursor.nextset()
@@ -64,7 +63,7 @@ def wait_for_my_turn(*, queue: int, reviewer: User) -> Turn:
 
 
 class Which(Enum):
-    """Of the free seats that are open to me the one to take."""
+    """Of the free assignments that are open to me the one to take."""
 
     ASSIGNED = "the first in the queue's order that is assigned to me"
     NEXT = "the first in the queue's order that is anybody's"
@@ -72,28 +71,30 @@ class Which(Enum):
     AT_ITEM = "one at this very item, which I may have skipped; first the one that is assigned to me"
 
 
-def take_seat(
+def take_assignment(
     which: Which, *, queue: int, reviewer: User, lease: timedelta, item: int | None = None
-) -> ReviewSlot | None:
-    """The seat, from now on held by this person. What somebody else is just taking is passed over, so that two people
-    at once never get the same one. One message (`benchmarks/review_desk.py`, parts `alone` and `crowd`)."""
+) -> Assignment | None:
+    """The assignment, from now on held by this person. What somebody else is just taking is passed over, so that two
+    people at once never get the same one. One message (`benchmarks/review_desk.py`, parts `alone` and `crowd`)."""
     first = _first(which)
     values = {
         **first.values, "queue": queue, "reviewer": reviewer.pk, "item": item, "lease": lease, "token": uuid.uuid4(),
     }  # fmt: skip
-    return next(iter(ReviewSlot.objects.raw(_TAKE.format(first=first.text), values)), None)
+    return next(iter(Assignment.objects.raw(_TAKE.format(first=first.text), values)), None)
 
 
 @cache
 def _first(which: Which) -> Statement:
     queue, reviewer, item = (RawSQL(f"%%({name})s", []) for name in ("queue", "reviewer", "item"))
-    seats = ReviewSlot.objects.filter(queue_id=queue)
-    choose: dict[Which, Callable[[], ReviewSlotQuerySet]] = {
-        Which.ASSIGNED: lambda: seats.open_to(reviewer).free().filter(assigned_to=reviewer).in_order(),
-        Which.NEXT: lambda: seats.open_to(reviewer).free().anybodys().in_order(),
-        Which.SHUFFLED: lambda: _shuffled(seats.open_to(reviewer).free().anybodys().in_order(), reviewer),
+    assignments = Assignment.objects.filter(queue_id=queue)
+    choose: dict[Which, Callable[[], AssignmentQuerySet]] = {
+        Which.ASSIGNED: lambda: assignments.open_to(reviewer).free().filter(assigned_to=reviewer).in_order(),
+        Which.NEXT: lambda: assignments.open_to(reviewer).free().anybodys().in_order(),
+        Which.SHUFFLED: lambda: _shuffled(
+            assignments.open_to(reviewer).free().anybodys().in_order(), reviewer
+        ),
         Which.AT_ITEM: lambda: (
-            seats.filter(item_id=item)
+            assignments.filter(item_id=item)
             .open_to(reviewer, unless=Skip.objects.beyond_recall())
             .free()
             .order_by(F("assigned_to").asc(nulls_last=True), "position")
@@ -103,7 +104,7 @@ def _first(which: Which) -> Statement:
     return compiled(chosen.values("pk")[:1], "first")
 
 
-def _shuffled(seats: ReviewSlotQuerySet, reviewer: Any) -> ReviewSlotQuerySet:
+def _shuffled(assignments: AssignmentQuerySet, reviewer: Any) -> AssignmentQuerySet:
     place = Func(F("item_id") * 7919 + reviewer, function="hashint8", output_field=IntegerField())
-    following = ReviewSlot.objects.free().filter(pk__in=seats.values("pk")[:SHUFFLED])
+    following = Assignment.objects.free().filter(pk__in=assignments.values("pk")[:SHUFFLED])
     return following.order_by(place, "item_id", "position")

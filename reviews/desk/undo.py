@@ -14,7 +14,7 @@ from models_app.foundation.roles import require
 from reviews.desk import claims
 from reviews.desk.claims import Lease
 from reviews.models import QueueItem, Skip
-from reviews.queues import seats
+from reviews.queues.assignments import share_queue
 
 #: What the page offers.
 OFFERED = timedelta(seconds=10)
@@ -23,18 +23,15 @@ ACCEPTED = OFFERED + timedelta(seconds=10)
 
 
 def take_back_skip(*, item: QueueItem, reviewer: User) -> Lease:
-    """An item that I passed by a moment ago, with a seat for me again; one that I flagged is not set aside any more.
+    """An item that I passed by a moment ago, with an assignment for me again; one that I flagged is not flagged any
+    more.
 
-    Raises StaleState where that was longer ago, others have taken every seat, or an engineer has dealt with the flag.
-    """
+    Raises StaleState where that was longer ago, others have taken every assignment, or an engineer has dealt with the
+    flag."""
     require(reviewer, "review")
     with transaction.atomic():
-        seats.share_queue(item.queue_id)  # the order of locks in reviews/queues/seats.py
-        item = (
-            QueueItem.objects.select_for_update(of=("self",), no_key=True)
-            .select_related("queue")
-            .get(pk=item.pk)
-        )
+        share_queue(item.queue_id)  # the order of locks in reviews/queues/assignments.py
+        item = QueueItem.objects.locked().select_related("queue").get(pk=item.pk)
         passed = Skip.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
         if passed is None or passed.meaning == Skip.Meaning.HAD_A_HAND:
             raise StaleState("You have not passed this item by, so there is nothing to take back.")
@@ -43,13 +40,13 @@ def take_back_skip(*, item: QueueItem, reviewer: User) -> Lease:
         if passed.at < timezone.now() - ACCEPTED:
             raise StaleState("Too late to take it back.")
         if passed.meaning == Skip.Meaning.BAD_ITEM:
-            if item.state != QueueItem.State.SET_ASIDE:
+            if item.state != QueueItem.State.FLAGGED:
                 raise StaleState("Somebody has dealt with your flag already.")
             item.state = QueueItem.State.OPEN
             item.save(update_fields=["state"])
             audit.record(
                 actor=reviewer, action="item.flag_taken_back", subject=item,
-                from_state="set aside", to_state="open",
+                from_state="flagged", to_state="open",
             )  # fmt: skip
         passed.delete()
         lease = claims.hold(item=item, reviewer=reviewer)

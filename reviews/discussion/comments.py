@@ -79,7 +79,7 @@ def reply(*, thread: int, text: str, actor: User) -> Comment:
 
 
 def edit_comment(*, comment: int, text: str, actor: User) -> Comment:
-    """Change my own comment while it is young. Those who are newly named are told."""
+    """Change my own comment within 15 minutes. Those who are newly named are told."""
     row = Comment.objects.select_related("thread").filter(pk=comment, author=actor).first()
     if row is None:
         raise NotFound("There is no such comment of yours.")

@@ -21,7 +21,7 @@ from models_app.foundation.holders import holders
 from models_app.foundation.roles import allowed
 from models_app.models import PromptVersion
 from reviews.desk import claims
-from reviews.models import Preference, QueueItem, Review, ReviewSlot, Thread
+from reviews.models import Assignment, Preference, QueueItem, Review, Thread
 
 EDITABLE = timedelta(minutes=15)
 SOMEBODY = "a reviewer"
@@ -56,7 +56,7 @@ def standing(*, user: User, about: QueueItem | PromptVersion) -> Standing:
         return Standing.MANAGER
     if not reviews:
         return Standing.NONE
-    return Standing.UNNAMED if done and _handed_in(user, about) else Standing.OWN
+    return Standing.UNNAMED if done and _submitted(user, about) else Standing.OWN
 
 
 def _standing_at_prompt(user: User) -> Standing:
@@ -69,7 +69,7 @@ def _standing_at_prompt(user: User) -> Standing:
 
 def _works_on(user: User, item: QueueItem) -> bool:
     return (
-        ReviewSlot.objects.filter(item=item, reviewer=user)
+        Assignment.objects.filter(item=item, reviewer=user)
         .values("pk")
         .union(
             Review.objects.filter(item=item, reviewer=user).values("pk"),
@@ -80,7 +80,7 @@ def _works_on(user: User, item: QueueItem) -> bool:
     )
 
 
-def _handed_in(user: User, item: QueueItem) -> bool:
+def _submitted(user: User, item: QueueItem) -> bool:
     return (
         Review.objects.filter(item=item, reviewer=user, state=Review.State.SUBMITTED)
         .values("pk")

@@ -175,7 +175,7 @@ def freeze_snapshot(
                 f"models. {left_out[0]}",
                 code="near_test",
             )
-    curators = {user for example in examples for user in _hands_in(example) if user}
+    curators = {user for example in examples for user in _submits(example) if user}
     curators.update(_whose_reviews_were_settled(examples))
     return freeze(
         rows=_snapshot_rows(examples),
@@ -193,7 +193,7 @@ def freeze_snapshot(
     )
 
 
-def _hands_in(example: FeedbackExample) -> list[int | None]:
+def _submits(example: FeedbackExample) -> list[int | None]:
     """Who wrote, proposed or decided on it; and who brought the document where its reference is what is learnt."""
     brought = example.document.created_by_id if example.origin == "reference" else None
     return [example.created_by_id, example.decided_by_id, brought]

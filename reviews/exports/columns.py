@@ -35,7 +35,7 @@ SHARED = (
 _REVIEWER = Column("reviewer", "text", "the reviewer's name, or a pseudonym that stays the same")
 _WORK = (
     Column("active_seconds", "integer", "time at work on it"),
-    Column("late", "boolean", "handed in after others had finished the item"),
+    Column("late", "boolean", "submitted after others had finished the item"),
     Column("revision", "integer", "how often it was saved"),
     Column("created_at", "time", "when it was begun"),
 )
@@ -55,7 +55,7 @@ ANSWERS = (
     Column("marks", "marks", "marked errors; start and end count Unicode code points, end exclusive"),
     Column("sentence_support", "support", "by sentence of the summary: does the article support it"),
     *_WORK,
-    Column("submitted_at", "time", "when it was first handed in"),
+    Column("submitted_at", "time", "when it was first submitted"),
     Column("updated_at", "time", "when it was last changed"),
     Column("adjudicated", "boolean", "the item has an authoritative answer"),
     _IMPORTED,
@@ -99,7 +99,7 @@ PAIR = (
     Column("comment", "text", "the reviewer's reason"),
     Column("after_was_left", "boolean", "which side the summary after stood on"),
     *_WORK,
-    Column("submitted_at", "time", "when it was handed in"),
+    Column("submitted_at", "time", "when it was submitted"),
     _IMPORTED,
 )
 _LEARNT: dict[str, tuple[Column, ...]] = {

@@ -35,7 +35,7 @@ TRAINING = ("sft", "chat", "dpo")
 
 @dataclass(frozen=True)
 class Request:
-    """What to export. Dates are days of the installation's time zone, both included: of handing in, and for training
+    """What to export. Dates are days of the installation's time zone, both included: of submitting, and for training
     data of the decision. Training data are what is approved now, or a frozen snapshot as it is."""
 
     kind: str

@@ -31,6 +31,7 @@ from reviews.ingest.documents import DocumentRow, ImportReport, import_rows
 from reviews.ingest.reports import RowsReport
 from reviews.ingest.sources.source import Progress, Source
 from reviews.models import (
+    Assignment,
     Criterion,
     Preference,
     QueueItem,
@@ -40,7 +41,6 @@ from reviews.models import (
     ReviewQueue,
     ReviewRating,
     ReviewRevision,
-    ReviewSlot,
     RubricVersion,
     Summary,
 )
@@ -289,24 +289,24 @@ class _Run:
                 self.report.refuse(
                     row.number, "rater", f"{rater.username} has judged this already, otherwise."
                 )
-        self._seats(list(fresh))
+        self._assignments(list(fresh))
         self.report.imported += len(fresh)
         return fresh
 
-    def _seats(self, taken: Sequence[tuple[int, int]]) -> None:
+    def _assignments(self, taken: Sequence[tuple[int, int]]) -> None:
         places: dict[int, int] = {}
-        for item in ReviewSlot.objects.filter(item__in={item for item, _ in taken}).values_list(
+        for item in Assignment.objects.filter(item__in={item for item, _ in taken}).values_list(
             "item", flat=True
         ):
             places[item] = places.get(item, 0) + 1
-        seats = []
+        assignments = []
         for item, rater in taken:
             place = places.get(item, 0)
             places[item] = place + 1
-            seats.append(
-                ReviewSlot(item_id=item, queue=self.queue, position=place, state="done", reviewer_id=rater)
+            assignments.append(
+                Assignment(item_id=item, queue=self.queue, position=place, state="done", reviewer_id=rater)
             )
-        ReviewSlot.objects.bulk_create(seats)
+        Assignment.objects.bulk_create(assignments)
         for wanted in set(places.values()):
             full = [item for item, count in places.items() if count == wanted]
             QueueItem.objects.filter(pk__in=full).update(wanted_reviews=min(wanted, 20))

@@ -14,9 +14,9 @@ from models_app.texts.comment_cues import CommentClass
 from reviews.examples.proposals import propose_from_client
 from reviews.ingest.documents import DocumentRow, content_hash, import_rows
 from reviews.models import QueueItem, QueueRule, ReviewQueue, SourceDocument, Summary
+from reviews.queues.assignments import rank_assignments
 from reviews.queues.items import put_in_queue, takes
 from reviews.queues.rules import Complaint, FewStars, Params, Wants, params_of
-from reviews.queues.seats import rank_seats
 
 ORIGIN = "API"
 _GRAVEST = [
@@ -187,14 +187,12 @@ def _queued(
         note=feedback.comment,
         actor=None,
     )
-    item = (
-        QueueItem.objects.select_for_update(of=("self",), no_key=True).select_related("queue").get(pk=item.pk)
-    )
+    item = QueueItem.objects.locked().select_related("queue").get(pk=item.pk)
     if feedback.comment and feedback.comment not in item.note:
         item.note = f"{item.note}\n\n{feedback.comment}".strip()
         item.save(update_fields=["note"])
     if priority > item.priority:
         item.priority = priority
         item.save(update_fields=["priority"])
-        rank_seats(queue=item.queue, items=[item.pk])
+        rank_assignments(queue=item.queue, items=[item.pk])
     return item

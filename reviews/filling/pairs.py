@@ -20,8 +20,8 @@ from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import require
 from models_app.models import Comparison, ExampleScore, Release
 from reviews.models import QueueItem, ReviewQueue, RubricVersion, SourceDocument, Split, Summary
+from reviews.queues.assignments import fit_assignments, share_queue
 from reviews.queues.judges import not_asked, pass_by, reviewers_but
-from reviews.queues.seats import fit_seats, share_queue
 from reviews.queues.settings import QueueSettings, create_queue
 
 MOST_PAIRS = 5000
@@ -226,7 +226,7 @@ def _keep(batch: Sequence[_Pair], before: Release, after: Release, queue: Review
         if (summary, other) not in there
     )
     if items:
-        fit_seats(queue=queue, items=[item.pk for item in items])
+        fit_assignments(queue=queue, items=[item.pk for item in items])
     return len(items), len(known)
 
 

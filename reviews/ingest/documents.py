@@ -37,7 +37,7 @@ Result = Literal["imported", "duplicate", "refused"]
 
 @dataclass(frozen=True)
 class DocumentRow:
-    """One document as handed in. `number` is its row in the file, from 1, for reports."""
+    """One document as submitted. `number` is its row in the file, from 1, for reports."""
 
     text: str
     title: str = ""

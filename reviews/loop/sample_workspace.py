@@ -104,7 +104,7 @@ def load_sample() -> int:
 # By the name of the schedule: what the queue calls, and every how many minutes. All of it is short.
 REGULAR_WORK = {
     "reap": ("models_app.foundation.jobs.reap", 1),
-    "release lost seats": ("reviews.desk.assignment.release_lost", 1),
+    "release lost assignments": ("reviews.desk.assigning.release_lost", 1),
     "forget expired sessions": ("models_app.people.sessions.forget_expired", 24 * 60),
     "forget old tries": ("models_app.foundation.tries.forget_old", 60),
     "forget old counts of requests": ("models_app.foundation.shared_cache.forget_expired", 60),
@@ -119,7 +119,7 @@ REGULAR_WORK = {
 
 
 def schedule_regular_work() -> None:
-    """Ask the queue to look for abandoned jobs, for seats of people who left, for what rules want in queues, for
+    """Ask the queue to look for abandoned jobs, for assignments of people who left, for what rules want in queues, for
     figures that take long to count, and for files and notifications whose time is over."""
     for name, (function, minutes) in REGULAR_WORK.items():
         Schedule.objects.update_or_create(

@@ -12,7 +12,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 OUT_OF_RANGE = "Some answers are out of range."
-INCOMPLETE = "Something is missing before this can be handed in."
+INCOMPLETE = "Something is missing before this can be submitted."
 #: Of stars, and of every question of a rubric.
 POINTS = range(1, 6)
 OFF_SCALE = "From 1 to 5."

@@ -102,8 +102,8 @@ class ReviewQueue(models.Model):
 
 class QueueItemQuerySet(QuerySet["QueueItem"]):
     def locked(self) -> QueueItemQuerySet:
-        """For whoever changes an item, its seats or its answers: the item is locked first, everywhere. What refers to
-        it by a foreign key may still come in."""
+        """For whoever changes an item, its assignments or its answers: the item is locked first, everywhere. What
+        refers to it by a foreign key may still come in."""
         return self.select_for_update(of=("self",), no_key=True)
 
 
@@ -125,7 +125,7 @@ class QueueItem(models.Model):
     class State(models.TextChoices):
         OPEN = "open"
         DONE = "done"
-        SET_ASIDE = "set aside"
+        FLAGGED = "flagged"
         DISPUTED = "disputed"  # all reviews are in and differ; waits for an authoritative answer
 
     queue = models.ForeignKey(
@@ -191,18 +191,18 @@ class QueueItem(models.Model):
         ]
 
 
-class ReviewSlotQuerySet(QuerySet["ReviewSlot"]):
-    """Who may take which seat: claims, assignments, every count of what waits, pages and API ask here.
+class AssignmentQuerySet(QuerySet["Assignment"]):
+    """Who may take which assignment: claims, assignments, every count of what waits, pages and API ask here.
 
     People are given by their primary key, or by an expression that stands for it.
     """
 
-    def open_to(self, person: Any, *, unless: QuerySet[Skip] | None = None) -> ReviewSlotQuerySet:
-        """Seats that this person may have once they are `free` or their holder's time is `over`: at open items, and
-        `left_to` them. Whether the queue is open is asked by those who give seats out."""
+    def open_to(self, person: Any, *, unless: QuerySet[Skip] | None = None) -> AssignmentQuerySet:
+        """Assignments that this person may have once they are `free` or their holder's time is `over`: at open items,
+        and `left_to` them. Whether the queue is open is asked by those who give assignments out."""
         return self.left_to(person, unless=unless).filter(item__state=QueueItem.State.OPEN)
 
-    def left_to(self, person: Any, *, unless: QuerySet[Skip] | None = None) -> ReviewSlotQuerySet:
+    def left_to(self, person: Any, *, unless: QuerySet[Skip] | None = None) -> AssignmentQuerySet:
         """For anybody or assigned to this person, at items that they neither sit at, nor have answered, nor skipped.
 
         `unless` says which skips count: those that hold now, where it is not given.
@@ -213,28 +213,28 @@ class ReviewSlotQuerySet(QuerySet["ReviewSlot"]):
             closed |= Q(Exists(rows.filter(item=OuterRef("item"), reviewer=person)))
         return self.filter(~closed, Q(assigned_to=None) | Q(assigned_to=person))
 
-    def free(self) -> ReviewSlotQuerySet:
-        return self.filter(state=ReviewSlot.State.FREE)
+    def free(self) -> AssignmentQuerySet:
+        return self.filter(state=Assignment.State.FREE)
 
-    def anybodys(self) -> ReviewSlotQuerySet:
+    def anybodys(self) -> AssignmentQuerySet:
         return self.filter(assigned_to=None)
 
-    def held_by(self, person: Any) -> ReviewSlotQuerySet:
-        return self.filter(state=ReviewSlot.State.HELD, reviewer=person)
+    def held_by(self, person: Any) -> AssignmentQuerySet:
+        return self.filter(state=Assignment.State.HELD, reviewer=person)
 
-    def over(self) -> ReviewSlotQuerySet:
+    def over(self) -> AssignmentQuerySet:
         """Held, but the lease ran out or the holder was deactivated. Others get them once they need them; those that
         are not needed, since fewer reviews are wanted by now, go."""
         inactive = User.objects.filter(pk=OuterRef("reviewer"), is_active=False)
-        return self.filter(Q(lease_until__lt=Now()) | Exists(inactive), state=ReviewSlot.State.HELD)
+        return self.filter(Q(lease_until__lt=Now()) | Exists(inactive), state=Assignment.State.HELD)
 
-    def needed(self) -> ReviewSlotQuerySet:
+    def needed(self) -> AssignmentQuerySet:
         """Without those of items that have more than are wanted by now."""
-        seats = ReviewSlot.objects.filter(item=OuterRef("item")).order_by().values("item")
-        number = Subquery(seats.annotate(number=Count("pk")).values("number"))
+        assignments = Assignment.objects.filter(item=OuterRef("item")).order_by().values("item")
+        number = Subquery(assignments.annotate(number=Count("pk")).values("number"))
         return self.filter(Q(item__reason=QueueItem.Reason.GOLD) | Q(item__wanted_reviews__gte=number))
 
-    def in_order(self) -> ReviewSlotQuerySet:
+    def in_order(self) -> AssignmentQuerySet:
         """As the queue gives them out."""
         return self.order_by("rank", "item_id", "position")
 
@@ -242,27 +242,28 @@ class ReviewSlotQuerySet(QuerySet["ReviewSlot"]):
 def closings_of_items(skips: QuerySet[Skip]) -> tuple[QuerySet[Any, Any], ...]:
     """Rows with an `item` and a `reviewer`, each of which closes that item to that person."""
     return (
-        ReviewSlot.objects.filter(reviewer__isnull=False),
+        Assignment.objects.filter(reviewer__isnull=False),
         Review.objects.filter(state__in=Review.ANSWERED),
         Preference.objects.filter(state=Preference.State.SUBMITTED),
         skips,
     )
 
 
-class ReviewSlot(models.Model):
-    """One seat at an item. Claimed by one conditional UPDATE; a submit carries the lease token.
+class Assignment(models.Model):
+    """One place at an item. Claimed by one conditional UPDATE; a submit carries the lease token.
 
-    Seats are made and taken by the hundred thousand, and each index is written each time: there are those that some
-    query needs, and no index of a foreign key beside them.
-    """
+    Assignments are made and taken by the hundred thousand, and each index is written each time: there are those that
+    some query needs, and no index of a foreign key beside them."""
 
     class State(models.TextChoices):
         FREE = "free"
         HELD = "held"
         DONE = "done"
 
-    item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="slots", db_index=False)
-    queue = models.ForeignKey(ReviewQueue, on_delete=models.PROTECT, related_name="slots", db_index=False)
+    item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="assignments", db_index=False)
+    queue = models.ForeignKey(
+        ReviewQueue, on_delete=models.PROTECT, related_name="assignments", db_index=False
+    )
     position = models.PositiveSmallIntegerField(default=0)
     priority = models.SmallIntegerField(default=0, help_text="the item's")
     rank = models.FloatField(
@@ -273,12 +274,12 @@ class ReviewSlot(models.Model):
         null=True,
         blank=True,
         on_delete=models.PROTECT,
-        related_name="assigned_slots",
+        related_name="assigned_assignments",
         db_index=False,
         help_text="only this person can claim it",
     )
     swapped = models.BooleanField(
-        default=False, help_text="pairwise: the summary after stands on the left for this seat"
+        default=False, help_text="pairwise: the summary after stands on the left for this assignment"
     )
     state = models.CharField(max_length=6, choices=State, default=State.FREE)
     reviewer = models.ForeignKey(
@@ -286,14 +287,14 @@ class ReviewSlot(models.Model):
         null=True,
         blank=True,
         on_delete=models.PROTECT,
-        related_name="review_slots",
+        related_name="review_assignments",
         db_index=False,
     )
     lease_token = models.UUIDField(null=True, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     claimed_at = models.DateTimeField(null=True, blank=True)
 
-    objects = ReviewSlotQuerySet.as_manager()
+    objects = AssignmentQuerySet.as_manager()
 
     class Meta:
         ordering = ["item", "position"]
@@ -301,27 +302,27 @@ class ReviewSlot(models.Model):
             models.Index(
                 fields=["queue", "rank", "item"],
                 condition=Q(state="free", assigned_to__isnull=True),
-                name="slot_by_rank",
+                name="assignment_by_rank",
             ),
             models.Index(
                 fields=["assigned_to", "queue", "rank", "item"],
                 condition=Q(state="free", assigned_to__isnull=False),
-                name="slot_assigned",
+                name="assignment_assigned",
             ),
-            models.Index(fields=["queue", "lease_until"], condition=Q(state="held"), name="slot_held"),
-            models.Index(fields=["queue", "reviewer"], condition=Q(state="done"), name="slot_done"),
+            models.Index(fields=["queue", "lease_until"], condition=Q(state="held"), name="assignment_held"),
+            models.Index(fields=["queue", "reviewer"], condition=Q(state="done"), name="assignment_done"),
         ]
         constraints = [
-            models.UniqueConstraint(fields=["item", "position"], name="slot_position"),
+            models.UniqueConstraint(fields=["item", "position"], name="assignment_position"),
             models.UniqueConstraint(
                 fields=["reviewer", "item"],
                 condition=Q(reviewer__isnull=False),
-                name="slot_once_per_reviewer",
+                name="assignment_once_per_reviewer",
             ),
             models.UniqueConstraint(
                 fields=["assigned_to", "item"],
                 condition=Q(assigned_to__isnull=False),
-                name="slot_once_per_assignee",
+                name="assignment_once_per_assignee",
             ),
             models.CheckConstraint(
                 condition=(
@@ -334,7 +335,7 @@ class ReviewSlot(models.Model):
                     )
                     | Q(state="done", reviewer__isnull=False)
                 ),
-                name="slot_state_whole",
+                name="assignment_state_whole",
             ),
         ]
 
@@ -373,7 +374,7 @@ class Skip(models.Model):
     until = models.DateTimeField(null=True, blank=True, help_text="for 'later': not before")
     saw_others = models.BooleanField(
         default=False,
-        help_text="has seen what others think of it, so that no seat at it can be theirs any more",
+        help_text="has seen what others think of it, so that no assignment at it can be theirs any more",
     )
     at = models.DateTimeField(default=timezone.now)
 

@@ -30,12 +30,12 @@ class Review(Answer):
         "or keep this one."
     )
     SUBMITTED_OTHERWISE = (
-        "You have handed in this review already, with other answers. Leave it as it is, or correct it with "
+        "You have submitted this review already, with other answers. Leave it as it is, or correct it with "
         "these."
     )
-    NOT_YOURS = "You do not hold this item, so nothing can be kept or handed in for it."
-    NOT_SUBMITTED = "This review has not been handed in yet."
-    NOTHING_TO_UNDO = "This review is not handed in, so there is nothing to take back."
+    NOT_YOURS = "You do not hold this item, so nothing can be kept or submitted for it."
+    NOT_SUBMITTED = "This review has not been submitted yet."
+    NOTHING_TO_UNDO = "This review is not submitted, so there is nothing to take back."
     TOO_LATE_TO_UNDO = "Too late to take it back. You can still correct it: the earlier answers are kept."
 
     summary = models.ForeignKey("reviews.Summary", on_delete=models.PROTECT, related_name="reviews")
@@ -211,10 +211,10 @@ class Preference(Answer):
     CHANGED_ELSEWHERE = (
         "Another choice was saved in another tab or window. Reload to see it, or keep this one."
     )
-    SUBMITTED_OTHERWISE = "You have handed in another choice for this pair already. Leave it, or correct it."
-    NOT_YOURS = "You do not hold this pair, so nothing can be kept or handed in for it."
-    NOT_SUBMITTED = "This choice has not been handed in yet."
-    NOTHING_TO_UNDO = "This choice is not handed in."
+    SUBMITTED_OTHERWISE = "You have submitted another choice for this pair already. Leave it, or correct it."
+    NOT_YOURS = "You do not hold this pair, so nothing can be kept or submitted for it."
+    NOT_SUBMITTED = "This choice has not been submitted yet."
+    NOTHING_TO_UNDO = "This choice is not submitted."
     TOO_LATE_TO_UNDO = "It can be taken back for ten seconds; after that it can be corrected."
 
     choice = models.CharField(max_length=8, choices=Choice, blank=True)

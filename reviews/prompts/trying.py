@@ -16,7 +16,7 @@ from django.db.models import Exists, QuerySet
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import allowed
 from reviews.ingest import quoting, twins
-from reviews.models import NearDuplicate, QueueItem, Review, ReviewSlot, SourceDocument, Split
+from reviews.models import Assignment, NearDuplicate, QueueItem, Review, SourceDocument, Split
 
 NO_TRIAL = "This article is a test document. It judges releases, so no prompt is tried on it."
 NO_TRIAL_OF_TWIN = (
@@ -54,7 +54,7 @@ def judging(documents: Sequence[SourceDocument]) -> set[int]:
 
 
 def require_trial(*, item: QueueItem, user: User) -> None:
-    """Whoever holds a seat at the item, handed in an answer to it, or writes prompts. Raises Refused."""
+    """Whoever holds an assignment at the item, submitted an answer to it, or writes prompts. Raises Refused."""
     refuse_judges(item.summary.document)
     if not at_hand(item=item, user=user):
         raise Refused("Prompts are tried on an item while you have it at the desk.", code="not_yours")
@@ -64,7 +64,7 @@ def at_hand(*, item: QueueItem, user: User) -> bool:
     """Whether a trial tells this person nothing of an item that is, or may become, theirs to judge blind."""
     if allowed(user, "edit_prompts"):
         return True
-    if ReviewSlot.objects.filter(item=item, reviewer=user, state=ReviewSlot.State.HELD).exists():
+    if Assignment.objects.filter(item=item, reviewer=user, state=Assignment.State.HELD).exists():
         return True
     answered = Review.objects.filter(
         item=item, reviewer=user, state__in=[Review.State.SUBMITTED, Review.State.RETURNED]

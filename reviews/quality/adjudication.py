@@ -35,8 +35,8 @@ from reviews.models import (
 )
 from reviews.notifications.notices import notify
 from reviews.quality.disagreement import Given, differences, disagreement
+from reviews.queues.assignments import rank_assignments
 from reviews.queues.rubrics import left_open
-from reviews.queues.seats import rank_seats
 
 SETTLED = "Its reviewers differed. What was settled for it is learnt instead."
 MOST_POINTS = 4
@@ -64,7 +64,7 @@ def given_by(reviews: Sequence[Review]) -> list[Given]:
 
 
 def counting_reviews(item: QueueItem) -> list[Review]:
-    """The item's reviews that are handed in, each person's once, in an order that tells nobody's place."""
+    """The item's reviews that are submitted, each person's once, in an order that tells nobody's place."""
     return sorted(_submitted(item).select_related("reviewer"), key=_shuffled)
 
 
@@ -93,18 +93,14 @@ def keep_in_step(*, item: QueueItem) -> None:
     changed them. Safe to call again. Gold items, pairs and calibration rounds are never disputed."""
     if item.disagreement is None and item.state == QueueItem.State.OPEN and not _several(item):
         return  # as it is for nearly every item: there is nobody to differ from
-    item = (
-        QueueItem.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("summary", "queue")
-        .get(pk=item.pk)
-    )
+    item = QueueItem.objects.locked().select_related("summary", "queue").get(pk=item.pk)
     if item.other_id or item.reason == QueueItem.Reason.GOLD or item.queue.calibration:
         return
     reviews = counting_reviews(item)
     apart = disagreement(given_by(reviews), item.summary.text.strip())
     if apart != item.disagreement:
         QueueItem.objects.filter(pk=item.pk).update(disagreement=apart)
-        rank_seats(queue=item.queue, items=[item.pk])
+        rank_assignments(queue=item.queue, items=[item.pk])
     if Adjudication.objects.filter(item=item).exists():
         return
     examples = FeedbackExample.objects.filter(review__item=item)
@@ -177,7 +173,7 @@ def set_dispute_points(*, queue: ReviewQueue, points: int, actor: Any | None) ->
 
 def objection(*, item: QueueItem, actor: User) -> str:
     """Why this person may not settle this item, or nothing. 1 query."""
-    mine = Q(reviews__reviewer=actor) | Q(slots__reviewer=actor)
+    mine = Q(reviews__reviewer=actor) | Q(assignments__reviewer=actor)
     wrote = FeedbackExample.objects.filter(summary=OuterRef("summary"), created_by=actor, adjudication=None)
     if not QueueItem.objects.filter(mine | Exists(wrote), pk=item.pk).exists():
         return ""
@@ -191,15 +187,11 @@ def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: U
     """Give the authoritative answer. `seen` are the revisions of the reviews that the page showed, by their ids.
 
     Raises InvalidInput naming each field, Refused for whoever had a part in it, StaleState where the item is settled or
-    agreed meanwhile, or a review was handed in or corrected since.
+    agreed meanwhile, or a review was submitted or corrected since.
     """
     require(actor, "manage_queues")
     with transaction.atomic():
-        item = (
-            QueueItem.objects.select_for_update(of=("self",), no_key=True)
-            .select_related("summary__document", "queue")
-            .get(pk=item.pk)
-        )
+        item = QueueItem.objects.locked().select_related("summary__document", "queue").get(pk=item.pk)
         if item.state != QueueItem.State.DISPUTED:
             raise StaleState(
                 "This item is not in dispute any more: it has been settled, or its reviewers agree."

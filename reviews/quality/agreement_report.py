@@ -1,7 +1,7 @@
-"""Agreement of reviewers from what they handed in: by question, queue and pair, and who is strict.
+"""Agreement of reviewers from what they submitted: by question, queue and pair, and who is strict.
 
 A page computes it itself while there are few reviews; from INLINE reviews on it shows what the queue computed last.
-Counted are handed-in reviews of items that more than one person reviewed, late ones too; not gold items, calibration
+Counted are submitted reviews of items that more than one person reviewed, late ones too; not gold items, calibration
 rounds and pairs.
 """
 

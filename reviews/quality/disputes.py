@@ -10,12 +10,12 @@ from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, 
 
 from reviews.models import (
     Adjudication,
+    Assignment,
     Criterion,
     FeedbackExample,
     QueueItem,
     Review,
     ReviewQueue,
-    ReviewSlot,
 )
 from reviews.quality.adjudication import counting_reviews, disputed, rubric_asked
 
@@ -37,7 +37,7 @@ def _part_of(actor: User) -> Q:
     """The same rule as `adjudicating.objection`, for lists."""
     return Q(
         Exists(Review.objects.filter(item=OuterRef("pk"), reviewer=actor))
-        | Exists(ReviewSlot.objects.filter(item=OuterRef("pk"), reviewer=actor))
+        | Exists(Assignment.objects.filter(item=OuterRef("pk"), reviewer=actor))
         | Exists(
             FeedbackExample.objects.filter(summary=OuterRef("summary"), created_by=actor, adjudication=None)
         )

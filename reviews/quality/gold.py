@@ -1,7 +1,7 @@
 """Gold items: summaries whose right answer is known, to see how well somebody rates and to learn rating from.
 
 They come unannounced, as a share of each reviewer's work in a queue, or all together in a calibration round, where each
-answer is explained right after it was given. What counts is the answer that was handed in first: the explanation can be
+answer is explained right after it was given. What counts is the answer that was submitted first: the explanation can be
 read from then on, so neither an undo nor a correction changes it. Nothing is learnt from reviews of gold items, and
 they count in no agreement of reviewers.
 """
@@ -25,11 +25,11 @@ from models_app.foundation.roles import allowed, require
 from models_app.texts.normalise import normalise, one_line
 from reviews.models import (
     Adjudication,
+    Assignment,
     GoldAnswer,
     QueueItem,
     Review,
     ReviewQueue,
-    ReviewSlot,
     RubricVersion,
     Skip,
     Summary,
@@ -111,7 +111,7 @@ def _checked(rubric: RubricVersion, known: Known) -> dict[str, Any]:
 
 
 def retire_gold(*, gold: GoldAnswer, reason: str, actor: User) -> None:
-    """Give it to nobody any more; what was answered to it no longer counts. Seats that nobody has taken go."""
+    """Give it to nobody any more; what was answered to it no longer counts. Assignments that nobody has taken go."""
     require(actor, "manage_queues")
     reason = one_line(reason)
     if not reason:
@@ -120,8 +120,8 @@ def retire_gold(*, gold: GoldAnswer, reason: str, actor: User) -> None:
         if not GoldAnswer.objects.filter(pk=gold.pk, active=True).update(active=False):
             raise StaleState("This gold item has been retired already.")
         items = QueueItem.objects.filter(summary=gold.summary_id, reason=QueueItem.Reason.GOLD)
-        ReviewSlot.objects.filter(item__in=items, state=ReviewSlot.State.FREE).delete()
-        items.filter(state="open").exclude(slots__state="held").update(state="done")
+        Assignment.objects.filter(item__in=items, state=Assignment.State.FREE).delete()
+        items.filter(state="open").exclude(assignments__state="held").update(state="done")
         audit.record(
             actor=actor, action="gold.retire", subject=gold, from_state="active", to_state="retired",
             reason=reason[:300],
@@ -153,14 +153,14 @@ def is_turn(place: int, percent: int, seed: str) -> bool:
 
 
 def due(*, queue: ReviewQueue, reviewer: User) -> QueueItem | None:
-    """The gold item that this reviewer gets next in this queue, with a free seat; None where it is not its turn or none
-    is left. To be called in the transaction of the claim, one claim of a person after another.
+    """The gold item that this reviewer gets next in this queue, with a free assignment; None where it is not its turn
+    or none is left. To be called in the transaction of the claim, one claim of a person after another.
 
     Nobody gets one twice, nor one that they answered, wrote, settled or passed by. It looks like any other item.
     """
     if not queue.gold_percent:
         return None
-    place = ReviewSlot.objects.filter(queue=queue, reviewer=reviewer).count()
+    place = Assignment.objects.filter(queue=queue, reviewer=reviewer).count()
     if not is_turn(place, queue.gold_percent, f"{queue.pk}:{reviewer.pk}"):
         return None
     left = list(
@@ -181,21 +181,21 @@ def due(*, queue: ReviewQueue, reviewer: User) -> QueueItem | None:
     QueueItem.objects.bulk_create(
         [QueueItem(queue=queue, summary_id=summary, reason=QueueItem.Reason.GOLD)], ignore_conflicts=True
     )
-    item = QueueItem.objects.select_for_update(no_key=True).get(queue=queue, summary=summary, other=None)
+    item = QueueItem.objects.locked().get(queue=queue, summary=summary, other=None)
     if item.state != QueueItem.State.OPEN:
         QueueItem.objects.filter(pk=item.pk).update(state="open")
-    if not ReviewSlot.objects.filter(item=item, state="free", assigned_to=None).exists():
-        _seat(item)
+    if not Assignment.objects.filter(item=item, state="free", assigned_to=None).exists():
+        _assignment(item)
     return QueueItem.objects.select_related("queue", "summary").get(pk=item.pk)
 
 
-def _seat(item: QueueItem, person: User | None = None) -> None:
-    """One more seat at an item that is locked."""
+def _assignment(item: QueueItem, person: User | None = None) -> None:
+    """One more assignment at an item that is locked."""
     last = (
-        ReviewSlot.objects.filter(item=item).order_by("-position").values_list("position", flat=True).first()
+        Assignment.objects.filter(item=item).order_by("-position").values_list("position", flat=True).first()
     )
     position = 0 if last is None else last + 1
-    ReviewSlot.objects.create(item=item, queue_id=item.queue_id, position=position, assigned_to=person)
+    Assignment.objects.create(item=item, queue_id=item.queue_id, position=position, assigned_to=person)
 
 
 def _open_to(reviewer: User) -> QuerySet[GoldAnswer]:
@@ -204,7 +204,7 @@ def _open_to(reviewer: User) -> QuerySet[GoldAnswer]:
     return GoldAnswer.objects.filter(active=True).exclude(
         Q(created_by=reviewer)
         | Exists(Review.objects.filter(summary=same, reviewer=reviewer))
-        | Exists(ReviewSlot.objects.filter(item__summary=same, reviewer=reviewer))
+        | Exists(Assignment.objects.filter(item__summary=same, reviewer=reviewer))
         | Exists(Skip.objects.filter(item__summary=same, reviewer=reviewer))
         | Exists(Adjudication.objects.filter(item__summary=same, adjudicator=reviewer))
     )
@@ -216,7 +216,8 @@ def _open_to(reviewer: User) -> QuerySet[GoldAnswer]:
 def start_round(
     *, name: str, golds: Sequence[GoldAnswer], reviewers: Sequence[User], actor: User
 ) -> ReviewQueue:
-    """A queue of these gold items with a seat for each of these people, where each answer is explained once given."""
+    """A queue of these gold items with an assignment for each of these people, where each answer is explained once
+    given."""
     require(actor, "manage_queues")
     name = one_line(name)[:100]
     slug = slugify(name)[:60]
@@ -245,48 +246,52 @@ def start_round(
         )  # fmt: skip
         for gold in golds:
             QueueItem.objects.create(queue=queue, summary_id=gold.summary_id, reason=QueueItem.Reason.GOLD)
-        seats = sum(_invite(queue, person) for person in reviewers)
-        if not seats:
+        assignments = sum(_invite(queue, person) for person in reviewers)
+        if not assignments:
             raise Refused("Each of these people knows all of these items already.", code="known")
         audit.record(
             actor=actor, action="gold.start_round", subject=queue,
             data={
-                "golds": [gold.pk for gold in golds], "reviewers": [person.pk for person in reviewers], "seats": seats
+                "golds": [gold.pk for gold in golds], "reviewers": [person.pk for person in reviewers],
+                "assignments": assignments,
             },
         )  # fmt: skip
     return queue
 
 
 def invite(*, queue: ReviewQueue, reviewer: User, actor: User) -> int:
-    """A seat at each item of a round that this person does not know yet; how many there were."""
+    """An assignment at each item of a round that this person does not know yet; how many there were."""
     require(actor, "manage_queues")
     if not queue.calibration:
         raise Refused("That queue is no calibration round.")
     if not allowed(reviewer, "review"):
         raise InvalidInput("That person is not a reviewer.", fields={"reviewer": "Choose a reviewer."})
     with transaction.atomic():
-        seats = _invite(queue, reviewer)
-        if not seats:
+        assignments = _invite(queue, reviewer)
+        if not assignments:
             raise Refused(
-                "That person has a seat at each of these items, or knows them already.", code="known"
+                "That person has an assignment at each of these items, or knows them already.", code="known"
             )
         audit.record(
-            actor=actor, action="gold.invite", subject=queue, data={"reviewer": reviewer.pk, "seats": seats}
+            actor=actor,
+            action="gold.invite",
+            subject=queue,
+            data={"reviewer": reviewer.pk, "assignments": assignments},
         )
-    return seats
+    return assignments
 
 
 def _invite(queue: ReviewQueue, reviewer: User) -> int:
     known = set(_open_to(reviewer).values_list("summary", flat=True))
-    items = QueueItem.objects.select_for_update(no_key=True).filter(queue=queue).order_by("pk")
-    seated = set(ReviewSlot.objects.filter(queue=queue, assigned_to=reviewer).values_list("item", flat=True))
-    seats = 0
+    items = QueueItem.objects.locked().filter(queue=queue).order_by("pk")
+    seated = set(Assignment.objects.filter(queue=queue, assigned_to=reviewer).values_list("item", flat=True))
+    assignments = 0
     for item in items:
         if item.summary_id in known and item.pk not in seated:
             QueueItem.objects.filter(pk=item.pk).exclude(state="open").update(state="open")
-            _seat(item, reviewer)
-            seats += 1
-    return seats
+            _assignment(item, reviewer)
+            assignments += 1
+    return assignments
 
 
 # ---------------------------------------------------------------- how well it was answered
@@ -304,12 +309,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Explained:
-    """My answer to a gold item, as I handed it in first, beside the right one."""
+    """My answer to a gold item, as I submitted it first, beside the right one."""
 
     review: Review
     gold: GoldAnswer
     questions: list[Judged]
-    handed_in_again: bool
+    submitted_again: bool
 
     @property
     def right(self) -> int:
@@ -317,7 +322,7 @@ class Explained:
 
 
 def judge(gold: GoldAnswer, answer: Mapping[str, Any]) -> list[Judged]:
-    """An answer as it was handed in (a revision's data) against the gold one. A verdict next to the right one counts
+    """An answer as it was submitted (a revision's data) against the gold one. A verdict next to the right one counts
     as right where a point off does."""
     places = (Review.VERDICTS.index(answer[VERDICT]), Review.VERDICTS.index(gold.verdict))
     found = [
@@ -333,7 +338,7 @@ def judge(gold: GoldAnswer, answer: Mapping[str, Any]) -> list[Judged]:
 
 
 def explained(*, review_id: int, reviewer: User) -> Explained:
-    """My own answer to a gold item, once it is handed in. Raises NotFound for anything else, whatever it is: nobody
+    """My own answer to a gold item, once it is submitted. Raises NotFound for anything else, whatever it is: nobody
     learns from this which items are gold."""
     require(reviewer, "review")
     review = (
@@ -403,12 +408,12 @@ def gold_rows() -> QuerySet[GoldAnswer]:
 
 @dataclass(frozen=True)
 class RoundRow:
-    """A calibration round: how many of its seats are answered, and who sits in it."""
+    """A calibration round: how many of its assignments are answered, and who sits in it."""
 
     queue: ReviewQueue
     items: int
     answered: int
-    seats: int
+    assignments: int
     people: list[str]
 
 
@@ -418,14 +423,14 @@ def round_rows(limit: int = 20) -> list[RoundRow]:
         ReviewQueue.objects.filter(calibration=True)
         .annotate(
             items_in=Count("items", distinct=True),
-            seats=Count("slots", distinct=True),
-            answered=Count("slots", filter=Q(slots__state="done"), distinct=True),
+            places=Count("assignments", distinct=True),
+            answered=Count("assignments", filter=Q(assignments__state="done"), distinct=True),
         )
         .order_by("-pk")[:limit]
     )
     people: dict[int, list[str]] = {}
-    seated = ReviewSlot.objects.filter(queue__in=[queue.pk for queue in queues], assigned_to__isnull=False)
+    seated = Assignment.objects.filter(queue__in=[queue.pk for queue in queues], assigned_to__isnull=False)
     names = seated.values_list("queue", "assigned_to__username").distinct()
     for queue, name in names.order_by("queue", "assigned_to__username"):
         people.setdefault(queue, []).append(name)
-    return [RoundRow(row, row.items_in, row.answered, row.seats, people.get(row.pk, [])) for row in queues]
+    return [RoundRow(row, row.items_in, row.answered, row.places, people.get(row.pk, [])) for row in queues]

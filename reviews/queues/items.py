@@ -12,7 +12,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotFound, Refused
 from models_app.foundation.roles import require
 from reviews.models import QueueItem, ReviewQueue, SourceDocument, Split, Summary
-from reviews.queues import seats
+from reviews.queues.assignments import fit_assignments, share_queue
 from reviews.queues.grounding import start_linking
 
 
@@ -25,7 +25,7 @@ def put_in_queue(
     note: str = "",
     actor: Any | None,
 ) -> QueueItem:
-    """A seat for each wanted review of this summary. One that is in the queue already is left as it is."""
+    """An assignment for each wanted review of this summary. One that is in the queue already is left as it is."""
     require(actor, "import_documents")
     if reason not in QueueItem.Reason.values:
         raise InvalidInput(
@@ -41,7 +41,7 @@ def put_in_queue(
             code="test_document",
         )
     with transaction.atomic():
-        seats.share_queue(queue.pk)
+        share_queue(queue.pk)
         queue.refresh_from_db()  # it may just have been changed
         item, made = QueueItem.objects.get_or_create(
             queue=queue,
@@ -50,7 +50,7 @@ def put_in_queue(
             defaults={"reason": reason, "priority": priority, "note": note, "confidence": summary.confidence},
         )
         if made:
-            seats.fit_seats(queue=queue, items=[item.pk])
+            fit_assignments(queue=queue, items=[item.pk])
             item.refresh_from_db(fields=["wanted_reviews"])
             if actor is not None:  # what jobs put in by the thousand, they record once
                 audit.record(actor=actor, action="item.queue", subject=item, data={"queue": queue.slug})
@@ -81,7 +81,7 @@ def put_many(
     if not notes:
         return 0
     with transaction.atomic():
-        seats.share_queue(queue.pk)
+        share_queue(queue.pk)
         queue.refresh_from_db()
         there = queue.items.filter(summary__in=notes, other=None).values_list("summary", flat=True)
         wanted = sorted(set(notes) - set(there))
@@ -105,9 +105,9 @@ def put_many(
             ignore_conflicts=True,  # somebody else may just have put one in; both then wait for each other's commit
         )
         made = list(
-            queue.items.filter(summary__in=wanted, other=None, slots=None).values_list("pk", flat=True)
+            queue.items.filter(summary__in=wanted, other=None, assignments=None).values_list("pk", flat=True)
         )
         if made:
-            seats.fit_seats(queue=queue, items=made)
+            fit_assignments(queue=queue, items=made)
             start_linking()
     return len(made)

@@ -1,11 +1,10 @@
 """Who does not choose between two summaries: those who may want the release to win that the choice is about.
 
-Pairs of test documents are votes on the release of the summary after. People with a hand in it (`hands.advocates`) are
-offered none of them, nor are accounts that they opened while the work went on. Reviewers whose corrections it learnt
-from or is measured against do choose, blind. One may come to have a hand later, by requesting the release for example,
-so that it is looked at with every claim, for the one release that a seat was found for; the votes given before are left
-out where votes are counted (models_app/evaluation/people.py).
-"""
+Pairs of test documents are votes on the release of the summary after. People with a hand in it (`hands.advocates`)
+are offered none of them, nor are accounts that they opened while the work went on. Reviewers whose corrections it
+learnt from or is measured against do choose, blind. One may come to have a hand later, by requesting the release for
+example, so that it is looked at with every claim, for the one release that an assignment was found for; the votes
+given before are left out where votes are counted (models_app/evaluation/people.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from models_app.foundation.holders import holders
 from models_app.models import Release
 from models_app.releases.accounts import no_judges
 from models_app.releases.hands import involved
-from reviews.models import QueueItem, ReviewSlot, Skip, Split, Summary
+from reviews.models import Assignment, QueueItem, Skip, Split, Summary
 
 
 def not_asked(release: Release) -> set[int]:
@@ -71,7 +70,7 @@ def pass_by(*, items: QuerySet[QueueItem], judge: User) -> int:
         update_fields=["meaning", "until"],
         batch_size=1000,
     )
-    ReviewSlot.objects.filter(item__in=found, assigned_to=judge, state=ReviewSlot.State.FREE).update(
+    Assignment.objects.filter(item__in=found, assigned_to=judge, state=Assignment.State.FREE).update(
         assigned_to=None
     )
     return len(found)

@@ -13,13 +13,13 @@ from django.db.models import Count, F, Func, IntegerField, OuterRef, Prefetch, Q
 from models_app.foundation.holders import holders
 from reviews.lists.counted import Counted
 from reviews.models import (
+    Assignment,
     Criterion,
     QueueItem,
     QueueRule,
     Review,
     ReviewQueue,
     ReviewReturn,
-    ReviewSlot,
     RubricVersion,
 )
 from reviews.queues.blindness import sees_answers
@@ -74,15 +74,15 @@ class QueueRow:
         return self.counts.get(QueueItem.State.DISPUTED, 0)
 
     @property
-    def set_aside(self) -> int:
-        return self.counts.get(QueueItem.State.SET_ASIDE, 0)
+    def flagged(self) -> int:
+        return self.counts.get(QueueItem.State.FLAGGED, 0)
 
 
 def queues() -> list[QueueRow]:
     """Every queue, open ones first. 4 queries."""
     counts = _counts(COUNTED)
     held = dict(
-        ReviewSlot.objects.filter(state="held").order_by().values_list("queue").annotate(n=Count("pk"))
+        Assignment.objects.filter(state="held").order_by().values_list("queue").annotate(n=Count("pk"))
     )
     rules = dict(
         QueueRule.objects.filter(active=True).order_by().values_list("queue").annotate(n=Count("pk"))
@@ -106,13 +106,13 @@ class ItemList:
 
 
 def items(queue: ReviewQueue, *, state: str = "", person: User | None = None) -> ItemList:
-    """Items with their seats and titles, the next ones first. 1 query (2 for a person), and 3 for each slice."""
+    """Items with their assignments and titles, the next ones first. 1 query (2 for a person), and 3 for each slice."""
     counts = _counts(LISTED, queue.pk).get(queue.pk, {})
-    seats = ReviewSlot.objects.select_related("reviewer", "assigned_to").order_by("position")
+    assignments = Assignment.objects.select_related("reviewer", "assigned_to").order_by("position")
     shown = (
         QueueItem.objects.select_related("summary__document")
         .defer("summary__document__text", "summary__document__reference")
-        .prefetch_related(Prefetch("slots", seats))
+        .prefetch_related(Prefetch("assignments", assignments))
     )
     states = [state] if state else list(STATES)
     if person is None:
@@ -121,7 +121,7 @@ def items(queue: ReviewQueue, *, state: str = "", person: User | None = None) ->
         first, *others = (queue.items.filter(state=each).order_by() for each in states)
         found = first.union(*others, all=True) if others else first
     else:
-        mine = ReviewSlot.objects.filter(queue=queue).filter(Q(reviewer=person) | Q(assigned_to=person))
+        mine = Assignment.objects.filter(queue=queue).filter(Q(reviewer=person) | Q(assigned_to=person))
         found = queue.items.filter(state__in=states, pk__in=mine.values("item"))
         total = found.order_by()[:LISTED].count()
     whole = sum(counts.values())
@@ -141,25 +141,25 @@ def _up_to(number: int) -> str:
 @dataclass(frozen=True)
 class PersonRow:
     person: User
-    assigned: int  # free seats that are kept for this person
-    holds: list[ReviewSlot] = field(default_factory=list)
+    assigned: int  # free assignments that are kept for this person
+    holds: list[Assignment] = field(default_factory=list)
     done: int = 0
 
 
 def people_of(queue: ReviewQueue, reviewers: Sequence[User]) -> list[PersonRow]:
     """Who could review here, and what each has. 3 queries."""
     assigned = dict(
-        ReviewSlot.objects.filter(queue=queue, state="free", assigned_to__isnull=False)
+        Assignment.objects.filter(queue=queue, state="free", assigned_to__isnull=False)
         .order_by()
         .values_list("assigned_to")
         .annotate(n=Count("pk"))
     )
-    holds: dict[int, list[ReviewSlot]] = {}
-    held = ReviewSlot.objects.filter(queue=queue, state="held").select_related("item__summary__document")
-    for seat in held.defer("item__summary__document__text").order_by("claimed_at"):
-        holds.setdefault(seat.reviewer_id or 0, []).append(seat)
+    holds: dict[int, list[Assignment]] = {}
+    held = Assignment.objects.filter(queue=queue, state="held").select_related("item__summary__document")
+    for assignment in held.defer("item__summary__document__text").order_by("claimed_at"):
+        holds.setdefault(assignment.reviewer_id or 0, []).append(assignment)
     done = dict(
-        ReviewSlot.objects.filter(queue=queue, state="done")
+        Assignment.objects.filter(queue=queue, state="done")
         .order_by()
         .values_list("reviewer")
         .annotate(n=Count("pk"))
@@ -201,14 +201,14 @@ class ReviewRow:
     returned: ReviewReturn | None
 
     @property
-    def handed_in(self) -> datetime | None:
+    def submitted(self) -> datetime | None:
         return self.review.submitted_at
 
 
 @dataclass(frozen=True)
 class ItemPage:
     item: QueueItem
-    seats: list[ReviewSlot]
+    assignments: list[Assignment]
     reviews: list[ReviewRow]
     hidden: bool
     free: int
@@ -216,18 +216,18 @@ class ItemPage:
 
 def item_page(item: QueueItem, viewer: User) -> ItemPage:
     """At most 6 queries beside the item's own."""
-    seats = list(item.slots.select_related("reviewer", "assigned_to").order_by("position"))
+    assignments = list(item.assignments.select_related("reviewer", "assigned_to").order_by("position"))
     seen = sees_answers(item=item, reader=viewer)
-    handed_in = (
+    submitted = (
         Review.objects.filter(item=item, state__in=["submitted", "returned"])
         .select_related("reviewer")
         .order_by(F("submitted_at").asc(nulls_last=True))
     )
     if seen:
         in_order = Prefetch("rubric__criteria", Criterion.objects.order_by("position"))
-        handed_in = handed_in.select_related("rubric").prefetch_related(in_order)
+        submitted = submitted.select_related("rubric").prefetch_related(in_order)
     else:
-        handed_in = handed_in.only("pk", "state", "late", "submitted_at", "reviewer__username", "item")
+        submitted = submitted.only("pk", "state", "late", "submitted_at", "reviewer__username", "item")
     open_returns = {
         returned.review_id: returned
         for returned in ReviewReturn.objects.filter(review__item=item, answered_at=None).select_related(
@@ -247,10 +247,13 @@ def item_page(item: QueueItem, viewer: User) -> ItemPage:
             else [],
             open_returns.get(review.pk),
         )
-        for review in handed_in
+        for review in submitted
     ]
-    free = sum(seat.state == ReviewSlot.State.FREE and seat.assigned_to_id is None for seat in seats)
-    return ItemPage(item, seats, reviews, hidden=not seen, free=free)
+    free = sum(
+        assignment.state == Assignment.State.FREE and assignment.assigned_to_id is None
+        for assignment in assignments
+    )
+    return ItemPage(item, assignments, reviews, hidden=not seen, free=free)
 
 
 def rubric_versions() -> QuerySet[RubricVersion]:

@@ -19,7 +19,7 @@ from models_app.models import Job
 from models_app.texts.needs import Between, OneOf, mistakes
 from models_app.texts.normalise import normalise, one_line
 from reviews.models import Criterion, ReviewQueue, RubricVersion
-from reviews.queues import seats
+from reviews.queues.assignments import fit_assignments, own_queue
 from reviews.queues.statements import Rearranged
 
 MOST_CRITERIA = 12
@@ -95,14 +95,14 @@ def _address(name: str) -> str:
 def change_queue(*, queue: ReviewQueue, settings: QueueSettings, actor: Any | None) -> Rearranged:
     """Change a queue while people work in it, and bring all its items in step, in one transaction.
 
-    More reviews an item: items get seats and finished ones open again. Fewer: free seats go, seats that somebody holds
-    or has answered from stay, and items that have enough are done. Reviews begun keep the rubric they began with.
-    """
+    More reviews an item: items get assignments and finished ones open again. Fewer: free assignments go, assignments
+    that somebody holds or has answered from stay, and items that have enough are done. Reviews begun keep the rubric
+    they began with."""
     require(actor, "manage_queues")
     values = _checked(settings)
     try:
         with transaction.atomic():
-            seats.own_queue(queue.pk)
+            own_queue(queue.pk)
             locked = (
                 ReviewQueue.objects.select_for_update(of=("self",), no_key=True)
                 .select_related("rubric")
@@ -119,7 +119,7 @@ def change_queue(*, queue: ReviewQueue, settings: QueueSettings, actor: Any | No
             locked.save(update_fields=list(values))
             moved = Rearranged(0, 0, 0, ())
             if changes.keys() & set(_MOVING):
-                moved = seats.fit_seats(queue=locked)
+                moved = fit_assignments(queue=locked)
                 _look_for_disputes_later(locked, moved.closed)
             if changes:
                 audit.record(

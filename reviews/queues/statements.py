@@ -1,10 +1,9 @@
 """How many items wait for a person: the same number at the desks, in the navigation and in the API; and what brings
-the seats of many items in step with their queue.
+the assignments of many items in step with their queue.
 
-Items are counted, not seats: those that the person holds, and those at which a seat is open to them. Which seats these
-are the tables say (`ReviewSlotQuerySet`). By hand is that PostgreSQL goes from queue to queue and stops where counting
-stops: the ORM can limit neither by a column nor within a LATERAL join.
-"""
+Items are counted, not assignments: those that the person holds, and those at which an assignment is open to them.
+Which assignments these are the tables say (`AssignmentQuerySet`). By hand is that PostgreSQL goes from queue to queue
+and stops where counting stops: the ORM can limit neither by a column nor within a LATERAL join."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from django.db import connection
 from django.db.models.expressions import RawSQL
 
 from reviews.lists.compiled import Statement, compiled
-from reviews.models import QueueItem, ReviewQueue, ReviewSlot
+from reviews.models import Assignment, QueueItem, ReviewQueue
 
 #: Nobody is told of more: a queue of a hundred thousand must not make a page wait.
 COUNTED = 1000
@@ -76,18 +75,17 @@ def in_words(count: int) -> str:
 def _items_of_a_queue() -> Statement:
     """For the row `queue` of the statement around it.
 
-    Free seats come in the order of their index, so that finished ones cost nothing. Of items that are not open only
-    those set aside have seats that are not done, and these few are looked up once, instead of each item.
-    """
+    Free assignments come in the order of their index, so that finished ones cost nothing. Of items that are not open
+    only those flagged have assignments that are not done, and these few are looked up once, instead of each item."""
     reviewer = RawSQL("%%(reviewer)s", [])
-    seats = ReviewSlot.objects.filter(queue_id=RawSQL("queue.id", []))
-    set_aside = QueueItem.objects.filter(queue__active=True, state=QueueItem.State.SET_ASIDE)
-    opened = seats.left_to(reviewer).exclude(item__in=set_aside)
+    assignments = Assignment.objects.filter(queue_id=RawSQL("queue.id", []))
+    flagged = QueueItem.objects.filter(queue__active=True, state=QueueItem.State.FLAGGED)
+    opened = assignments.left_to(reviewer).exclude(item__in=flagged)
     parts = {
         "anybodys": opened.free().anybodys().order_by("rank", "item_id"),
         "assigned": opened.free().filter(assigned_to=reviewer).order_by(),
         "over": opened.over().needed().order_by(),
-        "held": seats.held_by(reviewer).order_by(),
+        "held": assignments.held_by(reviewer).order_by(),
     }
     made = {name: compiled(rows.values("item_id"), name) for name, rows in parts.items()}
     limit = "LIMIT %(counted)s * queue.reviews_per_item"
@@ -97,7 +95,7 @@ def _items_of_a_queue() -> Statement:
     )
 
 
-# ---------------------------------------------------------------- seats
+# ---------------------------------------------------------------- assignments
 
 #: Items. The statistics know little of a queue that was just filled; nested loops chosen by them take minutes.
 MANY = 100
@@ -120,11 +118,12 @@ _RANKS = {
 _RANK = f"""CASE (SELECT current."order" FROM reviews_reviewqueue current WHERE current.id = %(queue)s)
      {" ".join(f"WHEN '{order.value}' THEN {rank}" for order, rank in _RANKS.items())} END"""
 _CHOSEN = """item.queue_id = %(queue)s AND (%(items)s::bigint[] IS NULL OR item.id = ANY(%(items)s))"""
-# Gold items get a seat when it is somebody's turn (reviews/quality/gold.py).
+# Gold items get an assignment when it is somebody's turn (reviews/quality/gold.py).
 _ORDINARY = f"item.reason <> '{QueueItem.Reason.GOLD.value}'"
 _SETTLED = "EXISTS (SELECT 1 FROM reviews_adjudication settled WHERE settled.item_id = item.id)"
 _UNFINISHED = """(
-       EXISTS (SELECT 1 FROM reviews_reviewslot slot WHERE slot.item_id = item.id AND slot.state <> 'done')
+       EXISTS (SELECT 1 FROM reviews_assignment assignment
+                WHERE assignment.item_id = item.id AND assignment.state <> 'done')
     OR EXISTS (SELECT 1 FROM reviews_review back WHERE back.item_id = item.id AND back.state = 'returned'))"""
 
 _LOCK_ITEMS = f"""
@@ -136,35 +135,36 @@ UPDATE reviews_queueitem item SET wanted_reviews = {_WANTED}
   FROM reviews_reviewqueue queue
  WHERE queue.id = item.queue_id AND {_CHOSEN} AND {_ORDINARY} AND item.wanted_reviews <> {_WANTED}
 """  # nosec B608
-# Seats that are taken stay; of the free ones those that are meant for somebody stay longest.
-_REMOVE_SEATS = f"""
-DELETE FROM reviews_reviewslot slot
- USING (SELECT slot.id, item.wanted_reviews,
-               row_number() OVER (PARTITION BY slot.item_id
-                                  ORDER BY slot.state = 'free', slot.assigned_to_id IS NULL, slot.position) AS place
-          FROM reviews_reviewslot slot JOIN reviews_queueitem item ON item.id = slot.item_id
-         WHERE {_CHOSEN} AND {_ORDINARY}) seat
- WHERE seat.id = slot.id AND seat.place > seat.wanted_reviews AND slot.state = 'free'
+# Assignments that are taken stay; of the free ones those that are meant for somebody stay longest.
+_REMOVE_ASSIGNMENTS = f"""
+DELETE FROM reviews_assignment assignment
+ USING (SELECT assignment.id, item.wanted_reviews,
+               row_number() OVER (PARTITION BY assignment.item_id
+                                  ORDER BY assignment.state = 'free', assignment.assigned_to_id IS NULL,
+                                           assignment.position) AS place
+          FROM reviews_assignment assignment JOIN reviews_queueitem item ON item.id = assignment.item_id
+         WHERE {_CHOSEN} AND {_ORDINARY}) placed
+ WHERE placed.id = assignment.id AND placed.place > placed.wanted_reviews AND assignment.state = 'free'
 """  # nosec B608
-# Of a pair the sides are drawn per seat: neighbours at one item see them the other way round. By chance and not by a
-# hash, which people could compute from the item's number.
-_ADD_SEATS = f"""
-INSERT INTO reviews_reviewslot (item_id, queue_id, position, priority, rank, swapped, state)
-SELECT item.id, item.queue_id, seats.next + more, item.priority, {_RANK},
+# Of a pair the sides are drawn per assignment: neighbours at one item see them the other way round. By chance and not
+# by a hash, which people could compute from the item's number.
+_ADD_ASSIGNMENTS = f"""
+INSERT INTO reviews_assignment (item_id, queue_id, position, priority, rank, swapped, state)
+SELECT item.id, item.queue_id, assignments.next + more, item.priority, {_RANK},
        item.other_id IS NOT NULL
-       AND (drawn.side + seats.next + more) %% 2 = 1, 'free'
+       AND (drawn.side + assignments.next + more) %% 2 = 1, 'free'
   FROM reviews_queueitem item
  CROSS JOIN LATERAL (SELECT count(*)::int AS number, coalesce(max(position) + 1, 0) AS next
-                       FROM reviews_reviewslot slot WHERE slot.item_id = item.id) seats
+                       FROM reviews_assignment assignment WHERE assignment.item_id = item.id) assignments
  CROSS JOIN LATERAL (SELECT item.id, (random() < 0.5)::int AS side) drawn
- CROSS JOIN LATERAL generate_series(0, item.wanted_reviews - seats.number - 1) more
+ CROSS JOIN LATERAL generate_series(0, item.wanted_reviews - assignments.number - 1) more
  WHERE {_CHOSEN} AND {_ORDINARY} AND NOT {_SETTLED}
 """  # nosec B608
-_RANK_SEATS = f"""
-UPDATE reviews_reviewslot slot SET rank = {_RANK}, priority = item.priority
+_RANK_ASSIGNMENTS = f"""
+UPDATE reviews_assignment assignment SET rank = {_RANK}, priority = item.priority
   FROM reviews_queueitem item
- WHERE slot.item_id = item.id AND {_CHOSEN} AND slot.state <> 'done'
-   AND (slot.rank <> {_RANK} OR slot.priority <> item.priority)
+ WHERE assignment.item_id = item.id AND {_CHOSEN} AND assignment.state <> 'done'
+   AND (assignment.rank <> {_RANK} OR assignment.priority <> item.priority)
 """  # nosec B608
 _REOPEN = f"""
 UPDATE reviews_queueitem item SET state = 'open'
@@ -173,24 +173,24 @@ UPDATE reviews_queueitem item SET state = 'open'
 _CLOSE = f"""
 UPDATE reviews_queueitem item SET state = 'done'
  WHERE {_CHOSEN} AND item.state = 'open' AND NOT {_UNFINISHED}
-   AND EXISTS (SELECT 1 FROM reviews_reviewslot slot WHERE slot.item_id = item.id)
+   AND EXISTS (SELECT 1 FROM reviews_assignment assignment WHERE assignment.item_id = item.id)
 RETURNING id
 """  # nosec B608
 
 
 @dataclass(frozen=True)
 class Rearranged:
-    """What bringing the seats in step with a queue's settings changed."""
+    """What bringing the assignments in step with a queue's settings changed."""
 
-    seats_added: int
-    seats_removed: int
+    assignments_added: int
+    assignments_removed: int
     reopened: int
     closed: tuple[int, ...]  # items
 
 
-def rearrange_seats(*, queue: int, items: Sequence[int] | None) -> Rearranged:
-    """See `seats.fit_seats`; in the caller's transaction. Each step is one statement for all items, since people wait
-    while a queue of a hundred thousand is changed (`benchmarks/review_desk.py`, which fills one)."""
+def rearrange_assignments(*, queue: int, items: Sequence[int] | None) -> Rearranged:
+    """See `assignments.fit_assignments`; in the caller's transaction. Each step is one statement for all items, since
+    people wait while a queue of a hundred thousand is changed (`benchmarks/review_desk.py`, which fills one)."""
     values: dict[str, Any] = {"queue": queue, "items": None if items is None else list(items)}
     with connection.cursor() as cursor:
 
@@ -202,8 +202,8 @@ def rearrange_seats(*, queue: int, items: Sequence[int] | None) -> Rearranged:
             cursor.execute("SET LOCAL enable_nestloop = off")
         changed(_LOCK_ITEMS)
         changed(_DRAW_WANTED)
-        removed, added = changed(_REMOVE_SEATS), changed(_ADD_SEATS)
-        changed(_RANK_SEATS)
+        removed, added = changed(_REMOVE_ASSIGNMENTS), changed(_ADD_ASSIGNMENTS)
+        changed(_RANK_ASSIGNMENTS)
         reopened = changed(_REOPEN)
         changed(_CLOSE)
         closed = tuple(pk for (pk,) in cursor.fetchall())
@@ -211,9 +211,9 @@ def rearrange_seats(*, queue: int, items: Sequence[int] | None) -> Rearranged:
     return Rearranged(added, removed, reopened, closed)
 
 
-def rank_seats_of(*, queue: int, items: Sequence[int]) -> int:
-    """By the queue's order, of seats that are not done; how many changed. The rank is the one that seats begin with
-    (`benchmarks/review_desk.py`)."""
+def rank_assignments_of(*, queue: int, items: Sequence[int]) -> int:
+    """By the queue's order, of assignments that are not done; how many changed. The rank is the one that assignments
+    begin with (`benchmarks/review_desk.py`)."""
     with connection.cursor() as cursor:
-        cursor.execute(_RANK_SEATS, {"queue": queue, "items": list(items)})
+        cursor.execute(_RANK_ASSIGNMENTS, {"queue": queue, "items": list(items)})
         return cursor.rowcount

@@ -1,10 +1,9 @@
 """How far the work is: mine, each queue's, the team's. Reads only; figures of others than oneself are for whoever
 manages queues.
 
-My own figures are counted each time. Those of queues and team look at every seat, so they are counted once a minute and
-say when. Where there are so many that somebody would wait for it, the queue counts them ahead every COUNTED_MINUTES
-minutes. Nothing is estimated where there is too little to estimate it from.
-"""
+My own figures are counted each time. Those of queues and team look at every assignment, so they are counted once a
+minute and say when. Where there are so many that somebody would wait for it, the queue counts them ahead every
+COUNTED_MINUTES minutes. Nothing is estimated where there is too little to estimate it from."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from models_app.foundation.roles import require
-from reviews.models import Preference, ProgressFigures, QueueItem, Review, ReviewSlot
+from reviews.models import Assignment, Preference, ProgressFigures, QueueItem, Review
 from reviews.reports import statements
 
 PACE_DAYS = 14
@@ -158,8 +157,8 @@ def mine(*, reviewer: User) -> Mine:
         for rows in (reviews, choices)
     )
     answers = [Answer(*row) for row in of_reviews.union(of_choices, all=True)]
-    assigned = ReviewSlot.objects.filter(
-        assigned_to=reviewer, state=ReviewSlot.State.FREE, item__state=QueueItem.State.OPEN
+    assigned = Assignment.objects.filter(
+        assigned_to=reviewer, state=Assignment.State.FREE, item__state=QueueItem.State.OPEN
     ).count()
     chart = days_of(answers)
     return Mine(
@@ -210,14 +209,14 @@ def _charted(found: Mapping[date, Day]) -> list[Day]:
 
 @dataclass(frozen=True)
 class QueueProgress:
-    """`done` and `left` count seats: an item that wants three reviews has three."""
+    """`done` and `left` count assignments: an item that wants three reviews has three."""
 
     slug: str
     name: str
     kind: str
     done: int
     left: int
-    set_aside: int
+    flagged: int
     pace: Pace
     estimate: Estimate
 

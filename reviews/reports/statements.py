@@ -57,7 +57,7 @@ class QueueFigures(NamedTuple):
     kind: str
     done: int
     left: int
-    set_aside: int
+    flagged: int
     by_day: list[int]
     pace: PaceOf
 
@@ -85,27 +85,27 @@ WITH recent AS (SELECT item.queue_id, answer.* FROM ({_RECENT}) answer
                       SELECT queue_id, count(*) AS answers FROM recent
                        GROUP BY queue_id, (submitted_at AT TIME ZONE %(zone)s)::date) a_day GROUP BY queue_id),
      -- state by state, as the indexes of assignments are
-     seats AS (SELECT queue_id, sum(done)::bigint AS done, sum(open)::bigint AS open FROM (
-                      SELECT queue_id, count(*) AS done, 0 AS open FROM reviews_reviewslot
+     assignments AS (SELECT queue_id, sum(done)::bigint AS done, sum(open)::bigint AS open FROM (
+                      SELECT queue_id, count(*) AS done, 0 AS open FROM reviews_assignment
                        WHERE state = 'done' GROUP BY queue_id
-               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
+               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_assignment
                        WHERE state = 'free' AND assigned_to_id IS NULL GROUP BY queue_id
-               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
+               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_assignment
                        WHERE state = 'free' AND assigned_to_id IS NOT NULL GROUP BY queue_id
-               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_reviewslot
+               UNION ALL SELECT queue_id, 0, count(*) FROM reviews_assignment
                        WHERE state = 'held' GROUP BY queue_id) counted GROUP BY queue_id),
      -- an item that is done has assignments left only where somebody settled it
-     closed AS (SELECT id FROM reviews_queueitem WHERE state IN ('set aside', 'disputed')
+     closed AS (SELECT id FROM reviews_queueitem WHERE state IN ('flagged', 'disputed')
                  UNION ALL SELECT item.id FROM reviews_adjudication settled
                              JOIN reviews_queueitem item ON item.id = settled.item_id AND item.state = 'done'),
-     aside AS (SELECT seat.queue_id, count(*) AS seats, count(DISTINCT closed.id) AS items
-                 FROM closed JOIN reviews_reviewslot seat ON seat.item_id = closed.id
-                WHERE seat.state <> 'done' GROUP BY 1)
-SELECT queue.slug, queue.name, queue.kind, coalesce(seats.done, 0),
-       greatest(coalesce(seats.open, 0) - coalesce(aside.seats, 0), 0),
+     aside AS (SELECT placed.queue_id, count(*) AS assignments, count(DISTINCT closed.id) AS items
+                 FROM closed JOIN reviews_assignment placed ON placed.item_id = closed.id
+                WHERE placed.state <> 'done' GROUP BY 1)
+SELECT queue.slug, queue.name, queue.kind, coalesce(assignments.done, 0),
+       greatest(coalesce(assignments.open, 0) - coalesce(aside.assignments, 0), 0),
        coalesce(aside.items, 0), coalesce(daily.answers, '{{}}'), pace.*
   FROM reviews_reviewqueue queue
-  LEFT JOIN seats ON seats.queue_id = queue.id
+  LEFT JOIN assignments ON assignments.queue_id = queue.id
   LEFT JOIN aside ON aside.queue_id = queue.id
   LEFT JOIN pace ON pace.queue_id = queue.id
   LEFT JOIN daily ON daily.queue_id = queue.id

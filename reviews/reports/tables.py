@@ -330,12 +330,12 @@ def voices_table(window: Window, clients: ClientVoice, reviewers: ReviewerVoice)
             _share(reviewers.wants_refine, reviewers.n),
         ),
     ]
-    return Table(4, "Voices", _window(window), ("Measure", "Clients", "Reviewers"), rows)
+    return Table(4, "Feedback", _window(window), ("Measure", "Clients", "Reviewers"), rows)
 
 
 def releases_table(now: datetime) -> Table:
     columns = (
-        "Release", "Live", "Requests", "Availability", "Answered", "Latency p50 / p95", "Stars of clients",
+        "Release", "Live", "Requests", "Availability", "Answered", "Latency p50 / p95", "Client rating",
         "Reviewed good", "Stars of reviewers", "Want retraining", "Want a better prompt",
     )  # fmt: skip
     rows = [_release_row(period, now) for period in reversed(release_periods(now=now))]

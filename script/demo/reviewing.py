@@ -14,9 +14,9 @@ from reviews.desk.claims import claim_next
 from reviews.desk.reviews import Answers, submit_review
 from reviews.filling.pairs import pair_comparison, pairwise_queue
 from reviews.models import (
+    Assignment,
     QueueItem,
     ReviewQueue,
-    ReviewSlot,
     Summary,
 )
 from reviews.quality.adjudication import Ruling, settle
@@ -37,7 +37,7 @@ class Reviewing(Newsroom):
             reviewer = self.ruben if number % 3 == 2 else self.rita
             lease = claim_next(queue=queue, reviewer=reviewer)
             assert lease is not None
-            item = lease.slot.item
+            item = lease.assignment.item
             document, draft = item.summary.document, item.summary.text
             wrong = bool(unsupported_numbers(document.text, draft))
             fine = not wrong and self.rng.random() < 0.35
@@ -85,7 +85,7 @@ class Reviewing(Newsroom):
                 lease = claim_next(queue=queue, reviewer=reviewer)
                 assert lease is not None
                 strict = reviewer == self.ruben and number % 3 == 0
-                self.opinion(lease.slot.item, reviewer, worth - (1 + (number % 6 == 0)) * strict)
+                self.opinion(lease.assignment.item, reviewer, worth - (1 + (number % 6 == 0)) * strict)
         disputes = QueueItem.objects.filter(state="disputed").order_by("-disagreement")
         settled = disputes.last()
         assert settled is not None
@@ -147,7 +147,7 @@ class Reviewing(Newsroom):
                 later(3)
                 lease = claim_next(queue=calibration, reviewer=reviewer)
                 assert lease is not None
-                self.opinion(lease.slot.item, reviewer, 4 - (number == 1) - (reviewer == self.ruben))
+                self.opinion(lease.assignment.item, reviewer, 4 - (number == 1) - (reviewer == self.ruben))
         set_gold_percent(queue=ReviewQueue.objects.get(slug="second-opinions"), percent=5, actor=self.mila)
 
     def choices(self) -> None:
@@ -167,11 +167,11 @@ class Reviewing(Newsroom):
             "",
         )
         left_to_do = 9
-        while ReviewSlot.objects.filter(queue=queue, state="free").count() > left_to_do:
+        while Assignment.objects.filter(queue=queue, state="free").count() > left_to_do:
             reviewer = self.jana
             lease = claim_next(queue=queue, reviewer=reviewer, kind="pairwise")
             assert lease is not None
-            mine = begin(item=lease.slot.item, reviewer=reviewer)
+            mine = begin(item=lease.assignment.item, reviewer=reviewer)
             assert mine is not None
             kind = self.rng.choices(["after", "before", "tie", "both bad"], [55, 24, 15, 6])[0]
             side = (
@@ -180,7 +180,7 @@ class Reviewing(Newsroom):
                 else {"after": "right", "before": "left"}
             )
             choose(
-                item=lease.slot.item,
+                item=lease.assignment.item,
                 answers=Judgement(
                     answer=side.get(kind, kind),
                     strength=self.rng.choice([1, 2, 2, 3]) if kind in side else None,
@@ -193,7 +193,7 @@ class Reviewing(Newsroom):
         lease = claim_next(queue=queue, reviewer=self.jana, kind="pairwise")
         assert lease is not None
         save_choice(
-            item=lease.slot.item,
+            item=lease.assignment.item,
             answers=Judgement("right", 2, "It keeps to what the article says.", 41),
             reviewer=self.jana,
             base_revision=0,

@@ -17,7 +17,7 @@ function show(form) {
     all.checked = boxes.length > 0 && ticked.length === boxes.length;
     all.indeterminate = ticked.length > 0 && ticked.length < boxes.length;
   }
-  if (count) count.textContent = ticked.length ? `${ticked.length} ticked` : "";
+  if (count) count.textContent = ticked.length ? `${ticked.length} selected` : "";
   for (const box of boxes) box.closest("tr, [data-example]")?.classList.toggle("on", box.checked);
   for (const menu of form.querySelectorAll("[data-choose-menu]")) {
     menu.querySelector("summary").setAttribute("aria-disabled", String(!ticked.length));

@@ -115,7 +115,7 @@ def one_of_each(cast: make.Cast, live: Release) -> dict[str, Any]:
         "releases": live.pk,
         "documents": document.pk,
         "queues": queue.slug,
-        "items": claimed.slot.item_id,
+        "items": claimed.assignment.item_id,
         "prompt-versions": version.pk,
         "threads": thread.pk,
         "comments": thread.comments.get().pk,

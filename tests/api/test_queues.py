@@ -1,4 +1,5 @@
-"""Reviewing by program: the same seats, the same refusals as at the desk, and nothing that is kept from reviewers."""
+"""Reviewing by program: the same assignments, the same refusals as at the desk, and nothing that is kept from
+reviewers."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from models_app.foundation.errors import InvalidInput
 from models_app.foundation.tokens import create_token
 from reviews.api.queues import _ANSWERS, _CLAIM, AnswersSerializer
 from reviews.desk import claims
-from reviews.models import QueueItem, Review, ReviewSlot, SentenceSupport, SpanMark
+from reviews.models import Assignment, QueueItem, Review, SentenceSupport, SpanMark
 from tests import make
 from tests.api.conftest import Api, error
 from tests.reviews.desk.test_claims import COMPLETE
@@ -40,7 +41,13 @@ def claim(api: Api) -> dict[str, Any]:
     return body
 
 
-def test_an_item_is_claimed_kept_and_handed_in(rita: Api, ruben: Api) -> None:
+def held(api: Api) -> dict[str, Any]:
+    """What `renew` and `skip` ask for, of the next item."""
+    claimed = claim(api)["assignment"]
+    return {"assignment": claimed["id"], "token": claimed["token"]}
+
+
+def test_an_item_is_claimed_kept_and_submitted(rita: Api, ruben: Api) -> None:
     item = make.queue_item()
     assert rita.get("queues/").json()["results"][0] == {
         "slug": "new-drafts", "name": "New drafts", "description": item.queue.description,
@@ -51,11 +58,11 @@ def test_an_item_is_claimed_kept_and_handed_in(rita: Api, ruben: Api) -> None:
     assert claimed["summary"] == item.summary.text
     assert claimed["document"]["text"] == item.summary.document.text
     assert [row["key"] for row in claimed["rubric"]["criteria"]] == list(COMPLETE["ratings"])
-    assert claim(rita)["seat"]["token"] == claimed["seat"]["token"], "asked again, the same"
+    assert claim(rita)["assignment"]["token"] == claimed["assignment"]["token"], "asked again, the same"
     assert ruben.post("queues/new-drafts/next/", {}).status_code == 204
-    seat = {name: claimed["seat"][name] for name in ("slot", "token")}
-    assert rita.post(f"items/{item.pk}/renew/", seat).status_code == 200
-    assert error(ruben.post(f"items/{item.pk}/renew/", seat)) == (409, "stale")
+    assignment = {"assignment": claimed["assignment"]["id"], "token": claimed["assignment"]["token"]}
+    assert rita.post(f"items/{item.pk}/renew/", assignment).status_code == 200
+    assert error(ruben.post(f"items/{item.pk}/renew/", assignment)) == (409, "stale")
     answers = {**COMPLETE, "rubric": claimed["rubric"]["id"]}
     answer = rita.post(f"items/{item.pk}/submit/", answers)
     review = Review.objects.get()
@@ -68,7 +75,7 @@ def test_an_item_is_claimed_kept_and_handed_in(rita: Api, ruben: Api) -> None:
     assert done["new-drafts"] == 1
 
 
-def test_what_must_not_be_handed_in_is_refused_with_its_field(rita: Api, ruben: Api) -> None:
+def test_what_must_not_be_submitted_is_refused_with_its_field(rita: Api, ruben: Api) -> None:
     item = make.queue_item()
     claim(rita)
     for changes, field in (
@@ -96,7 +103,7 @@ def test_what_must_not_be_handed_in_is_refused_with_its_field(rita: Api, ruben: 
     # finished: neither by whoever finished it nor by anybody else
     assert error(rita.post(f"items/{item.pk}/submit/", {**COMPLETE, "stars": 1})) == (409, "submitted")
     assert error(ruben.post(f"items/{item.pk}/submit/", COMPLETE)) == (409, "not_yours")
-    assert ReviewSlot.objects.get().state == "done"
+    assert Assignment.objects.get().state == "done"
     assert Review.objects.get().stars == 4
 
 
@@ -206,24 +213,24 @@ def test_a_mark_that_is_not_right_is_refused_with_its_field(
     assert not Review.objects.filter(state="submitted").exists()
 
 
-def test_passing_by_needs_the_seat_and_for_bad_items_a_reason(rita: Api, ruben: Api) -> None:
+def test_passing_by_needs_the_assignment_and_for_bad_items_a_reason(rita: Api, ruben: Api) -> None:
     item = make.queue_item()
-    seat = {name: value for name, value in claim(rita)["seat"].items() if name != "until"}
-    assert error(ruben.post(f"items/{item.pk}/skip/", {**seat, "meaning": "later"})) == (409, "stale")
+    assignment = held(rita)
+    assert error(ruben.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "later"})) == (409, "stale")
     for nothing in ({}, {"reason": "\u0000\u200b \ud83d"}):
-        answer = rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "bad item", **nothing})
+        answer = rita.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "bad item", **nothing})
         assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, ["reason"])
-    assert rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "done"}).status_code == 422
+    assert rita.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "done"}).status_code == 422
     other = make.queue_item()
-    assert error(rita.post(f"items/{other.pk}/skip/", {**seat, "meaning": "later"})) == (409, "stale")
-    assert rita.post(f"items/{item.pk}/skip/", {**seat, "meaning": "not for me"}).status_code == 204
+    assert error(rita.post(f"items/{other.pk}/skip/", {**assignment, "meaning": "later"})) == (409, "stale")
+    assert rita.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "not for me"}).status_code == 204
     assert claim(ruben)["item"] == item.pk
 
 
 def test_late_work_is_kept_as_an_extra_review(rita: Api, ruben: Api) -> None:
     item = make.queue_item()
     claim(rita)
-    ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    Assignment.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert claim(ruben)["item"] == item.pk
     ruben.post(f"items/{item.pk}/submit/", COMPLETE)
     assert rita.post(f"items/{item.pk}/submit/", COMPLETE).json()["late"] is True
@@ -274,13 +281,13 @@ def test_only_tokens_with_the_scope_of_people_who_review(cast: make.Cast, rita: 
     assert rita.post(f"items/{item.pk}/submit/", COMPLETE).status_code == 403
 
 
-def test_claims_by_token_and_at_the_desk_are_the_same_seats(rita: Api, cast: make.Cast) -> None:
+def test_claims_by_token_and_at_the_desk_are_the_same_assignments(rita: Api, cast: make.Cast) -> None:
     queue = make.queue()
     make.queue_item()
     make.queue_item()
     lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
-    assert claim(rita)["seat"]["slot"] == lease.slot.pk
+    assert claim(rita)["assignment"]["id"] == lease.assignment.pk
 
 
 def test_a_claim_takes_a_fixed_number_of_queries(

@@ -13,10 +13,10 @@ from models_app.foundation.errors import InvalidInput
 from models_app.foundation.tokens import create_token
 from models_app.models import PromptVersion
 from reviews.discussion import comments, visibility
-from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
+from reviews.models import Assignment, Comment, Notification, QueueItem, Thread
 from tests import make
 from tests.api.conftest import Api, error
-from tests.reviews.discussion.test_comments import done, hand_in, sit
+from tests.reviews.discussion.test_comments import done, sit, submit
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def mila(cast: make.Cast) -> Api:
 
 @pytest.fixture
 def item(cast: make.Cast) -> QueueItem:
-    """Two seats in a blind queue, held by rita and ruben."""
+    """Two assignments in a blind queue, held by rita and ruben."""
     queue = make.queue(reviews_per_item=2, blind_to_peers=True)
     made = make.queue_item(
         make.summary(make.document(title="Old pier"), "It closes 👷🏽. 410 piles, 410."), queue
@@ -144,8 +144,8 @@ def test_while_blind_peers_learn_nothing_of_each_other(
     answer = ruben.get(path)
     assert (answer.status_code, answer.json()["count"], answer.json()["results"]) == (200, 0, [])
     assert error(ruben.post(f"threads/{thread}/comments/", {"text": "Yes"})) == (404, "not_found")
-    hand_in(item, cast.reviewer, cast.another_reviewer)
-    assert seen(ruben, path) == [], "handed in, but the item is not done"
+    submit(item, cast.reviewer, cast.another_reviewer)
+    assert seen(ruben, path) == [], "submitted, but the item is not done"
     done(item)
     comments.reply(thread=thread, text="Three, @mila.", actor=cast.another_reviewer)
     comments.open_thread(about=item, text="What did @ruben see, @rita?", actor=cast.ml_engineer)
@@ -160,7 +160,7 @@ def test_while_blind_peers_learn_nothing_of_each_other(
 def test_a_manager_who_read_by_program_is_not_given_the_item(
     cast: make.Cast, rita: Api, item: QueueItem, way: str
 ) -> None:
-    ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(
+    Assignment.objects.filter(item=item, reviewer=cast.another_reviewer).update(
         state="free", reviewer=None, lease_token=None, lease_until=None
     )
     mila = Api(cast.ml_engineer, "comments:write", "reviews:write")

@@ -1,4 +1,4 @@
-"""Settling a dispute and answering a calibration round in a browser: by key, without script, in both themes."""
+"""Resolving a dispute and answering a calibration round in a browser: by key, without script, in both themes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_dispute_is_settled_by_key(cast: make.Cast, enter: Enter) -> None:
     page = enter("mila")
     page.goto(reverse("disputes"))
     with page.expect_navigation():
-        page.get_by_role("link", name="Settle", exact=True).click()
+        page.get_by_role("link", name="Resolve", exact=True).click()
     no_violation(page)
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight"), "all of it is in sight"
     fixed = page.locator(".answer-text", has=page.locator("ins", has_text="140"))
@@ -36,11 +36,11 @@ def test_a_dispute_is_settled_by_key(cast: make.Cast, enter: Enter) -> None:
     page.keyboard.press(letter.lower())
     expect(page.locator("#edit")).to_have_value(FIXED)
     expect(page.locator("input[name=stars]:checked")).to_have_value("2")
-    page.get_by_role("button", name="Settle and next").click()
+    page.get_by_role("button", name="Resolve and next").click()
     expect(page.get_by_role("alert")).to_contain_text("Something is missing")
     no_violation(page)
     page.get_by_label("Why", exact=True).fill("The article says 140 piles.")
-    page.get_by_role("button", name="Settle and next").click()
+    page.get_by_role("button", name="Resolve and next").click()
     expect(page.locator("body")).to_contain_text("No reviewers differ")
     assert Adjudication.objects.get(item=item).explanation == "The article says 140 piles."
 
@@ -88,4 +88,4 @@ def test_pages_hold_to_axe_in_the_dark_on_a_phone_and_work_without_script(
     plain.get_by_role("button", name="Start the round").click()
     expect(plain.locator("body")).to_contain_text("December has begun")
     plain.goto(reverse("agreement") + "?question=fluency")
-    expect(plain.locator("body")).to_contain_text("Strict and lenient: fluency")
+    expect(plain.locator("body")).to_contain_text("Rater bias: fluency")

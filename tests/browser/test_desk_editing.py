@@ -279,7 +279,7 @@ def test_without_a_running_model_trying_says_so_in_the_dialog(enter: Enter, item
     expect(dialog.get_by_label("Prompt")).to_have_value("In brief: {text}")
     expect(dialog.get_by_label("Prompt")).to_be_focused()  # else it takes the focus from what is typed next
     dialog.get_by_label("Why this is better").fill("Shorter.")
-    dialog.get_by_role("button", name="Keep as a suggestion").click()
+    dialog.get_by_role("button", name="Save as a suggestion").click()
     expect(dialog.get_by_text("Kept as your suggestion.")).to_be_visible()
     kept = PromptSuggestion.objects.get()
     assert (kept.template, kept.output, kept.note) == ("In brief: {text}", "", "Shorter.")

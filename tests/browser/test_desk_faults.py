@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from reviews.desk.assignment import release_lost
-from reviews.models import QueueItem, Review, ReviewSlot
+from reviews.desk.assigning import release_lost
+from reviews.models import Assignment, QueueItem, Review
 from reviews.queues.settings import Question, create_rubric_version
 from tests import make
 from tests.browser.conftest import Enter
@@ -93,6 +93,6 @@ def test_questions_and_reviews_per_item_changed_meanwhile_and_the_account_closed
     second = Review.objects.get(state="draft")
     assert second.edited_text == BETTER, "what was saved stays"
     assert release_lost() == 1
-    assert ReviewSlot.objects.filter(item=second.item_id, state="free").count() == 2, (
+    assert Assignment.objects.filter(item=second.item_id, state="free").count() == 2, (
         "for others, both of them"
     )

@@ -1,4 +1,4 @@
-"""Rating and handing in at the review desk by keyboard alone."""
+"""Rating and submitting at the review desk by keyboard alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_review_by_keyboard_alone_and_the_next_item_stands_there(
     page.keyboard.press("c")
     page.keyboard.type("A digit was swapped.")
     page.keyboard.press("Alt+t")  # inside the box: with Alt
-    expect(page.get_by_label("wants retraining")).to_be_checked()
+    expect(page.get_by_label("Needs retraining")).to_be_checked()
     with another_item(page):
         page.keyboard.press("Control+Enter")
     review = Review.objects.select_related("item").get(state="submitted")
@@ -55,7 +55,7 @@ def test_a_review_by_keyboard_alone_and_the_next_item_stands_there(
     expect(page.locator("#comment")).to_have_value("")
 
 
-def test_five_keys_rate_edit_hand_in_and_bring_the_next(enter: Enter, items: list[QueueItem]) -> None:
+def test_five_keys_rate_edit_submit_and_bring_the_next(enter: Enter, items: list[QueueItem]) -> None:
     """Beside the typing of the correction itself."""
     page = at_desk(enter("rita"))
     expect(page.locator("form[data-ahead]")).to_be_visible()
@@ -164,13 +164,13 @@ def test_somebody_s_own_keys_work_and_are_shown_on_the_buttons(enter: Enter, ite
     field = page.get_by_label("correct the summary")
     field.focus()
     page.keyboard.press("c")
-    page.get_by_label("hand in and get the next, from anywhere").focus()
+    page.get_by_label("submit and get the next, from anywhere").focus()
     page.keyboard.press("Control+Shift+Enter")
     with page.expect_navigation():
         page.get_by_role("button", name="Use these keys").click()
     expect(page.get_by_text("The same key as “comment”.")).to_be_visible()
     no_violation(page)
-    expect(page.get_by_label("hand in and get the next, from anywhere")).to_have_value("ctrl+shift+enter")
+    expect(page.get_by_label("submit and get the next, from anywhere")).to_have_value("ctrl+shift+enter")
     page.get_by_label("comment", exact=True).focus()
     page.keyboard.press("e")
     page.get_by_role("button", name="Use these keys").click()

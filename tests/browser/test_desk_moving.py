@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from reviews.models import (
+    Assignment,
     QueueItem,
     Review,
-    ReviewSlot,
     Skip,
 )
 from tests.browser.conftest import Enter, no_violation
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(trans
 def test_the_next_item_is_there_without_asking_for_it_again(enter: Enter, items: list[QueueItem]) -> None:
     page = at_desk(enter("rita"))
     expect(page.locator("form[data-ahead]")).to_be_visible()
-    assert ReviewSlot.objects.filter(state="held").count() == 2
+    assert Assignment.objects.filter(state="held").count() == 2
     for digit in "4554":
         page.keyboard.press(digit)
     saved(page)
@@ -96,10 +96,10 @@ def test_a_flag_asks_for_the_reason(enter: Enter, items: list[QueueItem]) -> Non
     page.keyboard.press("Control+Enter")
     expect(page.locator("h1")).not_to_have_text(first)
     assert Skip.objects.get().reason == "This is a table, not an article."
-    assert QueueItem.objects.filter(state="set aside").count() == 1
+    assert QueueItem.objects.filter(state="flagged").count() == 1
 
 
-def test_undo_brings_what_was_handed_in_back_as_a_draft(enter: Enter, items: list[QueueItem]) -> None:
+def test_undo_brings_what_was_submitted_back_as_a_draft(enter: Enter, items: list[QueueItem]) -> None:
     page = at_desk(enter("rita"))
     expect(page.locator("form[data-ahead]")).to_be_visible()
     first = page.locator("h1").inner_text()
@@ -108,7 +108,7 @@ def test_undo_brings_what_was_handed_in_back_as_a_draft(enter: Enter, items: lis
     page.keyboard.type("One more word. ")
     with another_item(page):
         page.keyboard.press("Control+Enter")
-    expect(page.locator("[data-undo-offer]")).to_contain_text("Handed in.")
+    expect(page.locator("[data-undo-offer]")).to_contain_text("Submitted.")
     page.locator("#comment").fill("Begun already.")
     with another_item(page):
         page.keyboard.press("Alt+u")  # what was begun on the next one is saved first
@@ -161,7 +161,7 @@ def test_back_through_my_last_and_forward_to_where_i_was(enter: Enter, items: li
     with another_item(page):
         page.keyboard.press("Alt+o")
     expect(page.locator("h1")).to_have_text(titles[1])
-    expect(page.locator("#saved")).to_have_text("Handed in")
+    expect(page.locator("#saved")).to_have_text("Submitted")
     with another_item(page):
         page.keyboard.press("o")
     expect(page.locator("h1")).to_have_text(titles[0])
@@ -178,7 +178,7 @@ def test_back_through_my_last_and_forward_to_where_i_was(enter: Enter, items: li
     expect(page.locator("#comment")).to_have_value("Half a thou")
     assert Review.objects.get(edited_text=BETTER).revisions.count() == 2
     page.keyboard.press("r")
-    recent = page.get_by_role("dialog", name="My last twenty")
+    recent = page.get_by_role("dialog", name="Recent")
     expect(recent.get_by_role("link")).to_have_count(2)
     expect(recent.get_by_role("link").first).to_be_focused()
     no_violation(page)
@@ -191,7 +191,7 @@ def test_back_through_my_last_and_forward_to_where_i_was(enter: Enter, items: li
     expect(page.locator("h1")).to_have_text(here)
 
 
-def test_what_was_handed_in_can_be_corrected_from_my_feedback(enter: Enter, items: list[QueueItem]) -> None:
+def test_what_was_submitted_can_be_corrected_from_my_feedback(enter: Enter, items: list[QueueItem]) -> None:
     page = at_desk(enter("rita"))
     for digit in "4554":
         page.keyboard.press(digit)
@@ -201,10 +201,10 @@ def test_what_was_handed_in_can_be_corrected_from_my_feedback(enter: Enter, item
     page.goto("/my-feedback/")
     with page.expect_navigation():
         page.get_by_role("link", name=first).click()
-    expect(page.locator("#saved")).to_have_text("Handed in")
+    expect(page.locator("#saved")).to_have_text("Submitted")
     page.locator("#edit").fill(BETTER)
-    saved(page, "Not handed in yet")
-    page.reload()  # a correction is kept in this browser until it is handed in
+    saved(page, "Not submitted yet")
+    page.reload()  # a correction is kept in this browser until it is submitted
     expect(page.locator("#edit")).to_have_value(BETTER)
     page.keyboard.press("Control+Enter")
     page.wait_for_url("**/my-feedback/")

@@ -11,10 +11,10 @@ from playwright.sync_api import Route, expect
 
 from reviews.desk.claims import claim_next
 from reviews.models import (
+    Assignment,
     QueueItem,
     Review,
     ReviewQueue,
-    ReviewSlot,
 )
 from tests import make
 from tests.browser.conftest import Enter, no_violation
@@ -27,7 +27,7 @@ def test_what_is_typed_is_on_the_server_within_two_seconds_and_there_after_a_rel
     enter: Enter, items: list[QueueItem]
 ) -> None:
     page = at_desk(stopped_clock(enter("rita")))
-    saved(page, "Nothing typed yet")
+    saved(page, "No changes")
     page.locator("#edit").fill(BETTER)
     page.clock.run_for(2_000)
     saved(page)
@@ -72,7 +72,7 @@ def test_without_a_connection_the_text_stays_here_and_goes_out_when_it_is_back(
     page.locator("#edit").fill(BETTER)
     saved(page, "Not saved · kept in this browser")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#notices")).to_contain_text("not handed in yet")
+    expect(page.locator("#notices")).to_contain_text("not submitted yet")
     assert not Review.objects.filter(edited_text=BETTER).exists()
     page.context.set_offline(False)
     saved(page)
@@ -161,9 +161,9 @@ def test_after_the_lease_ran_out_typing_goes_on_and_counts_as_extra(
 ) -> None:
     for item in items[1:]:
         QueueItem.objects.filter(pk=item.pk).update(state="done")
-        ReviewSlot.objects.filter(item=item).delete()
+        Assignment.objects.filter(item=item).delete()
     page = at_desk(enter("rita"))
-    ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    Assignment.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     assert claim_next(queue=queue, reviewer=cast.another_reviewer) is not None
     for digit in "4554":
         page.keyboard.press(digit)

@@ -30,7 +30,7 @@ def test_each_edit_is_followed_to_the_live_model_s_text(
     expect(page.get_by_role("article")).to_have_count(2)
     first, second = page.locator(f"#review-{declined.pk}"), page.locator(f"#review-{accepted.pk}")
     road = page.get_by_role("article").filter(has=second).get_by_role("listitem")
-    for step, words in enumerate(("Handed in", "Accepted", "Spring", run.state)):
+    for step, words in enumerate(("Submitted", "Accepted", "Spring", run.state)):
         expect(road.nth(step)).to_contain_text(words)
     end = page.get_by_role("article").filter(has=first).get_by_role("listitem")
     expect(end).to_have_count(2)

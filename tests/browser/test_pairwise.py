@@ -93,7 +93,7 @@ def test_what_people_choose_stands_beside_the_metrics(enter: Enter, cast: make.C
     mila.goto(f"/comparisons/{comparison.pk}/")
     mila.get_by_role("link", name="Start human evaluation").click()
     expect(mila.get_by_text("8 of 8 documents")).to_be_visible()
-    mila.get_by_role("button", name="Put them in").click()
+    mila.get_by_role("button", name="Add").click()
     expect(mila.get_by_text("8 pairs put in.")).to_be_visible()
     rita.goto("/pairwise/")
     rita.get_by_role("link", name="Start").click()
@@ -138,7 +138,7 @@ def test_what_is_missing_is_said_and_a_draft_saves_itself(enter: Enter, queue: R
 
 
 def test_the_last_pair_can_be_taken_back_too(enter: Enter, queue: ReviewQueue) -> None:
-    QueueItem.objects.filter(pk__gt=QueueItem.objects.earliest("pk").pk).update(state="set aside")
+    QueueItem.objects.filter(pk__gt=QueueItem.objects.earliest("pk").pk).update(state="flagged")
     page = at_pair(enter("rita"), queue)
     page.keyboard.press("t")
     with page.expect_navigation():
@@ -167,7 +167,7 @@ def test_a_skip_is_undone_and_the_reason_comes_back_with_it(enter: Enter, queue:
     assert not Skip.objects.exists()
     assert Preference.objects.get(reason="Begun already.").state == "draft"
     # also where a whole page is loaded, and where the pair was flagged
-    QueueItem.objects.exclude(summary__document__title=first).update(state="set aside")
+    QueueItem.objects.exclude(summary__document__title=first).update(state="flagged")
     page.keyboard.press("Escape")
     page.keyboard.press("f")
     page.locator("#flag-reason").fill("A table.")
@@ -189,7 +189,7 @@ def test_a_reason_survives_a_crash_a_lost_connection_and_another_tab(
     page.locator("#reason").fill("Three piles were swapped.")
     expect(page.locator(chip)).to_have_text("Not saved · kept in this browser")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#notices")).to_contain_text("not handed in yet")
+    expect(page.locator("#notices")).to_contain_text("not submitted yet")
     crash(page)
     assert not Preference.objects.filter(revision__gt=0).exists()
     page.context.set_offline(False)
@@ -277,5 +277,5 @@ def test_without_script_choosing_works(enter: Enter, queue: ReviewQueue) -> None
     page.goto(f"/pairwise/{queue.slug}/")
     page.get_by_label("right clearly").check()
     page.get_by_role("button", name="Submit and next").click()
-    expect(page.locator(".message").first).to_contain_text("Handed in: right, clearly better.")
+    expect(page.locator(".message").first).to_contain_text("Submitted: right, clearly better.")
     assert Preference.objects.get(state="submitted").strength == 2

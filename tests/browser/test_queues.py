@@ -1,11 +1,11 @@
-"""Those who manage queues: a queue with a rule, seats for one person, and a review sent back, in a browser."""
+"""Those who manage queues: a queue with a rule, assignments for one person, and a review sent back, in a browser."""
 
 from __future__ import annotations
 
 import pytest
 from playwright.sync_api import expect
 
-from reviews.models import QueueRule, ReviewQueue, ReviewReturn, ReviewSlot
+from reviews.models import Assignment, QueueRule, ReviewQueue, ReviewReturn
 from tests import make
 from tests.browser.conftest import Enter, no_violation
 from tests.reviews.quality.test_adjudication import POOR, reviewed
@@ -36,7 +36,7 @@ def test_a_queue_is_made_and_a_rule_is_set_and_removed(cast: make.Cast, enter: E
     assert not QueueRule.objects.filter(queue=queue).exists()
 
 
-def test_seats_are_kept_given_back_and_a_review_is_sent_back(cast: make.Cast, enter: Enter) -> None:
+def test_assignments_are_kept_given_back_and_a_review_is_sent_back(cast: make.Cast, enter: Enter) -> None:
     queue = make.queue()
     done = make.queue_item(in_queue=queue)
     reviewed(done, cast.reviewer, POOR)
@@ -45,16 +45,16 @@ def test_seats_are_kept_given_back_and_a_review_is_sent_back(cast: make.Cast, en
     page.goto("/queues/new-drafts/people/")
     page.get_by_role("checkbox", name="rita").check()
     page.get_by_role("button", name="Assign").click()
-    expect(page.get_by_text("New seats kept: rita 1.")).to_be_visible()
+    expect(page.get_by_text("New assignments kept: rita 1.")).to_be_visible()
     expect(page.get_by_role("button", name="Give back what is kept for rita")).to_be_visible()
-    assert ReviewSlot.objects.get(assigned_to=cast.reviewer, state="free").item.queue == queue
+    assert Assignment.objects.get(assigned_to=cast.reviewer, state="free").item.queue == queue
     page.get_by_role("checkbox", name="rita").check()
     page.get_by_role("button", name="Assign").click()
-    expect(page.get_by_text("No free seat is left for them.")).to_be_visible()
+    expect(page.get_by_text("No free assignment is left for them.")).to_be_visible()
     no_violation(page)
     page.get_by_role("button", name="Give back what is kept for rita").click()
     expect(page.get_by_role("button", name="Give back what is kept for rita")).to_have_count(0)
-    assert not ReviewSlot.objects.filter(assigned_to=cast.reviewer, state="free").exists()
+    assert not Assignment.objects.filter(assigned_to=cast.reviewer, state="free").exists()
 
     page.get_by_role("link", name="Items", exact=True).click()
     page.get_by_label("State").focus()

@@ -158,9 +158,9 @@ def test_the_page_follows_the_deployment_until_it_is_live(enter: Enter, the: Sce
 def test_composing_brings_the_model_s_defaults_and_leads_to_the_comparison(enter: Enter, the: Scene) -> None:
     page = enter("mila")
     page.goto("/releases/new/")
-    expect(page.get_by_label("Most tokens read")).to_have_value("420")
+    expect(page.get_by_label("Max input tokens")).to_have_value("420")
     page.get_by_label("Model", exact=True).select_option(str(the.live.model_version_id))
-    expect(page.get_by_label("Most tokens read")).to_have_value("512")
+    expect(page.get_by_label("Max input tokens")).to_have_value("512")
     page.get_by_label("Words asked for").fill("40")
     page.get_by_role("button", name="Compose and evaluate").click()
     page.wait_for_url("**/comparisons/new/?candidate=*")
@@ -211,7 +211,7 @@ def test_the_playground_asks_the_model_and_keeps_what_works(
         card = page.locator(f"#result-{document.pk}")
         expect(card).to_contain_text("This prompt")
         expect(card).to_contain_text("The harbour authority of Nordhaven")
-    expect(page.locator("#trial")).to_contain_text("this is a look, no verdict")
+    expect(page.locator("#trial")).to_contain_text("preview, not a result")
     if script:
         expect(page.locator("#trial")).not_to_have_attribute("hx-trigger", re.compile("every"))
         no_violation(page)

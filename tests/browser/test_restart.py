@@ -18,7 +18,7 @@ from playwright.sync_api import Page, Route, expect
 
 from llmops_site.env import read_environment
 from llmops_site.supervisor.galley import programs
-from reviews.models import Preference, QueueItem, Review, ReviewSlot
+from reviews.models import Assignment, Preference, QueueItem, Review
 from tests import make
 from tests.browser.conftest import Enter
 from tests.browser.desk import BETTER, another_item, at_desk, eventually
@@ -114,7 +114,7 @@ def test_what_is_typed_while_the_server_is_gone_is_saved_when_it_is_back(
     for digit in "4554":
         page.keyboard.press(f"Alt+{digit}")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#notices")).to_contain_text("not handed in yet")
+    expect(page.locator("#notices")).to_contain_text("not submitted yet")
     page.locator("#edit").fill(f"{BETTER} More still.")
     assert Review.objects.get().edited_text == BETTER
     web.start()
@@ -129,7 +129,7 @@ def test_what_is_typed_while_the_server_is_gone_is_saved_when_it_is_back(
     )  # fmt: skip
 
 
-def test_a_review_that_the_server_died_over_is_handed_in_once(
+def test_a_review_that_the_server_died_over_is_submitted_once(
     enter: Enter, items: list[QueueItem], web: Web
 ) -> None:
     page, answer_gets_lost = enter("rita"), threading.Event()
@@ -154,7 +154,7 @@ def test_a_review_that_the_server_died_over_is_handed_in_once(
         page.keyboard.press("Control+Enter")
         eventually(page, somebody_waits_for_a_lock)
         web.kill()
-    expect(page.locator("#notices")).to_contain_text("not handed in yet")
+    expect(page.locator("#notices")).to_contain_text("not submitted yet")
     assert Review.objects.get().state == "draft", "half of a review came in"
     web.start()
     with another_item(page):
@@ -162,14 +162,14 @@ def test_a_review_that_the_server_died_over_is_handed_in_once(
     review = Review.objects.get(state="submitted")
     assert (review.edited_text, review.late) == (BETTER, False)
     assert QueueItem.objects.filter(state="done").count() == 1
-    assert ReviewSlot.objects.filter(state="done").count() == 1
+    assert Assignment.objects.filter(state="done").count() == 1
 
     # it came in, and the server died before it could say so
     for digit in "4444":
         page.keyboard.press(digit)
     answer_gets_lost.set()
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#notices")).to_contain_text("not handed in yet")
+    expect(page.locator("#notices")).to_contain_text("not submitted yet")
     assert not answer_gets_lost.is_set()
     with another_item(page):
         web.start()
@@ -188,7 +188,7 @@ def test_a_judgement_outlives_the_server_too(enter: Enter, cast: make.Cast, web:
     page.locator("#reason").fill("The number is right here.")
     chip(page, OFFLINE)
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#notices")).to_contain_text("not handed in yet")
+    expect(page.locator("#notices")).to_contain_text("not submitted yet")
     web.start()
     chip(page, "Saved")
     page.keyboard.press("Control+Enter")

@@ -90,5 +90,5 @@ def test_without_script_a_conversation_is_a_page(enter: Enter, cast: make.Cast, 
     page.locator("#talk-drawer > summary").click()
     page.get_by_role("link", name="Conversations on this item").click()
     page.get_by_label("A new conversation").fill("Is 410 right?")
-    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("button", name="Post").click()
     expect(page.locator(".thread")).to_contain_text("Is 410 right?")

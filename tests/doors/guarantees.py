@@ -233,13 +233,13 @@ def reviewed(the: Scene) -> QueueItem:
     return item
 
 
-def seats(the: Scene) -> list[str]:
+def assignments(the: Scene) -> list[str]:
     item = reviewed(the)
     approve_example(example=FeedbackExample.objects.get(kind="demonstration"), actor=the.cast.ml_engineer)
     return [
-        f"UPDATE reviews_reviewslot SET reviewer_id = {the.cast.reviewer.pk}, state = 'done' WHERE item_id = {item.pk} "
+        f"UPDATE reviews_assignment SET reviewer_id = {the.cast.reviewer.pk}, state = 'done' WHERE item_id = {item.pk} "
         "AND state = 'free'",
-        again("reviews_reviewslot", f"item_id = {item.pk}"),
+        again("reviews_assignment", f"item_id = {item.pk}"),
         again("reviews_review"),
         again("reviews_feedbackexample", "state = 'approved'"),
     ]
@@ -356,8 +356,8 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "an environment asks for one approval at least; requests are routed to what is live; what it was decided on does "
     "not change after the decision": [(states, TRIGGER), (no_approvals, CONSTRAINT)],
     "no test document in a snapshot": [(no_test_rows, CONSTRAINT)],
-    "one seat, one reviewer; one review a person and item; one approved demonstration a document": [
-        (seats, CONSTRAINT)
+    "one assignment, one reviewer; one review a person and item; one approved demonstration a document": [
+        (assignments, CONSTRAINT)
     ],
     "pressing *train* twice is one run; one active job a key; one live release an environment; one release of the "
     "same content on its way": [(twice, CONSTRAINT)],

@@ -17,6 +17,7 @@ from reviews.desk.choices import Judgement, begin, choose
 from reviews.discussion import comments
 from reviews.examples.proposals import propose_from_review
 from reviews.models import (
+    Assignment,
     FeedbackExample,
     Notification,
     Preference,
@@ -25,7 +26,6 @@ from reviews.models import (
     QueueItem,
     Review,
     ReviewQueue,
-    ReviewSlot,
     Skip,
     Summary,
 )
@@ -59,7 +59,7 @@ def item(people: make.Cast) -> QueueItem:
         item=item, summary=summary, reviewer=people.reviewer, rubric=item.queue.rubric, state="submitted", stars=2,
         verdict="poor", edited_text=SECRET, comment=COMMENT, submitted_at=item.created_at, revision=1,
     )  # fmt: skip
-    ReviewSlot.objects.filter(item=item, reviewer=people.reviewer).update(
+    Assignment.objects.filter(item=item, reviewer=people.reviewer).update(
         state="done", lease_token=None, lease_until=None
     )
     propose_from_review(review=review)
@@ -455,9 +455,9 @@ def test_the_trail_does_not_tell_what_was_preferred(people: make.Cast) -> None:
         summary=make.summary(document, "It closes."),
         other=make.summary(document, "It will close."),
     )
-    from reviews.queues.seats import fit_seats
+    from reviews.queues.assignments import fit_assignments
 
-    fit_seats(queue=queue, items=[item.pk])
+    fit_assignments(queue=queue, items=[item.pk])
     lease = claims.hold(item=item, reviewer=people.reviewer)
     assert lease is not None
     begin(item=item, reviewer=people.reviewer)

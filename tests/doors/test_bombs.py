@@ -51,7 +51,7 @@ def content_of(bomb: Bomb, directory: Path) -> tuple[bytes, str]:
     return path.read_bytes(), path.name
 
 
-def handed_in(cast: make.Cast, content: bytes, name: str = "a.jsonl") -> ImportBatch:
+def submitted(cast: make.Cast, content: bytes, name: str = "a.jsonl") -> ImportBatch:
     path = uploads.keep(chunks=[content], name=name, place=DOCUMENTS.place)
     return DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
 
@@ -145,7 +145,7 @@ def test_a_file_with_strange_rows_shows_and_imports_what_it_can(
 ) -> None:
     monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)  # its thread sees nothing of a test's transaction
     content, name = content_of(bomb, tmp_path)
-    batch = make.looked_at(handed_in(cast, content, name))
+    batch = make.looked_at(submitted(cast, content, name))
     assert batch.status == "ready", batch.job
     assert len(json.dumps(batch.report)) < 4_000_000
     client = signed_in(cast.ml_engineer)
@@ -161,7 +161,7 @@ def test_characters_that_no_text_can_have_hinder_no_row_of_either_import(
 ) -> None:
     monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)
     content, name = content_of(bomb_files.jsonl_nul_and_halves, tmp_path)
-    batch = make.looked_at(handed_in(cast, content, name))
+    batch = make.looked_at(submitted(cast, content, name))
     make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     batch.refresh_from_db()
     assert (batch.report["imported"], batch.report["duplicates"], batch.report["refused_count"]) == (2, 0, 0)
@@ -186,7 +186,7 @@ def test_characters_that_no_text_can_have_hinder_no_row_of_either_import(
 def test_two_looks_at_the_same_file_do_not_overtake_each_other(
     cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
-    first, second = handed_in(cast, b"not json\n"), handed_in(cast, b"not json\n")
+    first, second = submitted(cast, b"not json\n"), submitted(cast, b"not json\n")
     assert first.upload == second.upload
     with django_capture_on_commit_callbacks(execute=True):
         make.looked_at(second)
@@ -209,7 +209,7 @@ def test_a_file_that_was_just_removed_with_its_twin_is_said(cast: make.Cast) -> 
 def test_a_late_look_changes_nothing_of_a_batch_that_another_job_has(
     cast: make.Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    batch = make.looked_at(handed_in(cast, json.dumps({"article": WORDS}).encode()))
+    batch = make.looked_at(submitted(cast, json.dumps({"article": WORDS}).encode()))
     look, report = batch.job, batch.report
     assert look is not None
     DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
@@ -223,7 +223,7 @@ def test_a_late_look_changes_nothing_of_a_batch_that_another_job_has(
 @pytest.mark.slow
 def test_a_look_that_is_killed_is_tried_again_and_told_when_it_fails_twice(transactional_db: None) -> None:
     cast = make.cast()
-    batch = handed_in(cast, json.dumps({"article": WORDS}).encode() + b"\n")
+    batch = submitted(cast, json.dumps({"article": WORDS}).encode() + b"\n")
     assert batch.job is not None
 
     def kill(row: Job) -> None:
@@ -251,7 +251,7 @@ def test_a_bomb_goes_off_in_a_child_and_leaves_the_rest_as_it_was(
     cast = make.cast()
     content, name = content_of(bomb_files.parquet_dictionary, tmp_path)
     assert len(content) < 10_000
-    batch = handed_in(cast, content, name)
+    batch = submitted(cast, content, name)
     assert batch.job is not None
     here = psutil.Process()
     before, most = here.memory_info().rss, 0

@@ -29,7 +29,7 @@ from models_app.foundation.tokens import create_token
 from models_app.models import AuditEvent, PasswordLink
 from models_app.people import accounts, factors, links, sessions
 from reviews.loop import sample_workspace
-from reviews.models import ReviewSlot
+from reviews.models import Assignment
 from tests import make
 from tests.database import another_session, somebody_waits_for_a_lock
 from tests.pages import markup
@@ -196,13 +196,13 @@ def test_rights_beside_the_roles_go_with_a_change_of_roles(cast: make.Cast) -> N
     assert not person.is_superuser
 
 
-def test_seats_go_back_with_the_right_to_review(cast: make.Cast) -> None:
+def test_assignments_go_back_with_the_right_to_review(cast: make.Cast) -> None:
     queue = make.queue()
     make.queue_item(in_queue=queue)
     claimed(queue, cast.reviewer)
     accounts.change_roles(person=cast.reviewer, roles=["approver"], actor=cast.administrator)
-    assert not ReviewSlot.objects.filter(reviewer=cast.reviewer).exists()
-    assert AuditEvent.objects.get(action="seats.release").actor == cast.administrator
+    assert not Assignment.objects.filter(reviewer=cast.reviewer).exists()
+    assert AuditEvent.objects.get(action="assignments.release").actor == cast.administrator
 
 
 # ---------------------------------------------------------------- nobody locks everybody out

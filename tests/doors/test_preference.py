@@ -26,7 +26,7 @@ from models_app.releases.standing import evidence_problem
 from reviews.desk.choices import Judgement, begin, choose, revise_choice, take_back
 from reviews.desk.claims import claim_next, hold, skip
 from reviews.filling.pairs import pair_comparison, pair_releases, pairwise_queue
-from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
+from reviews.models import Assignment, Preference, QueueItem, ReviewQueue, Skip
 from reviews.queues.judges import left_to_others
 from reviews.queues.statements import items_waiting
 from tests import make
@@ -388,13 +388,13 @@ def test_pages_say_that_a_pair_is_for_others_and_offer_no_way_in(
     assert answer.redirect_chain == [(reverse("pairwise"), 302)]
     assert [message.level_tag for message in answer.context["messages"]] == ["error"]
     assert not Preference.objects.filter(reviewer=the.cast.ml_engineer).exists()
-    assert not ReviewSlot.objects.filter(reviewer=the.cast.ml_engineer).exists()
+    assert not Assignment.objects.filter(reviewer=the.cast.ml_engineer).exists()
 
 
-def test_a_seat_kept_for_somebody_with_a_hand_goes_to_others(
+def test_an_assignment_kept_for_somebody_with_a_hand_goes_to_others(
     the: scenes.Scene, judge: User, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    ReviewSlot.objects.filter(item=pairs[0]).update(assigned_to=the.cast.ml_engineer)
+    Assignment.objects.filter(item=pairs[0]).update(assigned_to=the.cast.ml_engineer)
     Skip.objects.filter(item=pairs[0], reviewer=the.cast.ml_engineer).delete()
     assert claim_next(queue=queue, reviewer=the.cast.ml_engineer, kind="pairwise") is None
     assert hold(item=pairs[0], reviewer=judge) is not None
@@ -437,14 +437,14 @@ def test_who_has_a_hand_in_some_releases_of_a_queue_judges_the_pairs_of_others(
     other = of_another_release(the, queue, 1, the.cast.ml_engineer)
     wants_it = make.user("wanda", "reviewer", "ml engineer")
     submit_release(release=the.candidate, comparison=the.comparison, actor=wants_it)
-    ReviewSlot.objects.filter(item=pairs[7]).update(assigned_to=wants_it)
+    Assignment.objects.filter(item=pairs[7]).update(assigned_to=wants_it)
     assert left_to_others(queue=queue.pk, judge=wants_it) == 0
     lease = claim_next(queue=queue, reviewer=wants_it, kind="pairwise")
     assert lease is not None
-    assert lease.slot.item in other
+    assert lease.assignment.item in other
     assert left_to_others(queue=queue.pk, judge=wants_it) == len(pairs)
-    assert not ReviewSlot.objects.filter(item__in=pairs).exclude(state="free", assigned_to=None).exists()
-    assert not ReviewSlot.objects.filter(item__in=pairs, claimed_at__isnull=False).exists()
+    assert not Assignment.objects.filter(item__in=pairs).exclude(state="free", assigned_to=None).exists()
+    assert not Assignment.objects.filter(item__in=pairs, claimed_at__isnull=False).exists()
 
 
 def test_what_is_for_others_is_told_where_nothing_else_is_left(
@@ -467,7 +467,7 @@ def test_a_claim_asks_no_more_statements_where_more_releases_wait_for_judges(
         with CaptureQueriesContext(connection) as asked:
             lease = claim_next(queue=queue, reviewer=judge, kind="pairwise")
         assert lease is not None
-        skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=judge)
+        skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=judge)
         counts.append(len(asked))
         of_another_release(the, queue, number, the.cast.ml_engineer)
     assert len(set(counts[1:])) == 1, counts

@@ -210,7 +210,7 @@ def test_a_first_release_that_was_submitted_needs_its_approvals_when_it_goes_liv
 # ---------------------------------------------------------------- training data by a side door
 
 
-def hands_in_a_model_trained_on(the: Scene, example: FeedbackExample) -> dict[int, list[str]]:
+def submits_a_model_trained_on(the: Scene, example: FeedbackExample) -> dict[int, list[str]]:
     approve_example(example=example, actor=the.cast.ml_engineer)
     snapshot = freeze_snapshot(name="By a side door", actor=the.cast.ml_engineer)
     assert snapshot.train_rows == 1
@@ -230,14 +230,14 @@ def test_who_sent_corrections_with_a_token_wrote_the_data(the: Scene) -> None:
     feedback = feedback_on(request, stars=5, comment="", edited_summary=document.reference)
     bring_back(feedback=feedback)
     example = FeedbackExample.objects.get(origin="client")
-    assert hands_in_a_model_trained_on(the, example)[the.cast.approver.pk] == ["curated its data"]
+    assert submits_a_model_trained_on(the, example)[the.cast.approver.pk] == ["curated its data"]
 
 
 def test_who_brought_the_reference_summaries_that_it_learnt_has_a_hand_in_it(the: Scene) -> None:
     """Whoever presses *Propose* is not the only one."""
     document = make.document(created_by=the.cast.administrator)
     (example,) = propose_from_references(documents=[document], actor=the.cast.ml_engineer)
-    assert hands_in_a_model_trained_on(the, example)[the.cast.administrator.pk] == ["curated its data"]
+    assert submits_a_model_trained_on(the, example)[the.cast.administrator.pk] == ["curated its data"]
 
 
 def test_whose_text_an_adjudicator_settled_on_wrote_the_data(the: Scene) -> None:
@@ -246,6 +246,6 @@ def test_whose_text_an_adjudicator_settled_on_wrote_the_data(the: Scene) -> None
     settle(item=item, ruling=RULING, actor=the.cast.administrator, seen=seen(*reviews))
     example = FeedbackExample.objects.get(origin="adjudication", kind="demonstration")
     assert example.target == reviews[1].edited_text
-    hands = hands_in_a_model_trained_on(the, example)
+    hands = submits_a_model_trained_on(the, example)
     assert hands[the.cast.another_reviewer.pk] == ["curated its data"]
     assert "curated its data" in hands[the.cast.administrator.pk]

@@ -24,7 +24,7 @@ from models_app.foundation.tokens import (
     revoke_token,
 )
 from models_app.models import ApiToken, Release, ServiceAccount
-from reviews.models import Export, ReviewSlot
+from reviews.models import Assignment, Export
 from tests import make
 from tests.api.conftest import Api, error
 from tests.releases.scene import scene
@@ -159,10 +159,10 @@ def test_what_a_service_account_does_counts_as_its_owner_s(cast: make.Cast) -> N
     program = of_account(cast.reviewer, "reviews:write")
     taken = program.post("queues/new-drafts/next/", {}).json()
     assert taken["item"] == item.pk
-    assert ReviewSlot.objects.get(item=item, reviewer__isnull=False).reviewer == cast.reviewer
+    assert Assignment.objects.get(item=item, reviewer__isnull=False).reviewer == cast.reviewer
     again = Api(cast.reviewer, "reviews:write").post("queues/new-drafts/next/", {})
-    assert again.json()["item"] == item.pk, "the same seat: the owner holds it already"
-    assert ReviewSlot.objects.filter(reviewer__isnull=False).count() == 1
+    assert again.json()["item"] == item.pk, "the same assignment: the owner holds it already"
+    assert Assignment.objects.filter(reviewer__isnull=False).count() == 1
 
 
 def test_what_a_service_account_submitted_its_owner_cannot_approve() -> None:

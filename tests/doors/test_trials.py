@@ -15,7 +15,7 @@ from reviews.desk import claims
 from reviews.filling.drafts import draft_summaries
 from reviews.ingest import twins
 from reviews.loop.run import prompt_for
-from reviews.models import PromptSuggestion, PromptTrial, QueueItem, Review, ReviewSlot, SourceDocument
+from reviews.models import Assignment, PromptSuggestion, PromptTrial, QueueItem, Review, SourceDocument
 from reviews.prompts.suggestions import adopt_suggestion, save_prompt, save_version, suggest_prompt
 from reviews.prompts.trials import Chosen, choose_articles, failing_articles, start_trial
 from reviews.queues.items import Entry, put_in_queue, put_many
@@ -261,7 +261,7 @@ def test_a_trial_needs_the_item_at_hand(people: make.Cast, live: PromptVersion, 
     assert asked == []
     claims.hold(item=item, reviewer=people.reviewer)
     assert try_it(people.reviewer, item, live).status_code == 200
-    mine = ReviewSlot.objects.filter(item=item, reviewer=people.reviewer)
+    mine = Assignment.objects.filter(item=item, reviewer=people.reviewer)
     mine.update(state="free", reviewer=None, lease_token=None, lease_until=None)
     assert try_it(people.reviewer, item, live).status_code == 409, "the lease ran out and was given away"
 

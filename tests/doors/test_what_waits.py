@@ -16,7 +16,7 @@ from reviews.desk.preferring import pairs_for
 from reviews.desk.queries import queues_for
 from reviews.desk.reviews import Answers, submit_review
 from reviews.filling.pairs import pairwise_queue
-from reviews.models import QueueItem, ReviewQueue, ReviewSlot
+from reviews.models import Assignment, QueueItem, ReviewQueue
 from reviews.quality import gold
 from reviews.queues import statements
 from reviews.reports import overview
@@ -47,9 +47,9 @@ def _given(queue: ReviewQueue, reviewer: User, kind: str) -> int:
     number = 0
     while (lease := claims.claim_next(queue=queue, reviewer=reviewer, kind=kind)) is not None:
         if kind == "pairwise":
-            choose(item=lease.slot.item, answers=Judgement("tie"), reviewer=reviewer)
+            choose(item=lease.assignment.item, answers=Judgement("tie"), reviewer=reviewer)
         else:
-            submit_review(item=lease.slot.item, answers=Answers(**COMPLETE), reviewer=reviewer)
+            submit_review(item=lease.assignment.item, answers=Answers(**COMPLETE), reviewer=reviewer)
         number += 1
         assert number < 100, "it never ends"
     return number
@@ -64,11 +64,13 @@ def answered(item: QueueItem, *people: User) -> None:
 def passed(item: QueueItem, person: User, meaning: str) -> None:
     lease = claims.hold(item=item, reviewer=person)
     assert lease is not None
-    claims.skip(slot=lease.slot, token=lease.token, meaning=meaning, reason="Empty.", reviewer=person)
+    claims.skip(
+        assignment=lease.assignment, token=lease.token, meaning=meaning, reason="Empty.", reviewer=person
+    )
 
 
 def expire_all() -> None:
-    ReviewSlot.objects.filter(state="held").update(lease_until=timezone.now() - timedelta(seconds=1))
+    Assignment.objects.filter(state="held").update(lease_until=timezone.now() - timedelta(seconds=1))
 
 
 # Each scene: an item of three wanted reviews, what happened to it, and how many items wait for Rita then.
@@ -76,7 +78,7 @@ Scene = Callable[[QueueItem, make.Cast], None]
 
 
 def untouched(item: QueueItem, cast: make.Cast) -> None:
-    """Three seats, one item."""
+    """Three assignments, one item."""
 
 
 def answered_by_another(item: QueueItem, cast: make.Cast) -> None:
@@ -121,29 +123,29 @@ def held_too_long_where_fewer_are_wanted_since(item: QueueItem, cast: make.Cast)
     claims.hold(item=item, reviewer=cast.ml_engineer)
     expire_all()
     QueueItem.objects.filter(pk=item.pk).update(wanted_reviews=1)
-    ReviewSlot.objects.filter(item=item, state="free").delete()
+    Assignment.objects.filter(item=item, state="free").delete()
 
 
 def held_too_long_and_kept_for_another(item: QueueItem, cast: make.Cast) -> None:
-    ReviewSlot.objects.filter(item=item, position=0).update(assigned_to=cast.another_reviewer)
-    ReviewSlot.objects.filter(item=item, position__gt=0).delete()
+    Assignment.objects.filter(item=item, position=0).update(assigned_to=cast.another_reviewer)
+    Assignment.objects.filter(item=item, position__gt=0).delete()
     claims.hold(item=item, reviewer=cast.another_reviewer)
     expire_all()
 
 
 def one_assigned_to_me(item: QueueItem, cast: make.Cast) -> None:
-    ReviewSlot.objects.filter(item=item, position=1).update(assigned_to=cast.reviewer)
+    Assignment.objects.filter(item=item, position=1).update(assigned_to=cast.reviewer)
 
 
 def the_last_assigned_to_me(item: QueueItem, cast: make.Cast) -> None:
-    ReviewSlot.objects.filter(item=item, position=0).update(assigned_to=cast.reviewer)
+    Assignment.objects.filter(item=item, position=0).update(assigned_to=cast.reviewer)
     answered(item, cast.another_reviewer, cast.ml_engineer)
 
 
 def all_assigned_to_others(item: QueueItem, cast: make.Cast) -> None:
     others = (cast.another_reviewer, cast.ml_engineer, cast.administrator)
-    for seat, person in zip(item.slots.order_by("position"), others, strict=True):
-        ReviewSlot.objects.filter(pk=seat.pk).update(assigned_to=person)
+    for assignment, person in zip(item.assignments.order_by("position"), others, strict=True):
+        Assignment.objects.filter(pk=assignment.pk).update(assigned_to=person)
 
 
 def put_off(item: QueueItem, cast: make.Cast) -> None:
@@ -242,14 +244,14 @@ def test_a_gold_item_that_somebody_left_waits_for_those_who_can_take_it() -> Non
     )
     assert overview.waiting(person).review == 0
     lease = claimed(queue, person)
-    assert lease.slot.item.reason == "gold item"
+    assert lease.assignment.item.reason == "gold item"
     assert overview.waiting(person).review == 1, "what I hold"
-    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=person)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=person)
     assert overview.waiting(person).review == 0
     assert asked_everywhere(cast.reviewer) == 1
 
 
-def test_pairs_wait_for_those_who_have_no_hand_in_the_release() -> None:
+def test_pairs_wait_for_those_who_have_no_submit_the_release() -> None:
     the = scene()
     queue = pairwise_queue(actor=the.cast.ml_engineer)
     assert len(put_in(the.comparison, queue, the.cast.ml_engineer)) == 20

@@ -145,7 +145,7 @@ def review_by_keyboard(page: Page, *, suggestion: str) -> None:
             expect(dialog.get_by_role("heading", name="What it wrote")).to_be_visible(timeout=60_000)
             expect(dialog.get_by_label("Prompt")).to_be_focused()  # it takes the focus
             dialog.get_by_label("Why this is better").fill("Kinder.")
-            dialog.get_by_role("button", name="Keep as a suggestion").click()
+            dialog.get_by_role("button", name="Save as a suggestion").click()
             expect(dialog.get_by_text("Kept as your suggestion.")).to_be_visible()
             page.keyboard.press("Escape")
             expect(dialog).not_to_be_visible()
@@ -179,15 +179,15 @@ def make_training_data(page: Page, cast: make.Cast) -> None:
     approve_examples(examples=references, actor=cast.ml_engineer)
     page.goto("/feedback/?kind=demonstration")
     page.locator("[data-choose-all]").check()
-    page.get_by_role("button", name="Approve those ticked").click()
+    page.get_by_role("button", name="Approve selected").click()
     eventually(page, lambda: corrections.filter(state="approved").count() == REVIEWED, 20)
     page.goto("/feedback/freeze/")
     page.locator("[name=name]").fill("First corrections")
-    page.get_by_role("button", name="Freeze", exact=True).click()
+    page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_text("First corrections is frozen.")).to_be_visible()
     page.goto("/feedback/test-set/")
     page.locator("[name=limit]").fill("20")
-    page.get_by_role("button", name="Freeze", exact=True).click()
+    page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_text("20 test documents are frozen")).to_be_visible()
 
 
@@ -217,7 +217,7 @@ def train(page: Page) -> TrainingRun:
 
 def compare_and_submit(page: Page, run: TrainingRun) -> Release:
     page.locator("#training-run").get_by_role("link", name="Model").first.click()
-    page.get_by_role("link", name="Compose a release").click()
+    page.get_by_role("link", name="New release").click()
     expect(page.locator("[name=prompt_version]")).to_have_value(str(run.prompt_version_id))
     page.locator("[name=note]").fill("Fine-tuned on the first corrections.")
     page.get_by_role("button", name="Compose and evaluate").click()
@@ -294,7 +294,7 @@ def call_and_complain(page: Page, client: APIRequestContext, live: Release) -> N
 
 def expect_weak_output(page: Page) -> None:
     page.goto("/desk/")
-    expect(page.get_by_text("Live summaries with few stars").first).to_be_visible()
+    expect(page.get_by_text("Low-rated summaries").first).to_be_visible()
     page.goto("/desk/weak-outputs/")
     expect(page.locator("#proof")).to_contain_text("won match")
 
@@ -308,7 +308,7 @@ def refine_the_prompt(page: Page, live: Release) -> Release:
     version = PromptVersion.objects.get(prompt__name="summarize", number=2)
     assert PromptSuggestion.objects.get().adopted_as == version
     page.goto(f"/prompts/{version.prompt_id}/")
-    page.locator("#v2").get_by_role("link", name="Compose a release").click()
+    page.locator("#v2").get_by_role("link", name="New release").click()
     page.locator("[name=note]").fill("A reviewer's prompt.")
     page.get_by_role("button", name="Compose and evaluate").click()
     expect(page.get_by_role("heading", name="Compare releases")).to_be_visible()

@@ -148,7 +148,7 @@ def test_who_froze_the_data_cannot_approve(the: Scene) -> None:
         the.approved_by(the.cast.approver)
 
 
-def test_hands_in_an_ancestor_s_training_count(the: Scene) -> None:
+def test_submits_an_ancestor_s_training_count(the: Scene) -> None:
     older = scenes.snapshot(by=the.cast.administrator, curators=[the.cast.another_approver.pk])
     ancestor = scenes.trained_model(the.live.model_version, older, by=the.cast.administrator)
     newer = scenes.trained_model(

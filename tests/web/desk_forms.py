@@ -38,15 +38,15 @@ ANSWERS = Answers(
 )
 
 
-def seat(page: Any) -> dict[str, str]:
+def assignment(page: Any) -> dict[str, str]:
     html = markup(page)
     return {
         name: re.findall(rf'name="{name}" value="([^"]*)"', html)[0]
-        for name in ("slot", "token", "base_revision", "rubric")
+        for name in ("assignment", "token", "base_revision", "rubric")
     }
 
 
-def handed_in(cast: make.Cast, queue: ReviewQueue, **changes: Any) -> Review:
+def submitted(cast: make.Cast, queue: ReviewQueue, **changes: Any) -> Review:
     item = make.queue_item(in_queue=queue)
     claims.hold(item=item, reviewer=cast.reviewer)
     return submit_review(item=item, answers=Answers(**{**vars(ANSWERS), **changes}), reviewer=cast.reviewer)

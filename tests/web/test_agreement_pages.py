@@ -120,13 +120,13 @@ def test_the_page_says_how_far_they_agree_by_question_queue_and_pair(
     shared(queue, cast, 24, stricter=1)
     page = markup(mila.get(reverse("agreement"), {"question": "fluency"}))
     assert "rita and ruben" in page
-    assert "Strict and lenient: fluency" in page
+    assert "Rater bias: fluency" in page
     assert "24 shared items, 48 reviews" in page
     assert page.count("Consistency") >= 2
     assert "0." in page
     nonsense = mila.get(reverse("agreement"), {"days": "x", "scale": "y", "question": "z", "queue": "-1"})
     assert nonsense.status_code == 200
-    assert "Strict and lenient: stars" in markup(nonsense)
+    assert "Rater bias: stars" in markup(nonsense)
 
 
 def test_without_shared_items_the_page_says_what_to_do(cast: make.Cast, mila: Client) -> None:
@@ -138,7 +138,7 @@ def test_the_queries_of_the_page_do_not_grow_with_the_reviews(
 ) -> None:
     shared(queue, cast, 5, stricter=1)
     mila.get(reverse("agreement"))
-    with django_assert_max_num_queries(12) as few:
+    with django_assert_max_num_queries(13) as few:
         mila.get(reverse("agreement"))
     shared(queue, cast, 20, stricter=1)
     with django_assert_max_num_queries(len(few)):
@@ -232,7 +232,7 @@ def test_whoever_had_a_part_sees_the_dispute_and_cannot_settle_it(
     assert "you had a part" in markup(mila.get(reverse("disputes")))
     page = markup(mila.get(reverse("dispute", args=[item.pk])))
     assert "somebody else has to settle it" in page
-    assert "Settle and next" not in page
+    assert "Resolve and next" not in page
     assert mila.post(reverse("dispute", args=[item.pk]), form_of(item)).status_code == 409
 
 
@@ -362,10 +362,10 @@ def test_in_a_round_each_answer_is_explained_at_once_and_to_nobody_else(
     lease = page.context["lease"]
     form = {
         **{f"rating-{key}": str(value) for key, value in RATINGS.items()}, "stars": "5", "verdict": "good",
-        "edited_text": DRAFT, "slot": lease.slot.pk, "token": str(lease.token),
+        "edited_text": DRAFT, "assignment": lease.assignment.pk, "token": str(lease.token),
     }  # fmt: skip
     answer = rita.post(
-        reverse("desk_submit", args=[lease.slot.item_id]), form, headers={"Accept": "application/json"}
+        reverse("desk_submit", args=[lease.assignment.item_id]), form, headers={"Accept": "application/json"}
     )
     review = Review.objects.get()
     explained = reverse("gold_answer", args=[review.pk])
@@ -378,15 +378,15 @@ def test_in_a_round_each_answer_is_explained_at_once_and_to_nobody_else(
         assert entered(other).get(explained).status_code == 404
     assert reverse("gold_answer", args=[review.pk]) in markup(rita.get(reverse("how_i_rate")))
     # what was learnt from the explanation does not count, and the page says so
-    assert "handed it in again" not in told
-    assert rita.post(reverse("desk_undo", args=[lease.slot.item_id])).status_code == 302
+    assert "submitted it again" not in told
+    assert rita.post(reverse("desk_undo", args=[lease.assignment.item_id])).status_code == 302
     assert rita.get(explained).status_code == 404
     right = {**form, **{f"rating-{key}": str(value) for key, value in KNOWN.ratings.items()}}
     again = {**right, "stars": str(KNOWN.stars), "verdict": KNOWN.verdict}
-    assert rita.post(reverse("desk_submit", args=[lease.slot.item_id]), again)["Location"] == explained
+    assert rita.post(reverse("desk_submit", args=[lease.assignment.item_id]), again)["Location"] == explained
     told = markup(rita.get(explained))
     assert "3 of 6" in told
-    assert "You have handed it in again since; compared is your first answer." in told
+    assert "You have submitted it again since; compared is your first answer." in told
 
 
 def test_nothing_at_the_desk_tells_a_gold_item_from_another(
@@ -407,7 +407,7 @@ def test_nothing_at_the_desk_tells_a_gold_item_from_another(
         assert word not in page.replace(reverse("gold"), "")
     mine = markup(rita.get(reverse("how_i_rate")))
     assert str(Summary.objects.get(gold__isnull=False).document.title) not in mine, (
-        "not before it is handed in"
+        "not before it is submitted"
     )
 
 

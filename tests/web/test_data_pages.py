@@ -138,15 +138,15 @@ def test_each_role_sees_its_pages(cast: make.Cast, paths: dict[str, str], who: s
 
 @pytest.mark.parametrize("who", ["reviewer", "approver", "operator", "stranger"])
 def test_who_may_only_look_can_change_nothing(cast: make.Cast, live: Release, who: str) -> None:
-    document, one, handed_in = make.document(), example(), batch(cast)
+    document, one, submitted = make.document(), example(), batch(cast)
     client = signed_in(getattr(cast, who))
     posts = {
         "/documents/draft/": {"draft": "chosen:", "document": document.pk},
         "/documents/propose-references/": {"scope": "chosen", "document": document.pk},
         "/documents/imports/": {"from": "hub", "hub": "a/b"},
-        f"/documents/imports/{handed_in.pk}/start/": {"map_text": "article"},
-        f"/documents/imports/{handed_in.pk}/discard/": {},
-        f"/documents/imports/{handed_in.pk}/cancel/": {},
+        f"/documents/imports/{submitted.pk}/start/": {"map_text": "article"},
+        f"/documents/imports/{submitted.pk}/discard/": {},
+        f"/documents/imports/{submitted.pk}/cancel/": {},
         f"/feedback/{one.pk}/approve/": {},
         f"/feedback/{one.pk}/decline/": {"reason": "No."},
         "/feedback/decide/": {"decision": "approve", "example": one.pk},
@@ -314,13 +314,13 @@ def test_a_file_is_looked_at_mapped_imported_and_reported(
     monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)  # its thread sees nothing of a test's transaction
     client = signed_in(cast.ml_engineer)
     answer = upload(client, lines(3) + b'{"article": "short"}\n')
-    handed_in = ImportBatch.objects.get()
-    assert answer["Location"] == f"/documents/imports/{handed_in.pk}/"
+    submitted = ImportBatch.objects.get()
+    assert answer["Location"] == f"/documents/imports/{submitted.pk}/"
     assert "Looking at the first rows" in text_of(client, answer["Location"])
     assert "HX-Refresh" not in client.get(answer["Location"], headers=HTMX)
     assert client.post(f"{answer['Location']}preview/", {}).status_code == 409
     assert client.post(f"{answer['Location']}start/", {"map_text": "article"}).status_code == 302
-    make.looked_at(handed_in)
+    make.looked_at(submitted)
     assert client.get(answer["Location"], headers=HTMX)["HX-Refresh"] == "true"
     page = text_of(client, answer["Location"])
     assert "1 of 4 would be refused" in page

@@ -14,16 +14,16 @@ from pytest_django import DjangoAssertNumQueries
 
 from models_app.models import ModelVersion, PromptVersion
 from reviews.desk import claims
-from reviews.desk.assignment import assign
+from reviews.desk.assigning import assign
 from reviews.desk.returns import return_review
 from reviews.desk.reviews import Answers, save_draft, submit_review
 from reviews.models import (
+    Assignment,
     Grounding,
     QueueItem,
     Review,
     ReviewQueue,
     ReviewReturn,
-    ReviewSlot,
     Skip,
 )
 from reviews.texts.grounding import as_data, ground
@@ -32,7 +32,7 @@ from reviews.web.desk.labels import MOST_ARTICLE_WORDS
 from tests import make
 from tests.pages import markup
 from tests.reviews.desk.test_claims import claimed, expire
-from tests.web.desk_forms import ANSWERS, JSON, TEXT, WHOLE, handed_in, seat
+from tests.web.desk_forms import ANSWERS, JSON, TEXT, WHOLE, assignment, submitted
 
 # ---------------------------------------------------------------- who sees what
 
@@ -84,7 +84,7 @@ def test_a_blind_page_carries_neither_model_nor_peers_nor_the_client_s_words(
     assert "secret-model" in markup(rita.get("/desk/new-drafts/"))
 
 
-def test_after_handing_in_the_client_s_words_are_shown(
+def test_after_submitting_the_client_s_words_are_shown(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
     item = make.queue_item(in_queue=queue, note="The client was angry.")
@@ -96,7 +96,7 @@ def test_after_handing_in_the_client_s_words_are_shown(
 # ---------------------------------------------------------------- claiming by pages
 
 
-def test_the_queue_s_page_gives_the_item_i_hold_until_it_is_handed_in(
+def test_the_queue_s_page_gives_the_item_i_hold_until_it_is_submitted(
     rita: Client, queue: ReviewQueue
 ) -> None:
     first, second = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
@@ -111,10 +111,10 @@ def test_the_item_fetched_ahead_is_another_one_and_held_briefly(rita: Client, qu
     rita.get("/desk/new-drafts/")
     page = rita.get(f"/desk/new-drafts/?ahead={first.pk}")
     assert f'data-item="{second.pk}"' in markup(page)
-    ahead = ReviewSlot.objects.get(item=second)
+    ahead = Assignment.objects.get(item=second)
     assert ahead.lease_until is not None
     assert ahead.lease_until < timezone.now() + timedelta(minutes=4)
-    values = {**seat(page), "ahead": "1"}
+    values = {**assignment(page), "ahead": "1"}
     assert rita.post(f"/desk/item/{second.pk}/keep/", values).json() == {"held": True}
     ahead.refresh_from_db()
     assert ahead.lease_until < timezone.now() + timedelta(minutes=4)
@@ -147,22 +147,24 @@ def test_an_item_in_other_hands_is_not_shown(
 # ---------------------------------------------------------------- autosave
 
 
-def test_an_autosave_answers_with_the_revision_and_keeps_the_seat(rita: Client, item: QueueItem) -> None:
-    values = {**seat(rita.get("/desk/new-drafts/")), "edited_text": "The old pi"}
-    ReviewSlot.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
+def test_an_autosave_answers_with_the_revision_and_keeps_the_assignment(
+    rita: Client, item: QueueItem
+) -> None:
+    values = {**assignment(rita.get("/desk/new-drafts/")), "edited_text": "The old pi"}
+    Assignment.objects.update(lease_until=timezone.now() + timedelta(minutes=1))
     answer = rita.post(f"/desk/item/{item.pk}/draft/", values, headers=JSON)
     assert answer.json() == {"revision": 1, "held": True}
-    lease_until = ReviewSlot.objects.get().lease_until
+    lease_until = Assignment.objects.get().lease_until
     assert lease_until is not None
     assert lease_until > timezone.now() + timedelta(minutes=20)
     assert Review.objects.get().edited_text == "The old pi"
 
 
-def test_an_autosave_without_the_seat_is_kept_and_said(
+def test_an_autosave_without_the_assignment_is_kept_and_said(
     rita: Client, cast: make.Cast, queue: ReviewQueue, item: QueueItem
 ) -> None:
-    values = {**seat(rita.get("/desk/new-drafts/")), "edited_text": "The old pi"}
-    ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    values = {**assignment(rita.get("/desk/new-drafts/")), "edited_text": "The old pi"}
+    Assignment.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     claimed(queue, cast.another_reviewer)
     answer = rita.post(f"/desk/item/{item.pk}/draft/", values, headers=JSON)
     assert answer.json() == {"revision": 1, "held": False}
@@ -172,7 +174,7 @@ def test_an_autosave_without_the_seat_is_kept_and_said(
 
 
 def test_a_stale_tab_gets_409_with_what_is_saved(rita: Client, cast: make.Cast, item: QueueItem) -> None:
-    values = seat(rita.get("/desk/new-drafts/"))
+    values = assignment(rita.get("/desk/new-drafts/"))
     save_draft(item=item, answers=Answers(edited_text="newer"), reviewer=cast.reviewer, base_revision=0)
     answer = rita.post(f"/desk/item/{item.pk}/draft/", {**values, "edited_text": "older"}, headers=JSON)
     assert answer.status_code == 409
@@ -201,7 +203,7 @@ def test_a_stale_tab_gets_409_with_what_is_saved(rita: Client, cast: make.Cast, 
 def test_nonsense_is_refused_at_its_field(
     rita: Client, item: QueueItem, field: str, value: str, named: str
 ) -> None:
-    values = {**WHOLE, **seat(rita.get("/desk/new-drafts/")), field: value}
+    values = {**WHOLE, **assignment(rita.get("/desk/new-drafts/")), field: value}
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values, headers=JSON)
     assert answer.status_code == 422
     assert named in answer.json()["error"]["fields"]
@@ -213,14 +215,14 @@ def test_what_was_never_mine_cannot_be_saved(rita: Client, item: QueueItem) -> N
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "not_yours")
 
 
-# ---------------------------------------------------------------- handing in
+# ---------------------------------------------------------------- submitting
 
 
 def test_a_submit_by_script_says_where_to_go_next(rita: Client, item: QueueItem) -> None:
-    values = {**WHOLE, **seat(rita.get("/desk/new-drafts/"))}
+    values = {**WHOLE, **assignment(rita.get("/desk/new-drafts/"))}
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values, headers=JSON)
     undo = {"url": f"/desk/item/{item.pk}/undo/", "seconds": 10}
-    assert answer.json() == {"next": "/desk/new-drafts/", "message": "Handed in.", "undo": undo}
+    assert answer.json() == {"next": "/desk/new-drafts/", "message": "Submitted.", "undo": undo}
     review = Review.objects.get()
     assert (review.state, review.stars, review.active_seconds, review.wants_retrain) == (
         "submitted",
@@ -231,14 +233,14 @@ def test_a_submit_by_script_says_where_to_go_next(rita: Client, item: QueueItem)
 
 
 def test_a_submit_by_plain_form_goes_to_the_next_item(rita: Client, item: QueueItem) -> None:
-    values = {**WHOLE, **seat(rita.get("/desk/new-drafts/"))}
+    values = {**WHOLE, **assignment(rita.get("/desk/new-drafts/"))}
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values, follow=True)
     assert answer.redirect_chain == [(f"/desk/new-drafts/?undo={item.pk}", 302)]
-    assert "Handed in." in markup(answer)
+    assert "Submitted." in markup(answer)
 
 
 def test_a_refused_plain_form_comes_back_with_what_was_typed(rita: Client, item: QueueItem) -> None:
-    values = {**WHOLE, **seat(rita.get("/desk/new-drafts/")), "comment": "Typed & kept <b>."}
+    values = {**WHOLE, **assignment(rita.get("/desk/new-drafts/")), "comment": "Typed & kept <b>."}
     del values["rating-fluency"]
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values)
     page = markup(answer)
@@ -249,26 +251,26 @@ def test_a_refused_plain_form_comes_back_with_what_was_typed(rita: Client, item:
 
 
 def test_a_stale_plain_form_offers_both(rita: Client, cast: make.Cast, item: QueueItem) -> None:
-    values = {**WHOLE, **seat(rita.get("/desk/new-drafts/"))}
+    values = {**WHOLE, **assignment(rita.get("/desk/new-drafts/"))}
     save_draft(item=item, answers=Answers(edited_text="newer"), reviewer=cast.reviewer, base_revision=0)
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values)
     page = markup(answer)
     assert answer.status_code == 409
     assert f"{TEXT}</textarea>" in page
     assert "Take the newer draft" in page
-    again = rita.post(f"/desk/item/{item.pk}/submit/", {**values, **seat(answer)})
+    again = rita.post(f"/desk/item/{item.pk}/submit/", {**values, **assignment(answer)})
     assert again.status_code == 302
     assert Review.objects.get().edited_text == TEXT
 
 
 def test_a_second_submit_with_other_answers_can_become_a_correction(rita: Client, item: QueueItem) -> None:
-    values = {**WHOLE, **seat(rita.get("/desk/new-drafts/"))}
+    values = {**WHOLE, **assignment(rita.get("/desk/new-drafts/"))}
     rita.post(f"/desk/item/{item.pk}/submit/", values)
     answer = rita.post(f"/desk/item/{item.pk}/submit/", {**values, "stars": "3"}, headers=JSON)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "submitted")
     page = rita.post(f"/desk/item/{item.pk}/submit/", {**values, "stars": "3"})
     assert f'action="/desk/item/{item.pk}/correct/"' in markup(page)
-    form = {**values, **seat(page), "stars": "3"}
+    form = {**values, **assignment(page), "stars": "3"}
     corrected = rita.post(f"/desk/item/{item.pk}/correct/", form, headers=JSON).json()
     assert "Corrected." in markup(rita.get(corrected["next"])), "said where the script goes to"
     review = Review.objects.get()
@@ -278,8 +280,8 @@ def test_a_second_submit_with_other_answers_can_become_a_correction(rita: Client
 def test_late_work_is_said_to_be_extra(
     rita: Client, cast: make.Cast, queue: ReviewQueue, item: QueueItem
 ) -> None:
-    values = {**WHOLE, **seat(rita.get("/desk/new-drafts/"))}
-    ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    values = {**WHOLE, **assignment(rita.get("/desk/new-drafts/"))}
+    Assignment.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     claimed(queue, cast.another_reviewer)
     submit_review(item=item, answers=ANSWERS, reviewer=cast.another_reviewer)
     answer = rita.post(f"/desk/item/{item.pk}/submit/", values, headers=JSON)
@@ -290,31 +292,31 @@ def test_late_work_is_said_to_be_extra(
 
 
 def test_passing_by_keeps_what_was_typed(rita: Client, item: QueueItem) -> None:
-    values = {**seat(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "later"}
+    values = {**assignment(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "later"}
     answer = rita.post(f"/desk/item/{item.pk}/pass/", values, follow=True)
     assert "Put off" in markup(answer)
     assert "Put off" in markup(rita.get(answer.redirect_chain[0][0])), "the way back says of what"
     assert Review.objects.get().edited_text == "Half"
     assert Skip.objects.get().meaning == "later"
-    assert "Begun and not handed in" in markup(rita.get("/desk/"))
+    assert "Begun and not submitted" in markup(rita.get("/desk/"))
 
 
 def test_what_was_left_to_others_is_not_offered_again_until_somebody_goes_on_with_it(
     rita: Client, item: QueueItem
 ) -> None:
-    values = {**seat(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "not for me"}
+    values = {**assignment(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "not for me"}
     rita.post(f"/desk/item/{item.pk}/pass/", values)
-    assert "Begun and not handed in" not in markup(rita.get("/desk/"))
+    assert "Begun and not submitted" not in markup(rita.get("/desk/"))
     page = rita.get(f"/desk/item/{item.pk}/")
     assert "Half" in markup(page), "nothing typed is thrown away"
-    draft = {**seat(page), "edited_text": "Half of it", "base_revision": 1}
+    draft = {**assignment(page), "edited_text": "Half of it", "base_revision": 1}
     assert rita.post(f"/desk/item/{item.pk}/draft/", draft, headers=JSON).status_code == 200
-    assert "Begun and not handed in" in markup(rita.get("/desk/"))
+    assert "Begun and not submitted" in markup(rita.get("/desk/"))
 
 
 def test_passing_by_untouched_leaves_no_draft(rita: Client, item: QueueItem) -> None:
     values = {
-        **seat(rita.get("/desk/new-drafts/")),
+        **assignment(rita.get("/desk/new-drafts/")),
         "edited_text": item.summary.text,
         "meaning": "not for me",
     }
@@ -325,7 +327,7 @@ def test_passing_by_untouched_leaves_no_draft(rita: Client, item: QueueItem) -> 
 def test_a_flag_needs_a_reason_and_an_engineer_puts_the_item_back(
     rita: Client, client: Client, cast: make.Cast, item: QueueItem
 ) -> None:
-    values = {**seat(rita.get("/desk/new-drafts/")), "meaning": "bad item"}
+    values = {**assignment(rita.get("/desk/new-drafts/")), "meaning": "bad item"}
     answer = rita.post(f"/desk/item/{item.pk}/pass/", values, headers=JSON)
     assert answer.status_code == 422
     rita.post(f"/desk/item/{item.pk}/pass/", {**values, "reason": "Only a <table>."})
@@ -337,12 +339,12 @@ def test_a_flag_needs_a_reason_and_an_engineer_puts_the_item_back(
     assert item.state == "open"
 
 
-def test_a_seat_of_another_item_passes_nothing_by(rita: Client, queue: ReviewQueue) -> None:
+def test_an_assignment_of_another_item_passes_nothing_by(rita: Client, queue: ReviewQueue) -> None:
     first, second = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
-    values = {**seat(rita.get("/desk/new-drafts/")), "meaning": "later"}
+    values = {**assignment(rita.get("/desk/new-drafts/")), "meaning": "later"}
     answer = rita.post(f"/desk/item/{second.pk}/pass/", values, headers=JSON)
     assert answer.status_code == 409
-    assert ReviewSlot.objects.get(item=first).state == "held"
+    assert Assignment.objects.get(item=first).state == "held"
 
 
 # ---------------------------------------------------------------- texts as they are
@@ -371,7 +373,7 @@ def test_the_navigation_counts_what_the_desk_would_give_me(rita: Client, queue: 
     for meaning, reason in (("not for me", ""), ("bad item", "Empty.")):
         page = rita.get("/desk/new-drafts/")
         item = re.findall(r'data-item="(\d+)"', markup(page))[0]
-        rita.post(f"/desk/item/{item}/pass/", {**seat(page), "meaning": meaning, "reason": reason})
+        rita.post(f"/desk/item/{item}/pass/", {**assignment(page), "meaning": meaning, "reason": reason})
     desk = markup(rita.get("/desk/"))
     assert re.search(r'aria-current="page">Review desk <span class="count hot">2</span>', desk)
     assert '<b class="tile-value">2</b>' in desk
@@ -396,7 +398,7 @@ def test_the_desk_takes_a_fixed_number_of_queries(
         rita.get("/desk/")
 
 
-def test_an_expired_seat_s_draft_is_offered_on_the_desk(
+def test_an_expired_assignment_s_draft_is_offered_on_the_desk(
     rita: Client, cast: make.Cast, queue: ReviewQueue, item: QueueItem
 ) -> None:
     lease = claimed(queue, cast.reviewer)
@@ -404,7 +406,7 @@ def test_an_expired_seat_s_draft_is_offered_on_the_desk(
     expire(lease)
     claimed(queue, cast.another_reviewer)
     page = markup(rita.get("/desk/"))
-    assert "Begun and not handed in" in page
+    assert "Begun and not submitted" in page
     assert f"/desk/item/{item.pk}/" in page
 
 
@@ -442,7 +444,7 @@ def test_marks_and_judged_sentences_travel_by_the_form(rita: Client, item: Queue
     start = item.summary.text.index("410")
     mark = {"side": "summary", "start": start, "end": start + 3, "quote": "410", "error_type": "tone"}
     values = {
-        **WHOLE, **seat(page), "marks": json.dumps([mark]),
+        **WHOLE, **assignment(page), "marks": json.dumps([mark]),
         "support": json.dumps([[start, len(item.summary.text), False]]),
     }  # fmt: skip
     for field, nonsense in (("marks", "{"), ("marks", '[{"side": 3}]'), ("support", "[[1]]")):
@@ -513,7 +515,7 @@ def test_what_supports_a_sentence_is_shown_once_it_was_computed_and_is_never_com
 def test_the_desk_lists_what_was_sent_back_and_what_is_kept_for_me(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
-    review = handed_in(cast, queue)
+    review = submitted(cast, queue)
     return_review(review=review, comment="Look at the <date> again.", actor=cast.ml_engineer)
     mine, theirs = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
     assign(item=mine, to=cast.reviewer, actor=cast.ml_engineer)
@@ -529,11 +531,11 @@ def test_the_desk_lists_what_was_sent_back_and_what_is_kept_for_me(
 def test_a_review_that_was_sent_back_shows_why_and_is_corrected(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
-    review = handed_in(cast, queue)
+    review = submitted(cast, queue)
     ReviewReturn.objects.create(review=review, returned_by=cast.ml_engineer, comment="The <date> is wrong.")
     Review.objects.update(state="returned")
     page = rita.get(f"/desk/item/{review.item_id}/")
     assert "The &lt;date&gt; is wrong." in markup(page)
     assert f'action="/desk/item/{review.item_id}/correct/"' in markup(page)
-    rita.post(f"/desk/item/{review.item_id}/correct/", {**WHOLE, **seat(page)})
+    rita.post(f"/desk/item/{review.item_id}/correct/", {**WHOLE, **assignment(page)})
     assert Review.objects.get().state == "submitted"

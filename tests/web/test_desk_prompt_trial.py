@@ -47,7 +47,7 @@ def test_trying_a_prompt_asks_the_live_model_with_it(
     assert answer.status_code == 200
     assert page.lstrip().startswith('<div class="trial" id="trial">')
     assert "<ins>" not in page, "the queue is blind: what is the same as the summary is not marked"
-    assert "Keep as a suggestion" in page
+    assert "Save as a suggestion" in page
     document = item.summary.document
     assert asked == [
         {

@@ -1,4 +1,4 @@
-"""Back at the desk: a submit or a skip undone for a moment, and what I handed in before."""
+"""Back at the desk: a submit or a skip undone for a moment, and what I submitted before."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from reviews.models import (
 )
 from tests import make
 from tests.pages import markup
-from tests.web.desk_forms import ANSWERS, JSON, WHOLE, handed_in, seat
+from tests.web.desk_forms import ANSWERS, JSON, WHOLE, assignment, submitted
 
 
-def test_after_handing_in_without_script_the_next_page_offers_to_take_it_back(
+def test_after_submitting_without_script_the_next_page_offers_to_take_it_back(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
     first = make.queue_item(in_queue=queue)
@@ -41,7 +41,7 @@ def test_after_handing_in_without_script_the_next_page_offers_to_take_it_back(
 def test_what_was_passed_by_can_be_taken_back_on_the_page_that_says_nothing_is_left(
     rita: Client, queue: ReviewQueue, item: QueueItem
 ) -> None:
-    values = seat(rita.get("/desk/new-drafts/"))
+    values = assignment(rita.get("/desk/new-drafts/"))
     page = rita.post(f"/desk/item/{item.pk}/pass/", {**values, "meaning": "not for me"}, follow=True)
     assert "Nothing waits here" in markup(page)
     assert f'action="/desk/item/{item.pk}/undo/"' in markup(page)
@@ -69,20 +69,20 @@ def test_undo_is_offered_to_nobody_else_and_not_for_long(
     assert Review.objects.get().state == "submitted"
 
 
-def three_handed_in(cast: make.Cast, queue: ReviewQueue) -> list[QueueItem]:
+def three_submitted(cast: make.Cast, queue: ReviewQueue) -> list[QueueItem]:
     """Oldest first."""
     items = []
     for minutes in (30, 20, 10):
-        review = handed_in(cast, queue)
+        review = submitted(cast, queue)
         Review.objects.filter(pk=review.pk).update(submitted_at=timezone.now() - timedelta(minutes=minutes))
         items.append(review.item)
     return items
 
 
-def test_back_through_what_i_handed_in_and_forward_to_where_i_was(
+def test_back_through_what_i_submitted_and_forward_to_where_i_was(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
-    oldest, middle, newest = three_handed_in(cast, queue)
+    oldest, middle, newest = three_submitted(cast, queue)
     here = make.queue_item(in_queue=queue)
     rita.get("/desk/new-drafts/")
 
@@ -96,7 +96,7 @@ def test_back_through_what_i_handed_in_and_forward_to_where_i_was(
     assert went("newer", newest) == f"/desk/item/{here.pk}/"
     page = rita.get(f"/desk/item/{middle.pk}/?back={here.pk}")
     assert "Back to where you were" in markup(page)
-    values = {**WHOLE, **seat(page), "comment": "Seen again.", "back": str(here.pk)}
+    values = {**WHOLE, **assignment(page), "comment": "Seen again.", "back": str(here.pk)}
     corrected = rita.post(f"/desk/item/{middle.pk}/correct/", values)
     assert corrected["Location"] == f"/desk/item/{here.pk}/"
     assert Review.objects.get(item=middle).revisions.count() == 2
@@ -105,7 +105,7 @@ def test_back_through_what_i_handed_in_and_forward_to_where_i_was(
 def test_my_last_twenty_are_mine_and_take_one_query(
     rita: Client, cast: make.Cast, queue: ReviewQueue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    mine = three_handed_in(cast, queue)
+    mine = three_submitted(cast, queue)
     other = make.queue_item(in_queue=queue)
     claims.hold(item=other, reviewer=cast.another_reviewer)
     submit_review(item=other, answers=ANSWERS, reviewer=cast.another_reviewer)
@@ -114,7 +114,7 @@ def test_my_last_twenty_are_mine_and_take_one_query(
     assert [row.item_id for row in rows] == [item.pk for item in reversed(mine)]
     assert {(row.stars, row.verdict, row.edited, row.revisions) for row in rows} == {(2, "poor", True, 1)}
     for _ in range(20):
-        handed_in(cast, queue)
+        submitted(cast, queue)
     with django_assert_num_queries(1):
         assert len(queries.recent_of(cast.reviewer)) == 20
     page = markup(rita.get("/desk/my/recent/"))

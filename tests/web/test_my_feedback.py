@@ -16,7 +16,7 @@ from reviews.models import (
 )
 from tests import make
 from tests.pages import markup
-from tests.web.desk_forms import ANSWERS, handed_in
+from tests.web.desk_forms import ANSWERS, submitted
 
 
 def follow(review: Review, release_state: str = "live") -> Release:
@@ -46,7 +46,7 @@ def follow(review: Review, release_state: str = "live") -> Release:
 def test_my_feedback_follows_a_review_to_the_release_that_learnt_from_it(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
-    review = handed_in(cast, queue)
+    review = submitted(cast, queue)
     page = markup(rita.get("/my-feedback/"))
     assert "for an engineer’s decision" in page
     assert "<del>410</del><ins>140</ins>" in page
@@ -72,7 +72,7 @@ def test_a_review_of_a_test_document_is_told_as_evaluation_data_and_not_as_decli
     make.queue_item(make.summary(make.document(split="test")), in_queue=queue)
     lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
-    submit_review(item=lease.slot.item, answers=ANSWERS, reviewer=cast.reviewer)
+    submit_review(item=lease.assignment.item, answers=ANSWERS, reviewer=cast.reviewer)
     assert FeedbackExample.objects.get(kind="demonstration").state == "declined", "nothing is learnt from it"
     page = markup(rita.get("/my-feedback/"))
     assert "Evaluation data" in page
@@ -85,7 +85,7 @@ def test_a_review_of_a_test_document_is_told_as_evaluation_data_and_not_as_decli
 def test_my_feedback_says_why_something_was_declined(
     rita: Client, cast: make.Cast, queue: ReviewQueue
 ) -> None:
-    review = handed_in(cast, queue)
+    review = submitted(cast, queue)
     FeedbackExample.objects.filter(review=review).update(
         state="declined", reason="The <number> is still wrong."
     )
@@ -96,7 +96,7 @@ def test_my_feedback_shows_nobody_else_s(rita: Client, cast: make.Cast, queue: R
     item = make.queue_item(in_queue=queue)
     claims.hold(item=item, reviewer=cast.another_reviewer)
     submit_review(item=item, answers=ANSWERS, reviewer=cast.another_reviewer)
-    assert "You have not handed in a review yet" in markup(rita.get("/my-feedback/"))
+    assert "You have not submitted a review yet" in markup(rita.get("/my-feedback/"))
 
 
 def test_my_suggestions_show_their_fate(
@@ -130,11 +130,11 @@ def test_my_suggestions_show_their_fate(
 def test_my_feedback_takes_a_fixed_number_of_queries(
     rita: Client, cast: make.Cast, queue: ReviewQueue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    follow(handed_in(cast, queue))
+    follow(submitted(cast, queue))
     with django_assert_num_queries(21):
         rita.get("/my-feedback/")
     for _ in range(25):
-        follow(handed_in(cast, queue), "superseded")
+        follow(submitted(cast, queue), "superseded")
     with django_assert_num_queries(21):
         page = rita.get("/my-feedback/")
     assert markup(page).count('<article class="card fate"') == 20

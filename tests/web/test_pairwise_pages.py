@@ -14,7 +14,7 @@ from models_app.models import HumanVote, Release
 from reviews.desk.choices import Judgement, choose
 from reviews.desk.claims import claim_next
 from reviews.filling.pairs import pair_releases, pairwise_queue
-from reviews.models import Preference, QueueItem, ReviewQueue, ReviewSlot, Skip
+from reviews.models import Assignment, Preference, QueueItem, ReviewQueue, Skip
 from tests import make
 from tests.pages import markup
 from tests.reviews.desk.test_choices import compared
@@ -49,7 +49,9 @@ def signed_in(person: Any) -> Client:
 
 
 def form_of(page: str) -> dict[str, str]:
-    return dict(re.findall(r'<input type="hidden" name="(slot|token|base_revision)" value="([^"]*)"', page))
+    return dict(
+        re.findall(r'<input type="hidden" name="(assignment|token|base_revision)" value="([^"]*)"', page)
+    )
 
 
 def shown(page: str, side: str) -> str:
@@ -66,7 +68,7 @@ def test_both_texts_stand_on_the_drawn_sides_and_nothing_says_which_is_which(
     releases: tuple[Release, Release],
     after_was_left: bool,
 ) -> None:
-    ReviewSlot.objects.update(swapped=after_was_left)
+    Assignment.objects.update(swapped=after_was_left)
     page = markup(rita.get(f"/pairwise/{queue.slug}/"))
     left, right = shown(page, "left"), shown(page, "right")
     assert left.startswith("New" if after_was_left else "Old")
@@ -94,7 +96,7 @@ def test_a_choice_without_script_and_the_way_on(
     index = markup(rita.get("/pairwise/"))
     assert "left, much better" in index
     again = markup(rita.get(f"/pairwise/item/{item.pk}/"))
-    assert "Correct it" in again
+    assert "Save changes" in again
     corrected = rita.post(f"/pairwise/item/{item.pk}/correct/", form_of(again) | {"choice": "tie"})
     assert corrected["Location"] == "/pairwise/"
     assert Preference.objects.get(item=item).choice == "tie"
@@ -113,7 +115,7 @@ def test_what_the_script_is_told(rita: Client, queue: ReviewQueue, pairs: list[Q
     wrong = rita.post(f"{url}/submit/", form | {"choice": "left 9"}, **JSON)
     assert (wrong.status_code, list(wrong.json()["error"]["fields"])) == (422, ["strength"])
     done = rita.post(f"{url}/submit/", form | {"choice": "right 1", "base_revision": "1"}, **JSON).json()
-    assert done["message"] == "Handed in: right, slightly better."
+    assert done["message"] == "Submitted: right, slightly better."
     assert done["undo"] == {"url": f"{url}/take-back/", "seconds": 10}
     assert set(done) == {"next", "message", "undo"}
     assert rita.post(f"{url}/take-back/", **JSON).json()["next"] == f"{url}/"
@@ -129,7 +131,7 @@ def test_passing_by_keeps_the_draft(rita: Client, queue: ReviewQueue, pairs: lis
     )
     assert answer.status_code == 302
     assert Preference.objects.get(item=pairs[0]).reason == "Half a thought"
-    assert ReviewSlot.objects.get(item=pairs[0]).state == "free"
+    assert Assignment.objects.get(item=pairs[0]).state == "free"
 
 
 @pytest.mark.parametrize("meaning", ["later", "not for me", "bad item"])
@@ -183,13 +185,13 @@ def test_own_keys_hold_at_this_desk_too(rita: Client, queue: ReviewQueue, pairs:
     assert 'name="key-tie" value="t"' in page
     refused = rita.post("/desk/my/keys/", {"key-tie": "l", "single_keys": "1"})
     assert refused.status_code == 422
-    assert "The same key as “later”." in markup(refused)
+    assert "The same key as “snooze for two hours”." in markup(refused)
     assert "The same key as “no difference”." in markup(refused)
     back = rita.post("/desk/my/keys/", {"key-tie": "0", "key-later": "i", "back": str(pairs[0].pk)})
     assert rita.get(back["Location"])["Location"] == f"/pairwise/item/{pairs[0].pk}/"
     page = markup(rita.get(f"/pairwise/{queue.slug}/"))
     assert '<kbd>0</kbd> <span class="point-words"> no difference' in page
-    assert "Later <kbd>I</kbd>" in page
+    assert "Snooze 2 h <kbd>I</kbd>" in page
     assert "&quot;tie&quot;: &quot;0&quot;" in page
     assert "&quot;retrain&quot;" not in page, "the other desk's keys would be in the way"
 
@@ -218,9 +220,9 @@ def test_somebody_elses_pair_and_a_pair_for_nobody(
 ) -> None:
     lease = claim_next(queue=queue, reviewer=cast.another_reviewer, kind="pairwise")
     assert lease is not None
-    page = rita.get(f"/pairwise/item/{lease.slot.item_id}/")
+    page = rita.get(f"/pairwise/item/{lease.assignment.item_id}/")
     assert (page.status_code, "Old words" in markup(page)) == (409, False)
-    refused = rita.post(f"/pairwise/item/{lease.slot.item_id}/submit/", {"choice": "tie"}, **JSON)
+    refused = rita.post(f"/pairwise/item/{lease.assignment.item_id}/submit/", {"choice": "tie"}, **JSON)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not_yours")
     for person in (cast.stranger, cast.approver):
         assert signed_in(person).get(f"/pairwise/{queue.slug}/").status_code == 403
@@ -243,7 +245,7 @@ def test_pairs_from_a_comparison_by_its_button(
     assert "2 pairs put in. For 1 of the sample both texts are the same: nobody is asked" in made
     queue = ReviewQueue.objects.get(kind="pairwise")
     while (lease := claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise")) is not None:
-        choose(item=lease.slot.item, answers=Judgement("both bad"), reviewer=cast.reviewer)
+        choose(item=lease.assignment.item, answers=Judgement("both bad"), reviewer=cast.reviewer)
     for path in (f"/comparisons/{comparison.pk}/", f"/releases/{releases[1].pk}/"):
         page = markup(mila.get(path))
         assert (
@@ -274,6 +276,6 @@ def test_pages_take_a_fixed_number_of_queries(
     for _ in pairs[1:]:
         lease = claim_next(queue=queue, reviewer=cast.reviewer, kind="pairwise")
         assert lease is not None
-        choose(item=lease.slot.item, answers=Judgement("tie"), reviewer=cast.reviewer)
+        choose(item=lease.assignment.item, answers=Judgement("tie"), reviewer=cast.reviewer)
     with django_assert_max_num_queries(12):
         assert markup(rita.get("/pairwise/")).count("no difference") == 2

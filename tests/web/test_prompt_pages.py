@@ -128,7 +128,7 @@ def test_pages_ask_a_fixed_number_of_questions(
         )
     client = signed_in(cast.ml_engineer)
     for path in ("/prompts/", "/prompts/?show=suggestions", f"/prompts/{first.prompt_id}/"):
-        with django_assert_max_num_queries(13):
+        with django_assert_max_num_queries(14):
             client.get(path)
 
 

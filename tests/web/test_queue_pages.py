@@ -10,10 +10,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from reviews.desk import assignment, claims
+from reviews.desk import assigning, claims
 from reviews.desk.reviews import Answers, submit_review
 from reviews.filling.rule_runs import set_rule
-from reviews.models import QueueItem, QueueRule, Review, ReviewQueue, ReviewSlot, RubricVersion
+from reviews.models import Assignment, QueueItem, QueueRule, Review, ReviewQueue, RubricVersion
 from reviews.queues import queries as queue_reading
 from tests import make
 from tests.pages import markup
@@ -40,9 +40,11 @@ def text_of(client: Client, path: str, status: int = 200) -> str:
     return markup(answer)
 
 
-def handed_in(queue: ReviewQueue, reviewer: Any, **changes: Any) -> Review:
+def submitted(queue: ReviewQueue, reviewer: Any, **changes: Any) -> Review:
     lease = claimed(queue, reviewer)
-    return submit_review(item=lease.slot.item, answers=Answers(**{**COMPLETE, **changes}), reviewer=reviewer)
+    return submit_review(
+        item=lease.assignment.item, answers=Answers(**{**COMPLETE, **changes}), reviewer=reviewer
+    )
 
 
 SETTINGS = {
@@ -55,12 +57,12 @@ SETTINGS = {
 def test_only_those_who_manage_queues_see_and_change_anything(cast: make.Cast) -> None:
     queue = make.queue()
     item = make.queue_item(in_queue=queue)
-    review = handed_in(queue, cast.reviewer)
-    seat = ReviewSlot.objects.get(item=item)
+    review = submitted(queue, cast.reviewer)
+    assignment = Assignment.objects.get(item=item)
     pages = ["", "new/", "rubrics/", "rubrics/new/", "new-drafts/", "new-drafts/settings/", "new-drafts/rules/",
              "new-drafts/people/", f"new-drafts/items/{item.pk}/"]  # fmt: skip
     posts = ["new/", "rubrics/new/", "new-drafts/settings/", "new-drafts/rules/", "new-drafts/people/",
-             f"new-drafts/seats/{seat.pk}/release/", f"new-drafts/items/{item.pk}/assign/",
+             f"new-drafts/assignments/{assignment.pk}/release/", f"new-drafts/items/{item.pk}/assign/",
              f"new-drafts/items/{item.pk}/put-back/", f"new-drafts/items/{item.pk}/step-aside/",
              f"new-drafts/reviews/{review.pk}/send-back/", "new-drafts/people/rita/unassign/"]  # fmt: skip
     for person in (cast.reviewer, cast.approver, cast.operator, cast.stranger):
@@ -91,8 +93,8 @@ def test_a_queue_is_made_changed_and_filled_by_forms(mila: Client) -> None:
         "the name is free, its old address is not"
     )
     saved = mila.post("/queues/new-drafts/settings/", SETTINGS, follow=True)
-    assert "2 seats more" in markup(saved)
-    assert ReviewSlot.objects.filter(queue__slug="new-drafts").count() == 4
+    assert "2 assignments more" in markup(saved)
+    assert Assignment.objects.filter(queue__slug="new-drafts").count() == 4
     page = "/queues/hard-odd/rules/"
     answer = mila.post(page, {"kind": "random share", "random-of": "both", "random-percent": "0"})
     assert answer.status_code == 422
@@ -114,7 +116,7 @@ def test_items_are_found_assigned_and_taken_back(mila: Client, cast: make.Cast) 
     free = make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
     page = text_of(mila, "/queues/new-drafts/")
-    assert "rita holds it until" in page
+    assert "rita has it checked out until" in page
     assert HTML not in page
     found = text_of(mila, "/queues/new-drafts/?person=rita")
     assert f"items/{held.pk}/" in found
@@ -122,31 +124,31 @@ def test_items_are_found_assigned_and_taken_back(mila: Client, cast: make.Cast) 
     assert "Nothing matches" in text_of(mila, "/queues/new-drafts/?person=nobody")
     assert "Nothing matches" in text_of(mila, "/queues/new-drafts/?state=disputed")
     mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "ruben"})
-    assert ReviewSlot.objects.get(item=free).assigned_to == cast.another_reviewer
+    assert Assignment.objects.get(item=free).assigned_to == cast.another_reviewer
     again = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "ruben"}, follow=True)
     assert "has answered this item" in markup(again)
     nobody = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "no\u0000body"}, follow=True)
     assert "Choose a person." in markup(nobody)
-    mila.post(f"/queues/new-drafts/seats/{lease.slot.pk}/release/")
-    assert ReviewSlot.objects.get(item=held).state == "free"
-    gone = mila.post(f"/queues/new-drafts/seats/{lease.slot.pk}/release/", follow=True)
-    assert "Nobody holds this seat" in markup(gone)
+    mila.post(f"/queues/new-drafts/assignments/{lease.assignment.pk}/release/")
+    assert Assignment.objects.get(item=held).state == "free"
+    gone = mila.post(f"/queues/new-drafts/assignments/{lease.assignment.pk}/release/", follow=True)
+    assert "Nobody holds this assignment" in markup(gone)
     people = text_of(mila, "/queues/new-drafts/people/")
     assert "ruben" in people
     assert "stan" not in people, "no reviewer"
     mila.post("/queues/new-drafts/people/", {"people": ["rita"], "most": "5"})
-    assert ReviewSlot.objects.get(item=held).assigned_to == cast.reviewer
+    assert Assignment.objects.get(item=held).assigned_to == cast.reviewer
     assert mila.post("/queues/new-drafts/people/", {"people": ["stan"]}).status_code == 422
     assert mila.post("/queues/new-drafts/people/", {}).status_code == 422
     mila.post("/queues/new-drafts/people/rita/unassign/")
-    assert ReviewSlot.objects.get(item=held).assigned_to is None
+    assert Assignment.objects.get(item=held).assigned_to is None
 
 
 def test_a_review_is_sent_back_with_a_comment(mila: Client, cast: make.Cast) -> None:
     queue = make.queue()
     item = make.queue_item(in_queue=queue)
     ratings = {"fluency": 4, "coherence": 3, "relevance": 2, "consistency": 1}
-    review = handed_in(queue, cast.reviewer, comment=HTML, ratings=ratings)
+    review = submitted(queue, cast.reviewer, comment=HTML, ratings=ratings)
     page = text_of(mila, f"/queues/new-drafts/items/{item.pk}/")
     assert "Send back to rita" in page
     assert "Consistency 1, Relevance 2, Coherence 3, Fluency 4" in page, "as the rubric asks them"
@@ -167,7 +169,7 @@ def test_a_review_is_sent_back_with_a_comment(mila: Client, cast: make.Cast) -> 
 def test_whoever_could_be_asked_sees_no_answers_of_a_blind_queue(mila: Client, cast: make.Cast) -> None:
     queue = make.queue(reviews_per_item=2)
     item = make.queue_item(in_queue=queue)
-    handed_in(queue, cast.reviewer, comment="The pier, not the quay.", stars=2)
+    submitted(queue, cast.reviewer, comment="The pier, not the quay.", stars=2)
     address = f"/queues/new-drafts/items/{item.pk}/"
     hidden = text_of(mila, address)
     for secret in ("The pier, not the quay.", "2 of 5 stars", "Send back to", COMPLETE["edited_text"]):
@@ -183,20 +185,20 @@ def test_whoever_could_be_asked_sees_no_answers_of_a_blind_queue(mila: Client, c
     assert text_of(alma, f"/queues/new-drafts/items/{other.pk}/")
     open_queue = make.queue(slug="weak-outputs", blind_to_peers=False, reviews_per_item=2)
     seen = make.queue_item(in_queue=open_queue)
-    handed_in(open_queue, cast.another_reviewer, comment="Fine.")
+    submitted(open_queue, cast.another_reviewer, comment="Fine.")
     assert "Fine." in text_of(alma, f"/queues/weak-outputs/items/{seen.pk}/")
 
 
 def test_a_flagged_item_is_put_back(mila: Client, cast: make.Cast) -> None:
     queue = make.queue()
     item = make.queue_item(in_queue=queue)
-    QueueItem.objects.filter(pk=item.pk).update(state="set aside")
+    QueueItem.objects.filter(pk=item.pk).update(state="flagged")
     assert "Put back" in text_of(mila, f"/queues/new-drafts/items/{item.pk}/")
     mila.post(f"/queues/new-drafts/items/{item.pk}/put-back/")
     item.refresh_from_db()
     assert item.state == "open"
     again = mila.post(f"/queues/new-drafts/items/{item.pk}/put-back/", follow=True)
-    assert "not set aside any more" in markup(again)
+    assert "not flagged any more" in markup(again)
 
 
 def test_a_new_rubric_begins_with_the_newest_and_names_what_is_missing(mila: Client) -> None:
@@ -228,16 +230,16 @@ def test_lists_take_a_fixed_number_of_queries(mila: Client, cast: make.Cast) -> 
     paths = ["/queues/", "/queues/new-drafts/", "/queues/new-drafts/?state=open", "/queues/new-drafts/?person=rita",
              "/queues/new-drafts/people/", "/queues/new-drafts/rules/", "/queues/rubrics/"]  # fmt: skip
     make.queue_item(in_queue=queue)
-    handed_in(queue, cast.reviewer)
+    submitted(queue, cast.reviewer)
     set_rule(queue=queue, kind="random share", params={}, actor=cast.ml_engineer)
-    assignment.assign_evenly(queue=queue, people=[cast.another_reviewer], actor=cast.ml_engineer)
+    assigning.assign_evenly(queue=queue, people=[cast.another_reviewer], actor=cast.ml_engineer)
     for path in paths:
         text_of(mila, path)
     before = [cost(path) for path in paths]
     for number in range(6):
         make.user(f"more{number}", "reviewer")
         make.queue_item(in_queue=queue)
-    handed_in(queue, cast.administrator)
+    submitted(queue, cast.administrator)
     claimed(queue, cast.administrator)
     set_rule(queue=queue, kind="drift", params={}, actor=cast.ml_engineer)
     assert [cost(path) for path in paths] == before
@@ -248,7 +250,7 @@ def test_items_of_all_states_come_by_priority_and_no_more_are_counted_than_are_l
     mila: Client, cast: make.Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue = make.queue()
-    states = ("open", "done", "set aside", "disputed", "open", "done")
+    states = ("open", "done", "flagged", "disputed", "open", "done")
     items = [make.queue_item(in_queue=queue, priority=place % 4) for place in range(len(states))]
     for item, state in zip(items, states, strict=True):
         QueueItem.objects.filter(pk=item.pk).update(state=state)

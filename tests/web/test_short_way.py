@@ -15,7 +15,7 @@ from reviews.filling.pairs import pair_releases, pairwise_queue
 from reviews.models import Preference, QueueItem, Review, ReviewQueue
 from tests import make
 from tests.walks import Walk, followed
-from tests.web.desk_forms import JSON, WHOLE, seat
+from tests.web.desk_forms import JSON, WHOLE, assignment
 
 MOST_MODULES, MOST_TURNS = 12, 2
 
@@ -33,7 +33,7 @@ def item(db: None) -> QueueItem:
 
 @pytest.mark.parametrize("begun", [False, True], ids=["at once", "after a draft"])
 def test_a_review_from_the_desk(rita: Client, item: QueueItem, begun: bool) -> None:
-    values = {**WHOLE, **seat(rita.get(f"/desk/item/{item.pk}/"))}
+    values = {**WHOLE, **assignment(rita.get(f"/desk/item/{item.pk}/"))}
     if begun:
         draft = rita.post(f"/desk/item/{item.pk}/draft/", {**values, "stars": "3"}, headers=JSON)
         values["base_revision"] = draft.json()["revision"]
@@ -68,9 +68,9 @@ def test_a_choice_between_two_summaries(rita: Client, cast: make.Cast) -> None:
     pair_releases(before=releases[0], after=releases[1], queue=queue, limit=1, actor=cast.ml_engineer)
     lease = claim_next(queue=queue, reviewer=cast.reviewer, kind=ReviewQueue.Kind.PAIRWISE)
     assert lease is not None
-    begin(item=lease.slot.item, reviewer=cast.reviewer)
+    begin(item=lease.assignment.item, reviewer=cast.reviewer)
     values: dict[str, Any] = {"choice": "left 2", "reason": "Says when.", "base_revision": 0}
     with followed("reviews_preference", Judgement, QueueItem, Preference) as walk:
-        answer = rita.post(f"/pairwise/item/{lease.slot.item_id}/submit/", values, headers=JSON)
+        answer = rita.post(f"/pairwise/item/{lease.assignment.item_id}/submit/", values, headers=JSON)
         assert answer.status_code == 200
     short(walk, "choice between two summaries")

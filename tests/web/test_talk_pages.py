@@ -7,11 +7,11 @@ from django.test import Client
 
 from models_app.models import PromptVersion
 from reviews.discussion import comments
-from reviews.models import Comment, Notification, QueueItem, ReviewSlot, Thread
+from reviews.models import Assignment, Comment, Notification, QueueItem, Thread
 from reviews.notifications.notices import notify
 from tests import make
 from tests.pages import markup
-from tests.reviews.discussion.test_comments import done, hand_in, sit
+from tests.reviews.discussion.test_comments import done, sit, submit
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
@@ -89,7 +89,7 @@ def test_no_payload_of_a_blind_item_tells_of_peers(cast: make.Cast, item: QueueI
     for act in ("reply", "resolve", "reopen"):
         assert client.post(f"/talk/{theirs.pk}/{act}/", {"text": "x"}).status_code == 404, act
     assert client.post(f"/talk/comment/{theirs.comments.all()[0].pk}/", {"text": "x"}).status_code == 404
-    hand_in(item, cast.reviewer, cast.another_reviewer)
+    submit(item, cast.reviewer, cast.another_reviewer)
     done(item)
     body = markup(client.get(f"/talk/item/{item.pk}/"))
     assert secret in body
@@ -98,7 +98,7 @@ def test_no_payload_of_a_blind_item_tells_of_peers(cast: make.Cast, item: QueueI
 
 
 def test_a_manager_who_reads_is_told_and_leaves_the_item_to_others(cast: make.Cast, item: QueueItem) -> None:
-    ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(
+    Assignment.objects.filter(item=item, reviewer=cast.another_reviewer).update(
         state="free", reviewer=None, lease_token=None, lease_until=None
     )
     comments.open_thread(about=item, text="Two stars.", actor=cast.reviewer)
@@ -110,7 +110,7 @@ def test_a_manager_who_reads_is_told_and_leaves_the_item_to_others(cast: make.Ca
         409,
         True,
     )
-    assert not ReviewSlot.objects.filter(item=item, reviewer=cast.ml_engineer).exists()
+    assert not Assignment.objects.filter(item=item, reviewer=cast.ml_engineer).exists()
 
 
 @pytest.mark.parametrize("who", ["approver", "operator", "stranger"])

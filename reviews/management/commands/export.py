@@ -39,8 +39,8 @@ class Command(snapshots.Command):
                 action.default, action.help = None, f"of a snapshot {action.help}. Of the others {shapes}"
         rest = parser.add_argument_group("for all but snapshots")
         rest.add_argument("--queue", default="", metavar="SLUG", help="only this queue's")
-        rest.add_argument("--since", type=arguments.day, metavar="DAY", help="handed in on or after")
-        rest.add_argument("--until", type=arguments.day, metavar="DAY", help="handed in on or before")
+        rest.add_argument("--since", type=arguments.day, metavar="DAY", help="submitted on or after")
+        rest.add_argument("--until", type=arguments.day, metavar="DAY", help="submitted on or before")
         rest.add_argument("--mine", action="store_true", help="only those of --user")
         rest.add_argument("--names", action="store_true", help="reviewers' names instead of pseudonyms")
         rest.add_argument("--no-articles", action="store_true", help="without the articles' text")

@@ -21,7 +21,7 @@ from reviews.desk.answers import AlreadySubmitted, Answering, StaleDraft
 from reviews.desk.claims import Lease
 from reviews.desk.undo import take_back_skip
 from reviews.models import Answer, QueueItem, Skip
-from reviews.web.desk.lease import renewed, seat_of, sign_of_life
+from reviews.web.desk.lease import assignment_of, renewed, sign_of_life
 from reviews.web.desk.onwards import PASSED, Routes, onwards
 from reviews.web.desk.requests import base_revision, desk_view, error_json, go_to, wants_json
 
@@ -83,13 +83,13 @@ class AnswerViews(ABC):
     def skip(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Later, not for me, or flagged. What was typed is kept as a draft first."""
         item, reviewer = self.item_of(pk), user_of(request)
-        slot, token = seat_of(request.POST, item)
+        assignment, token = assignment_of(request.POST, item)
         typed = self.worth_a_draft(request.POST, item)
         if typed is not None:
             base = base_revision(request) or 0
             self.kind.save_draft(item=item, answers=typed, reviewer=reviewer, base_revision=base)
         meaning, reason = request.POST.get("meaning", ""), request.POST.get(self.reason, "")
-        claims.skip(slot=slot, token=token, meaning=meaning, reason=reason, reviewer=reviewer)
+        claims.skip(assignment=assignment, token=token, meaning=meaning, reason=reason, reviewer=reviewer)
         return onwards(request, item, PASSED[Skip.Meaning(meaning)])
 
     def undo(self, request: HttpRequest, pk: int) -> HttpResponse:

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import StaleState
 from models_app.web.pages import user_of
-from reviews.models import Review, ReviewSlot
+from reviews.models import Assignment, Review
 from reviews.texts.error_labels import suggest as suggest_labels
 from reviews.web.desk.pages import item_of
 from reviews.web.desk.requests import desk_view
@@ -24,7 +24,7 @@ def labels(request: HttpRequest, pk: int) -> HttpResponse:
     """Which errors the correction as it stands suggests. For whoever works on the item; nothing is kept."""
     item = item_of(pk)
     if not Review.objects.filter(item=item, reviewer=user_of(request)).exists() and not (
-        ReviewSlot.objects.filter(item=item, reviewer=user_of(request)).exists()
+        Assignment.objects.filter(item=item, reviewer=user_of(request)).exists()
     ):
         raise StaleState("You do not hold this item.", code="not_yours")
     document, edited = item.summary.document, request.POST.get("edited_text", "").replace("\r\n", "\n")

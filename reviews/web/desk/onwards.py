@@ -33,7 +33,7 @@ PAIRWISE = Routes("pairwise", "pairwise_next", "pairwise_item", "pairwise_take_b
 PASSED = {
     Skip.Meaning.LATER: "Put off: it comes back to you in two hours.",
     Skip.Meaning.NOT_FOR_ME: "Left to others: you will not be asked again.",
-    Skip.Meaning.BAD_ITEM: "Flagged and set aside. An engineer will look at it.",
+    Skip.Meaning.BAD_ITEM: "Flagged. An engineer will look at it.",
 }
 
 
@@ -60,7 +60,7 @@ def undo_offered(request: HttpRequest, desk: Routes) -> dict[str, Any] | None:
     submitted = desk.submitted._default_manager.filter(
         item=item, reviewer=reviewer, state=Answer.State.SUBMITTED, submitted_at__gt=since
     )
-    at, said = submitted.values_list("submitted_at", flat=True).first(), "Handed in."
+    at, said = submitted.values_list("submitted_at", flat=True).first(), "Submitted."
     if at is None:
         passed = Skip.objects.filter(
             item=item, reviewer=reviewer, at__gt=since, meaning__in=Skip.SAID

@@ -51,7 +51,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "assigned": queries.assigned_to(reviewer),
     }
     if reviewer.has_perm("models_app.manage_queues"):
-        context["flagged"] = queries.set_aside()
+        context["flagged"] = queries.flagged()
     return render(request, "reviews/desk/index.html", context)
 
 
@@ -63,7 +63,7 @@ def next_item(request: HttpRequest, slug: str) -> HttpResponse:
     lease = claimed(request, queue, ReviewQueue.Kind.RATE_AND_EDIT)
     if lease is None:
         return _nothing_left(request, queue)
-    return desk(request, lease.slot.item, lease)
+    return desk(request, lease.assignment.item, lease)
 
 
 def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
@@ -84,7 +84,7 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
 
 @desk_view(require_GET)
 def item_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """This very item: mine to review, mine to correct, mine to hand in late, or somebody else's."""
+    """This very item: mine to review, mine to correct, mine to submit late, or somebody else's."""
     item = item_of(pk)
     if item.queue.kind == ReviewQueue.Kind.PAIRWISE:
         return redirect("pairwise_item", item.pk)

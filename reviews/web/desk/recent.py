@@ -33,11 +33,11 @@ def _to(item: int, back: int | None) -> HttpResponse:
 
 @desk_view(require_GET)
 def older(request: HttpRequest) -> HttpResponse:
-    """`than`: the item I look at. From one that is not handed in: the newest."""
+    """`than`: the item I look at. From one that is not submitted: the newest."""
     than, back = row_id(request.GET, "than"), back_to(request)
     items = [row.item_id for row in queries.recent_of(user_of(request))]
     if not items:
-        messages.info(request, "You have not handed in a review yet.")
+        messages.info(request, "You have not submitted a review yet.")
         return _to(than, back) if than is not None else redirect("desk")
     if than not in items:
         return _to(items[0], back if back is not None else than)

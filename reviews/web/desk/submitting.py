@@ -51,10 +51,10 @@ class ReviewViews(AnswerViews):
         return desk(request, item, lease, typed=typed, error=error)
 
     def submitted(self, request: HttpRequest, row: Review, answers: Answers) -> HttpResponse:
-        message = "Handed in."
+        message = "Submitted."
         if row.late:
             message = (
-                "Handed in. Others had finished this item meanwhile, so yours is kept as an extra review."
+                "Submitted. Others had finished this item meanwhile, so yours is kept as an extra review."
             )
         if row.item.queue.calibration:
             # to the known answer, beside the one just submitted
@@ -62,7 +62,7 @@ class ReviewViews(AnswerViews):
         return onwards(request, row.item, message)
 
     def corrected(self, request: HttpRequest, answers: Answers) -> HttpResponse:
-        message = "Corrected. What you had handed in before is kept as an earlier revision."
+        message = "Corrected. What you had submitted before is kept as an earlier revision."
         back = back_to(request)
         to = reverse("desk_item", args=[back]) if back is not None else reverse("my_feedback")
         return go_to(request, to, message)

@@ -57,7 +57,7 @@ def next_pair(request: HttpRequest, slug: str) -> HttpResponse:
     lease = claimed(request, queue, ReviewQueue.Kind.PAIRWISE)
     if lease is None:
         return _nothing_left(request, queue)
-    return page(request, pair_of(lease.slot.item_id), lease)
+    return page(request, pair_of(lease.assignment.item_id), lease)
 
 
 def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
@@ -75,7 +75,7 @@ def _nothing_left(request: HttpRequest, queue: ReviewQueue) -> HttpResponse:
 
 @desk_view(require_GET)
 def pair_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """This very pair: mine to choose, mine to correct, mine to hand in late, or somebody else's."""
+    """This very pair: mine to choose, mine to correct, mine to submit late, or somebody else's."""
     item = pair_of(pk)
     lease = claims.hold(item=item, reviewer=user_of(request))
     if lease is None and begin(item=item, reviewer=user_of(request)) is None:

@@ -51,7 +51,7 @@ class ChoiceViews(AnswerViews):
         return page(request, item, lease, typed=typed, error=error)
 
     def submitted(self, request: HttpRequest, row: Preference, answers: Judgement) -> HttpResponse:
-        message = f"Handed in: {in_words(answers)}."
+        message = f"Submitted: {in_words(answers)}."
         if row.late:
             message += " Others had finished this pair meanwhile, so yours is kept as an extra choice."
         return onwards(request, row.item, message)

@@ -304,7 +304,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     except StaleState as error:
         messages.warning(request, error.message)
         return _to_suggestions()
-    messages.success(request, f"Adopted as {version}. Compose a release with it to see whether it is better.")
+    messages.success(request, f"Adopted as {version}. Make a release with it to see whether it is better.")
     return redirect("prompt_version", version.pk)
 
 

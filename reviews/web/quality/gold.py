@@ -18,11 +18,11 @@ from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.web.pages import capability, paginate, user_of
 from reviews.models import (
     Adjudication,
+    Assignment,
     Criterion,
     GoldAnswer,
     QueueItem,
     ReviewQueue,
-    ReviewSlot,
     RubricVersion,
     Summary,
 )
@@ -225,7 +225,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 
 def _say_begun(request: HttpRequest, queue: ReviewQueue, chosen: Sequence[User]) -> None:
-    seated = set(ReviewSlot.objects.filter(queue=queue).values_list("assigned_to", flat=True))
+    seated = set(Assignment.objects.filter(queue=queue).values_list("assigned_to", flat=True))
     asked = [person.get_username() for person in chosen if person.pk in seated]
     messages.success(request, f"{queue.name} has begun. It waits at the desk for {', '.join(asked)}.")
     if left := [person.get_username() for person in chosen if person.pk not in seated]:
@@ -237,9 +237,10 @@ def _say_begun(request: HttpRequest, queue: ReviewQueue, chosen: Sequence[User])
 def invite(request: HttpRequest, pk: int) -> HttpResponse:
     queue = get_object_or_404(ReviewQueue, pk=pk, calibration=True)
     person = get_object_or_404(User, pk=_number(request, "reviewer"), is_active=True)
-    seats = gold.invite(queue=queue, reviewer=person, actor=user_of(request))
+    assignments = gold.invite(queue=queue, reviewer=person, actor=user_of(request))
     messages.success(
-        request, f"{person.get_username()} has {seats} item{'' if seats == 1 else 's'} in {queue.name}."
+        request,
+        f"{person.get_username()} has {assignments} item{'' if assignments == 1 else 's'} in {queue.name}.",
     )
     return redirect("gold")
 

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.texts.normalise import one_line
 from models_app.web.pages import user_of
-from reviews.desk import assignment, claims, returns
+from reviews.desk import assigning, claims, returns
 from reviews.models import QueueItem, Review, ReviewReturn
 from reviews.queues import queries
 from reviews.web.queues.shared import manages, say
@@ -55,11 +55,13 @@ def assign(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     try:
         if person is None:
             raise InvalidInput("Choose who is to review it.", fields={"person": "Choose a person."})
-        assignment.assign(item=item, to=person, actor=request.user)
+        assigning.assign(item=item, to=person, actor=request.user)
     except GalleyError as error:
         say(request, error)
     else:
-        messages.success(request, f"{person.username} is asked for it first, and nobody else for that seat.")
+        messages.success(
+            request, f"{person.username} is asked for it first, and nobody else for that assignment."
+        )
     return redirect("queue_item", slug, pk)
 
 

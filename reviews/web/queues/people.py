@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import GalleyError, InvalidInput
-from reviews.desk import assignment
-from reviews.models import ReviewSlot
+from reviews.desk import assigning
+from reviews.models import Assignment
 from reviews.queues import queries
 from reviews.web.queues.shared import manages, put_errors, queue_of, say
 
@@ -25,8 +25,8 @@ class SpreadForm(forms.Form):
         label="At most",
         required=False,
         min_value=1,
-        max_value=assignment.MOST_ITEMS,
-        help_text="Seats in all, in the queue's order. Empty: every free one.",
+        max_value=assigning.MOST_ITEMS,
+        help_text="Assignments in all, in the queue's order. Empty: every free one.",
     )
 
 
@@ -40,7 +40,7 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
     )
     if request.method == "POST" and form.is_valid():
         try:
-            counts = assignment.assign_evenly(
+            counts = assigning.assign_evenly(
                 queue=queue,
                 people=list(form.cleaned_data["people"]),
                 most=form.cleaned_data["most"],
@@ -55,9 +55,9 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
                 if counts.get(person.pk)
             ]
             if got:
-                messages.success(request, f"New seats kept: {', '.join(got)}.")
+                messages.success(request, f"New assignments kept: {', '.join(got)}.")
             else:
-                messages.info(request, "No free seat is left for them.")
+                messages.info(request, "No free assignment is left for them.")
             return redirect("queue_people", slug)
     context = {
         "queue": queue,
@@ -73,21 +73,21 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
 @manages
 def unassign(request: HttpRequest, slug: str, username: str) -> HttpResponse:
     person = get_object_or_404(User, username=username)
-    count = assignment.unassign(queue=queue_of(slug), person=person, actor=request.user)
-    messages.success(request, f"{count:,} seat{'s are' if count != 1 else ' is'} anybody's again.")
+    count = assigning.unassign(queue=queue_of(slug), person=person, actor=request.user)
+    messages.success(request, f"{count:,} assignment{'s are' if count != 1 else ' is'} anybody's again.")
     return redirect("queue_people", slug)
 
 
 @require_POST
 @manages
 def release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    slot = get_object_or_404(ReviewSlot, pk=pk, queue__slug=slug)
+    assignment = get_object_or_404(Assignment, pk=pk, queue__slug=slug)
     try:
-        assignment.release_seat(slot=slot, actor=request.user)
+        assigning.free_assignment(assignment=assignment, actor=request.user)
     except GalleyError as error:
         say(request, error)
     else:
-        messages.success(request, "The seat is free for others. What was typed is kept as a draft.")
+        messages.success(request, "The assignment is free for others. What was typed is kept as a draft.")
     if request.POST.get("to") == "people":
         return redirect("queue_people", slug)
-    return redirect("queue_item", slug, slot.item_id)
+    return redirect("queue_item", slug, assignment.item_id)

@@ -42,7 +42,7 @@ class SettingsForm(forms.Form):
         label="Reviews per item",
         min_value=1,
         max_value=20,
-        help_text="By different people. More add seats and open finished items again; fewer take free seats away.",
+        help_text="By different people. More add assignments and open finished items again; fewer take open ones away.",
     )
     overlap_percent = forms.IntegerField(
         label="Share that gets all of them",
@@ -79,7 +79,7 @@ class SettingsForm(forms.Form):
     active = forms.BooleanField(
         label="Open",
         required=False,
-        help_text="A closed queue gives nothing out; what is held can be handed in.",
+        help_text="A closed queue gives nothing out; what is held can be submitted.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -134,8 +134,8 @@ def _moved(moved: Rearranged | Job) -> str:
     if isinstance(moved, Job):
         return f"Many items have to be brought in step: job {moved.pk} does it. Reload this page when it is through."
     parts = [
-        (moved.seats_added, "seat more", "seats more"),
-        (moved.seats_removed, "free seat fewer", "free seats fewer"),
+        (moved.assignments_added, "assignment more", "assignments more"),
+        (moved.assignments_removed, "free assignment fewer", "free assignments fewer"),
         (moved.reopened, "finished item open again", "finished items open again"),
         (len(moved.closed), "item done by it", "items done by it"),
     ]

@@ -75,7 +75,7 @@ export class Autosave {
     this.show(this.revision ? "saved" : "nothing");
   }
 
-  /** It has been handed in, or given up for what the server has. */
+  /** It has been submitted, or given up for what the server has. */
   settled(sent) {
     this.confirmed = sent;
     localDrafts.drop(this.key);
@@ -189,8 +189,8 @@ export class Autosave {
       refused: ["bad", "Not saved"],
       stale: ["bad", "Not saved · changed elsewhere"],
       out: ["bad", "Not saved · signed out"],
-      correcting: ["maybe", "Not handed in yet"],
-      sending: ["info", "Handing in…"],
+      correcting: ["maybe", "Not submitted yet"],
+      sending: ["info", "Submitting…"],
     }[this.desk.correcting && state === "saved" ? "correcting" : state];
     this.chip.className = `chip dot saved ${said[0]}`;
     if (this.chip.textContent !== said[1]) this.chip.textContent = said[1];

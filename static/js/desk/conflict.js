@@ -65,7 +65,7 @@ export class Conflict {
     }
     draft.show("stale");
     this.choose({
-      text: `You have handed in this ${this.desk.words.answer} already, from another tab, with other answers.`,
+      text: `You have submitted this ${this.desk.words.answer} already, from another tab, with other answers.`,
       theirs,
       mine: this.desk.values(),
       take: () => {

@@ -1,4 +1,4 @@
-// The proof's sentences: what of the article supports each best, what the article does not have, and the reviewer's
+// The summary's sentences: what of the article supports each best, what the article does not have, and the reviewer's
 // word on it. What supports is computed in the queue (reviews/texts/grounding.py); here it is only shown.
 import { highlight, Places } from "./places.js";
 

@@ -32,14 +32,14 @@ export class Lease {
     try {
       const answer = await post(this.data.keepUrl, {
         ...common,
-        slot: this.desk.form.elements.slot.value,
+        assignment: this.desk.form.elements.assignment.value,
         token: this.desk.form.elements.token.value,
       });
       if (!answer.held) this.lost();
       if (this.ahead) {
         const next = await post(this.ahead.keepUrl, {
           ...common,
-          slot: this.ahead.slot,
+          assignment: this.ahead.assignment,
           token: this.ahead.token,
           ahead: "1",
         });
@@ -62,7 +62,7 @@ export class Lease {
       if (!answer.ok || answer.redirected || this.desk.gone) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const form = page.querySelector(this.desk.constructor.selector);
-      if (!form) return; // nothing left; asked again when this one is handed in
+      if (!form) return; // nothing left; asked again when this one is submitted
       this.data.ahead = "yes";
       const [shown, fresh] = [document, page].map((one) => one.querySelector(".nav-links"));
       if (shown && fresh && !shown.contains(document.activeElement)) {
@@ -70,7 +70,7 @@ export class Lease {
       }
       this.ahead = {
         page,
-        slot: form.elements.slot.value,
+        assignment: form.elements.assignment.value,
         token: form.elements.token.value,
         keepUrl: form.dataset.keepUrl,
       };
@@ -109,7 +109,7 @@ export class Lease {
   }
 }
 
-/** The page that was fetched ahead counted the day before this item was handed in. */
+/** The page that was fetched ahead counted the day before this item was submitted. */
 function countDay(done, whole) {
   const day = document.querySelector("[data-day]");
   const more = day.querySelector("b").textContent.trim().endsWith("+") ? "+" : "";

@@ -1,4 +1,4 @@
-// Error spans: select in the proof or the article, say what is wrong (one key) and how bad it is (one key). And the
+// Error spans: select in the summary or the article, say what is wrong (one key) and how bad it is (one key). And the
 // labels that the server suggests from the correction (reviews/texts/error_labels.py): confirmed or dismissed with one
 // key.
 import { plain } from "./keys.js";
@@ -135,7 +135,7 @@ export class Marks {
     }
     const sentence = this.desk.grounding?.current();
     if (!sentence) {
-      this.desk.say("Select something in the proof or the article first.");
+      this.desk.say("Select something in the summary or the article first.");
       return;
     }
     const { summary } = this.texts;

@@ -1,4 +1,4 @@
-// What both desks are: one item's answers in a form that is saved, kept, handed in, passed by, and worked by keys. A
+// What both desks are: one item's answers in a form that is saved, kept, submitted, passed by, and worked by keys. A
 // desk is a class of its own beside it, which says what the answers are:
 //   static selector          its form
 //   words                    {nothing, answer, lost}: what the page says
@@ -111,7 +111,7 @@ export class DeskPage {
     return {
       ...this.values(),
       csrfmiddlewaretoken: this.form.elements.csrfmiddlewaretoken.value,
-      slot: this.form.elements.slot.value,
+      assignment: this.form.elements.assignment.value,
       token: this.form.elements.token.value,
       base_revision: this.draft.revision,
       active_seconds: this.time.seconds,
@@ -187,7 +187,7 @@ export class DeskPage {
   async leaveFor(go, stay = () => {}) {
     if (this.busy) return;
     if (this.draft.dirty) await this.draft.save();
-    if (this.draft.dirty && !this.correcting) { // a correction is kept in this browser until it is handed in
+    if (this.draft.dirty && !this.correcting) { // a correction is kept in this browser until it is submitted
       if (this.draft.failures) {
         this.notice(
           "No connection to Galley. What you typed is kept in this browser; try again when it is back.",
@@ -232,7 +232,7 @@ export class DeskPage {
       this.draft.failures += 1;
       this.draft.show("offline");
       this.notice(
-        "No connection to Galley, so this is not handed in yet. " +
+        "No connection to Galley, so this is not submitted yet. " +
           "What you typed is kept in this browser; try again when it is back.",
         "error",
       );
@@ -258,9 +258,9 @@ export class DeskPage {
         return;
       }
       if (this.conflict.open) return;
-      const { csrfmiddlewaretoken, slot, token } = this.whole();
+      const { csrfmiddlewaretoken, assignment, token } = this.whole();
       try {
-        const answer = await post(url, { csrfmiddlewaretoken, slot, token, ...values });
+        const answer = await post(url, { csrfmiddlewaretoken, assignment, token, ...values });
         this.find("#flag")?.matches(":popover-open") && this.find("#flag").hidePopover();
         this.lease.goOn(answer);
       } catch (error) {
@@ -355,7 +355,7 @@ export class DeskPage {
     if (event.key === "Enter" && event.target.matches?.("input") && this.form.contains(event.target)) {
       event.preventDefault();
       return;
-    } // would hand it in
+    } // would submit it
     if (event.key === "Escape" && typing) {
       typing.blur();
       document.getElementById("main").focus({ preventScroll: true });

@@ -1,4 +1,4 @@
-// My last twenty, in a dialog over the desk; back through them one by one, and forward to where I was.
+// Recent, in a dialog over the desk; back through them one by one, and forward to where I was.
 export class Recent {
   constructor(desk) {
     this.desk = desk;

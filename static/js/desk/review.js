@@ -14,10 +14,10 @@ import { Trial } from "./trial.js";
 class ReviewDesk extends DeskPage {
   static selector = "form[data-desk]";
   words = {
-    nothing: "Nothing typed yet",
+    nothing: "No changes",
     answer: "review",
     lost: "Your time with this item ran out and somebody else has it now. " +
-      "What you type is still kept; hand it in, and it counts as an extra review.",
+      "What you type is still kept; submit it, and it counts as an extra review.",
   };
 
   constructor(form) {

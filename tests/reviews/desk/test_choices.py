@@ -1,4 +1,4 @@
-"""Choosing between two summaries, blind: pairs, seats, sides, drafts, submits, taking back, and the figures."""
+"""Choosing between two summaries, blind: pairs, assignments, sides, drafts, submits, taking back, and the figures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from reviews.desk.choices import (
 from reviews.desk.claims import Lease, claim_next, hold, skip
 from reviews.desk.reviews import Answers, save_draft
 from reviews.filling.pairs import available, pair_comparison, pair_releases, pairwise_queue
-from reviews.models import Preference, QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
+from reviews.models import Assignment, Preference, QueueItem, Review, ReviewQueue, Skip, Summary
 from reviews.queues.statements import items_waiting
 from tests import make
 
@@ -84,7 +84,7 @@ def asked(queue: ReviewQueue, reviewer: User) -> Lease | None:
 def claimed(queue: ReviewQueue, reviewer: User) -> Lease:
     lease = asked(queue, reviewer)
     assert lease is not None
-    begin(item=lease.slot.item, reviewer=reviewer)
+    begin(item=lease.assignment.item, reviewer=reviewer)
     return lease
 
 
@@ -142,7 +142,7 @@ def test_pairs_of_a_comparison_are_what_was_judged_and_same_texts_are_left_out_a
         assert item.summary.document == item.other.document
         assert (item.summary.release, item.other.release) == (before, after)
         assert item.summary.text.replace("Old", "New") == item.other.text
-        assert (item.reason, item.summary.source, item.slots.count()) == ("comparison", "evaluation", 1)
+        assert (item.reason, item.summary.source, item.assignments.count()) == ("comparison", "evaluation", 1)
     more = pair_comparison(comparison=comparison, queue=queue, limit=10, actor=cast.ml_engineer)
     assert (more.put_in, more.there_already, more.identical) == (0, 3, 1)
     assert counted(before, after).identical == 1
@@ -156,7 +156,7 @@ def test_the_seed_says_which_documents_and_a_larger_sample_holds_the_smaller(
     drafts(before, after, 12)
 
     def taken(limit: int, seed: int) -> set[int]:
-        ReviewSlot.objects.all().delete()
+        Assignment.objects.all().delete()
         QueueItem.objects.all().delete()
         pair_releases(before=before, after=after, queue=queue, limit=limit, seed=seed, actor=cast.ml_engineer)
         return set(QueueItem.objects.values_list("summary", flat=True))
@@ -189,7 +189,7 @@ def test_only_those_who_manage_queues_make_pairs_and_only_in_pairwise_queues(
         pairwise_queue(actor=None)
 
 
-# ---------------------------------------------------------------- seats and sides
+# ---------------------------------------------------------------- assignments and sides
 
 
 def test_each_pair_is_given_to_one_and_then_nothing_is_left(
@@ -198,8 +198,8 @@ def test_each_pair_is_given_to_one_and_then_nothing_is_left(
     assert items_waiting(reviewer=cast.reviewer, queue=queue) == {queue.pk: 4}
     given = []
     while (lease := asked(queue, cast.reviewer)) is not None:
-        given.append(lease.slot.item_id)
-        choose(item=lease.slot.item, answers=LEFT, reviewer=cast.reviewer)
+        given.append(lease.assignment.item_id)
+        choose(item=lease.assignment.item, answers=LEFT, reviewer=cast.reviewer)
     assert sorted(given) == [item.pk for item in pairs]
     assert asked(queue, cast.another_reviewer) is None
     assert set(QueueItem.objects.values_list("state", flat=True)) == {"done"}
@@ -213,24 +213,24 @@ def test_sides_are_drawn_by_chance_neighbours_see_them_the_other_way_round(
     drafts(before, after, 40)
     pair_releases(before=before, after=after, queue=queue, limit=40, actor=cast.ml_engineer)
     first, second = (
-        dict(ReviewSlot.objects.filter(position=position).values_list("item", "swapped"))
+        dict(Assignment.objects.filter(position=position).values_list("item", "swapped"))
         for position in (0, 1)
     )
     assert all(first[item] is not second[item] for item in first)
     assert 5 <= sum(first.values()) <= 35  # fails by chance once in two million runs
 
 
-def test_a_side_stays_for_one_person_whatever_seat_they_get(
+def test_a_side_stays_for_one_person_whatever_assignment_they_get(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
     lease = claimed(queue, cast.reviewer)
-    mine = begin(item=lease.slot.item, reviewer=cast.reviewer)
+    mine = begin(item=lease.assignment.item, reviewer=cast.reviewer)
     assert mine is not None
-    assert mine.after_was_left == lease.slot.swapped
-    ReviewSlot.objects.filter(pk=lease.slot.pk).update(swapped=not mine.after_was_left)
-    again = begin(item=lease.slot.item, reviewer=cast.reviewer)
+    assert mine.after_was_left == lease.assignment.swapped
+    Assignment.objects.filter(pk=lease.assignment.pk).update(swapped=not mine.after_was_left)
+    again = begin(item=lease.assignment.item, reviewer=cast.reviewer)
     assert again == mine
-    kept = choose(item=lease.slot.item, answers=Judgement("left", 1), reviewer=cast.reviewer)
+    kept = choose(item=lease.assignment.item, answers=Judgement("left", 1), reviewer=cast.reviewer)
     assert kept.choice == ("after" if mine.after_was_left else "before")
 
 
@@ -240,7 +240,7 @@ def test_a_choice_is_kept_as_before_and_after_whatever_side_it_was(
     for after_was_left, side, expected in (
         (True, "left", "after"), (True, "right", "before"), (False, "left", "before"), (False, "right", "after")
     ):  # fmt: skip
-        item = claimed(queue, cast.reviewer).slot.item
+        item = claimed(queue, cast.reviewer).assignment.item
         Preference.objects.filter(item=item).update(after_was_left=after_was_left)
         kept = choose(item=item, answers=Judgement(side, 3), reviewer=cast.reviewer)
         assert (kept.choice, kept.strength) == (expected, 3)
@@ -250,7 +250,7 @@ def test_a_choice_is_kept_as_before_and_after_whatever_side_it_was(
 def test_a_pair_takes_no_review_and_a_summary_no_choice(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    pair = claimed(queue, cast.reviewer).slot.item
+    pair = claimed(queue, cast.reviewer).assignment.item
     with pytest.raises(Refused, match="which of two"):
         save_draft(item=pair, answers=Answers(comment="?"), reviewer=cast.reviewer, base_revision=0)
     single = make.queue_item()
@@ -263,7 +263,7 @@ def test_a_pair_takes_no_review_and_a_summary_no_choice(
 def test_nobody_else_can_choose_for_a_pair_and_no_stranger_at_all(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    item = claimed(queue, cast.reviewer).slot.item
+    item = claimed(queue, cast.reviewer).assignment.item
     for act in (choose, revise_choice):
         with pytest.raises(StaleState, match="do not hold"):
             act(item=item, answers=LEFT, reviewer=cast.another_reviewer)
@@ -279,7 +279,7 @@ def test_nobody_else_can_choose_for_a_pair_and_no_stranger_at_all(
 def test_a_draft_is_kept_as_typed_and_a_stale_tab_is_told(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    item = claimed(queue, cast.reviewer).slot.item
+    item = claimed(queue, cast.reviewer).assignment.item
     draft = save_choice(
         item=item, answers=Judgement("right", None, "So far"), reviewer=cast.reviewer, base_revision=0
     )
@@ -307,7 +307,7 @@ def test_a_draft_is_kept_as_typed_and_a_stale_tab_is_told(
 def test_what_is_missing_or_out_of_range_is_named(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], judgement: Judgement, field: str
 ) -> None:
-    item = claimed(queue, cast.reviewer).slot.item
+    item = claimed(queue, cast.reviewer).assignment.item
     with pytest.raises(InvalidInput) as refused:
         choose(item=item, answers=judgement, reviewer=cast.reviewer)
     assert list(refused.value.fields) == [field]
@@ -317,7 +317,7 @@ def test_what_is_missing_or_out_of_range_is_named(
 def test_the_same_choice_twice_is_one_and_another_is_a_correction(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
-    item = claimed(queue, cast.reviewer).slot.item
+    item = claimed(queue, cast.reviewer).assignment.item
     first = choose(item=item, answers=LEFT, reviewer=cast.reviewer)
     assert choose(item=item, answers=LEFT, reviewer=cast.reviewer).revision == first.revision
     with pytest.raises(AlreadySubmitted) as refused:
@@ -334,12 +334,12 @@ def test_late_work_is_kept_and_counts(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
     lease = claimed(queue, cast.reviewer)
-    ReviewSlot.objects.exclude(pk=lease.slot.pk).delete()
-    ReviewSlot.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
+    Assignment.objects.exclude(pk=lease.assignment.pk).delete()
+    Assignment.objects.update(lease_until=timezone.now() - timedelta(minutes=1))
     other = claimed(queue, cast.another_reviewer)
-    assert other.slot.item_id == lease.slot.item_id
-    choose(item=other.slot.item, answers=Judgement("tie"), reviewer=cast.another_reviewer)
-    kept = choose(item=lease.slot.item, answers=LEFT, reviewer=cast.reviewer)
+    assert other.assignment.item_id == lease.assignment.item_id
+    choose(item=other.assignment.item, answers=Judgement("tie"), reviewer=cast.another_reviewer)
+    kept = choose(item=lease.assignment.item, answers=LEFT, reviewer=cast.reviewer)
     assert kept.late
     found = counted(before, after)
     assert (found.documents, found.choices) == (1, 2)
@@ -348,13 +348,13 @@ def test_late_work_is_kept_and_counts(
 def test_a_submit_can_be_taken_back_for_ten_seconds(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
-    item = claimed(queue, cast.reviewer).slot.item
+    item = claimed(queue, cast.reviewer).assignment.item
     choose(item=item, answers=LEFT, reviewer=cast.reviewer)
     assert QueueItem.objects.get(pk=item.pk).state == "done"
     take_back(item=item, reviewer=cast.reviewer)
     lease = asked(queue, cast.reviewer)
     assert lease is not None
-    assert lease.slot.item_id == item.pk
+    assert lease.assignment.item_id == item.pk
     mine = Preference.objects.get(item=item, reviewer=cast.reviewer)
     assert (mine.state, seen(mine).answer, mine.reason) == ("draft", "left", "Says when.")
     assert QueueItem.objects.get(pk=item.pk).state == "open"
@@ -366,14 +366,14 @@ def test_a_submit_can_be_taken_back_for_ten_seconds(
     assert counted(before, after).ties == 1
 
 
-def test_passing_by_gives_the_seat_to_others(
+def test_passing_by_gives_the_assignment_to_others(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
     lease = claimed(queue, cast.reviewer)
-    skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
     assert Skip.objects.get().meaning == "not for me"
-    assert claimed(queue, cast.reviewer).slot.item_id != lease.slot.item_id
-    assert claimed(queue, cast.another_reviewer).slot.item_id == lease.slot.item_id
+    assert claimed(queue, cast.reviewer).assignment.item_id != lease.assignment.item_id
+    assert claimed(queue, cast.another_reviewer).assignment.item_id == lease.assignment.item_id
 
 
 # ---------------------------------------------------------------- figures
@@ -383,7 +383,7 @@ def test_every_choice_counts_at_once_for_the_two_releases(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], before: Release, after: Release
 ) -> None:
     for number in range(4):
-        item = claimed(queue, cast.reviewer).slot.item
+        item = claimed(queue, cast.reviewer).assignment.item
         judgement = for_after(item, cast.reviewer) if number < 3 else Judgement("both bad")
         choose(item=item, answers=judgement, reviewer=cast.reviewer)
     (said,) = preferences(candidate=after, baseline=before, hands=())
@@ -398,7 +398,7 @@ def test_every_choice_counts_at_once_for_the_two_releases(
 def test_summaries_without_a_release_make_no_figures(cast: make.Cast, queue: ReviewQueue) -> None:
     document = make.document()
     make.queue_item(make.summary(document, "A."), queue, other=make.summary(document, "B."))
-    choose(item=claimed(queue, cast.reviewer).slot.item, answers=LEFT, reviewer=cast.reviewer)
+    choose(item=claimed(queue, cast.reviewer).assignment.item, answers=LEFT, reviewer=cast.reviewer)
     assert not HumanVote.objects.exists()
 
 
@@ -412,7 +412,7 @@ def test_of_eight_who_choose_at_the_same_instant_all_are_counted(transactional_d
     drafts(before, after, 1)
     pair_releases(before=before, after=after, queue=queue, limit=1, actor=None)
     people = [make.user(f"judge{number}", "reviewer") for number in range(8)]
-    items = [claimed(queue, person).slot.item for person in people]
+    items = [claimed(queue, person).assignment.item for person in people]
     start, wrong = threading.Barrier(8), []
 
     def judge(item: QueueItem, person: User) -> None:

@@ -1,4 +1,4 @@
-"""Seats at items: nobody gets what somebody else holds, whoever asks at once; nothing is lost with a lease."""
+"""Assignments at items: nobody gets what somebody else holds, whoever asks at once; nothing is lost with a lease."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from models_app.models import AuditEvent
 from reviews.desk import claims
 from reviews.desk.claims import Lease
 from reviews.desk.reviews import Answers, save_draft, submit_review
-from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, RubricVersion, Skip
+from reviews.models import Assignment, QueueItem, Review, ReviewQueue, RubricVersion, Skip
 from reviews.queues import statements
 from reviews.queues.items import Entry, put_in_queue, put_many
 from reviews.queues.statements import items_waiting
@@ -37,7 +37,9 @@ COMPLETE: dict[str, Any] = {
 
 
 def expire(lease: Lease) -> None:
-    ReviewSlot.objects.filter(pk=lease.slot.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    Assignment.objects.filter(pk=lease.assignment.pk).update(
+        lease_until=timezone.now() - timedelta(seconds=1)
+    )
 
 
 def claimed(queue: ReviewQueue, reviewer: User, **more: Any) -> Lease:
@@ -50,12 +52,12 @@ def claimed(queue: ReviewQueue, reviewer: User, **more: Any) -> Lease:
 
 
 @pytest.mark.django_db
-def test_an_item_gets_as_many_seats_as_the_queue_wants_reviews() -> None:
+def test_an_item_gets_as_many_assignments_as_the_queue_wants_reviews() -> None:
     make.queue(reviews_per_item=3)
     item = put_in_queue(
         summary=make.summary(), queue_slug="new-drafts", reason="new draft", priority=7, actor=None
     )
-    assert [(slot.position, slot.priority, slot.state) for slot in item.slots.all()] == [
+    assert [(assignment.position, assignment.priority, assignment.state) for assignment in item.assignments.all()] == [
         (0, 7, "free"), (1, 7, "free"), (2, 7, "free"),
     ]  # fmt: skip
 
@@ -70,7 +72,7 @@ def test_a_summary_is_in_a_queue_once_however_often_it_is_put_there() -> None:
     )
     again.refresh_from_db()
     assert (again.pk, again.reason, again.priority) == (first.pk, "new draft", 0)
-    assert again.slots.count() == 1
+    assert again.assignments.count() == 1
 
 
 @pytest.mark.django_db
@@ -84,8 +86,10 @@ def test_what_the_model_was_least_sure_of_comes_first_where_the_queue_says_so() 
     got = []
     for _ in range(3):
         lease = claimed(queue, cast.reviewer)
-        got.append(lease.slot.item.summary)
-        claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+        got.append(lease.assignment.item.summary)
+        claims.skip(
+            assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer
+        )
     assert got == [unsure, sure, untold]
 
 
@@ -114,22 +118,22 @@ def test_an_unknown_queue_or_reason_is_refused() -> None:
 
 
 @pytest.mark.django_db
-def test_a_second_reviewer_cannot_claim_the_same_seat() -> None:
+def test_a_second_reviewer_cannot_claim_the_same_assignment() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item()
-    assert claimed(queue, cast.reviewer).slot.reviewer == cast.reviewer
+    assert claimed(queue, cast.reviewer).assignment.reviewer == cast.reviewer
     assert claims.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
 
 
 @pytest.mark.django_db
-def test_who_asks_again_gets_the_seat_he_holds_and_more_time() -> None:
+def test_who_asks_again_gets_the_assignment_he_holds_and_more_time() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item()
     make.queue_item()
     first = claimed(queue, cast.reviewer)
     expire(first)
     again = claimed(queue, cast.reviewer)
-    assert (again.slot.pk, again.token) == (first.slot.pk, first.token)
+    assert (again.assignment.pk, again.token) == (first.assignment.pk, first.token)
     assert again.until > timezone.now() + timedelta(minutes=29)
 
 
@@ -140,7 +144,7 @@ def test_nobody_reviews_an_item_twice() -> None:
     claimed(queue, cast.reviewer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
-    assert claimed(queue, cast.another_reviewer).slot.item == item
+    assert claimed(queue, cast.another_reviewer).assignment.item == item
 
 
 @pytest.mark.django_db
@@ -148,13 +152,13 @@ def test_the_next_item_can_be_fetched_ahead_for_a_short_while() -> None:
     cast, queue = make.cast(), make.queue()
     one, other = make.queue_item(), make.queue_item()
     first = claimed(queue, cast.reviewer)
-    ahead = claimed(queue, cast.reviewer, but_not=first.slot.item_id, lease=timedelta(minutes=3))
-    assert {first.slot.item, ahead.slot.item} == {one, other}
+    ahead = claimed(queue, cast.reviewer, but_not=first.assignment.item_id, lease=timedelta(minutes=3))
+    assert {first.assignment.item, ahead.assignment.item} == {one, other}
     assert ahead.until < timezone.now() + timedelta(minutes=4)
     # asking once more gives the same one, and never shortens a longer lease
-    claims.renew_lease(slot=ahead.slot, token=ahead.token, reviewer=cast.reviewer)
-    again = claimed(queue, cast.reviewer, but_not=first.slot.item_id, lease=timedelta(minutes=3))
-    assert again.slot == ahead.slot
+    claims.renew_lease(assignment=ahead.assignment, token=ahead.token, reviewer=cast.reviewer)
+    again = claimed(queue, cast.reviewer, but_not=first.assignment.item_id, lease=timedelta(minutes=3))
+    assert again.assignment == ahead.assignment
     assert again.until > timezone.now() + timedelta(minutes=29)
 
 
@@ -168,8 +172,10 @@ def test_items_come_in_the_order_of_the_queue(order: str, expected: list[int]) -
     got = []
     for _ in items:
         lease = claimed(queue, cast.reviewer)
-        got.append(lease.slot.item)
-        claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+        got.append(lease.assignment.item)
+        claims.skip(
+            assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer
+        )
     assert got == [items[index] for index in expected]
 
 
@@ -183,8 +189,10 @@ def test_random_order_is_the_same_shuffle_for_one_reviewer_and_another_for_the_n
         got = []
         for _ in range(12):
             lease = claimed(queue, reviewer)
-            got.append(lease.slot.item_id)
-            claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=reviewer)
+            got.append(lease.assignment.item_id)
+            claims.skip(
+                assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=reviewer
+            )
         Skip.objects.filter(reviewer=reviewer).delete()
         return got
 
@@ -219,60 +227,60 @@ def test_only_reviewers_claim() -> None:
 
 
 @pytest.mark.django_db
-def test_an_expired_seat_goes_to_the_next_and_leaves_its_holder_a_draft() -> None:
+def test_an_expired_assignment_goes_to_the_next_and_leaves_its_holder_a_draft() -> None:
     cast, queue = make.cast(), make.queue()
     item = make.queue_item()
     expire(claimed(queue, cast.reviewer))
-    assert claimed(queue, cast.another_reviewer).slot.item == item
+    assert claimed(queue, cast.another_reviewer).assignment.item == item
     trace = Review.objects.get(item=item, reviewer=cast.reviewer)
     assert (trace.state, trace.revision, trace.edited_text) == ("draft", 0, "")
 
 
 @pytest.mark.django_db
-def test_an_expired_seat_is_taken_only_when_nothing_else_is_free() -> None:
+def test_an_expired_assignment_is_taken_only_when_nothing_else_is_free() -> None:
     cast, queue = make.cast(), make.queue()
     mine, free = make.queue_item(priority=5), make.queue_item()
     lease = claimed(queue, cast.reviewer)
-    assert lease.slot.item == mine
+    assert lease.assignment.item == mine
     expire(lease)
-    assert claimed(queue, cast.another_reviewer).slot.item == free
+    assert claimed(queue, cast.another_reviewer).assignment.item == free
 
 
 @pytest.mark.django_db
-def test_a_lease_is_renewed_also_after_its_time_while_nobody_else_wanted_the_seat() -> None:
+def test_a_lease_is_renewed_also_after_its_time_while_nobody_else_wanted_the_assignment() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item()
     lease = claimed(queue, cast.reviewer)
     expire(lease)
-    renewed = claims.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.reviewer)
+    renewed = claims.renew_lease(assignment=lease.assignment, token=lease.token, reviewer=cast.reviewer)
     assert renewed.until > timezone.now()
     with pytest.raises(StaleState):
-        claims.renew_lease(slot=lease.slot, token=uuid.uuid4(), reviewer=cast.reviewer)
+        claims.renew_lease(assignment=lease.assignment, token=uuid.uuid4(), reviewer=cast.reviewer)
     with pytest.raises(StaleState):
-        claims.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.another_reviewer)
+        claims.renew_lease(assignment=lease.assignment, token=lease.token, reviewer=cast.another_reviewer)
 
 
 @pytest.mark.django_db
-def test_a_seat_that_somebody_else_took_cannot_be_renewed() -> None:
+def test_an_assignment_that_somebody_else_took_cannot_be_renewed() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item()
     lease = claimed(queue, cast.reviewer)
     expire(lease)
     claimed(queue, cast.another_reviewer)
     with pytest.raises(StaleState, match="kept as a draft"):
-        claims.renew_lease(slot=lease.slot, token=lease.token, reviewer=cast.reviewer)
+        claims.renew_lease(assignment=lease.assignment, token=lease.token, reviewer=cast.reviewer)
 
 
 # ---------------------------------------------------------------- this very item
 
 
 @pytest.mark.django_db
-def test_holding_an_item_takes_a_free_seat_of_it_or_none() -> None:
+def test_holding_an_item_takes_a_free_assignment_of_it_or_none() -> None:
     cast, queue = make.cast(), make.queue()
     item = make.queue_item(in_queue=queue)
     lease = claims.hold(item=item, reviewer=cast.reviewer)
     assert lease is not None
-    assert lease.slot.item == item
+    assert lease.assignment.item == item
     again = claims.hold(item=item, reviewer=cast.reviewer)
     assert again is not None
     assert again.token == lease.token
@@ -284,13 +292,13 @@ def test_holding_an_item_takes_a_free_seat_of_it_or_none() -> None:
 
 
 @pytest.mark.django_db
-def test_a_finished_or_set_aside_item_cannot_be_held() -> None:
+def test_a_finished_or_flagged_item_cannot_be_held() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     item = make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
-    assert claims.hold(item=lease.slot.item, reviewer=cast.reviewer) is None, "I answered it"
-    QueueItem.objects.filter(pk=item.pk).update(state="set aside")
+    assert claims.hold(item=lease.assignment.item, reviewer=cast.reviewer) is None, "I answered it"
+    QueueItem.objects.filter(pk=item.pk).update(state="flagged")
     item.refresh_from_db()
     assert claims.hold(item=item, reviewer=cast.another_reviewer) is None
 
@@ -303,10 +311,10 @@ def test_later_comes_back_to_me_after_two_hours_and_is_free_for_others_at_once()
     cast, queue = make.cast(), make.queue()
     item = make.queue_item()
     lease = claimed(queue, cast.reviewer)
-    claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.reviewer)
     assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
     Skip.objects.update(until=timezone.now() - timedelta(seconds=1))
-    assert claimed(queue, cast.reviewer).slot.item == item
+    assert claimed(queue, cast.reviewer).assignment.item == item
 
 
 @pytest.mark.django_db
@@ -314,9 +322,9 @@ def test_not_for_me_is_never_asked_of_me_again_but_of_others() -> None:
     cast, queue = make.cast(), make.queue()
     item = make.queue_item()
     lease = claimed(queue, cast.reviewer)
-    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
     assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
-    assert claimed(queue, cast.another_reviewer).slot.item == item
+    assert claimed(queue, cast.another_reviewer).assignment.item == item
 
 
 @pytest.mark.django_db
@@ -326,19 +334,23 @@ def test_a_bad_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> N
     lease = claimed(queue, cast.reviewer)
     with pytest.raises(InvalidInput) as refused:
         claims.skip(
-            slot=lease.slot, token=lease.token, meaning="bad item", reason=" ", reviewer=cast.reviewer
+            assignment=lease.assignment,
+            token=lease.token,
+            meaning="bad item",
+            reason=" ",
+            reviewer=cast.reviewer,
         )
     assert "reason" in refused.value.fields
     claims.skip(
-        slot=lease.slot,
+        assignment=lease.assignment,
         token=lease.token,
         meaning="bad item",
         reason="Not an article.",
         reviewer=cast.reviewer,
     )
     item.refresh_from_db()
-    assert item.state == "set aside"
-    assert AuditEvent.objects.get(action="item.set_aside").reason == "Not an article."
+    assert item.state == "flagged"
+    assert AuditEvent.objects.get(action="item.flagged").reason == "Not an article."
     assert claims.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
     assert items_waiting(reviewer=cast.another_reviewer)[queue.pk] == 0
     with pytest.raises(NotAllowed):
@@ -346,17 +358,25 @@ def test_a_bad_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> N
     claims.put_back(item=item, actor=cast.ml_engineer)
     with pytest.raises(StaleState):
         claims.put_back(item=item, actor=cast.ml_engineer)
-    assert claimed(queue, cast.another_reviewer).slot.item == item
+    assert claimed(queue, cast.another_reviewer).assignment.item == item
     assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
 
 
 @pytest.mark.django_db
-def test_a_seat_released_after_its_item_was_set_aside_is_given_to_nobody() -> None:
+def test_an_assignment_released_after_its_item_was_flagged_is_given_to_nobody() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     make.queue_item(in_queue=queue)
     mine, theirs = claimed(queue, cast.reviewer), claimed(queue, cast.another_reviewer)
-    claims.skip(slot=mine.slot, token=mine.token, meaning="bad item", reason="Empty.", reviewer=cast.reviewer)
-    claims.skip(slot=theirs.slot, token=theirs.token, meaning="later", reviewer=cast.another_reviewer)
+    claims.skip(
+        assignment=mine.assignment,
+        token=mine.token,
+        meaning="bad item",
+        reason="Empty.",
+        reviewer=cast.reviewer,
+    )
+    claims.skip(
+        assignment=theirs.assignment, token=theirs.token, meaning="later", reviewer=cast.another_reviewer
+    )
     assert claims.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
 
 
@@ -367,16 +387,18 @@ def test_an_unknown_meaning_is_refused(meaning: str) -> None:
     make.queue_item()
     lease = claimed(queue, cast.reviewer)
     with pytest.raises(InvalidInput):
-        claims.skip(slot=lease.slot, token=lease.token, meaning=meaning, reviewer=cast.reviewer)
+        claims.skip(assignment=lease.assignment, token=lease.token, meaning=meaning, reviewer=cast.reviewer)
 
 
 @pytest.mark.django_db
-def test_a_seat_of_somebody_else_cannot_be_passed_by() -> None:
+def test_an_assignment_of_somebody_else_cannot_be_passed_by() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item()
     lease = claimed(queue, cast.reviewer)
     with pytest.raises(StaleState):
-        claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.another_reviewer)
+        claims.skip(
+            assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.another_reviewer
+        )
     assert claimed(queue, cast.reviewer).token == lease.token
 
 
@@ -389,23 +411,25 @@ def test_what_waits_for_me_counts_items_i_could_take_or_hold() -> None:
     for _ in range(5):
         make.queue_item(in_queue=queue)
     count: Callable[[User], int] = lambda person: items_waiting(reviewer=person)[queue.pk]  # noqa: E731
-    assert count(cast.reviewer) == 5, "items, not seats"
+    assert count(cast.reviewer) == 5, "items, not assignments"
     mine = claimed(queue, cast.reviewer)
     assert count(cast.reviewer) == 5, "what I hold waits for me"
-    submit_review(item=mine.slot.item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
+    submit_review(item=mine.assignment.item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     assert count(cast.reviewer) == 4
     second = claimed(queue, cast.reviewer)
-    claims.skip(slot=second.slot, token=second.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(
+        assignment=second.assignment, token=second.token, meaning="not for me", reviewer=cast.reviewer
+    )
     assert count(cast.reviewer) == 3
     theirs = claimed(queue, cast.another_reviewer)
-    assert theirs.slot.item == mine.slot.item
-    assert count(cast.ml_engineer) == 4, "both seats of the first are taken"
+    assert theirs.assignment.item == mine.assignment.item
+    assert count(cast.ml_engineer) == 4, "both assignments of the first are taken"
     one, two = claimed(queue, cast.ml_engineer), claimed(queue, cast.administrator)
-    assert one.slot.item == two.slot.item
+    assert one.assignment.item == two.assignment.item
     assert count(cast.another_reviewer) == 4, "three untouched and the one I hold"
     expire(one)
     expire(two)
-    assert count(cast.another_reviewer) == 5, "two expired seats of one item count once"
+    assert count(cast.another_reviewer) == 5, "two expired assignments of one item count once"
 
 
 @pytest.mark.django_db
@@ -448,7 +472,7 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() -> None:
+def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_assignment() -> None:
     queue = make.queue(reviews_per_item=2)
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(12)]
     items = [make.queue_item(in_queue=queue) for _ in range(40)]
@@ -459,13 +483,13 @@ def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() 
             lease = claims.claim_next(queue=queue, reviewer=reviewer)
             if lease is None:
                 return got
-            got.append((lease.slot.pk, lease.slot.item_id))
-            submit_review(item=lease.slot.item, answers=Answers(**COMPLETE), reviewer=reviewer)
+            got.append((lease.assignment.pk, lease.assignment.item_id))
+            submit_review(item=lease.assignment.item, answers=Answers(**COMPLETE), reviewer=reviewer)
 
     results = at_once(*(lambda person=person: work(person) for person in people))
-    seats = Counter(slot for got in results for slot, _ in got)
-    assert set(seats.values()) == {1}
-    assert len(seats) == 80
+    assignments = Counter(assignment for got in results for assignment, _ in got)
+    assert set(assignments.values()) == {1}
+    assert len(assignments) == 80
     for got in results:
         assert len({item for _, item in got}) == len(got), "nobody reviews an item twice"
     assert Review.objects.filter(state="submitted", late=False).count() == 80
@@ -474,17 +498,19 @@ def test_twelve_reviewers_who_claim_until_all_is_gone_never_get_the_same_seat() 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("who_waits", ["the claim", "the late work"])
-def test_late_work_and_a_claim_of_the_same_person_at_the_same_instant_take_one_seat(who_waits: str) -> None:
+def test_late_work_and_a_claim_of_the_same_person_at_the_same_instant_take_one_assignment(
+    who_waits: str,
+) -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     item, following = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
     expire(claimed(queue, cast.reviewer))
-    claims.free_expired(ReviewSlot.objects.filter(item=item))
-    first = ReviewSlot.objects.filter(item=item, position=0)
+    claims.free_expired(Assignment.objects.filter(item=item))
+    first = Assignment.objects.filter(item=item, position=0)
     results: list[Any] = []
 
     def act() -> None:
         if who_waits == "the claim":
-            results.append(claimed(queue, cast.reviewer).slot.item)
+            results.append(claimed(queue, cast.reviewer).assignment.item)
         else:
             results.append(submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer))
         connection.close()
@@ -498,7 +524,7 @@ def test_late_work_and_a_claim_of_the_same_person_at_the_same_instant_take_one_s
         thread.start()
         wait_for(somebody_waits_for_a_lock)
     thread.join(30)
-    assert [seat.state for seat in ReviewSlot.objects.filter(item=item).order_by("position")] == [
+    assert [assignment.state for assignment in Assignment.objects.filter(item=item).order_by("position")] == [
         "done",
         "free",
     ]
@@ -524,22 +550,22 @@ def test_one_item_for_ten_who_ask_at_the_same_instant_goes_to_one() -> None:
         )
         winners = [lease for lease in by_address if lease is not None]
         assert len(winners) == 1
-        ReviewSlot.objects.filter(item=item).update(state="done")
+        Assignment.objects.filter(item=item).update(state="done")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_tabs_of_one_reviewer_get_one_seat() -> None:
+def test_two_tabs_of_one_reviewer_get_one_assignment() -> None:
     queue = make.queue(reviews_per_item=3)
     reviewer = make.user("rita", "reviewer")
     for _ in range(4):
         make.queue_item(in_queue=queue)
     leases = at_once(*(lambda: claims.claim_next(queue=queue, reviewer=reviewer) for _ in range(6)))
-    assert len({lease.slot.pk for lease in leases}) == 1
-    assert ReviewSlot.objects.filter(state="held").count() == 1
+    assert len({lease.assignment.pk for lease in leases}) == 1
+    assert Assignment.objects.filter(state="held").count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_expired_seat_that_many_want_goes_to_one_and_its_holder_keeps_his_text() -> None:
+def test_an_expired_assignment_that_many_want_goes_to_one_and_its_holder_keeps_his_text() -> None:
     queue = make.queue()
     holder = make.user("holder", "reviewer")
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(8)]

@@ -81,7 +81,7 @@ def test_each_desk_has_its_own_room_for_keys() -> None:
     assert "tie" not in keys_at(Desk.RATE_AND_EDIT, keys_of({}))
     (pairwise,) = [group for group in groups_of(Desk.PAIRWISE) if group.name == "Pairwise"]
     assert len(pairwise.actions) == 9
-    assert [group.name for group in groups_of(Desk.RATE_AND_EDIT)] == ["Hand in", "Go", "Check", "Say"]
+    assert [group.name for group in groups_of(Desk.RATE_AND_EDIT)] == ["Submit", "Go", "Check", "Say"]
 
 
 def test_a_key_chosen_before_an_action_came_stays_with_whom_it_was_given_to() -> None:

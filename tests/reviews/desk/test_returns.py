@@ -1,4 +1,4 @@
-"""A review that is sent back with a comment is corrected and handed in again; meanwhile it teaches nothing."""
+"""A review that is sent back with a comment is corrected and submitted again; meanwhile it teaches nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests import make
 from tests.reviews.desk.test_claims import COMPLETE, claimed
 
 
-def handed_in(cast: make.Cast) -> Review:
+def submitted(cast: make.Cast) -> Review:
     queue = make.queue()
     item = make.queue_item(in_queue=queue)
     claimed(queue, cast.reviewer)
@@ -26,7 +26,7 @@ def handed_in(cast: make.Cast) -> Review:
 @pytest.mark.django_db
 def test_a_returned_review_reopens_its_item_and_withdraws_what_was_not_decided() -> None:
     cast = make.cast()
-    review = handed_in(cast)
+    review = submitted(cast)
     assert FeedbackExample.objects.filter(review=review, state="proposed").count() == 2
     made = return_review(review=review, comment=" Look at the number again. ", actor=cast.ml_engineer)
     assert made.comment == "Look at the number again."
@@ -39,16 +39,16 @@ def test_a_returned_review_reopens_its_item_and_withdraws_what_was_not_decided()
     told = Notification.objects.get(user=cast.reviewer)
     assert (told.kind, told.url) == ("returned", f"/desk/item/{item.pk}/")
     assert made.comment in told.text
-    # its seat is nobody else's, and its reviewer is not asked for it as if it were new
+    # its assignment is nobody else's, and its reviewer is not asked for it as if it were new
     for person in (cast.reviewer, cast.another_reviewer):
         assert claims.claim_next(queue=item.queue, reviewer=person) is None
         assert claims.hold(item=item, reviewer=person) is None
 
 
 @pytest.mark.django_db
-def test_it_counts_again_once_it_is_handed_in_again() -> None:
+def test_it_counts_again_once_it_is_submitted_again() -> None:
     cast = make.cast()
-    review = handed_in(cast)
+    review = submitted(cast)
     made = return_review(review=review, comment="Look again.", actor=cast.ml_engineer)
     better = Answers(**{**COMPLETE, "stars": 2, "verdict": "poor"})
     with pytest.raises(AlreadySubmitted):
@@ -62,7 +62,7 @@ def test_it_counts_again_once_it_is_handed_in_again() -> None:
     assert QueueItem.objects.get(pk=review.item_id).state == "done"
     assert [revision.number for revision in again.revisions.all()] == [1, 2]
     assert FeedbackExample.objects.filter(review=review, state="proposed").count() == 2
-    # and may be sent back once more; handing in the same again is an answer too
+    # and may be sent back once more; submitting the same again is an answer too
     return_review(review=again, comment="Still.", actor=cast.ml_engineer)
     same = revise_review(item=again.item, answers=better, reviewer=cast.reviewer)
     assert same.state == "submitted"
@@ -72,7 +72,7 @@ def test_it_counts_again_once_it_is_handed_in_again() -> None:
 @pytest.mark.django_db
 def test_what_was_approved_stays_approved_until_its_text_changes() -> None:
     cast = make.cast()
-    review = handed_in(cast)
+    review = submitted(cast)
     example = FeedbackExample.objects.get(review=review, kind="demonstration")
     approve_example(example=example, actor=cast.ml_engineer)
     return_review(review=review, comment="Shorter.", actor=cast.ml_engineer)
@@ -87,7 +87,7 @@ def test_what_was_approved_stays_approved_until_its_text_changes() -> None:
 @pytest.mark.django_db
 def test_who_may_send_back_what() -> None:
     cast = make.cast()
-    review = handed_in(cast)
+    review = submitted(cast)
     with pytest.raises(NotAllowed):
         return_review(review=review, comment="No.", actor=cast.another_reviewer)
     for comment in ("", "  \n", "x" * 2001):

@@ -18,13 +18,13 @@ from reviews.desk.answers import AlreadySubmitted, StaleDraft
 from reviews.desk.claims import Lease
 from reviews.desk.reviews import Answers, revise_review, save_draft, submit_review
 from reviews.models import (
+    Assignment,
     Criterion,
     FeedbackExample,
     QueueItem,
     Review,
     ReviewQueue,
     ReviewRating,
-    ReviewSlot,
     RubricVersion,
 )  # fmt: skip
 from tests import make
@@ -98,7 +98,7 @@ def test_a_stale_tab_is_told_so_and_may_choose(cast: make.Cast, item: QueueItem)
 
 
 @pytest.mark.usefixtures("lease")
-def test_a_stale_tab_cannot_hand_in_over_the_newer_draft(cast: make.Cast, item: QueueItem) -> None:
+def test_a_stale_tab_cannot_submit_over_the_newer_draft(cast: make.Cast, item: QueueItem) -> None:
     save_draft(item=item, answers=Answers(edited_text="newer"), reviewer=cast.reviewer, base_revision=0)
     with pytest.raises(StaleDraft):
         submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
@@ -111,7 +111,7 @@ def test_what_is_typed_after_the_lease_ran_out_is_kept(
 ) -> None:
     expire(lease)
     theirs = claimed(queue, cast.another_reviewer)
-    assert theirs.slot == lease.slot
+    assert theirs.assignment == lease.assignment
     draft = save_draft(
         item=item, answers=Answers(edited_text="typed"), reviewer=cast.reviewer, base_revision=0
     )
@@ -120,13 +120,13 @@ def test_what_is_typed_after_the_lease_ran_out_is_kept(
     assert Review.objects.get(reviewer=cast.reviewer).edited_text == "typed"
 
 
-def test_who_never_held_an_item_can_neither_save_nor_hand_in(cast: make.Cast, item: QueueItem) -> None:
+def test_who_never_held_an_item_can_neither_save_nor_submit(cast: make.Cast, item: QueueItem) -> None:
     with pytest.raises(StaleState, match="do not hold"):
         save_draft(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
     with pytest.raises(StaleState, match="do not hold"):
         submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
     assert not Review.objects.exists()
-    assert ReviewSlot.objects.get().state == "free"
+    assert Assignment.objects.get().state == "free"
 
 
 @pytest.mark.usefixtures("lease")
@@ -209,16 +209,16 @@ def test_a_role_without_reviewing_is_refused(cast: make.Cast, item: QueueItem) -
             save_draft(item=item, answers=WHOLE, reviewer=person, base_revision=0)
 
 
-# ---------------------------------------------------------------- handing in
+# ---------------------------------------------------------------- submitting
 
 
-def test_a_submit_closes_the_seat_and_the_item_and_is_recorded(
+def test_a_submit_closes_the_assignment_and_the_item_and_is_recorded(
     cast: make.Cast, item: QueueItem, lease: Lease
 ) -> None:
     review = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
-    lease.slot.refresh_from_db()
+    lease.assignment.refresh_from_db()
     item.refresh_from_db()
-    assert (lease.slot.state, lease.slot.reviewer, item.state) == ("done", cast.reviewer, "done")
+    assert (lease.assignment.state, lease.assignment.reviewer, item.state) == ("done", cast.reviewer, "done")
     assert dict(review.rating_rows.values_list("criterion__key", "value")) == RATINGS
     revision = review.revisions.get()
     assert (revision.number, revision.data["stars"], revision.data["ratings"]) == (
@@ -249,7 +249,7 @@ def test_a_correction_proposes_what_it_teaches(cast: make.Cast, item: QueueItem)
 
 
 @pytest.mark.usefixtures("lease")
-def test_two_submits_of_one_seat_give_one_review(cast: make.Cast, item: QueueItem) -> None:
+def test_two_submits_of_one_assignment_give_one_review(cast: make.Cast, item: QueueItem) -> None:
     first = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
     again = submit_review(
         item=item, answers=replace(WHOLE, active_seconds=95), reviewer=cast.reviewer, base_revision=0
@@ -282,17 +282,19 @@ def test_late_work_is_kept_as_an_extra_review(
     on_time = submit_review(item=item, answers=WHOLE, reviewer=cast.another_reviewer)
     late = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=1)
     assert (on_time.late, late.late, late.state) == (False, True, "submitted")
-    assert ReviewSlot.objects.filter(item=item, state="done").count() == 1
+    assert Assignment.objects.filter(item=item, state="done").count() == 1
     item.refresh_from_db()
     assert item.state == "done"
 
 
-def test_late_work_takes_a_seat_that_is_still_free(cast: make.Cast, item: QueueItem, lease: Lease) -> None:
+def test_late_work_takes_an_assignment_that_is_still_free(
+    cast: make.Cast, item: QueueItem, lease: Lease
+) -> None:
     save_draft(item=item, answers=Answers(edited_text="typed"), reviewer=cast.reviewer, base_revision=0)
-    claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.reviewer)
     review = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=1)
     assert not review.late
-    assert ReviewSlot.objects.get(item=item).state == "done"
+    assert Assignment.objects.get(item=item).state == "done"
 
 
 def test_an_expired_lease_that_nobody_took_is_still_mine(
@@ -324,12 +326,12 @@ def test_an_item_is_done_when_all_its_reviews_are_in(cast: make.Cast) -> None:
     assert item.state == "done"
 
 
-def test_submitting_closes_my_seat_also_where_another_tab_took_it_anew(
+def test_submitting_closes_my_assignment_also_where_another_tab_took_it_anew(
     cast: make.Cast, item: QueueItem, lease: Lease
 ) -> None:
-    ReviewSlot.objects.filter(pk=lease.slot.pk).update(lease_token=uuid.uuid4())
+    Assignment.objects.filter(pk=lease.assignment.pk).update(lease_token=uuid.uuid4())
     assert not submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer).late
-    assert ReviewSlot.objects.get(item=item).state == "done"
+    assert Assignment.objects.get(item=item).state == "done"
 
 
 @pytest.mark.usefixtures("lease")
@@ -342,7 +344,7 @@ def test_a_deactivated_reviewer_loses_the_right_but_not_the_draft(
     with pytest.raises(NotAllowed):
         submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
     expire(lease)
-    assert claimed(queue, cast.another_reviewer).slot.item == item
+    assert claimed(queue, cast.another_reviewer).assignment.item == item
     assert Review.objects.get(reviewer=cast.reviewer).comment == WHOLE.comment
 
 
@@ -402,7 +404,7 @@ def test_a_page_that_was_open_answers_the_questions_it_showed(
     assert review.rubric_id == shown
 
 
-# ---------------------------------------------------------------- correcting what was handed in
+# ---------------------------------------------------------------- correcting what was submitted
 
 
 @pytest.mark.usefixtures("lease")
@@ -459,11 +461,11 @@ def test_a_correction_of_the_stars_alone_leaves_decisions_as_they_are(
 
 
 @pytest.mark.usefixtures("lease")
-def test_only_its_author_corrects_a_review_and_only_once_it_is_handed_in(
+def test_only_its_author_corrects_a_review_and_only_once_it_is_submitted(
     cast: make.Cast, item: QueueItem
 ) -> None:
     draft = save_draft(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
-    with pytest.raises(StaleState, match="not been handed in"):
+    with pytest.raises(StaleState, match="not been submitted"):
         revise_review(item=draft.item, answers=WHOLE, reviewer=cast.reviewer)
     review = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
     with pytest.raises(StaleState):
@@ -492,7 +494,7 @@ def test_a_submit_sent_six_times_at_once_makes_one_review() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_last_two_reviews_handed_in_at_once_finish_the_item() -> None:
+def test_the_last_two_reviews_submitted_at_once_finish_the_item() -> None:
     queue = make.queue(reviews_per_item=4)
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(4)]
     for _ in range(5):
@@ -547,7 +549,7 @@ def test_a_first_save_of_another_tab_in_the_midst_of_a_submit_makes_it_stale_and
     make.queue_item(in_queue=queue)
     lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
-    item, begin = lease.slot.item, reviews.REVIEWS.begun
+    item, begin = lease.assignment.item, reviews.REVIEWS.begun
 
     def meanwhile(*given: Any) -> Review:
         at_once(
@@ -562,7 +564,7 @@ def test_a_first_save_of_another_tab_in_the_midst_of_a_submit_makes_it_stale_and
     with pytest.raises(StaleDraft) as refused:
         submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
     assert (refused.value.answer.comment, refused.value.answer.edited_text) == ("Typed.", "Typed there.")
-    assert ReviewSlot.objects.get(item=item, reviewer=cast.reviewer).state == "held"
+    assert Assignment.objects.get(item=item, reviewer=cast.reviewer).state == "held"
     monkeypatch.undo()
     done = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=1)
     assert (done.state, done.revision) == ("submitted", 2)

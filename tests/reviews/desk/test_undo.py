@@ -1,4 +1,4 @@
-"""Undo: what was handed in or passed by a moment ago is as it was before; later, or once it counts, it is not."""
+"""Undo: what was submitted or passed by a moment ago is as it was before; later, or once it counts, it is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reviews.desk import claims
 from reviews.desk.claims import Lease
 from reviews.desk.reviews import revise_review, save_draft, submit_review, take_back
 from reviews.desk.undo import ACCEPTED, take_back_skip
-from reviews.models import FeedbackExample, QueueItem, Review, ReviewQueue, ReviewRating, ReviewSlot, Skip
+from reviews.models import Assignment, FeedbackExample, QueueItem, Review, ReviewQueue, ReviewRating, Skip
 from tests import make
 from tests.reviews.desk.test_claims import claimed, expire
 from tests.reviews.desk.test_reviews import RATINGS, WHOLE
@@ -30,16 +30,16 @@ def review(cast: make.Cast, item: QueueItem, lease: Lease) -> Review:
     return submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
 
 
-def test_a_review_taken_back_is_a_draft_with_my_seat_and_can_be_handed_in_again(
+def test_a_review_taken_back_is_a_draft_with_my_assignment_and_can_be_submitted_again(
     cast: make.Cast, item: QueueItem, review: Review
 ) -> None:
     draft = take_back(item=review.item, reviewer=cast.reviewer)
     item.refresh_from_db()
-    seat = ReviewSlot.objects.get(item=item)
+    assignment = Assignment.objects.get(item=item)
     assert (draft.state, draft.submitted_at, item.state) == ("draft", None, "open")
-    assert (seat.state, seat.reviewer) == ("held", cast.reviewer)
-    assert seat.lease_until is not None
-    assert seat.lease_until > timezone.now() + timedelta(minutes=20)
+    assert (assignment.state, assignment.reviewer) == ("held", cast.reviewer)
+    assert assignment.lease_until is not None
+    assert assignment.lease_until > timezone.now() + timedelta(minutes=20)
     assert (draft.edited_text, draft.ratings, draft.stars) == (WHOLE.edited_text, WHOLE.ratings, WHOLE.stars)
     assert not ReviewRating.objects.exists()
     assert not FeedbackExample.objects.exists(), "nobody learns from a draft"
@@ -48,15 +48,15 @@ def test_a_review_taken_back_is_a_draft_with_my_seat_and_can_be_handed_in_again(
     again = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=draft.revision)
     assert again.submitted_at is not None
     assert again.submitted_at > event.at
-    assert again.revisions.count() == 2, "what was handed in first stays on record"
+    assert again.revisions.count() == 2, "what was submitted first stays on record"
     assert FeedbackExample.objects.count() == 2
 
 
-def test_a_tab_that_still_shows_it_as_handed_in_is_stale(
+def test_a_tab_that_still_shows_it_as_submitted_is_stale(
     cast: make.Cast, item: QueueItem, review: Review
 ) -> None:
     take_back(item=review.item, reviewer=cast.reviewer)
-    with pytest.raises(StaleState, match="not been handed in"):
+    with pytest.raises(StaleState, match="not been submitted"):
         revise_review(item=review.item, answers=WHOLE, reviewer=cast.reviewer, base_revision=review.revision)
     with pytest.raises(StaleState, match="nothing to take back"):
         take_back(item=review.item, reviewer=cast.reviewer)
@@ -125,7 +125,7 @@ def test_taking_back_what_made_a_dispute_ends_it(cast: make.Cast) -> None:
     assert (again.state, item.state) == ("submitted", "done")
 
 
-def test_late_work_taken_back_is_a_draft_without_a_seat(
+def test_late_work_taken_back_is_a_draft_without_an_assignment(
     cast: make.Cast, queue: ReviewQueue, item: QueueItem, lease: Lease
 ) -> None:
     save_draft(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
@@ -138,7 +138,7 @@ def test_late_work_taken_back_is_a_draft_without_a_seat(
     assert (draft.state, draft.late, item.state) == ("draft", False, "done"), (
         "the others' answers still finish it"
     )
-    assert ReviewSlot.objects.get(item=item).reviewer == cast.another_reviewer
+    assert Assignment.objects.get(item=item).reviewer == cast.another_reviewer
     assert submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer).late
 
 
@@ -158,11 +158,19 @@ def test_an_item_passed_by_comes_back_to_me(
     cast: make.Cast, item: QueueItem, lease: Lease, meaning: str
 ) -> None:
     claims.skip(
-        slot=lease.slot, token=lease.token, meaning=meaning, reason="A table.", reviewer=cast.reviewer
+        assignment=lease.assignment,
+        token=lease.token,
+        meaning=meaning,
+        reason="A table.",
+        reviewer=cast.reviewer,
     )
     back = take_back_skip(item=item, reviewer=cast.reviewer)
     item.refresh_from_db()
-    assert (back.slot.item, back.slot.reviewer, back.slot.state) == (item, cast.reviewer, "held")
+    assert (back.assignment.item, back.assignment.reviewer, back.assignment.state) == (
+        item,
+        cast.reviewer,
+        "held",
+    )
     assert item.state == "open"
     assert not Skip.objects.exists()
     told = AuditEvent.objects.filter(action="item.flag_taken_back").count()
@@ -172,7 +180,7 @@ def test_an_item_passed_by_comes_back_to_me(
 def test_an_item_that_others_took_meanwhile_stays_theirs_and_passed_by(
     cast: make.Cast, queue: ReviewQueue, item: QueueItem, lease: Lease
 ) -> None:
-    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
     claimed(queue, cast.another_reviewer)
     with pytest.raises(StaleState, match="Others have taken"):
         take_back_skip(item=item, reviewer=cast.reviewer)
@@ -183,7 +191,11 @@ def test_a_skip_is_taken_back_by_its_reviewer_soon_and_before_an_engineer_acts(
     cast: make.Cast, item: QueueItem, lease: Lease
 ) -> None:
     claims.skip(
-        slot=lease.slot, token=lease.token, meaning="bad item", reason="A table.", reviewer=cast.reviewer
+        assignment=lease.assignment,
+        token=lease.token,
+        meaning="bad item",
+        reason="A table.",
+        reviewer=cast.reviewer,
     )
     with pytest.raises(StaleState, match="not passed"):
         take_back_skip(item=item, reviewer=cast.another_reviewer)

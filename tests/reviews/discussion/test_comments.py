@@ -18,7 +18,7 @@ from reviews.discussion import comments, visibility
 from reviews.discussion.comments import Span
 from reviews.discussion.panel import panel
 from reviews.discussion.visibility import Standing
-from reviews.models import Comment, Mention, Notification, QueueItem, Review, ReviewSlot, Thread
+from reviews.models import Assignment, Comment, Mention, Notification, QueueItem, Review, Thread
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def item(cast: make.Cast) -> QueueItem:
-    """Two seats in a blind queue, held by rita and ruben."""
+    """Two assignments in a blind queue, held by rita and ruben."""
     queue = make.queue(reviews_per_item=2, blind_to_peers=True)
     item = make.queue_item(make.summary(make.document(title="Old pier")), queue)
     sit(item, cast.reviewer)
@@ -35,20 +35,20 @@ def item(cast: make.Cast) -> QueueItem:
 
 
 def sit(item: QueueItem, person: User) -> None:
-    seat = ReviewSlot.objects.filter(item=item, state="free").order_by("position")[0]
-    ReviewSlot.objects.filter(pk=seat.pk).update(
+    assignment = Assignment.objects.filter(item=item, state="free").order_by("position")[0]
+    Assignment.objects.filter(pk=assignment.pk).update(
         state="held", reviewer=person, lease_token="6b1f7b2e-6a51-4b9e-a2f2-3a3d6d0d0a01",
         lease_until=timezone.now() + timedelta(minutes=30),
     )  # fmt: skip
 
 
-def hand_in(item: QueueItem, *people: User) -> None:
+def submit(item: QueueItem, *people: User) -> None:
     for person in people:
         Review.objects.create(
             item=item, summary=item.summary, reviewer=person, rubric=item.queue.rubric, state="submitted", stars=2,
             verdict="poor", edited_text="Better.", submitted_at=timezone.now(),
         )  # fmt: skip
-        ReviewSlot.objects.filter(item=item, reviewer=person).update(state="done")
+        Assignment.objects.filter(item=item, reviewer=person).update(state="done")
 
 
 def done(item: QueueItem) -> None:
@@ -94,8 +94,8 @@ def test_a_managers_answer_carries_a_name_and_a_peers_never_does(cast: make.Cast
     mine = comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     comments.reply(thread=mine.pk, text="No, ask @ruben or @otto.", actor=cast.ml_engineer)
     assert seen(item, cast.reviewer) == ["you", "Is 410 right?", "mila", "No, ask @ruben or @otto."]
-    hand_in(item, cast.reviewer, cast.another_reviewer)
-    assert seen(item, cast.another_reviewer) == [], "handed in, but the item is not done"
+    submit(item, cast.reviewer, cast.another_reviewer)
+    assert seen(item, cast.another_reviewer) == [], "submitted, but the item is not done"
     done(item)
     assert seen(item, cast.another_reviewer) == [
         "a reviewer",
@@ -111,7 +111,7 @@ def test_a_managers_answer_carries_a_name_and_a_peers_never_does(cast: make.Cast
 
 
 def test_who_is_named_by_a_manager_is_hidden_from_reviewers(cast: make.Cast, item: QueueItem) -> None:
-    hand_in(item, cast.reviewer, cast.another_reviewer)
+    submit(item, cast.reviewer, cast.another_reviewer)
     done(item)
     thread = comments.open_thread(about=item, text="What did @ruben see, @rita?", actor=cast.ml_engineer)
     assert seen(item, cast.reviewer) == ["mila", "What did @somebody see, @rita?"]
@@ -121,7 +121,7 @@ def test_who_is_named_by_a_manager_is_hidden_from_reviewers(cast: make.Cast, ite
 
 
 def test_a_manager_who_reviews_the_item_is_blind_until_it_is_done(cast: make.Cast, item: QueueItem) -> None:
-    ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(reviewer=cast.ml_engineer)
+    Assignment.objects.filter(item=item, reviewer=cast.another_reviewer).update(reviewer=cast.ml_engineer)
     comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
     assert visibility.standing(user=cast.ml_engineer, about=item) is Standing.OWN
     assert seen(item, cast.ml_engineer) == []
@@ -129,7 +129,7 @@ def test_a_manager_who_reviews_the_item_is_blind_until_it_is_done(cast: make.Cas
     mine = comments.open_thread(about=item, text="Two stars, I think.", actor=cast.ml_engineer)
     assert seen(item, cast.reviewer) == ["you", "Is 410 right?"]
     assert seen(item, cast.administrator)[2] == "mila"
-    hand_in(item, cast.reviewer, cast.ml_engineer)
+    submit(item, cast.reviewer, cast.ml_engineer)
     done(item)
     assert seen(item, cast.reviewer)[2:] == ["a reviewer", "Two stars, I think."], "said as a reviewer"
     assert visibility.standing(user=cast.ml_engineer, about=item) is Standing.MANAGER
@@ -138,7 +138,7 @@ def test_a_manager_who_reviews_the_item_is_blind_until_it_is_done(cast: make.Cas
     assert (shown.resolved, shown.resolved_by) == (True, "a reviewer")
 
 
-def test_a_manager_who_read_what_a_reviewer_thinks_gets_no_seat_there(cast: make.Cast) -> None:
+def test_a_manager_who_read_what_a_reviewer_thinks_gets_no_assignment_there(cast: make.Cast) -> None:
     queue = make.queue(reviews_per_item=2, blind_to_peers=True)
     item = make.queue_item(in_queue=queue)
     sit(item, cast.reviewer)
@@ -158,10 +158,10 @@ def test_a_manager_who_read_what_a_reviewer_thinks_gets_no_seat_there(cast: make
     assert seen(item, cast.administrator) == []
 
 
-def test_disputed_and_set_aside_items_stay_blind(cast: make.Cast, item: QueueItem) -> None:
+def test_disputed_and_flagged_items_stay_blind(cast: make.Cast, item: QueueItem) -> None:
     comments.open_thread(about=item, text="Is 410 right?", actor=cast.reviewer)
-    hand_in(item, cast.reviewer, cast.another_reviewer)
-    for state in (QueueItem.State.DISPUTED, QueueItem.State.SET_ASIDE):
+    submit(item, cast.reviewer, cast.another_reviewer)
+    for state in (QueueItem.State.DISPUTED, QueueItem.State.FLAGGED):
         item.state = state
         item.save()
         assert seen(item, cast.another_reviewer) == []
@@ -215,14 +215,14 @@ def test_nobody_learns_from_the_names_offered_who_else_reviews(cast: make.Cast, 
         people = visibility.mentionable(user=user, about=item, standing=place)
         return set(people.values_list("username", flat=True))
 
-    ReviewSlot.objects.filter(item=item, reviewer=cast.another_reviewer).update(reviewer=cast.ml_engineer)
+    Assignment.objects.filter(item=item, reviewer=cast.another_reviewer).update(reviewer=cast.ml_engineer)
     assert offered(cast.reviewer) == {"mila", "alma"}
     assert offered(cast.administrator) == {"mila", "alma"}
     comments.open_thread(about=item, text="Hm. @mila @ruben @stan", actor=cast.reviewer)
     assert offered(cast.administrator) == {"mila", "alma", "rita"}
     assert set(Mention.objects.values_list("user__username", flat=True)) == {"mila"}
     assert told(cast.ml_engineer) == [], "she reviews the item herself"
-    hand_in(item, cast.reviewer, cast.ml_engineer)
+    submit(item, cast.reviewer, cast.ml_engineer)
     done(item)
     assert offered(cast.reviewer) == {"mila", "alma"}
     cast.ml_engineer.is_active = False

@@ -22,11 +22,11 @@ from reviews.examples.references import count_corrections, freeze_test_set, sett
 from reviews.examples.snapshots import Selection, approved_demonstrations
 from reviews.models import (
     Adjudication,
+    Assignment,
     QueueItem,
     RatingImport,
     Review,
     ReviewReturn,
-    ReviewSlot,
     SourceDocument,
 )
 from tests import make
@@ -160,12 +160,12 @@ def test_after_an_adjudication_its_text_alone_is_the_reference(cast: make.Cast) 
 
 @pytest.mark.parametrize(
     "what",
-    ["training", "open", "disputed", "set aside", "gold", "calibration", "unchanged", "draft", "returned", "short",
+    ["training", "open", "disputed", "flagged", "gold", "calibration", "unchanged", "draft", "returned", "short",
      "personal", "imported"],
 )  # fmt: skip
 def test_what_is_not_settled_or_no_correction_is_no_reference(cast: make.Cast, what: str) -> None:
     fields: dict[str, Any] = {}
-    if what in ("open", "disputed", "set aside"):
+    if what in ("open", "disputed", "flagged"):
         fields["state"] = what
     if what == "gold":
         fields["reason"] = "gold item"
@@ -346,7 +346,7 @@ def test_the_command_freezes_corrections(cast: make.Cast, capsys: pytest.Capture
 
 def test_a_correction_of_a_test_document_trains_nothing(cast: make.Cast, live: Release) -> None:
     at = item(document(), release=live)
-    ReviewSlot.objects.filter(item=at).delete()
+    Assignment.objects.filter(item=at).delete()
     review = corrected(at, cast.reviewer)
     made = propose_from_review(review=review)
     assert {example.state for example in made} == {"declined"}

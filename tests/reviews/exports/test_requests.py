@@ -25,10 +25,10 @@ from reviews.examples.snapshots import freeze_snapshot
 from reviews.exports import requests
 from reviews.exports.request import Request
 from reviews.models import (
+    Assignment,
     Export,
     FeedbackExample,
     QueueItem,
-    ReviewSlot,
 )
 from tests import make
 from tests.pages import markup
@@ -58,18 +58,18 @@ def test_a_reviewer_gets_their_own_answers_and_no_model(cast: make.Cast) -> None
             requests.request_export(request=Request("reviews", mine=True), actor=stranger)
 
 
-@pytest.mark.parametrize("seat", [{"state": "held"}, {"state": "free"}])
-def test_what_the_asker_still_judges_blind_is_left_out(cast: make.Cast, seat: dict[str, str]) -> None:
+@pytest.mark.parametrize("state", ["held", "free"])
+def test_what_the_asker_still_judges_blind_is_left_out(cast: make.Cast, state: str) -> None:
     peer, elsewhere = review(cast.reviewer), review(cast.reviewer)
     QueueItem.objects.filter(pk=peer.item_id).update(state="open")
-    slot = ReviewSlot.objects.filter(item=peer.item)
-    if seat["state"] == "held":
-        slot.update(
+    assignment = Assignment.objects.filter(item=peer.item)
+    if state == "held":
+        assignment.update(
             state="held", reviewer=cast.ml_engineer, lease_until=timezone.now(),
             lease_token="5f0a0d4e-1111-4222-8333-444455556666",
         )  # fmt: skip
     else:
-        slot.update(assigned_to=cast.ml_engineer)
+        assignment.update(assigned_to=cast.ml_engineer)
     assert [row["review"] for row in rows_of(exported(cast.ml_engineer, kind="reviews"))] == [elsewhere.pk]
     peer.item.queue.blind_to_peers = False
     peer.item.queue.save()

@@ -24,6 +24,7 @@ from reviews.external_ratings.storing import Report
 from reviews.ingest import uploads
 from reviews.ingest.sources.files import open_file
 from reviews.models import (
+    Assignment,
     FeedbackExample,
     Preference,
     QueueItem,
@@ -33,7 +34,6 @@ from reviews.models import (
     ReviewQueue,
     ReviewRating,
     ReviewRevision,
-    ReviewSlot,
     SourceDocument,
     Summary,
 )
@@ -191,7 +191,7 @@ def test_a_file_comes_in_whole_and_twice_is_once(cast: make.Cast, tmp_path: Path
     assert review.revisions.get().data["stars"] == 4
     again = imported(path, cast.ml_engineer, queue=report.queue)
     assert (again.imported, again.repeated, again.documents, again.summaries) == (0, 4, 0, 0)
-    assert Review.objects.count() == Summary.objects.count() == ReviewSlot.objects.count() == 4
+    assert Review.objects.count() == Summary.objects.count() == Assignment.objects.count() == 4
     assert AuditEvent.objects.filter(action="ratings.import").count() == 2
 
 
@@ -232,7 +232,7 @@ def test_imported_work_is_nobodys_work_here(cast: make.Cast, tmp_path: Path) -> 
     assert queue.slug not in {row.slug for row in progress.queues().rows}
 
 
-def test_two_raters_of_one_summary_are_two_seats(cast: make.Cast, tmp_path: Path) -> None:
+def test_two_raters_of_one_summary_are_two_assignments(cast: make.Cast, tmp_path: Path) -> None:
     one = record(
         decoded="The pier closes.",
         expert=[dict.fromkeys(KEYS, 5), dict.fromkeys(KEYS, 1), dict.fromkeys(KEYS, 3)],
@@ -244,7 +244,7 @@ def test_two_raters_of_one_summary_are_two_seats(cast: make.Cast, tmp_path: Path
     imported(written(tmp_path / "a.jsonl", one), cast.ml_engineer, mapping=mapping, raters=raters)
     item = QueueItem.objects.get()
     assert item.wanted_reviews == 3
-    assert [slot.position for slot in item.slots.all()] == [0, 1, 2]
+    assert [assignment.position for assignment in item.assignments.all()] == [0, 1, 2]
     assert [review.verdict for review in item.reviews.order_by("pk")] == ["good", "poor", "fair"]
 
 
@@ -396,7 +396,7 @@ def test_the_command_looks_imports_and_says_what_is_wrong(
         call_command("import_ratings", str(path), "--scale", "low")
 
 
-def test_a_file_is_handed_in_looked_at_and_imported_by_a_job(
+def test_a_file_is_submitted_looked_at_and_imported_by_a_job(
     cast: make.Cast, tmp_path: Path, settings: Any
 ) -> None:
     home = Path(settings.GALLEY_HOME) / RATINGS.place / "x"
@@ -419,12 +419,12 @@ def test_a_file_that_nobody_imported_goes_when_its_time_is_over(
 ) -> None:
     settings.GALLEY_UPLOAD_DAYS = 3
 
-    def handed_in(name: str) -> RatingImport:
+    def submitted(name: str) -> RatingImport:
         content = json.dumps(record()).encode()
         path = uploads.keep(chunks=[content], name=name, place=RATINGS.place)
         return make.looked_at(RATINGS.submit_file(path=path, options=Options(), actor=cast.ml_engineer))
 
-    old, same, other = handed_in("one.jsonl"), handed_in("one.jsonl"), handed_in("other.jsonl")
+    old, same, other = submitted("one.jsonl"), submitted("one.jsonl"), submitted("other.jsonl")
     job = RATINGS.start(row=same, options=Options(mapping=MAPPING), actor=cast.ml_engineer)
     long_ago = timezone.now() - timedelta(days=4)
     RatingImport.objects.exclude(pk=other.pk).update(created_at=long_ago)

@@ -92,7 +92,7 @@ def test_few_stars_bring_the_summary_to_the_desk_with_the_clients_words() -> Non
         "Pier closes",
         TEXT,
     )
-    assert item.slots.count() == 1
+    assert item.assignments.count() == 1
     assert (summary.confidence, item.confidence) == (0.25, 0.25), "so that the least sure can come first"
 
 
@@ -126,7 +126,7 @@ def test_a_second_complaint_adds_its_words_and_makes_it_more_urgent() -> None:
     item = QueueItem.objects.get()
     assert item.pk == done.item
     assert item.note == "Not good.\n\nWrong number."
-    assert item.priority == item.slots.get().priority == 55
+    assert item.priority == item.assignments.get().priority == 55
 
 
 @pytest.mark.django_db

@@ -164,7 +164,7 @@ def test_a_check_puts_flagged_drafts_and_requests_in_once() -> None:
     assert items[0].summary == wrong
     assert items[0].note == "A check found numbers that the article does not have: 410."
     assert items[1].summary.request_id == flagged.pk
-    assert items[0].slots.get().rank == -10
+    assert items[0].assignments.get().rank == -10
     events = list(AuditEvent.objects.filter(action="queue.fill").values_list("data", flat=True))
     assert events == [{"rule": rule.pk, "kind": "flagged by a check", "items": 1}] * 2
     assert fill(rule=rule) == 0

@@ -1,4 +1,4 @@
-"""A file or data set is handed in, looked at, imported once and reported on; what went wrong leaves nothing."""
+"""A file or data set is submitted, looked at, imported once and reported on; what went wrong leaves nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def empty_store() -> Iterator[None]:
     shutil.rmtree(HOME / DOCUMENTS.place, ignore_errors=True)
 
 
-def handed_in(cast: make.Cast, content: bytes = b"", name: str = "a.jsonl", **options: Any) -> ImportBatch:
+def submitted(cast: make.Cast, content: bytes = b"", name: str = "a.jsonl", **options: Any) -> ImportBatch:
     path = uploads.keep(chunks=[content or lines(3)], name=name, place=DOCUMENTS.place)
     batch = DOCUMENTS.submit_file(path=path, options=ImportOptions(**options), actor=cast.ml_engineer)
     return make.looked_at(batch)
@@ -58,11 +58,11 @@ def imports_asked_for() -> int:
     return Job.objects.exclude(payload__has_key="look").count()
 
 
-# ---------------------------------------------------------------- handing in
+# ---------------------------------------------------------------- submitting
 
 
 def test_a_file_waits_under_its_content_until_it_is_imported(cast: make.Cast) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     assert uploads.path_of(batch).read_bytes() == lines(3)
     assert batch.report["sample"]["columns"] == ["article", "highlights"]
     columns, rows = sample_rows(batch=batch, mapping=None)
@@ -75,7 +75,7 @@ def test_a_file_waits_under_its_content_until_it_is_imported(cast: make.Cast) ->
 
 def test_the_first_rows_show_what_would_be_refused(cast: make.Cast) -> None:
     content = lines(1) + b'{"article": "short"}\nnot json\n{"article": {"a": 1}}\n'
-    _, rows = sample_rows(batch=handed_in(cast, content), mapping=None)
+    _, rows = sample_rows(batch=submitted(cast, content), mapping=None)
     assert [row.problem.split(";")[0] for row in rows] == [
         "",
         "text: 1 word",
@@ -85,7 +85,7 @@ def test_the_first_rows_show_what_would_be_refused(cast: make.Cast) -> None:
 
 
 def test_another_mapping_shows_other_rows(cast: make.Cast) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     columns, rows = sample_rows(batch=batch, mapping={"text": "highlights"})
     assert columns["text"] == "highlights"
     assert rows[0].problem.startswith("text: 2 words")
@@ -115,7 +115,7 @@ def test_a_name_cannot_lead_out_of_the_store(name: str, kept: str) -> None:
 
 def test_a_file_that_cannot_be_read_leaves_nothing(cast: make.Cast) -> None:
     with pytest.raises(InvalidInput, match=r"a.jsonl is not text"):
-        handed_in(cast, os.urandom(4000))
+        submitted(cast, os.urandom(4000))
     assert not ImportBatch.objects.exists()
     assert list((HOME / "uploads").glob("*")) == []
 
@@ -140,7 +140,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(cast: make.Cast) -> None:
 @pytest.mark.parametrize("name", ["reviewer", "approver", "operator", "stranger"])
 def test_who_may_not_import_can_do_none_of_it(cast: make.Cast, name: str) -> None:
     actor = getattr(cast, name)
-    batch = handed_in(cast)
+    batch = submitted(cast)
     path = uploads.path_of(batch)
     for act in (
         lambda: DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=actor),
@@ -167,7 +167,7 @@ def telling_in_this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_batch_is_imported_with_a_report_and_its_file_goes(
     cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
-    batch = handed_in(cast, lines(3) + lines(1) + b'{"article": "short"}\n', name="rows.jsonl")
+    batch = submitted(cast, lines(3) + lines(1) + b'{"article": "short"}\n', name="rows.jsonl")
     options = ImportOptions(domain="Sport", licence="CC0-1.0")
     job = DOCUMENTS.start(row=batch, options=options, actor=cast.ml_engineer)
     with django_capture_on_commit_callbacks(execute=True):
@@ -192,7 +192,7 @@ def test_a_batch_is_imported_with_a_report_and_its_file_goes(
 
 @pytest.mark.usefixtures("telling_in_this_thread")
 def test_a_job_that_comes_twice_imports_once(cast: make.Cast) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     job = make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     again = jobs.enqueue(kind="import_documents", actor=None, payload=job.payload, deliver=False)
     assert make.carried_out(again).result == job.result
@@ -201,7 +201,7 @@ def test_a_job_that_comes_twice_imports_once(cast: make.Cast) -> None:
 
 
 def test_asking_twice_gives_one_job(cast: make.Cast) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     first = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     second = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     assert first == second
@@ -210,7 +210,7 @@ def test_asking_twice_gives_one_job(cast: make.Cast) -> None:
 
 
 def test_a_mapping_that_does_not_fit_starts_nothing(cast: make.Cast) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     with pytest.raises(InvalidInput, match="no column 'body' for text"):
         DOCUMENTS.start(row=batch, options=ImportOptions(mapping={"text": "body"}), actor=cast.ml_engineer)
     assert not imports_asked_for()
@@ -218,7 +218,7 @@ def test_a_mapping_that_does_not_fit_starts_nothing(cast: make.Cast) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5])
 def test_a_number_of_rows_that_means_nothing_starts_nothing(cast: make.Cast, limit: Any) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     with pytest.raises(InvalidInput) as refused:
         DOCUMENTS.start(row=batch, options=ImportOptions(limit=limit), actor=cast.ml_engineer)
     assert refused.value.fields == {"limit": "From 1 to 10,000,000."}
@@ -229,7 +229,7 @@ def test_a_number_of_rows_that_means_nothing_starts_nothing(cast: make.Cast, lim
 def test_a_failed_import_leaves_nothing_and_can_be_tried_again(
     cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
-    batch = handed_in(cast, lines(1200) + b'{"article": "caf\xe9"}\n')
+    batch = submitted(cast, lines(1200) + b'{"article": "caf\xe9"}\n')
     with django_capture_on_commit_callbacks(execute=True):
         job = make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     assert job.state == "failed"
@@ -246,7 +246,7 @@ def test_a_failed_import_leaves_nothing_and_can_be_tried_again(
 
 @pytest.mark.usefixtures("telling_in_this_thread")
 def test_what_is_in_is_not_imported_again_nor_discarded(cast: make.Cast) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     with pytest.raises(Refused, match="has been imported already"):
         DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
@@ -255,7 +255,7 @@ def test_what_is_in_is_not_imported_again_nor_discarded(cast: make.Cast) -> None
 
 
 def test_a_lost_file_is_said(cast: make.Cast) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     uploads.path_of(batch).unlink()
     with pytest.raises(Refused, match=r"a.jsonl is not kept any more. Upload it again"):
         DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
@@ -286,7 +286,7 @@ def test_what_is_no_name_of_a_data_set_is_refused(cast: make.Cast, name: str) ->
 
 
 def test_discarding_forgets_batch_and_file(cast: make.Cast, django_capture_on_commit_callbacks: Any) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     with django_capture_on_commit_callbacks(execute=True):
         DOCUMENTS.discard(row=batch, actor=cast.ml_engineer)
     assert not ImportBatch.objects.exists()
@@ -296,14 +296,14 @@ def test_discarding_forgets_batch_and_file(cast: make.Cast, django_capture_on_co
 def test_a_file_that_another_batch_waits_for_stays(
     cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
-    first, second = handed_in(cast), handed_in(cast)
+    first, second = submitted(cast), submitted(cast)
     with django_capture_on_commit_callbacks(execute=True):
         DOCUMENTS.discard(row=first, actor=cast.ml_engineer)
     assert uploads.path_of(second).is_file()
 
 
 def test_a_running_import_is_not_discarded(cast: make.Cast) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     with pytest.raises(Refused, match="is being imported"):
         DOCUMENTS.discard(row=batch, actor=cast.ml_engineer)
@@ -313,16 +313,16 @@ def test_what_was_left_behind_is_forgotten_when_its_time_is_over(
     cast: make.Cast, settings: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
     settings.GALLEY_UPLOAD_DAYS = 3
-    handed_in(cast, name="old.jsonl")
-    fresh = handed_in(cast, lines(2), name="fresh.jsonl")
+    submitted(cast, name="old.jsonl")
+    fresh = submitted(cast, lines(2), name="fresh.jsonl")
     failed, failed_lately = (
-        handed_in(cast, name="failed.jsonl"),
-        handed_in(cast, lines(2), name="fresh.jsonl"),
+        submitted(cast, name="failed.jsonl"),
+        submitted(cast, lines(2), name="fresh.jsonl"),
     )
     for batch in (failed, failed_lately):
         job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
         Job.objects.filter(pk=job.pk).update(state="failed")
-    waits = handed_in(cast, name="waits.jsonl")
+    waits = submitted(cast, name="waits.jsonl")
     DOCUMENTS.start(row=waits, options=ImportOptions(), actor=cast.ml_engineer)
     long_ago = timezone.now() - timedelta(days=4)
     ImportBatch.objects.exclude(pk=fresh.pk).update(created_at=long_ago)
@@ -342,7 +342,7 @@ def test_what_was_left_behind_is_forgotten_when_its_time_is_over(
 @pytest.mark.slow
 def test_a_job_in_a_process_of_its_own_says_how_far_it_is(transactional_db: None) -> None:
     cast = make.cast()
-    batch = handed_in(cast, lines(15_000))
+    batch = submitted(cast, lines(15_000))
     job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     seen: set[tuple[int, int]] = set()
     jobs.carry_out(job, watch=lambda row: seen.add((row.step, row.total)))
@@ -356,7 +356,7 @@ def test_a_job_in_a_process_of_its_own_says_how_far_it_is(transactional_db: None
 @pytest.mark.slow
 def test_an_import_killed_half_way_leaves_nothing_and_is_tried_again(transactional_db: None) -> None:
     cast = make.cast()
-    batch = handed_in(cast, lines(8_000))
+    batch = submitted(cast, lines(8_000))
     job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
 
     def kill_once_it_writes(row: Job) -> None:
@@ -381,7 +381,7 @@ def test_a_cancelled_import_stops_and_leaves_nothing(transactional_db: None) -> 
     from reviews import jobs as handlers
 
     cast = make.cast()
-    batch = handed_in(cast, lines(400))
+    batch = submitted(cast, lines(400))
     job = jobs.claim(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer).pk)
     assert job is not None
     context = JobContext(job)
@@ -404,7 +404,7 @@ def _keep_telling(tell: Any) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_the_telling_thread_is_gone_afterwards(transactional_db: None) -> None:
     cast = make.cast()
-    batch = handed_in(cast, lines(5))
+    batch = submitted(cast, lines(5))
     job = DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
     assert make.carried_out(job).state == "succeeded"
     assert not [thread for thread in threading.enumerate() if thread.name == "telling"]
@@ -413,7 +413,7 @@ def test_the_telling_thread_is_gone_afterwards(transactional_db: None) -> None:
 def test_a_file_left_by_a_process_that_died_after_the_import_goes_with_the_next_attempt(
     cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
-    batch = handed_in(cast)
+    batch = submitted(cast)
     with django_capture_on_commit_callbacks():  # it died before any of them
         DOCUMENTS.carry_out(row=batch)
     assert uploads.path_of(batch).is_file()

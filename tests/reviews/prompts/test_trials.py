@@ -224,7 +224,7 @@ def test_long_trials_are_told_at_the_bell_and_looking_at_them_reads_that(
     client = signed_in(cast.ml_engineer)
     shown = markup(client.get(row.url))
     assert shown.count("This prompt <span") == 4
-    assert "this is a look, no verdict" in shown
+    assert "preview, not a result" in shown
     row.refresh_from_db()
     assert row.read_at is not None
 
@@ -317,7 +317,7 @@ def test_another_prompt_is_tried_on_the_same_articles(cast: make.Cast, live: Rel
 # ---------------------------------------------------------------- who
 
 
-def test_reviewers_try_on_what_they_have_handed_in_and_see_their_own_trials_only(
+def test_reviewers_try_on_what_they_have_submitted_and_see_their_own_trials_only(
     cast: make.Cast, live: Release
 ) -> None:
     mine, theirs = make.document(), make.document()

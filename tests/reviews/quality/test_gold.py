@@ -16,13 +16,13 @@ from models_app.models import AuditEvent
 from reviews.desk import claims
 from reviews.desk.reviews import Answers, revise_review, submit_review
 from reviews.models import (
+    Assignment,
     FeedbackExample,
     GoldAnswer,
     Grounding,
     QueueItem,
     Review,
     ReviewQueue,
-    ReviewSlot,
     Summary,
 )
 from reviews.quality import gold
@@ -52,8 +52,8 @@ def worked(queue: ReviewQueue, reviewer: User, n: int) -> list[QueueItem]:
         lease = claims.claim_next(queue=queue, reviewer=reviewer)
         if lease is None:
             break
-        submit_review(item=lease.slot.item, answers=ANSWERS, reviewer=reviewer)
-        items.append(lease.slot.item)
+        submit_review(item=lease.assignment.item, answers=ANSWERS, reviewer=reviewer)
+        items.append(lease.assignment.item)
     return items
 
 
@@ -89,7 +89,7 @@ def test_gold_is_mixed_into_the_work_at_its_share(cast: make.Cast, queue: Review
     assert not QueueItem.objects.filter(reason="gold item", state="disputed").exists()
 
 
-def test_all_reviewers_answer_the_same_gold_item_and_no_seat_is_left_over(
+def test_all_reviewers_answer_the_same_gold_item_and_no_assignment_is_left_over(
     cast: make.Cast, queue: ReviewQueue
 ) -> None:
     golden(queue, cast.ml_engineer)
@@ -102,7 +102,7 @@ def test_all_reviewers_answer_the_same_gold_item_and_no_seat_is_left_over(
         worked(queue, person, turn + 1)
     item = QueueItem.objects.get(reason="gold item")
     assert {review.reviewer for review in item.reviews.all()} == {cast.reviewer, cast.another_reviewer}
-    assert set(item.slots.values_list("state", flat=True)) == {"done"}
+    assert set(item.assignments.values_list("state", flat=True)) == {"done"}
     assert item.state == "done"
     assert item.disagreement is None
 
@@ -120,11 +120,11 @@ def test_nobody_is_asked_for_what_they_wrote_answered_or_passed_by(
     worked(queue, cast.reviewer, place)
     lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
-    assert lease.slot.item.summary_id == known.summary_id
-    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    assert lease.assignment.item.summary_id == known.summary_id
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
     lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
-    assert lease.slot.item.reason != "gold item"
+    assert lease.assignment.item.reason != "gold item"
 
 
 def test_a_queue_without_gold_pays_nothing_for_it(
@@ -136,7 +136,7 @@ def test_a_queue_without_gold_pays_nothing_for_it(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_many_who_get_their_first_gold_item_at_once_each_have_a_seat() -> None:
+def test_many_who_get_their_first_gold_item_at_once_each_have_an_assignment() -> None:
     cast, queue = make.cast(), make.queue()
     people = [make.user(f"r{n}", "reviewer") for n in range(24)]
     golden(queue, cast.ml_engineer)
@@ -147,8 +147,8 @@ def test_many_who_get_their_first_gold_item_at_once_each_have_a_seat() -> None:
         *(lambda person=person: claims.claim_next(queue=queue, reviewer=person) for person in first)
     )
     assert len(first) > 1
-    assert {lease.slot.item.reason for lease in leases} == {"gold item"}
-    assert len({lease.slot.pk for lease in leases}) == len(first)
+    assert {lease.assignment.item.reason for lease in leases} == {"gold item"}
+    assert len({lease.assignment.pk for lease in leases}) == len(first)
     assert QueueItem.objects.count() == 1
 
 
@@ -214,7 +214,7 @@ def test_a_retired_gold_item_is_asked_of_nobody_and_counts_no_more(
     answered = GoldAnswer.objects.get(summary__reviews__reviewer=cast.reviewer)
     gold.retire_gold(gold=answered, reason="The article was changed.", actor=cast.ml_engineer)
     assert gold.results() == {}
-    assert not ReviewSlot.objects.filter(item__summary=answered.summary_id, state="free").exists()
+    assert not Assignment.objects.filter(item__summary=answered.summary_id, state="free").exists()
     with pytest.raises(StaleState):
         gold.retire_gold(gold=answered, reason="again", actor=cast.ml_engineer)
     again = mark_gold(
@@ -226,12 +226,12 @@ def test_a_retired_gold_item_is_asked_of_nobody_and_counts_no_more(
 # ---------------------------------------------------------------- a calibration round
 
 
-def test_a_round_has_a_seat_for_each_person_at_each_item(cast: make.Cast, queue: ReviewQueue) -> None:
+def test_a_round_has_an_assignment_for_each_person_at_each_item(cast: make.Cast, queue: ReviewQueue) -> None:
     known = golden(queue, cast.ml_engineer, 3)
     people = [cast.reviewer, cast.another_reviewer]
     round_ = gold.start_round(name="Round of July", golds=known, reviewers=people, actor=cast.ml_engineer)
     assert round_.calibration
-    assert Counter(ReviewSlot.objects.filter(queue=round_).values_list("assigned_to", flat=True)) == {
+    assert Counter(Assignment.objects.filter(queue=round_).values_list("assigned_to", flat=True)) == {
         cast.reviewer.pk: 3, cast.another_reviewer.pk: 3,
     }  # fmt: skip
     assert len(worked(round_, cast.reviewer, 9)) == 3
@@ -274,7 +274,7 @@ def test_the_first_answer_counts_whatever_is_corrected_after_the_explanation(
     lease = claims.claim_next(queue=round_, reviewer=cast.reviewer)
     assert lease is not None
     wrong = replace(ANSWERS, stars=5, verdict="good", ratings={**RATINGS, "consistency": 4, "relevance": 3})
-    review = submit_review(item=lease.slot.item, answers=wrong, reviewer=cast.reviewer)
+    review = submit_review(item=lease.assignment.item, answers=wrong, reviewer=cast.reviewer)
     revise_review(item=review.item, answers=ANSWERS, reviewer=cast.reviewer)
     found = gold.explained(review_id=review.pk, reviewer=cast.reviewer)
     assert {question.key: question.holds for question in found.questions} == {
@@ -303,7 +303,9 @@ def test_a_verdict_beside_the_right_one_counts_where_a_point_off_does(
     round_ = gold.start_round(name="R", golds=known, reviewers=[cast.reviewer], actor=cast.ml_engineer)
     lease = claims.claim_next(queue=round_, reviewer=cast.reviewer)
     assert lease is not None
-    submit_review(item=lease.slot.item, answers=replace(ANSWERS, verdict=verdict), reviewer=cast.reviewer)
+    submit_review(
+        item=lease.assignment.item, answers=replace(ANSWERS, verdict=verdict), reviewer=cast.reviewer
+    )
     (mine,) = gold.my_answers(cast.reviewer)
     assert {question.key: question.holds for question in mine.questions}["verdict"] is holds
     assert gold.results()[cast.reviewer.pk]["verdict"].right == int(holds)
@@ -317,7 +319,10 @@ def test_an_answer_is_explained_to_its_reviewer_alone_and_only_once_given(
     lease = claims.claim_next(queue=round_, reviewer=cast.reviewer)
     assert lease is not None
     draft = Review.objects.create(
-        item=lease.slot.item, summary=lease.slot.item.summary, reviewer=cast.reviewer, rubric=round_.rubric
+        item=lease.assignment.item,
+        summary=lease.assignment.item.summary,
+        reviewer=cast.reviewer,
+        rubric=round_.rubric,
     )
     plain = make.queue_item(in_queue=queue)
     worked(queue, cast.reviewer, 1)
@@ -325,7 +330,7 @@ def test_an_answer_is_explained_to_its_reviewer_alone_and_only_once_given(
     for review in (draft, ordinary):
         with pytest.raises(NotFound):
             gold.explained(review_id=review.pk, reviewer=cast.reviewer)
-    review = submit_review(item=lease.slot.item, answers=ANSWERS, reviewer=cast.reviewer)
+    review = submit_review(item=lease.assignment.item, answers=ANSWERS, reviewer=cast.reviewer)
     assert gold.explained(review_id=review.pk, reviewer=cast.reviewer).gold == known[0]
     for other in (cast.another_reviewer, cast.ml_engineer):
         with pytest.raises(NotFound):

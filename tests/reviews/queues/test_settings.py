@@ -1,4 +1,4 @@
-"""Queues change while people work in them: seats, order and states follow, and nothing that was done is lost."""
+"""Queues change while people work in them: assignments, order and states follow, and nothing that was done is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models_app.foundation.errors import InvalidInput, NotAllowed
 from models_app.models import AuditEvent, Job
 from reviews.desk import claims
 from reviews.desk.reviews import Answers, submit_review
-from reviews.models import QueueItem, Review, ReviewQueue, ReviewSlot, Skip, Summary
+from reviews.models import Assignment, QueueItem, Review, ReviewQueue, Skip, Summary
 from reviews.queues import settings as managing
 from reviews.queues.settings import Question, QueueSettings, change_queue, create_queue, create_rubric_version
 from reviews.queues.statements import Rearranged
@@ -28,8 +28,8 @@ def changed(queue: ReviewQueue, actor: Any, **changes: Any) -> Any:
     return change_queue(queue=queue, settings=replace(QueueSettings.of(queue), **changes), actor=actor)
 
 
-def seats(item: QueueItem) -> list[str]:
-    return sorted(ReviewSlot.objects.filter(item=item).values_list("state", flat=True))
+def assignments(item: QueueItem) -> list[str]:
+    return sorted(Assignment.objects.filter(item=item).values_list("state", flat=True))
 
 
 # ---------------------------------------------------------------- queues
@@ -73,34 +73,34 @@ def test_wrong_settings_are_named_field_by_field() -> None:
 
 
 @pytest.mark.django_db
-def test_more_reviews_an_item_add_seats_and_open_finished_items_again() -> None:
+def test_more_reviews_an_item_add_assignments_and_open_finished_items_again() -> None:
     cast, queue = make.cast(), make.queue()
     done, fresh, aside = (make.queue_item(in_queue=queue) for _ in range(3))
     claimed(queue, cast.reviewer)
     submit_review(item=done, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
-    QueueItem.objects.filter(pk=aside.pk).update(state="set aside")
+    QueueItem.objects.filter(pk=aside.pk).update(state="flagged")
     moved = changed(queue, cast.ml_engineer, reviews_per_item=3)
-    assert (moved.seats_added, moved.reopened) == (6, 1)
+    assert (moved.assignments_added, moved.reopened) == (6, 1)
     for item in (done, fresh, aside):
         item.refresh_from_db()
-    assert [done.state, fresh.state, aside.state] == ["open", "open", "set aside"]
-    assert seats(done) == ["done", "free", "free"]
+    assert [done.state, fresh.state, aside.state] == ["open", "open", "flagged"]
+    assert assignments(done) == ["done", "free", "free"]
     assert [item.wanted_reviews for item in (done, fresh, aside)] == [3, 3, 3]
-    assert claimed(queue, cast.another_reviewer).slot.item == done
-    assert claims.claim_next(queue=queue, reviewer=cast.reviewer).slot.item == fresh  # type: ignore[union-attr]
+    assert claimed(queue, cast.another_reviewer).assignment.item == done
+    assert claims.claim_next(queue=queue, reviewer=cast.reviewer).assignment.item == fresh  # type: ignore[union-attr]
 
 
 @pytest.mark.django_db
-def test_fewer_reviews_an_item_take_only_free_seats_and_close_what_has_enough() -> None:
+def test_fewer_reviews_an_item_take_only_free_assignments_and_close_what_has_enough() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=3)
     answered, held = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
     first = claimed(queue, cast.reviewer)
     submit_review(item=answered, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     mine, theirs = claimed(queue, cast.reviewer), claimed(queue, cast.another_reviewer)
-    assert (first.slot.item, mine.slot.item, theirs.slot.item) == (answered, held, answered)
+    assert (first.assignment.item, mine.assignment.item, theirs.assignment.item) == (answered, held, answered)
     changed(queue, cast.ml_engineer, reviews_per_item=1)
-    assert (seats(answered), seats(held)) == (["done", "held"], ["held"])
-    # whoever holds a seat finishes; it is no late review
+    assert (assignments(answered), assignments(held)) == (["done", "held"], ["held"])
+    # whoever holds an assignment finishes; it is no late review
     review = submit_review(item=answered, answers=Answers(**COMPLETE), reviewer=cast.another_reviewer)
     assert not review.late
     answered.refresh_from_db()
@@ -108,8 +108,8 @@ def test_fewer_reviews_an_item_take_only_free_seats_and_close_what_has_enough() 
     changed(queue, cast.ml_engineer, reviews_per_item=2)
     changed(queue, cast.ml_engineer, reviews_per_item=1)
     answered.refresh_from_db()
-    assert (answered.state, seats(answered)) == ("done", ["done", "done"])
-    assert seats(held) == ["held"]
+    assert (answered.state, assignments(answered)) == ("done", ["done", "done"])
+    assert assignments(held) == ["held"]
 
 
 @pytest.mark.django_db
@@ -120,7 +120,7 @@ def test_an_item_is_done_when_fewer_are_wanted_than_are_in() -> None:
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     assert changed(queue, cast.ml_engineer, reviews_per_item=1).closed == (item.pk,)
     item.refresh_from_db()
-    assert (item.state, seats(item)) == ("done", ["done"])
+    assert (item.state, assignments(item)) == ("done", ["done"])
 
 
 @pytest.mark.django_db
@@ -130,40 +130,44 @@ def test_where_reviewers_have_just_differed_most_the_next_one_is_asked_first() -
     for person, stars in ((cast.reviewer, 1), (cast.another_reviewer, 5)):
         assert claims.hold(item=second, reviewer=person) is not None
         submit_review(item=second, answers=Answers(**{**COMPLETE, "stars": stars}), reviewer=person)
-    assert claimed(queue, cast.ml_engineer).slot.item == second
-    assert claimed(queue, cast.reviewer).slot.item == first
+    assert claimed(queue, cast.ml_engineer).assignment.item == second
+    assert claimed(queue, cast.reviewer).assignment.item == first
 
 
 @pytest.mark.django_db
-def test_late_work_takes_the_seat_that_was_kept_for_its_reviewer() -> None:
+def test_late_work_takes_the_assignment_that_was_kept_for_its_reviewer() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     item = make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
     expire(lease)
-    claims.free_expired(ReviewSlot.objects.filter(pk=lease.slot.pk))
-    ReviewSlot.objects.filter(item=item, position=1).update(assigned_to=cast.reviewer)
+    claims.free_expired(Assignment.objects.filter(pk=lease.assignment.pk))
+    Assignment.objects.filter(item=item, position=1).update(assigned_to=cast.reviewer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
-    left = ReviewSlot.objects.get(item=item, state="free")
+    left = Assignment.objects.get(item=item, state="free")
     assert left.assigned_to is None, "it would wait for ever for who has answered"
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("how", ["passed by", "run out"])
-def test_a_seat_that_is_left_where_fewer_reviews_are_wanted_by_now_is_offered_to_nobody(how: str) -> None:
+def test_an_assignment_that_is_left_where_fewer_reviews_are_wanted_by_now_is_offered_to_nobody(
+    how: str,
+) -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     item = make.queue_item(in_queue=queue)
     claimed(queue, cast.reviewer)
     lease = claimed(queue, cast.another_reviewer)
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     changed(queue, cast.ml_engineer, reviews_per_item=1)
-    assert seats(item) == ["done", "held"]
+    assert assignments(item) == ["done", "held"]
     if how == "passed by":
-        claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=cast.another_reviewer)
+        claims.skip(
+            assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.another_reviewer
+        )
     else:
         expire(lease)
     assert claims.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
     item.refresh_from_db()
-    assert (item.state, seats(item)) == ("done", ["done"])
+    assert (item.state, assignments(item)) == ("done", ["done"])
     if how == "run out":
         late = submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.another_reviewer)
         assert late.late
@@ -183,7 +187,7 @@ def test_overlap_gives_a_fixed_share_of_the_items_all_reviews_and_only_ever_adds
     changed(queue, cast.ml_engineer, overlap_percent=30)
     some = shared()
     assert 35 <= len(some) <= 90  # a binomial share of 200 at 30 %
-    assert ReviewSlot.objects.count() == 200 + 2 * len(some)
+    assert Assignment.objects.count() == 200 + 2 * len(some)
     changed(queue, cast.ml_engineer, overlap_percent=60)
     assert some < shared()
     changed(queue, cast.ml_engineer, overlap_percent=30)
@@ -222,13 +226,15 @@ def test_a_queue_that_changes_its_order_gives_items_out_in_the_new_one(
     got = []
     for _ in items:
         lease = claimed(queue, cast.reviewer)
-        got.append(items.index(lease.slot.item))
-        claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+        got.append(items.index(lease.assignment.item))
+        claims.skip(
+            assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer
+        )
     assert got == expected
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_claims_while_a_queue_is_changed_waits_and_gets_a_seat_of_the_new_order() -> None:
+def test_whoever_claims_while_a_queue_is_changed_waits_and_gets_an_assignment_of_the_new_order() -> None:
     queue = make.queue(order="oldest")
     engineer = make.user("mila", "ml engineer")
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(4)]
@@ -240,8 +246,8 @@ def test_whoever_claims_while_a_queue_is_changed_waits_and_gets_a_seat_of_the_ne
         *(lambda person=person: claims.claim_next(queue=queue, reviewer=person) for person in people),
     )
     assert all(lease is not None for lease in results[1:]), "nobody is told that nothing is left"
-    assert len({lease.slot.pk for lease in results[1:]}) == len(people)
-    assert ReviewSlot.objects.count() == 80
+    assert len({lease.assignment.pk for lease in results[1:]}) == len(people)
+    assert Assignment.objects.count() == 80
 
 
 @pytest.mark.django_db(transaction=True)
@@ -320,7 +326,7 @@ def test_a_flagged_item_that_has_enough_reviews_by_now_is_done_when_it_is_put_ba
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     lease = claimed(queue, cast.another_reviewer)
     claims.skip(
-        slot=lease.slot,
+        assignment=lease.assignment,
         token=lease.token,
         meaning="bad item",
         reason="Twice.",
@@ -362,11 +368,11 @@ def test_a_change_is_quick_in_a_queue_that_the_database_counted_before_its_items
         QueueItem.objects.bulk_create(QueueItem(queue=queue, summary=summary) for summary in summaries)
         changed(queue, cast.ml_engineer, reviews_per_item=2)
         with elsewhere.cursor() as cursor:
-            cursor.execute("ANALYZE reviews_queueitem, reviews_reviewslot")
+            cursor.execute("ANALYZE reviews_queueitem, reviews_assignment")
     elsewhere.close()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '2s'")  # it took minutes
-        assert changed(queue, cast.ml_engineer, reviews_per_item=1).seats_removed == 1000
+        assert changed(queue, cast.ml_engineer, reviews_per_item=1).assignments_removed == 1000
 
 
 @pytest.mark.django_db
@@ -388,7 +394,7 @@ def test_a_change_that_moves_many_items_is_done_by_a_job_for_whoever_asked(
         managing.change_queue_or_later(queue=queue, settings=replace(more, rubric=99), actor=cast.ml_engineer)
     job = managing.change_queue_or_later(queue=queue, settings=more, actor=cast.ml_engineer)
     assert isinstance(job, Job)
-    assert ReviewSlot.objects.count() == 3
+    assert Assignment.objects.count() == 3
     done = make.carried_out(job)
-    assert (done.state, done.result["seats_added"]) == ("succeeded", 3), done.reason
+    assert (done.state, done.result["assignments_added"]) == ("succeeded", 3), done.reason
     assert AuditEvent.objects.filter(action="queue.change").latest("pk").actor == cast.ml_engineer

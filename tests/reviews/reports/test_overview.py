@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from reviews.desk import claims, queries
 from reviews.desk.reviews import Answers, submit_review
-from reviews.models import QueueItem, ReviewQueue, ReviewSlot
+from reviews.models import Assignment, QueueItem, ReviewQueue
 from reviews.queues import statements
 from reviews.queues.statements import items_waiting
 from reviews.reports import overview
@@ -38,23 +38,25 @@ def test_items_that_i_can_have_are_counted_and_no_others(
 
     assert count() == 0
     make.queue_item(in_queue=queue)
-    assert count() == 1, "an item, however many seats it has"
+    assert count() == 1, "an item, however many assignments it has"
     theirs = claimed(queue, other)
     assert count() == 1, "what others hold is theirs"
-    ReviewSlot.objects.filter(pk=theirs.slot.pk).update(lease_until=timezone.now() - timedelta(minutes=1))
-    assert count() == 1, "their time is over, and I can have one seat of it at most"
+    Assignment.objects.filter(pk=theirs.assignment.pk).update(
+        lease_until=timezone.now() - timedelta(minutes=1)
+    )
+    assert count() == 1, "their time is over, and I can have one assignment of it at most"
     mine = claimed(queue, me)
     assert count() == 1, "what I hold waits for me"
-    submit_review(item=mine.slot.item, answers=Answers(**COMPLETE), reviewer=me)
+    submit_review(item=mine.assignment.item, answers=Answers(**COMPLETE), reviewer=me)
     assert count() == 0, "I have answered"
 
     second = make.queue_item(in_queue=queue)
-    ReviewSlot.objects.filter(item=second).update(assigned_to=None)
-    first, last = ReviewSlot.objects.filter(item=second).order_by("position")
-    ReviewSlot.objects.filter(pk=first.pk).update(assigned_to=other)
-    ReviewSlot.objects.filter(pk=last.pk).update(assigned_to=me)
+    Assignment.objects.filter(item=second).update(assigned_to=None)
+    first, last = Assignment.objects.filter(item=second).order_by("position")
+    Assignment.objects.filter(pk=first.pk).update(assigned_to=other)
+    Assignment.objects.filter(pk=last.pk).update(assigned_to=me)
     assert count() == 1, "kept for others is not for me"
-    QueueItem.objects.filter(pk=second.pk).update(state="set aside")
+    QueueItem.objects.filter(pk=second.pk).update(state="flagged")
     assert count() == 0
     QueueItem.objects.filter(pk=second.pk).update(state="open")
     claims.step_aside(item=second, reviewer=me)
@@ -80,7 +82,9 @@ def test_with_three_reviews_an_item_the_navigation_and_the_desk_say_the_same() -
     for _ in range(5):
         make.queue_item(in_queue=queue)
     submit_review(
-        item=claimed(queue, cast.reviewer).slot.item, answers=Answers(**COMPLETE), reviewer=cast.reviewer
+        item=claimed(queue, cast.reviewer).assignment.item,
+        answers=Answers(**COMPLETE),
+        reviewer=cast.reviewer,
     )
     claimed(queue, cast.another_reviewer)
     for person, left in ((cast.reviewer, 4), (cast.another_reviewer, 5), (cast.ml_engineer, 5)):
@@ -88,7 +92,7 @@ def test_with_three_reviews_an_item_the_navigation_and_the_desk_say_the_same() -
         assert items_waiting(reviewer=person, queue=queue) == {queue.pk: left}
 
 
-def test_whatever_happened_to_the_seats_the_navigation_and_the_desk_say_the_same() -> None:
+def test_whatever_happened_to_the_assignments_the_navigation_and_the_desk_say_the_same() -> None:
     cast = make.cast()
     rng = random.Random(8)
     people = [cast.reviewer, cast.another_reviewer, cast.ml_engineer]
@@ -100,22 +104,26 @@ def test_whatever_happened_to_the_seats_the_navigation_and_the_desk_say_the_same
         for queue in queues:
             for _ in range(3):
                 make.queue_item(in_queue=queue)
-        for seat in ReviewSlot.objects.filter(state="free"):
+        for assignment in Assignment.objects.filter(state="free"):
             person, fate = rng.choice(people), rng.random()
             if fate < 0.2:
-                if not ReviewSlot.objects.filter(item=seat.item_id, assigned_to=person).exists():
-                    ReviewSlot.objects.filter(pk=seat.pk).update(assigned_to=person)
-            elif fate < 0.5 and (lease := claims.hold(item=seat.item, reviewer=person)) is not None:
+                if not Assignment.objects.filter(item=assignment.item_id, assigned_to=person).exists():
+                    Assignment.objects.filter(pk=assignment.pk).update(assigned_to=person)
+            elif fate < 0.5 and (lease := claims.hold(item=assignment.item, reviewer=person)) is not None:
                 if fate < 0.3:
-                    submit_review(item=seat.item, answers=Answers(**COMPLETE), reviewer=person)
+                    submit_review(item=assignment.item, answers=Answers(**COMPLETE), reviewer=person)
                 elif fate < 0.36:
-                    claims.skip(slot=lease.slot, token=lease.token, meaning="not for me", reviewer=person)
+                    claims.skip(
+                        assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=person
+                    )
                 elif fate < 0.4:
-                    claims.skip(slot=lease.slot, token=lease.token, meaning="later", reviewer=person)
+                    claims.skip(
+                        assignment=lease.assignment, token=lease.token, meaning="later", reviewer=person
+                    )
                 elif fate < 0.44:
                     over = timezone.now() - timedelta(minutes=1)
-                    ReviewSlot.objects.filter(pk=lease.slot.pk).update(lease_until=over)
+                    Assignment.objects.filter(pk=lease.assignment.pk).update(lease_until=over)
             elif fate > 0.95:
-                QueueItem.objects.filter(pk=seat.item_id, state="open").update(state="set aside")
+                QueueItem.objects.filter(pk=assignment.item_id, state="open").update(state="flagged")
         for person in people:
             assert overview.waiting(person).review == sum(row.waiting for row in queries.queues_for(person))

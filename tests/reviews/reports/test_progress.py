@@ -16,7 +16,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from models_app.foundation.errors import NotAllowed
-from reviews.models import Preference, ProgressFigures, QueueItem, Review, ReviewSlot
+from reviews.models import Assignment, Preference, ProgressFigures, QueueItem, Review
 from reviews.reports import progress
 from reviews.reports.progress import Pace, estimate
 from tests import make
@@ -35,7 +35,7 @@ def cast() -> make.Cast:
 def done(by: Any, *, days_ago: int = 0, seconds: int = 90, **fields: Any) -> Review:
     item = fields.pop("item", None) or make.queue_item()
     at = timezone.now() - timedelta(days=days_ago)
-    ReviewSlot.objects.filter(item=item, state="free").update(state="done", reviewer=by)
+    Assignment.objects.filter(item=item, state="free").update(state="done", reviewer=by)
     QueueItem.objects.filter(pk=item.pk).update(state="done")
     values = {
         "state": "submitted", "stars": 4, "verdict": "good", "edited_text": "Fine.", "active_seconds": seconds,
@@ -118,7 +118,7 @@ def test_my_figures_are_mine_alone(cast: make.Cast) -> None:
         active_seconds=0,
     )
     assigned = make.queue_item()
-    ReviewSlot.objects.filter(item=assigned).update(assigned_to=cast.reviewer)
+    Assignment.objects.filter(item=assigned).update(assigned_to=cast.reviewer)
     me = progress.mine(reviewer=cast.reviewer)
     assert (me.done, me.today, me.week, me.assigned) == (14, 5, 13, 1)
     assert me.active_today == sum(range(60, 64))
@@ -131,17 +131,17 @@ def test_my_figures_are_mine_alone(cast: make.Cast) -> None:
     assert sum(day.answers for day in me.days) == 14
 
 
-def test_a_queue_counts_seats_and_leaves_out_what_is_set_aside(cast: make.Cast) -> None:
+def test_a_queue_counts_assignments_and_leaves_out_what_is_flagged(cast: make.Cast) -> None:
     queue = make.queue(reviews_per_item=2)
     first = make.queue_item()
-    slot = ReviewSlot.objects.filter(item=first).first()
-    assert slot is not None
-    ReviewSlot.objects.filter(pk=slot.pk).update(state="done", reviewer=cast.reviewer)
+    assignment = Assignment.objects.filter(item=first).first()
+    assert assignment is not None
+    Assignment.objects.filter(pk=assignment.pk).update(state="done", reviewer=cast.reviewer)
     make.queue_item()
     aside = make.queue_item()
-    QueueItem.objects.filter(pk=aside.pk).update(state="set aside")
+    QueueItem.objects.filter(pk=aside.pk).update(state="flagged")
     found = {row.slug: row for row in progress.queues().rows}[queue.slug]
-    assert (found.done, found.left, found.set_aside, found.total) == (1, 3, 1, 4)
+    assert (found.done, found.left, found.flagged, found.total) == (1, 3, 1, 4)
     assert found.estimate.earliest is None
     assert "Too little to say" in found.estimate.basis
     make.queue(active=False)

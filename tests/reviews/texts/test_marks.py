@@ -1,4 +1,4 @@
-"""Error spans and judged sentences: read, held against the texts, kept as a draft, handed in as rows."""
+"""Error spans and judged sentences: read, held against the texts, kept as a draft, submitted as rows."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def marked(item: QueueItem) -> Any:
     )
 
 
-def test_marks_of_a_draft_are_kept_and_become_rows_when_it_is_handed_in(
+def test_marks_of_a_draft_are_kept_and_become_rows_when_it_is_submitted(
     cast: make.Cast, item: QueueItem
 ) -> None:
     answers = marked(item)
