@@ -4,7 +4,7 @@
 
 Against an installation of one's own on this machine. One after the other: a web worker, the web program, the queue, a
 worker of the queue, the training queue, the serving process, a model slot, the embedded PostgreSQL, and at last, unless
-`--spare-supervisor`, the supervisor. Under a little load: clients submit documents by API and ask for the sign-in
+`--spare-supervisor`, the supervisor. Under a little load: clients upload documents by API and ask for the sign-in
 page. Counted are requests without an answer, answers of 500 and above, documents that were answered as taken and are
 not there afterwards, and the time from the kill until everything is up and answers again. Makes an account `drill`.
 """

@@ -253,7 +253,7 @@ class DocumentsView(views.ApiView):
 
     @extend_schema(
         operation_id="documents_create",
-        summary="Submit a document, or a list of them",
+        summary="Upload a document, or a list of them",
         description=f"One document is answered with it. A list of up to {MOST_DOCUMENTS} is answered with a result for "
         "each: those that are refused hinder no other. The same text is taken once.",
         tags=["documents"],

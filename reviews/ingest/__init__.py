@@ -30,7 +30,7 @@ references (what they came with, and the corrections that test sets have) by the
 
 Imports
 -------
-`reviews/ingest/life.py` tells the life of a file or data set once: submitted, looked at, mapped, imported in one
+`reviews/ingest/life.py` tells the life of a file or data set once: uploaded, looked at, mapped, imported in one
 transaction, reported on; failed or cancelled and tried again; forgotten. `DOCUMENTS` (`reviews/ingest/imports.py`)
 and `RATINGS` (`reviews/external_ratings/imports.py`) are its two kinds and say what their rows are: which columns
 they map, how options are checked, how rows are stored, what the report counts. `reviews/web/ingest/import_pages.py`

@@ -65,7 +65,7 @@ class DocumentImports(ImportKind[ImportBatch, ImportOptions, ImportReport]):
         if row.upload:
             super().check_readable(row, options)
         elif not options.hub:
-            raise Refused(f"{row.name} was not submitted as a file or data set that could be read again.")
+            raise Refused(f"{row.name} was not uploaded as a file or data set that could be read again.")
 
     def look(self, source: Source) -> dict[str, Any]:
         rows = []

@@ -1,4 +1,4 @@
-"""The life of a file or data set that is imported: submitted, looked at, mapped, imported, reported on; or it fails, is
+"""The life of a file or data set that is imported: uploaded, looked at, mapped, imported, reported on; or it fails, is
 cancelled and tried again; or it is forgotten.
 
 `ImportKind` says all of it once; documents and ratings are its two kinds, which say what their rows are. Where an

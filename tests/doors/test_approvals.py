@@ -265,7 +265,7 @@ def test_who_registered_evaluated_compared_or_froze_the_test_set_has_a_hand_in_i
     assert may_decide(release, the.cast.approver)[0]
 
 
-def test_who_registered_a_model_that_has_been_live_has_no_submit_what_came_after() -> None:
+def test_who_registered_a_model_that_has_been_live_has_no_hand_in_what_came_after() -> None:
     the = scene()
     registrar = make.user("registrar", "approver")
     base = scenes.base_model(by=registrar)

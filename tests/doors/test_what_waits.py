@@ -251,7 +251,7 @@ def test_a_gold_item_that_somebody_left_waits_for_those_who_can_take_it() -> Non
     assert asked_everywhere(cast.reviewer) == 1
 
 
-def test_pairs_wait_for_those_who_have_no_submit_the_release() -> None:
+def test_pairs_wait_for_those_who_have_no_hand_in_the_release() -> None:
     the = scene()
     queue = pairwise_queue(actor=the.cast.ml_engineer)
     assert len(put_in(the.comparison, queue, the.cast.ml_engineer)) == 20

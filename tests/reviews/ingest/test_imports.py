@@ -1,4 +1,4 @@
-"""A file or data set is submitted, looked at, imported once and reported on; what went wrong leaves nothing."""
+"""A file or data set is uploaded, looked at, imported once and reported on; what went wrong leaves nothing."""
 
 from __future__ import annotations
 
