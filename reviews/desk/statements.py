@@ -85,7 +85,7 @@ def take_assignment(
 
 @cache
 def _first(which: Which) -> Statement:
-    queue, reviewer, item = (RawSQL(f"%%({name})s", []) for name in ("queue", "reviewer", "item"))
+    queue, reviewer, item = (RawSQL(f"%%({name})s", []) for name in ("queue", "reviewer", "item"))  # nosec B611 (the three names)
     assignments = Assignment.objects.filter(queue_id=queue)
     choose: dict[Which, Callable[[], AssignmentQuerySet]] = {
         Which.ASSIGNED: lambda: assignments.open_to(reviewer).free().filter(assigned_to=reviewer).in_order(),
