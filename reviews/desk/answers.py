@@ -24,6 +24,7 @@ from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import NotFound, StaleState
 from models_app.foundation.roles import require
+from reviews.desk.statements import held_assignment, locked_answer, locked_item
 from reviews.desk.undo import ACCEPTED
 from reviews.models import Answer, Assignment, QueueItem
 from reviews.queues.assignments import (
@@ -217,23 +218,21 @@ class Answering(ABC, Generic[Row, Given]):
         return row
 
     def _locked_item(self, item: QueueItem) -> QueueItem:
-        locked = QueueItem.objects.locked()
-        found = locked.select_related("queue", *self.with_item).filter(pk=item.pk).first()
+        found = locked_item(item.pk, related=self.with_item)
         if found is None:
             raise NotFound("There is no such item.")
         self.refuse_other_items(found)
         return found
 
     def _locked(self, item: QueueItem, reviewer: User) -> Row | None:
-        mine = self.rows._default_manager.select_for_update().filter(item=item, reviewer=reviewer)
-        row = mine.first()
+        row = locked_answer(self.rows, item=item, reviewer=reviewer)
         if row is not None:
             row.item, row.reviewer = item, reviewer  # as the caller has loaded them
         return row
 
     def _just_begun(self, item: QueueItem, reviewer: User) -> Row:
         """An answer of which nothing was saved before. The assignment stays mine while it is submitted."""
-        assignment = _held(item, reviewer, lock=True)
+        assignment = held_assignment(item=item, reviewer=reviewer)
         if assignment is None:
             raise _not_yours(self.rows)
         return self.begun(item, assignment, reviewer)
@@ -284,10 +283,8 @@ class Answering(ABC, Generic[Row, Given]):
         return {}
 
 
-def _held(item: QueueItem, reviewer: User, *, lock: bool = False) -> Assignment | None:
-    held = Assignment.objects.filter(item=item, reviewer=reviewer, state=Assignment.State.HELD)
-    # in no order: the table's own would join the item, and lock it against every new answer
-    return (held.select_for_update() if lock else held).order_by("pk").first()
+def _held(item: QueueItem, reviewer: User) -> Assignment | None:
+    return Assignment.objects.filter(item=item, reviewer=reviewer, state=Assignment.State.HELD).first()
 
 
 def _hold_again(item: QueueItem, reviewer: User) -> None:
