@@ -118,12 +118,12 @@ def locked_item(pk: int, *, related: tuple[str, ...]) -> QueueItem | None:
 
 
 def locked_answer(rows: type[Row], *, item: QueueItem, reviewer: User) -> Row | None:
-    """What this person has answered so far, locked until the transaction ends."""
+    """What this person has answered so far, locked until the transaction ends (`benchmarks/review_desk.py`)."""
     return _answer(rows).first(item=item.pk, reviewer=reviewer.pk)
 
 
 def held_assignment(*, item: QueueItem, reviewer: User) -> Assignment | None:
-    """Stays theirs until the transaction ends."""
+    """Stays theirs until the transaction ends (`benchmarks/review_desk.py`)."""
     return _held().first(item=item.pk, reviewer=reviewer.pk)
 
 

@@ -202,7 +202,7 @@ def test_freezing_follows_what_is_ticked_and_leads_to_training(enter: Enter, cas
     expect(preview).to_contain_text("19 more training rows of the 20")
     no_violation(page)
     page.get_by_label("Name").fill("News only")
-    page.get_by_role("button", name="Freeze").click()
+    page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_role("heading", name="News only")).to_be_visible()
     expect(page.get_by_text("domains: news")).to_be_visible()
     page.get_by_role("link", name="Train on this").click()

@@ -235,7 +235,7 @@ def test_somebody_s_own_keys_choose_here_too(enter: Enter, queue: ReviewQueue) -
     no_violation(page)
     with page.expect_navigation():
         page.get_by_role("link", name="Choose other keys").click()
-    for label, key in (("left: much better", "x"), ("later", "i"), ("both are bad", "x")):
+    for label, key in (("left: much better", "x"), ("snooze for two hours", "i"), ("both are bad", "x")):
         page.get_by_label(label, exact=True).focus()
         page.keyboard.press(key)
     with page.expect_navigation():

@@ -91,15 +91,15 @@ def test_ratings_from_elsewhere_are_mapped_and_brought_in(
     page.get_by_role("button", name="Preview").click()
     page.wait_for_url("**/ratings/*/")
     jobs.carry_out(Job.objects.get(kind="import_ratings"))
-    sample = page.locator("#rating-sample")
+    sample = page.locator("#import-sample")
     expect(sample).to_contain_text("Say which column it is")
     for label, column in {
         "Article": "inhalt", "Summary": "kurz", "Corrected summary": "besser", "Rater": "wer",
         "Consistency": "noten.inhalt", "Relevance": "noten.bezug", "Coherence": "noten.bau", "Fluency": "noten.stil",
     }.items():  # fmt: skip
-        page.get_by_label(re.compile(f"^{label}")).fill(column)
+        page.get_by_label(re.compile(rf"^\s*{label}")).fill(column)
     page.get_by_label("Numbers from").fill("0")
-    page.get_by_label(re.compile("^to")).fill("100")
+    page.get_by_label(re.compile(r"^\s*to")).fill("100")
     page.get_by_label("Round to the nearest point").check()
     expect(sample).to_contain_text("1 of 3 would be refused")
     expect(sample.get_by_role("article", name="Row 2")).to_contain_text("5 stars, from the ratings")

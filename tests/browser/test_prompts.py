@@ -112,7 +112,7 @@ def test_versions_are_followed_and_compared_by_keyboard(
     first = page.locator("#v1")
     expect(first.locator(".chip.live")).to_have_text("live")
     first.get_by_text("Where and when it was live").press("Enter")
-    expect(first.locator("details[open] li")).to_contain_text(re.compile("production, .* – now"))
+    expect(first.locator("details[open] li")).to_contain_text(re.compile(r"production, .*–\s+now", re.DOTALL))
     page.locator("#v2").get_by_role("link", name="Compare").press("Enter")
     word_by_word = page.get_by_role("region", name="Word by word")
     expect(word_by_word.locator("ins")).to_contain_text(["Keep every number"])

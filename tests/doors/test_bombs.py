@@ -51,6 +51,14 @@ def content_of(bomb: Bomb, directory: Path) -> tuple[bytes, str]:
     return path.read_bytes(), path.name
 
 
+def command_of(process: psutil.Process) -> list[str]:
+    """Empty for one that ends at this very moment."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
 def submitted(cast: make.Cast, content: bytes, name: str = "a.jsonl") -> ImportBatch:
     path = uploads.keep(chunks=[content], name=name, place=DOCUMENTS.place)
     return DOCUMENTS.submit_file(path=path, options=ImportOptions(), actor=cast.ml_engineer)
@@ -228,7 +236,7 @@ def test_a_look_that_is_killed_is_tried_again_and_told_when_it_fails_twice(trans
 
     def kill(row: Job) -> None:
         for child in psutil.Process(os.getpid()).children():
-            if "run_job" in child.cmdline():
+            if "run_job" in command_of(child):
                 child.kill()
 
     jobs.supervise(batch.job.pk, watch=kill)
@@ -259,7 +267,7 @@ def test_a_bomb_goes_off_in_a_child_and_leaves_the_rest_as_it_was(
     def watch(row: Job) -> None:
         nonlocal most
         for child in here.children():
-            if "run_job" in child.cmdline():
+            if "run_job" in command_of(child):
                 most = max(most, child.memory_info().rss)
 
     jobs.supervise(batch.job.pk, watch=watch)

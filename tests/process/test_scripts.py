@@ -17,6 +17,8 @@ QUICK = [
     "ruff format --check .",
     "deno fmt --check --quiet",
     "deno lint --quiet",
+    "djangofmt --check templates",
+    "djangofmt check templates",
     "lint-imports",
 ]
 THOROUGH = [
@@ -36,7 +38,10 @@ def run(tmp_path: Path) -> Run:
         shutil.copy(SCRIPT / name, scripts)
     log = tmp_path / "log"
     noted = f'echo "$(basename "$0") $*" | sed "s/ *$//" >>{log}; [ "$(basename "$0")" != "${{BROKEN:-}}" ]'
-    tools = [bin_directory / name for name in ("ruff", "deno", "lint-imports", "bandit", "mypy", "python")]
+    tools = [
+        bin_directory / name
+        for name in ("ruff", "deno", "djangofmt", "lint-imports", "bandit", "mypy", "python")
+    ]
     for path in [*tools, scripts / "manage"]:
         path.write_text(f"#!/bin/bash\n{noted}\n")
         path.chmod(0o755)
@@ -66,7 +71,7 @@ def test_lint_runs_its_checks(run: Run, arguments: tuple[str, ...], expected: li
     assert (done.returncode, called) == (0, expected)
 
 
-@pytest.mark.parametrize("tool", ["ruff", "deno", "lint-imports", "bandit", "mypy"])
+@pytest.mark.parametrize("tool", ["ruff", "deno", "djangofmt", "lint-imports", "bandit", "mypy"])
 def test_lint_ends_with_the_first_check_that_fails(run: Run, tool: str) -> None:
     done, called = run("lint", broken=tool)
     assert done.returncode == 1
