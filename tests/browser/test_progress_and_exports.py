@@ -123,7 +123,7 @@ def test_ratings_from_elsewhere_are_mapped_and_brought_in(
     assert not ReviewQueue.objects.get(name="Münchner Studie").active, "closed to the desk"
     assert FeedbackExample.objects.filter(kind="demonstration", target=BESSER).count() == 2
     page.goto("/progress/")
-    expect(page.get_by_text("Nobody has handed anything in yet")).to_be_visible()
+    expect(page.get_by_text("Nobody has submitted anything yet")).to_be_visible()
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])

@@ -8,7 +8,7 @@ class PairwiseDesk extends DeskPage {
     nothing: "Nothing chosen yet",
     answer: "choice",
     lost: "Your time with this pair ran out and somebody else has it now. " +
-      "Hand your choice in, and it counts as an extra one.",
+      "Submit your choice, and it counts as an extra one.",
   };
 
   constructor(form) {
