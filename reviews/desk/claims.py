@@ -30,7 +30,8 @@ from reviews.desk.statements import Which, take_assignment, wait_for_my_turn
 from reviews.models import Assignment, Preference, QueueItem, Review, ReviewQueue, Skip, Summary
 from reviews.models.queues import AssignmentQuerySet
 from reviews.quality import adjudication, gold
-from reviews.queues import assignments, judges
+from reviews.queues import judges
+from reviews.queues.assignments import close_if_complete, drop_surplus, locked_full, taking_an_assignment
 
 LATER = timedelta(hours=2)
 
@@ -42,7 +43,7 @@ class Lease:
     until: datetime
 
 
-@assignments.taking_an_assignment
+@taking_an_assignment
 def claim_next(
     *,
     queue: ReviewQueue,
@@ -138,7 +139,7 @@ def free_expired(rows: AssignmentQuerySet, *, whatever_the_lease: bool = False) 
         held = list(over.select_related("item__summary", "queue").order_by("pk"))
         if not held:
             return 0
-        full = assignments.locked_full([assignment.item_id for assignment in held])
+        full = locked_full([assignment.item_id for assignment in held])
         # Before any assignment is locked: a submit locks the review before the assignment.
         _leave_traces(held)
         freed = (
@@ -157,7 +158,7 @@ def free_expired(rows: AssignmentQuerySet, *, whatever_the_lease: bool = False) 
 def _drop_surplus(items: Sequence[QueueItem]) -> None:
     """Nobody is asked for more than is wanted by now; what has enough is done. The items are locked."""
     for item in items:
-        if assignments.drop_surplus(item) and assignments.close_if_complete(item):
+        if drop_surplus(item) and close_if_complete(item):
             item.refresh_from_db(fields=["state"])
             adjudication.keep_in_step(item=item)
 
@@ -203,7 +204,7 @@ def renew_lease(
     return renewed
 
 
-@assignments.taking_an_assignment
+@taking_an_assignment
 def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
     """My assignment at this very item: the one I hold, else a free one of it that is nobody else's, else None.
 
@@ -278,7 +279,7 @@ def skip(*, assignment: Assignment, token: uuid.UUID, meaning: str, reason: str 
                 reason=reason,
             )
         else:
-            _drop_surplus(assignments.locked_full([assignment.item_id]))
+            _drop_surplus(locked_full([assignment.item_id]))
 
 
 def saw_others(*, item: QueueItem, reviewer: User) -> bool:
@@ -314,5 +315,5 @@ def put_back(*, item: QueueItem, actor: Any | None) -> None:
     with transaction.atomic():
         if not QueueItem.objects.filter(pk=item.pk, state="flagged").update(state="open"):
             raise StaleState("This item is not flagged any more.")
-        assignments.close_if_complete(item)  # fewer reviews may be wanted by now
+        close_if_complete(item)  # fewer reviews may be wanted by now
         audit.record(actor=actor, action="item.put_back", subject=item, from_state="flagged", to_state="open")
