@@ -210,7 +210,7 @@ GALLEY_JOB_KINDS = {
 GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
 
 # Called in the transaction in which somebody is deactivated or may no longer review, with `person` and `actor`.
-GALLEY_WHEN_SOMEBODY_LEAVES = "reviews.desk.assigning.release_all_of"
+GALLEY_WHEN_SOMEBODY_LEAVES = "reviews.desk.assigning.free_all_of"
 
 # ---------------------------------------------------------------- what Galley does
 

@@ -143,7 +143,7 @@ def free_assignment(*, assignment: Assignment, actor: Any | None, reason: str = 
         )  # fmt: skip
 
 
-def release_all_of(*, person: User, actor: Any | None) -> int:
+def free_all_of(*, person: User, actor: Any | None) -> int:
     """Everything this person holds or was to do goes to others: for whoever was deactivated or may no longer review."""
     if not allowed(actor, "manage_people"):
         require(actor, "manage_queues")
@@ -152,27 +152,27 @@ def release_all_of(*, person: User, actor: Any | None) -> int:
         kept = Assignment.objects.filter(assigned_to=person, state="free").update(assigned_to=None)
         if held or kept:
             audit.record(
-                actor=actor, action="assignments.release", subject=f"user:{person.pk}",
+                actor=actor, action="assignments.free", subject=f"user:{person.pk}",
                 data={"of": person.get_username(), "held": held, "assigned": kept},
             )  # fmt: skip
     return held + kept
 
 
-def release_lost() -> int:
+def free_lost() -> int:
     """Look for people who hold assignments or are to have some and may not review any more, or have answered the item
     already. Called every minute."""
     waiting = Assignment.objects.filter(
         Q(state="held") | Q(state="free", assigned_to__isnull=False)
     ).values_list("reviewer", "assigned_to")
     people = {person for pair in waiting.distinct() for person in pair if person is not None}
-    return _release_of_those_who_answered() + sum(
-        release_all_of(person=person, actor=None)
+    return _free_those_of_people_who_answered() + sum(
+        free_all_of(person=person, actor=None)
         for person in User.objects.filter(pk__in=people)
         if not allowed(person, "review")
     )
 
 
-def _release_of_those_who_answered() -> int:
+def _free_those_of_people_who_answered() -> int:
     """Where late work came in at the instant in which its author was given an assignment of the same item: it would
     wait for ever."""
 

@@ -104,7 +104,7 @@ def load_sample() -> int:
 # By the name of the schedule: what the queue calls, and every how many minutes. All of it is short.
 REGULAR_WORK = {
     "reap": ("models_app.foundation.jobs.reap", 1),
-    "release lost assignments": ("reviews.desk.assigning.release_lost", 1),
+    "free lost assignments": ("reviews.desk.assigning.free_lost", 1),
     "forget expired sessions": ("models_app.people.sessions.forget_expired", 24 * 60),
     "forget old tries": ("models_app.foundation.tries.forget_old", 60),
     "forget old counts of requests": ("models_app.foundation.shared_cache.forget_expired", 60),

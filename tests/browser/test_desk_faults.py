@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from reviews.desk.assigning import release_lost
+from reviews.desk.assigning import free_lost
 from reviews.models import Assignment, QueueItem, Review
 from reviews.queues.settings import Question, create_rubric_version
 from tests import make
@@ -92,7 +92,7 @@ def test_questions_and_reviews_per_item_changed_meanwhile_and_the_account_closed
     saved(page, "Not saved · signed out")
     second = Review.objects.get(state="draft")
     assert second.edited_text == BETTER, "what was saved stays"
-    assert release_lost() == 1
+    assert free_lost() == 1
     assert Assignment.objects.filter(item=second.item_id, state="free").count() == 2, (
         "for others, both of them"
     )

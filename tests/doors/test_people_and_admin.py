@@ -202,7 +202,7 @@ def test_assignments_go_back_with_the_right_to_review(cast: make.Cast) -> None:
     claimed(queue, cast.reviewer)
     accounts.change_roles(person=cast.reviewer, roles=["approver"], actor=cast.administrator)
     assert not Assignment.objects.filter(reviewer=cast.reviewer).exists()
-    assert AuditEvent.objects.get(action="assignments.release").actor == cast.administrator
+    assert AuditEvent.objects.get(action="assignments.free").actor == cast.administrator
 
 
 # ---------------------------------------------------------------- nobody locks everybody out

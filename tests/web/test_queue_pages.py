@@ -62,7 +62,7 @@ def test_only_those_who_manage_queues_see_and_change_anything(cast: make.Cast) -
     pages = ["", "new/", "rubrics/", "rubrics/new/", "new-drafts/", "new-drafts/settings/", "new-drafts/rules/",
              "new-drafts/people/", f"new-drafts/items/{item.pk}/"]  # fmt: skip
     posts = ["new/", "rubrics/new/", "new-drafts/settings/", "new-drafts/rules/", "new-drafts/people/",
-             f"new-drafts/assignments/{assignment.pk}/release/", f"new-drafts/items/{item.pk}/assign/",
+             f"new-drafts/assignments/{assignment.pk}/take-back/", f"new-drafts/items/{item.pk}/assign/",
              f"new-drafts/items/{item.pk}/put-back/", f"new-drafts/items/{item.pk}/step-aside/",
              f"new-drafts/reviews/{review.pk}/send-back/", "new-drafts/people/rita/unassign/"]  # fmt: skip
     for person in (cast.reviewer, cast.approver, cast.operator, cast.stranger):
@@ -129,9 +129,9 @@ def test_items_are_found_assigned_and_taken_back(mila: Client, cast: make.Cast) 
     assert "has answered this item" in markup(again)
     nobody = mila.post(f"/queues/new-drafts/items/{free.pk}/assign/", {"person": "no\u0000body"}, follow=True)
     assert "Choose a person." in markup(nobody)
-    mila.post(f"/queues/new-drafts/assignments/{lease.assignment.pk}/release/")
+    mila.post(f"/queues/new-drafts/assignments/{lease.assignment.pk}/take-back/")
     assert Assignment.objects.get(item=held).state == "free"
-    gone = mila.post(f"/queues/new-drafts/assignments/{lease.assignment.pk}/release/", follow=True)
+    gone = mila.post(f"/queues/new-drafts/assignments/{lease.assignment.pk}/take-back/", follow=True)
     assert "Nobody holds this assignment" in markup(gone)
     people = text_of(mila, "/queues/new-drafts/people/")
     assert "ruben" in people

@@ -32,7 +32,7 @@ PAGES = {
     ),
     "manage_queues": (
         "queues queue_new rubrics rubric_new queue queue_settings queue_rules queue_rule_remove queue_people "
-        "queue_unassign queue_release queue_item queue_assign queue_put_back queue_step_aside queue_send_back "
+        "queue_unassign queue_take_back queue_item queue_assign queue_put_back queue_step_aside queue_send_back "
         "agreement agreement_compute disputes dispute dispute_points gold gold_new gold_retire gold_percent "
         "gold_round gold_invite"
     ),

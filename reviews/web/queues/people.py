@@ -80,14 +80,14 @@ def unassign(request: HttpRequest, slug: str, username: str) -> HttpResponse:
 
 @require_POST
 @manages
-def release(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+def take_back(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     assignment = get_object_or_404(Assignment, pk=pk, queue__slug=slug)
     try:
         assigning.free_assignment(assignment=assignment, actor=request.user)
     except GalleyError as error:
         say(request, error)
     else:
-        messages.success(request, "The assignment is free for others. What was typed is kept as a draft.")
+        messages.success(request, "The assignment is open for others. What was typed is kept as a draft.")
     if request.POST.get("to") == "people":
         return redirect("queue_people", slug)
     return redirect("queue_item", slug, assignment.item_id)

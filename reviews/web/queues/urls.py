@@ -4,7 +4,7 @@ from django.urls import path
 
 from reviews.web.queues.items import assign, item_page, put_back, send_back, step_aside
 from reviews.web.queues.pages import index, queue_page
-from reviews.web.queues.people import people_page, release, unassign
+from reviews.web.queues.people import people_page, take_back, unassign
 from reviews.web.queues.rubrics import rubric_new, rubrics
 from reviews.web.queues.rules import rule_remove, rules_page
 from reviews.web.queues.settings import new, settings_page
@@ -20,7 +20,7 @@ urlpatterns = [
     path("<slug:slug>/rules/<int:pk>/remove/", rule_remove, name="queue_rule_remove"),
     path("<slug:slug>/people/", people_page, name="queue_people"),
     path("<slug:slug>/people/<str:username>/unassign/", unassign, name="queue_unassign"),
-    path("<slug:slug>/assignments/<int:pk>/release/", release, name="queue_release"),
+    path("<slug:slug>/assignments/<int:pk>/take-back/", take_back, name="queue_take_back"),
     path("<slug:slug>/items/<int:pk>/", item_page, name="queue_item"),
     path("<slug:slug>/items/<int:pk>/assign/", assign, name="queue_assign"),
     path("<slug:slug>/items/<int:pk>/put-back/", put_back, name="queue_put_back"),

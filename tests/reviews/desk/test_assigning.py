@@ -184,10 +184,10 @@ def test_what_a_deactivated_reviewer_holds_is_free_at_once_and_what_was_kept_for
     assert items_waiting(reviewer=cast.another_reviewer)[queue.pk] == 1
     assert claimed(queue, cast.another_reviewer).assignment.item == held
     assert Review.objects.filter(item=held, reviewer=cast.reviewer, state="draft").exists()
-    assert assigning.release_lost() == 1
-    assert assigning.release_lost() == 0
+    assert assigning.free_lost() == 1
+    assert assigning.free_lost() == 0
     assert claimed(queue, cast.ml_engineer).assignment.item == kept
-    assert AuditEvent.objects.get(action="assignments.release").data == {
+    assert AuditEvent.objects.get(action="assignments.free").data == {
         "of": "rita",
         "held": 0,
         "assigned": 1,
@@ -199,12 +199,12 @@ def test_whoever_loses_the_role_loses_the_assignments() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item(in_queue=queue)
     claimed(queue, cast.reviewer)
-    assert assigning.release_lost() == 0
+    assert assigning.free_lost() == 0
     cast.reviewer.groups.clear()
-    assert assigning.release_lost() == 1
+    assert assigning.free_lost() == 1
     assert Assignment.objects.get().state == "free"
     with pytest.raises(NotAllowed):
-        assigning.release_all_of(person=cast.another_reviewer, actor=cast.approver)
+        assigning.free_all_of(person=cast.another_reviewer, actor=cast.approver)
 
 
 @pytest.mark.django_db
@@ -226,7 +226,7 @@ def test_an_assignment_given_at_the_instant_in_which_late_work_came_in_goes_to_o
         )
     else:
         given.update(assigned_to=cast.reviewer)
-    assert assigning.release_lost() == 1
+    assert assigning.free_lost() == 1
     assert not Assignment.objects.exclude(state="free", assigned_to=None).exists()
     review.refresh_from_db()
     assert review.state == "submitted"
@@ -239,5 +239,5 @@ def test_a_person_who_is_deactivated_gives_back_what_they_held() -> None:
     claimed(queue, cast.reviewer)
     accounts.deactivate(person=cast.reviewer, actor=cast.administrator)
     assert Assignment.objects.get().state == "free"
-    event = AuditEvent.objects.get(action="assignments.release")
+    event = AuditEvent.objects.get(action="assignments.free")
     assert (event.actor, event.data["held"]) == (cast.administrator, 1)
