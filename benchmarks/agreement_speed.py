@@ -21,6 +21,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
 os.environ.setdefault("GALLEY_LOG_LEVEL", "WARNING")
 
 QUEUES, PEOPLE = 50, 50
+GOLD_ANSWERS = 2000
 FILL = """
 INSERT INTO reviews_sourcedocument (title, text, domain, language, origin, licence, external_id, group_key,
                                     content_hash, split, reference, words, created_at)
@@ -50,6 +51,14 @@ SELECT i.id, i.summary_id, %(first)s + (i.id + placed * 7) %% %(people)s, (SELEC
 INSERT INTO reviews_reviewrating (review_id, criterion_id, value)
 SELECT r.id, c.id, least(5, r.stars + (random() * 1.2)::int) FROM reviews_review r
   JOIN reviews_criterion c ON c.rubric_id = r.rubric_id;
+UPDATE reviews_queueitem SET reason = 'gold item' WHERE id %% %(gold_every)s = 0;
+INSERT INTO reviews_goldanswer (summary_id, rubric_id, stars, verdict, ratings, tolerance, explanation, active,
+                                created_by_id, created_at)
+SELECT i.summary_id, (SELECT min(id) FROM reviews_rubricversion), 4, 'good', '{"fluency": 4}', 1, 'So it is.', true,
+       %(first)s, now() FROM reviews_queueitem i WHERE i.reason = 'gold item';
+INSERT INTO reviews_reviewrevision (review_id, number, data, at)
+SELECT r.id, 1, jsonb_build_object('stars', r.stars, 'verdict', r.verdict, 'ratings', '{"fluency": 3}'::jsonb),
+       now() FROM reviews_review r JOIN reviews_queueitem i ON i.id = r.item_id WHERE i.reason = 'gold item';
 ANALYZE;
 """
 
@@ -75,6 +84,7 @@ def main(reviews: int) -> None:
         "items": reviews // 2,
         "queues": QUEUES,
         "people": PEOPLE,
+        "gold_every": max(1, reviews // GOLD_ANSWERS),
         "first": User.objects.get(username="bench0").pk,
     }
     with connection.cursor() as cursor:
@@ -95,7 +105,7 @@ def main(reviews: int) -> None:
 
 
 def _timed(client: Any, who: Any, path: str) -> str:
-    client.force_login(who, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(who)
     times = []
     for _ in range(30):
         started = time.perf_counter()

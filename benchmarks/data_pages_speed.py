@@ -67,9 +67,7 @@ def measure(paths: list[str], times: int) -> bool:
     from django.test.utils import CaptureQueriesContext
 
     client = Client(SERVER_NAME="localhost")
-    client.force_login(
-        User.objects.create_superuser("bench"), "allauth.account.auth_backends.AuthenticationBackend"
-    )
+    client.force_login(User.objects.create_superuser("bench"))
     held = True
     print(f"{'page':48} {'p50 ms':>8} {'p95 ms':>8} {'queries':>8}")
     for path in paths:

@@ -80,7 +80,7 @@ def session(name: str) -> str:
     from django.test import Client
 
     client = Client()
-    client.force_login(User.objects.get(username=name), "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(User.objects.get(username=name))
     return client.cookies[settings.SESSION_COOKIE_NAME].value
 
 

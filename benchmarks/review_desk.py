@@ -170,14 +170,14 @@ def fill(summaries: int, reviews: int) -> None:
                 WHEN 'most disagreement' THEN 0 ELSE -item.priority END""",
     )  # fmt: skip
     # In each queue those that come first are done.
-    done = f"""(SELECT assignment.item_id, assignment.id AS assignment,
+    done = f"""(SELECT assignment.item_id,
                 row_number() OVER (PARTITION BY assignment.queue_id
                 ORDER BY assignment.rank, assignment.item_id) AS place FROM reviews_assignment assignment
                 WHERE assignment.queue_id <> {fresh}) placed"""
-    reviewer = f"CASE WHEN assignment.place %% 10 = 0 THEN 1 ELSE item.id %% {REVIEWERS} + 1 END"
+    reviewer = f"CASE WHEN placed.place %% 10 = 0 THEN 1 ELSE item.id %% {REVIEWERS} + 1 END"
     insert(
-        Review, f"{done} JOIN reviews_queueitem item ON item.id = assignment.item_id "
-        f"JOIN reviews_summary s ON s.id = item.summary_id WHERE assignment.place <= {reviews // QUEUES}",
+        Review, f"{done} JOIN reviews_queueitem item ON item.id = placed.item_id "
+        f"JOIN reviews_summary s ON s.id = item.summary_id WHERE placed.place <= {reviews // QUEUES}",
         item_id="item.id", summary_id="s.id", reviewer_id=f"(ARRAY{people})[{reviewer}]",
         rubric_id=str(rubric), state="'submitted'", stars="item.id %% 5 + 1",
         verdict="(ARRAY['good', 'fair', 'poor'])[item.id %% 3 + 1]", edited_text="replace(s.text, '140', '410')",
@@ -250,7 +250,7 @@ class Browser:
         from models_app.foundation.tokens import create_token
 
         client = Client()
-        client.force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(person)
         session = client.cookies[settings.SESSION_COOKIE_NAME].value
         scopes = ["reviews:write"]
         self.token = create_token(user=person, name="benchmark", scopes=scopes, days=1, actor=person)[1]
@@ -442,7 +442,7 @@ def cost(people: list[Any], engineer: Any, rounds: int = 20) -> list[Exception]:
     clients: dict[Any, Client] = {}
     for person in (people[0], engineer):
         clients[person] = Client()
-        clients[person].force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
+        clients[person].force_login(person)
     connection.ensure_connection()
     server = Path(f"/proc/{connection.connection.info.backend_pid}/stat")
 

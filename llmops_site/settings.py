@@ -237,7 +237,7 @@ GALLEY_OFFLINE: bool = ENV.offline
 # ---------------------------------------------------------------- people and their sessions
 
 AUTHENTICATION_BACKENDS = [
-    "allauth.account.auth_backends.AuthenticationBackend",
+    "models_app.people.backend.RolesBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

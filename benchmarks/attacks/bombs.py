@@ -36,7 +36,7 @@ from django.contrib.sessions.backends.db import SessionStore
 user = User.objects.create_superuser("attacker", password="a long password of nobody")
 session = SessionStore()
 session["_auth_user_id"] = str(user.pk)
-session["_auth_user_backend"] = "allauth.account.auth_backends.AuthenticationBackend"
+session["_auth_user_backend"] = "models_app.people.backend.RolesBackend"
 session["_auth_user_hash"] = user.get_session_auth_hash()
 session.create()
 print("session", session.session_key)

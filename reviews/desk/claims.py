@@ -26,7 +26,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.texts.normalise import normalise
-from reviews.desk.statements import Which, take_assignment, wait_for_my_turn
+from reviews.desk.statements import Which, shown_item, take_assignment, wait_for_my_turn
 from reviews.models import Assignment, Preference, QueueItem, Review, ReviewQueue, Skip, Summary
 from reviews.models.queues import AssignmentQuerySet
 from reviews.quality import adjudication, gold
@@ -127,7 +127,9 @@ def _taken(assignment: Assignment | None, queue: ReviewQueue) -> Lease | None:
     """With all that is shown at it."""
     if assignment is None:
         return None
-    assignment.item = QueueItem.objects.select_related("summary__document").get(pk=assignment.item_id)
+    item = shown_item(assignment.item_id)
+    assert item is not None  # its assignment is held
+    assignment.item = item
     return _lease(assignment, queue)
 
 

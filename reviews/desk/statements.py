@@ -117,6 +117,11 @@ def locked_item(pk: int, *, related: tuple[str, ...]) -> QueueItem | None:
     return _item(related).first(item=pk)
 
 
+def shown_item(pk: int) -> QueueItem | None:
+    """The item with all that is shown at it (`benchmarks/review_desk.py`, part `crowd`)."""
+    return _shown().first(item=pk)
+
+
 def locked_answer(rows: type[Row], *, item: QueueItem, reviewer: User) -> Row | None:
     """What this person has answered so far, locked until the transaction ends (`benchmarks/review_desk.py`)."""
     return _answer(rows).first(item=item.pk, reviewer=reviewer.pk)
@@ -131,6 +136,11 @@ def held_assignment(*, item: QueueItem, reviewer: User) -> Assignment | None:
 def _item(related: tuple[str, ...]) -> Prepared[QueueItem]:
     locked = QueueItem.objects.locked()
     return Prepared(locked.select_related("queue", *related).filter(pk=given("item")).order_by())
+
+
+@cache
+def _shown() -> Prepared[QueueItem]:
+    return Prepared(QueueItem.objects.select_related("summary__document").filter(pk=given("item")).order_by())
 
 
 @cache

@@ -104,7 +104,7 @@ def enter(browser: Browser, live_server: LiveServer, cast: make.Cast) -> Iterato
 
 def _sign_in(context: BrowserContext, name: str, url: str) -> None:
     client = Client()
-    client.force_login(User.objects.get(username=name), "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(User.objects.get(username=name))
     session = client.cookies[settings.SESSION_COOKIE_NAME].value
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": url}])
 

@@ -70,7 +70,7 @@ def item(people: make.Cast) -> QueueItem:
 
 def signed_in(user: Any) -> Client:
     client = Client()
-    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user)
     return client
 
 

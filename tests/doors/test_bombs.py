@@ -66,7 +66,7 @@ def submitted(cast: make.Cast, content: bytes, name: str = "a.jsonl") -> ImportB
 
 def signed_in(user: Any) -> Client:
     client = Client()
-    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user)
     return client
 
 

@@ -33,7 +33,7 @@ def test_who_runs_into_a_deadlock_is_told_to_try_again_and_the_log_says_where(
     other way round."""
     cast = make.cast()
     client = Client()
-    client.force_login(cast.administrator, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.administrator)
     client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
     person, group = cast.reviewer, Group.objects.get(name="administrator")
 
@@ -74,7 +74,7 @@ def test_a_statement_that_takes_too_long_is_told_as_such_and_the_log_says_where(
 ) -> None:
     cast = make.cast()
     client = Client()
-    client.force_login(cast.ml_engineer, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.ml_engineer)
     _, secret = create_token(
         user=cast.ml_engineer, actor=cast.ml_engineer, name="t", days=1, scopes=["releases:read"]
     )

@@ -168,7 +168,7 @@ def history(settings: Any) -> None:
 
 def visitor(user: User) -> Client:
     client = Client(raise_request_exception=False)
-    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user)
     return client
 
 

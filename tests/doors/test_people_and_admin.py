@@ -147,7 +147,7 @@ def test_a_name_that_is_taken_while_it_is_given_is_a_mistake_in_the_form() -> No
     """By a door that does not ask first, such as a statement."""
     administrator = make.cast().administrator
     client = Client()
-    client.force_login(administrator, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(administrator)
     client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
     with another_session(
         "INSERT INTO auth_user (username, password, is_superuser, first_name, last_name, email, is_staff, is_active, "
@@ -443,7 +443,7 @@ def test_a_removed_second_factor_goes_with_its_recovery_codes_and_leaves_an_even
     TOTP.activate(cast.approver, "JBSWY3DPEHPK3PXP")
     RecoveryCodes.activate(cast.approver)
     session = Client()
-    session.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
+    session.force_login(cast.approver)
     factors.remove_second_factor(person=cast.approver, actor=cast.administrator)
     assert not Authenticator.objects.exists()
     assert not is_in(session)

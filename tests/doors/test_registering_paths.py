@@ -45,7 +45,7 @@ def models(tmp_path: Path, settings: Any) -> Path:
 def by_page(reference: str) -> str:
     client = Client()
     person = User.objects.filter(username="mila").first() or make.user("mila", "ml engineer")
-    client.force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(person)
     answer = client.post("/models/register/", {"reference": reference})
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 

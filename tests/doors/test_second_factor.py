@@ -190,7 +190,7 @@ def test_wrong_passwords_at_the_sign_in_are_limited_whether_the_account_is_there
 )
 def test_a_stolen_session_cannot_guess_the_password(cast: make.Cast, path: str, form: dict[str, str]) -> None:
     client = Client()
-    client.force_login(cast.reviewer, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.reviewer)
     assert statuses(client, path, form, 30) == {200: LIMIT, 429: 30 - LIMIT}
     answer = client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
     assert answer.status_code == 429, "the doors share the count"
@@ -202,7 +202,7 @@ def test_a_stolen_session_cannot_guess_the_password_at_the_approval() -> None:
     the = scene()
     release = the.submitted()
     client = Client()
-    client.force_login(the.cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(the.cast.approver)
     path = f"/releases/{release.pk}/decide/"
     form = {"decision": "approve", "reason": "Good.", "evidence_digest": release.evidence_digest}
     found = statuses(client, path, {**form, "password": "wrong"}, 20)

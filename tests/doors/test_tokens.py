@@ -43,7 +43,7 @@ def cast(db: None) -> Iterator[make.Cast]:
 
 def signed_in(user: User) -> Client:
     client = Client()
-    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user)
     return client
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import Group, Permission, User
 
 from models_app.foundation.errors import NotAllowed
 from models_app.foundation.roles import ROLES, allowed, require
@@ -48,3 +51,20 @@ def test_only_approvers_and_administrators_may_approve() -> None:
 def test_an_unknown_capability_is_a_mistake_of_the_program() -> None:
     with pytest.raises(ValueError, match="unknown capability"):
         allowed(None, "approve_everything")
+
+
+def test_what_an_account_has_by_itself_and_by_its_groups_is_asked_once(
+    django_assert_num_queries: Any,
+) -> None:
+    person = make.user("rita", "reviewer", "approver")
+    person.user_permissions.add(Permission.objects.get(codename="train"))
+    # as Django counts it
+    own = ModelBackend().get_user_permissions(person) | ModelBackend().get_group_permissions(person)
+    person = User.objects.get(pk=person.pk)
+    with django_assert_num_queries(1):
+        assert person.get_all_permissions() == own
+        assert allowed(person, "train")
+        assert not allowed(person, "deploy")
+    person.groups.clear()
+    assert User.objects.get(pk=person.pk).get_all_permissions() == {"models_app.train"}
+    assert User(pk=person.pk, is_active=False).get_all_permissions() == set()

@@ -22,7 +22,7 @@ def test_a_tried_prompt_is_written_by_the_live_slot_and_kept_with_its_output(
 ) -> None:
     item = make.queue_item(make.summary(make.document()))
     reviewer = User.objects.get(username="rita")
-    client.force_login(reviewer, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(reviewer)
     assert client.get("/desk/new-drafts/").status_code == 200
     route = Route.objects.select_related("release").get(release__isnull=False)
     assert route.release is not None

@@ -9,7 +9,7 @@ from tests import make
 
 @pytest.fixture
 def rita(cast: make.Cast, client: Client) -> Client:
-    client.force_login(cast.reviewer, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.reviewer)
     return client
 
 

@@ -29,8 +29,6 @@ from tests.reviews.quality.test_adjudication import DRAFT, FIXED, GOOD, POOR, RA
 from tests.reviews.quality.test_agreement_report import shared
 from tests.reviews.quality.test_gold import KNOWN, golden, worked
 
-BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
-
 
 @pytest.fixture
 def queue(cast: make.Cast) -> ReviewQueue:
@@ -49,7 +47,7 @@ def rita(cast: make.Cast) -> Client:
 
 def entered(person: Any) -> Client:
     client = Client()
-    client.force_login(person, BACKEND)
+    client.force_login(person)
     return client
 
 

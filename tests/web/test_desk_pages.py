@@ -44,14 +44,14 @@ def test_the_desk_is_for_reviewers(client: Client, cast: make.Cast, path: str) -
         (cast.reviewer, 200), (cast.ml_engineer, 200), (cast.administrator, 200), (cast.approver, 403),
         (cast.operator, 403), (cast.stranger, 403),
     ):  # fmt: skip
-        client.force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
+        client.force_login(person)
         assert client.get(path).status_code == status, person
 
 
 def test_what_the_buttons_ask_for_is_refused_to_others(
     client: Client, cast: make.Cast, item: QueueItem
 ) -> None:
-    client.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.approver)
     for act in ("draft", "keep", "labels", "submit", "correct", "pass", "undo", "try", "suggest", "put-back"):
         answer = client.post(f"/desk/item/{item.pk}/{act}/", WHOLE, headers=JSON)
         assert answer.status_code == 403, act
@@ -332,7 +332,7 @@ def test_a_flag_needs_a_reason_and_an_engineer_puts_the_item_back(
     assert answer.status_code == 422
     rita.post(f"/desk/item/{item.pk}/pass/", {**values, "reason": "Only a <table>."})
     assert "Flagged by reviewers" not in markup(rita.get("/desk/"))
-    client.force_login(cast.ml_engineer, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.ml_engineer)
     assert "Only a &lt;table&gt;." in markup(client.get("/desk/"))
     client.post(f"/desk/item/{item.pk}/put-back/")
     item.refresh_from_db()
@@ -478,7 +478,7 @@ def test_labels_are_suggested_to_whoever_works_on_the_item(
     )
     same = rita.post(f"/desk/item/{item.pk}/labels/", {"edited_text": item.summary.text}, headers=JSON)
     assert same.json() == {"labels": []}
-    client.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.approver)
     assert (
         client.post(f"/desk/item/{item.pk}/labels/", {"edited_text": TEXT}, headers=JSON).status_code == 403
     )

@@ -61,10 +61,10 @@ def test_undo_is_offered_to_nobody_else_and_not_for_long(
     Review.objects.update(submitted_at=timezone.now() - timedelta(seconds=60))
     refused = rita.post(f"/desk/item/{item.pk}/undo/", headers=JSON)
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "stale")
-    client.force_login(cast.another_reviewer, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.another_reviewer)
     assert "data-undo-offer" not in markup(client.get(f"/desk/new-drafts/?undo={item.pk}"))
     assert client.post(f"/desk/item/{item.pk}/undo/", headers=JSON).status_code == 409
-    client.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.approver)
     assert client.post(f"/desk/item/{item.pk}/undo/", headers=JSON).status_code == 403
     assert Review.objects.get().state == "submitted"
 

@@ -44,7 +44,7 @@ def pairs(queue: ReviewQueue, releases: tuple[Release, Release], cast: make.Cast
 
 def signed_in(person: Any) -> Client:
     client = Client()
-    client.force_login(person, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(person)
     return client
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def alma(cast: make.Cast) -> Client:
     client = Client()
-    client.force_login(cast.administrator, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.administrator)
     return client
 
 
@@ -131,7 +131,7 @@ def test_people_see_what_was_done_to_their_own_account_and_to_no_other(cast: mak
     again(alma).post(f"/people/{cast.approver.pk}/roles/", {"roles": ["reviewer"]})
     alma.post(f"/people/{cast.reviewer.pk}/end-sessions/")
     ada = Client()
-    ada.force_login(cast.approver, "allauth.account.auth_backends.AuthenticationBackend")
+    ada.force_login(cast.approver)
     page = markup(ada.get("/accounts/history/"))
     assert "alma changed the roles of ada" in page
     assert "gained reviewer; lost approver" in page

@@ -133,7 +133,7 @@ def user(name: str, *capabilities: str) -> User:
 
 def client(name: str, *capabilities: str) -> Client:
     signed_in = Client()
-    signed_in.force_login(user(name, *capabilities), "allauth.account.auth_backends.AuthenticationBackend")
+    signed_in.force_login(user(name, *capabilities))
     return signed_in
 
 
@@ -189,7 +189,7 @@ def test_each_call_of_the_api_needs_its_scope_and_its_users_role() -> None:
     assert calls.keys() == needs.keys(), "which scope do these need?"
     able = user("able", *CAPABILITIES)
     page = Client()
-    page.force_login(able, "allauth.account.auth_backends.AuthenticationBackend")
+    page.force_login(able)
     for call, scope in needs.items():
         method, path = call.split()[0], calls[call]
 

@@ -309,5 +309,5 @@ def test_pages_cost_the_same_however_much_there_is(
 
 def signed_in(user: Any) -> Client:
     client = Client()
-    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user)
     return client

@@ -448,5 +448,5 @@ def test_a_trial_s_page_asks_a_fixed_number_of_questions(
 
 def signed_in(user: Any) -> Client:
     client = Client()
-    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(user)
     return client
