@@ -1,11 +1,11 @@
 """Which texts are nearly the same: MinHash over word shingles. Pure: knows no database and no Django.
 
 A text is read as its words, without what can be changed and leave it the same to a reader: case, accents, compatibility
-forms, punctuation, spaces, invisible characters, HTML. Three words in a row are a shingle, kept as a 64-bit hash; what
-two texts have in common is counted on these sets. Whom to compare with is found by sketches, the lowest hashes of a
-text (bottom-k MinHash: Broder 1997, "On the resemblance and containment of documents", section 4). Texts with two of
-their 16 lowest hashes in common are candidates; their sketches of 64 tell how much they would have in common, give or
-take; and those that could be near are counted out on all their shingles.
+forms, letters that look alike, punctuation, spaces, invisible characters, HTML. Three words in a row are a shingle,
+kept as a 64-bit hash; what two texts have in common is counted on these sets. Whom to compare with is found by
+sketches, the lowest hashes of a text (bottom-k MinHash: Broder 1997, "On the resemblance and containment of documents",
+section 4). Texts with two of their 16 lowest hashes in common are candidates; their sketches of 64 tell how much they
+would have in common, give or take; and those that could be near are counted out on all their shingles.
 
 Bottom-k sketches and not the bands of k hash functions, for two reasons. One hash of each shingle is enough, where
 datasketch computes 128 (benchmarks/near_duplicates.py measures both). And they find what contains: of an article and
@@ -28,6 +28,8 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from models_app.texts.lookalikes import in_latin
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 Places: TypeAlias = npt.NDArray[np.int64]
@@ -58,8 +60,11 @@ _GAP, _LETTER, _ALONE = range(3)
 # What is no part of a word, such as dashes and quotation marks: without them most texts are ASCII, which costs less.
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _DASHES = re.compile(r"[^\w\x00-\x7f\u3000-\U0010ffff]+")
+# What compatibility forms would make something else of than a reader sees: blank letters of Hangul, lunate sigmas.
+_BEFORE = {0x3164: " ", 0xFFA0: " ", 0x3F2: "c", 0x3F9: "C"}
+_FILLERS = (0x115F, 0x1160)
 # Scripts without spaces between words: each character counts as a word.
-_UNSPACED = (
+UNSPACED = (
     (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF),
     (0x20000, 0x3FFFF),
 )  # fmt: skip
@@ -77,15 +82,17 @@ _PLACES = np.array(
 
 
 def plain(text: str) -> str:
-    """The text with HTML, compatibility forms, accents, apostrophes, invisible characters and case taken off."""
+    """The text with HTML, compatibility forms, look-alikes, accents, apostrophes, invisible characters and case taken
+    off."""
     if "&" in text:
         text = html.unescape(text)
     if "<" in text:
         text = _TAG.sub(" ", text)
     if text.isascii():
         return text.replace("'", "").replace("`", "").lower()
-    text = unicodedata.normalize("NFKD", text).casefold().replace("'", "").replace("`", "")
-    return _NOT_ASCII.sub(_in_words, text)
+    text = unicodedata.normalize("NFKD", text.translate(_BEFORE)).replace("'", "").replace("`", "")
+    text = _NOT_ASCII.sub(_in_words, text)
+    return text.lower() if text.isascii() else in_latin(text)
 
 
 def _in_words(found: re.Match[str]) -> str:
@@ -98,7 +105,7 @@ def _nothing() -> re.Pattern[str]:
     codes = [
         code
         for code in (*range(0x80, 0x3000), *range(0xA000, 0xD800), *range(0xF900, 0x10000))
-        if unicodedata.category(chr(code)) in ("Mn", "Me", "Mc", "Cf")
+        if unicodedata.category(chr(code)) in ("Mn", "Me", "Mc", "Cf") or code in _FILLERS
     ]
     return re.compile("[" + re.escape("".join(map(chr, codes)) + "´ʼ‘’") + "\U000e0000-\U000e01ef]")
 
@@ -110,7 +117,7 @@ def _kinds() -> npt.NDArray[np.uint8]:
     for code in (*range(0x3000), *range(0xA000, 0xD800), *range(0xF900, 0x20000)):
         if chr(code).isalnum():
             kinds[code] = _LETTER
-    for first, last in _UNSPACED:
+    for first, last in UNSPACED:
         letters = kinds[first : last + 1]
         letters[(letters == _LETTER) | (first >= 0x3000)] = _ALONE
     return kinds

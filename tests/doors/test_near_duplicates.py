@@ -88,6 +88,9 @@ ATTACKS = {
     ) + f" end{n}",
     "invisible characters": lambda text, n: "\u200b".join(text) + f" end{n}",
     "marks over every letter": lambda text, n: "".join(c + "\u0336" for c in text) + f" end{n}",
+    "letters that look alike": lambda text, n: text.translate(str.maketrans("aeopsi", "аеорѕі")) + f" end{n}",
+    "capitals that look alike": lambda text, n: text.upper().translate(str.maketrans("AEKMOPTBH", "АЕКМОРТВН"))
+    + f" end{n}",
     "other punctuation": lambda text, n: text.replace(".", " –") + f" end{n}",
     "shuffled sentences": lambda text, n: ". ".join(
         random.Random(n).sample(parts := text.split(". "), len(parts))
