@@ -211,6 +211,8 @@ GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
 
 # Called in the transaction in which somebody is deactivated or may no longer review, with `person` and `actor`.
 GALLEY_WHEN_SOMEBODY_LEAVES = "reviews.desk.assigning.free_all_of"
+# Called with the origins of training rows ("feedback:17"): what the human side knows of them.
+GALLEY_KNOWN_OF_ROWS = "reviews.examples.provenance.known_of_rows"
 
 # ---------------------------------------------------------------- what Galley does
 
