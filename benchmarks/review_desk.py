@@ -455,11 +455,11 @@ def cost(people: list[Any], engineer: Any, rounds: int = 20) -> list[Exception]:
         cache.clear()
         progress.count_ahead()
 
-    def counted_anew() -> None:
+    def counted_again() -> None:
         cache.clear()
         ProgressFigures.objects.all().delete()
 
-    before = {"progress, counted ahead": counted_ahead, "progress, counted anew": counted_anew}
+    before = {"progress, counted ahead": counted_ahead, "progress, counted again": counted_again}
     errors: list[Exception] = []
     for what, who, path in [*asked(people, engineer), *((what, engineer, "/progress/") for what in before)]:
         clock: list[float] = []

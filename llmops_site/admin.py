@@ -95,7 +95,7 @@ class Tables(AdminSite):
         return redirect("account_change_password")
 
     def get_urls(self) -> list[URLPattern | URLResolver]:
-        """Without "view on site": it needs a table of sites, and ends in an error where there is none."""
+        """Without "view on site": it needs a table of sites, and ends in an error without one."""
         return [url for url in super().get_urls() if getattr(url, "name", "") != "view_on_site"]
 
 

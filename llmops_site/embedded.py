@@ -59,7 +59,7 @@ def start(home: Path, *, durable: bool = True) -> str:
 
 
 def stop(home: Path) -> bool:
-    """Stops the server, whoever uses it; false if it did not run. Raises EmbeddedDatabaseError."""
+    """Stops the server, even while others use it; false if it did not run. Raises EmbeddedDatabaseError."""
     server = PostgresServer(home)
     if not server.data.exists():
         return False
@@ -69,7 +69,7 @@ def stop(home: Path) -> bool:
 
 @contextlib.contextmanager
 def held(home: Path, *, durable: bool = True) -> Iterator[str]:
-    """The database's URL while the block runs. Whoever leaves last stops the server, also after a crash of others."""
+    """The database's URL while the block runs. The last user stops the server, also after a crash of others."""
     server = PostgresServer(home)
     with _mutex(server):
         users = _open_private(server.run / "postgres.users")
@@ -88,7 +88,7 @@ def held(home: Path, *, durable: bool = True) -> Iterator[str]:
 
 
 def revive(home: Path) -> bool:
-    """Starts the server again if it ended; true if that was so. For whoever holds it. Raises EmbeddedDatabaseError."""
+    """Starts the server again if it ended; true if that was so. The caller holds it. Raises EmbeddedDatabaseError."""
     server = PostgresServer(home)
     if server.postmaster() is not None:
         return False

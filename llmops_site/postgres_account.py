@@ -23,14 +23,14 @@ class EmbeddedDatabaseError(RuntimeError):
 
 @dataclass(frozen=True)
 class Account:
-    """Who runs the server: None in both fields means whoever we are."""
+    """Who runs the server: None in both fields means our own account."""
 
     uid: int | None = None
     gid: int | None = None
 
 
 def server_account(data: Path) -> Account:
-    """As root: whoever owns the data already, or our own system account. Raises EmbeddedDatabaseError."""
+    """As root: the owner of the data that is there, or our own system account. Raises EmbeddedDatabaseError."""
     if os.geteuid() != 0:
         return Account()
     if data.exists() and (owner := data.stat()).st_uid != 0:

@@ -1,6 +1,6 @@
 """By which door something came about: a page, a token, a command, a job, Galley itself, or a program on the server.
 
-Whoever opens a door says so once, where it is opened: a middleware for pages, the authentication for tokens,
+The code that opens a door says so once: a middleware for pages, the authentication for tokens,
 `manage.py` for commands, the job's child for jobs, Galley's own processes for themselves. `audit.record` reads it and
 nobody passes it on. What comes by none of these is a program on the server that calls Galley's code, and is called so,
 by its name. No Django here: `manage.py` says its command before it loads.

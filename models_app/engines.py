@@ -30,7 +30,7 @@ class ReleaseEngine:
         self.decoding = Decoding.from_dict(release.decoding)
 
     def write(self, articles: Sequence[tuple[str, str, str]]) -> list[Generation]:
-        """Summaries of (text, title, domain) triples, in their order."""
+        """Summaries of (text, title, domain) triples, in the same order."""
         from models_app.ml.engines import GenerationRequest
 
         requests = [

@@ -210,12 +210,12 @@ def measure_agreement(context: JobContext) -> dict[str, Any]:
 
 
 def change_queue(context: JobContext) -> dict[str, Any]:
-    """{"queue": id, "settings": {…}, "actor": id}: a change that moves many items, for whoever asked for it."""
+    """{"queue": id, "settings": {…}, "actor": id}: a change that moves many items, for the person who asked for it."""
     payload = context.payload
     queue = ReviewQueue.objects.filter(pk=payload["queue"]).first()
     actor = User.objects.filter(pk=payload["actor"]).first()
     if queue is None or actor is None:
-        raise NotFound("The queue or whoever asked for the change is gone.")
+        raise NotFound("The queue, or the person who asked for the change, is gone.")
     context.phase("bringing assignments in step with the queue")
     with _Telling(context):
         moved = settings.change_queue(

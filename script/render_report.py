@@ -1,6 +1,6 @@
 """Writes the words of a loop's report again from its figures: .venv/bin/python script/render_report.py DIRECTORY.
 
-report.json stays the run's; only its sentence and report.md are made anew, by the code that `run_loop` uses.
+report.json stays the run's; only its sentence and report.md are made again, by the code that `run_loop` uses.
 """
 
 from __future__ import annotations

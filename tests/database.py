@@ -60,7 +60,7 @@ def has_template(url: str, name: str) -> bool:
 
 @contextlib.contextmanager
 def alone_with_templates(url: str) -> Iterator[None]:
-    """Whoever finds no template makes it, which takes a processor some seconds; all others wait for it."""
+    """The first that finds no template makes it, which takes a processor some seconds; all others wait for it."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (TEMPLATE_LOCK,))
         yield

@@ -1,4 +1,4 @@
-"""Files that are small and become large, or that break whoever reads them. Each is written when it is asked for."""
+"""Files that are small and become large, or that break their reader. Each is written when it is asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor's sessions of the database: short, and never waited for, since whoever waits supervises nothing."""
+"""The supervisor's sessions of the database: short, never waited for: a supervisor that waits supervises nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, PATIENCE_SECONDS if timeout is None else timeout)
         except errors._WaitTimeout:
-            if timeout is not None:  # whoever says so knows what to do then
+            if timeout is not None:  # a caller that sets one knows what to do then
                 raise
             self.pgconn.finish()
             raise psycopg.OperationalError("The database does not answer.") from None

@@ -1,7 +1,7 @@
 """An answer on its way to a client that may take it slowly, or not at all.
 
-Whoever writes the answer never waits for the client: what the connection does not take at once is kept, small parts in
-memory and large ones on the disk, and sent from the loop as the client takes it.
+The thread that writes the answer never waits for the client: what the connection does not take at once is kept,
+small parts in memory and large ones on the disk, and sent from the loop as the client takes it.
 """
 
 from __future__ import annotations

@@ -53,10 +53,10 @@ class Crowd:
 
     @staticmethod
     def who_goes(among: Collection[Connection]) -> Connection | None:
-        """Whoever uses its place least, and of those who has had it longest; nobody whose request is worked on.
+        """The one that uses its place least, of several the one that has had it longest; none with a request under way.
 
-        Newcomers are thus always heard, also from an address that holds all places it may have: to whoever sends a
-        whole request at once it does not matter that others do not.
+        Newcomers are thus always heard, also from an address that holds all places it may have: a client that
+        sends a whole request at once does not suffer from others that do not.
         """
         able = [connection for connection in among if connection.state is not State.WORKING]
         return min(able, key=lambda connection: (connection.state, connection.since), default=None)

@@ -30,7 +30,7 @@ from llmops_site.web_server.connection import Connection, Refused, State
 from llmops_site.web_server.crowd import Crowd, counted_as
 
 LOOK_SECONDS = 0.5
-#: Asked by monitors, which must not wait behind whoever waits for a model or for the database; how many threads each
+#: Asked by monitors, which must not wait behind requests that wait for a model or the database; how many threads each
 #: has. The second asks the database, and more than one monitor may ask it.
 PROBES = {"/healthz": 1, "/readyz": 4}
 

@@ -112,7 +112,7 @@ class SubmitSerializer(serializers.Serializer):
         required=False,
         allow_blank=True,
         max_length=LONGEST_REASON,
-        help_text="what changed, for whoever decides",
+        help_text="what changed, for the people who decide",
     )
 
 

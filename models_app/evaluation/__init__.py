@@ -19,7 +19,7 @@ and stands on the page.
 The overall verdict is ROUGE-2's, unless another ROUGE got worse. The sentence beside it (`wording.verdict_in_words`,
 pure) names every judged measure whose interval excludes zero on the worse side: those that got worse, those that did
 so within their margin, and those that the second test does not confirm; of slices those that hold after the
-correction, and how many do not. Only where there is none of these does it say that nothing else got worse.
+correction, and how many do not. Only without any of these does it say that nothing else got worse.
 
 References come with the documents, or from people: `reviews/examples/references.py` takes settled corrections of test
 documents. Of an item that nobody disputes these are its reviewers' texts, of an adjudicated one the adjudicator's

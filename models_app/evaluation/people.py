@@ -8,8 +8,8 @@ Game-theoretic statistics and safe anytime-valid inference, 2023). The interval 
 kind does not reject. Documents without a side say nothing about which is preferred; they are told beside it.
 `benchmarks/preference_calibration.py` measures all that.
 
-Votes are rows that are never changed. Whoever decides on a release is shown the votes up to the one that was the last
-when it was submitted: later ones neither change that nor make it void.
+Votes are rows that are never changed. People who decide on a release are shown the votes up to the one that was the
+last when it was submitted: later ones neither change that nor make it void.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ class Count:
     """The votes on two releases up to one of them, and what they come to."""
 
     tally: Tally
-    up_to: int  # the last vote's id; 0 where there is none
+    up_to: int  # the last vote's id; 0 without any vote
     digest: str  # over all these votes, those that do not count included
     judges_left_out: tuple[int, ...] = ()  # who voted and had a hand in the candidate
 

@@ -131,7 +131,7 @@ _current = _Vocabulary()
 
 
 def _vocabulary() -> _Vocabulary:
-    """Started afresh when it has grown too large; whoever still holds the old one goes on with that."""
+    """Started afresh when it has grown too large; callers that still hold the old one go on with that."""
     global _current
     if len(_current) > _VOCABULARY_LIMIT:
         _current = _Vocabulary()

@@ -123,7 +123,7 @@ def _use_todays_signature(run: EvaluationRun) -> None:
         raise Refused(
             f"Evaluation {run.pk} was begun by another version of the metrics ({run.signature or 'not written down'}); "
             f"this one scores with {todays}. Scores of two versions are never mixed: start the evaluation or the "
-            "comparison anew, which evaluates all documents again and leaves this one as it is."
+            "comparison again, which evaluates all documents again and leaves this one as it is."
         )
     try:
         with transaction.atomic():
@@ -139,7 +139,7 @@ def _use_todays_signature(run: EvaluationRun) -> None:
 
 
 def again(job: Job) -> Job | None:
-    """For whoever manages jobs: what was scored is kept. None where a later job has it."""
+    """For people who manage jobs: what was scored is kept. None where a later job has it."""
     run = EvaluationRun.objects.get(pk=job.payload["run"])
     if run.job_id != job.pk:
         return None

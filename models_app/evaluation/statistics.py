@@ -149,7 +149,7 @@ def _check(
             f"before {before.shape} and after {after.shape} must both be documents × {len(metrics)} metrics"
         )
     if np.isinf(before).any() or np.isinf(after).any():
-        raise ValueError("scores must be finite numbers, or NaN where there is none")
+        raise ValueError("scores must be finite numbers, or NaN for a missing one")
     if resamples < 100:
         raise ValueError(f"{resamples} resamples are too few; take at least 100")
     for name, mask in slices.items():

@@ -1,6 +1,6 @@
 """Where a request comes from: the one answer that limits, sessions and logs share.
 
-A proxy appends the address it was called from to `X-Forwarded-For`; whoever calls may have written anything before it.
+A proxy appends the address it was called from to `X-Forwarded-For`; the caller may have written anything before it.
 So the header is read from the right, and only as far as trusted proxies vouch for it.
 """
 
@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-# Of the request that this thread answers; empty where there is none (commands, jobs).
+# Of the request that this thread answers; empty without a request (commands, jobs).
 current: ContextVar[str] = ContextVar("client_address", default="")
 
 

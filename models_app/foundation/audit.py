@@ -66,7 +66,7 @@ def record(
     data: dict[str, Any] | None = None,
 ) -> AuditEvent:
     """Append one event. Must run inside the transaction of the change; `actor` None is nobody in particular: Galley
-    itself, or whoever may type commands. By which door it came, `models_app.doors` knows."""
+    itself, or somebody who may type commands. By which door it came, `models_app.doors` knows."""
     if not connection.in_atomic_block:
         raise transaction.TransactionManagementError(
             "an audit event belongs in the transaction of its change"

@@ -12,7 +12,7 @@ class JobKind:
     `run(JobContext) -> dict | None` does the work; `ended(Job)` (optional) brings the job's subject in step, in the
     transaction that ends the job, and may be called more than once. `again(Job) -> Job | None` (optional) tries an
     ended job once more where its subject has a state of its own that has to move with it; elsewhere the payload is
-    queued anew.
+    queued again.
 
     `long` kinds take minutes: of a queue with several workers they leave one free, so that nobody waits for them who
     wants a file or a link.

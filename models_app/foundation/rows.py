@@ -1,6 +1,6 @@
 """Rows of several tables as model instances, by a statement whose text is made once.
 
-For the few statements that a person waits for with every item: what the ORM spends on making the same text anew each
+For the few statements that a person waits for with every item: what the ORM spends on making the same text again each
 time is more than what PostgreSQL spends on carrying it out.
 """
 
@@ -28,7 +28,7 @@ class JoinedRows:
         self.statement = statement.format(columns=", ".join(columns))
 
     def first(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
-        """By table's name the instances of the first row, not linked to each other; None where there is none."""
+        """By table's name the instances of the first row, not linked to each other; None without a row."""
         with connection.cursor() as cursor:
             cursor.execute(self.statement, values)
             row = cursor.fetchone()

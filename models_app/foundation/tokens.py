@@ -94,7 +94,7 @@ def create_token(
 
 
 def _lock_open(account: ServiceAccount) -> None:
-    """Whoever closes it meanwhile waits, and revokes the new token too."""
+    """Closing it meanwhile waits, and revokes the new token too."""
     if not ServiceAccount.objects.select_for_update().filter(pk=account.pk, closed_at=None).exists():
         closed = f"The service account “{account.name}” is closed."
         raise InvalidInput(closed, fields={"service_account": closed})

@@ -96,7 +96,7 @@ def _count(what: str, account: str, address: str, limit: Limit, user: User | Non
 
 
 def _row(what: str, account: str, address: str, now: datetime) -> Tries:
-    """The count, locked. Whoever else tries with the right password at this instant takes it away."""
+    """The count, locked. Another try with the right password at this instant takes it away."""
     counts = Tries.objects.filter(what=what, account=account, address=address)
     while True:
         row = counts.select_for_update().first()

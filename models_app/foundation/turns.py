@@ -2,8 +2,8 @@
 
 Python computes one thing at a time. Sixteen threads that all want to compute take turns every few milliseconds and
 make each other, and the database's locks that they hold, wait longer: twenty reviewers without a pause got 53 items a
-second from sixteen threads, 68 from two. So two work, the others wait in line; whoever waits for something else than
-the processor steps aside meanwhile.
+second from sixteen threads, 68 from two. So two work, the others wait in line; a thread that waits for something else
+than the processor steps aside meanwhile.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import contextmanager
 
 
 class _Line:
-    """A semaphore whose places go to whoever has waited longest; `threading.Semaphore` gives them to whoever comes just
-    then, so that some wait three times as long as others."""
+    """A semaphore whose places go to the thread that has waited longest; `threading.Semaphore` gives them to the one
+    that comes just then, so that some wait three times as long as others."""
 
     def __init__(self, places: int) -> None:
         self._free = places

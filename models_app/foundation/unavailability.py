@@ -10,7 +10,7 @@ from models_app.foundation.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
-#: Of SQLSTATE: no connection, ended by whoever runs the server, no room for what was asked.
+#: Of SQLSTATE: no connection, ended by the people who run the server, no room for what was asked.
 AWAY = ("08", "57P", "53")
 TOO_LONG = ("57014",)
 #: Deadlocks, transactions that cannot be put in an order, locks that were not waited for.
@@ -18,7 +18,7 @@ COLLIDED = ("40P01", "40001", "55P03")
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether the server could not be reached, ended the session, or has no room: nothing that whoever asked did."""
+    """Whether the server could not be reached, ended the session, or has no room: the caller did nothing wrong."""
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     cause = error.__cause__

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whoever asks: docs/architecture.md lists it, tests/doors tries each line."""
+"""What the database itself refuses to everybody: docs/architecture.md lists it, tests/doors tries each line."""
 
 from django.db import migrations
 

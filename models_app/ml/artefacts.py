@@ -114,7 +114,7 @@ def write_manifest(artefact_dir: Path, *, info: ArtefactInfo) -> Manifest:
 
 
 def read_manifest(artefact_dir: Path) -> Manifest:
-    """Raises DamagedArtefact where there is none or it was altered."""
+    """Raises DamagedArtefact if it is missing or altered."""
     path = Path(artefact_dir) / MANIFEST
     try:
         values = json.loads(path.read_text(encoding="utf-8"))

@@ -70,7 +70,7 @@ def write_checkpoint(
 def read_checkpoint(
     work_dir: Path, fingerprint: str, weights: Weights, optimizer: torch.optim.Optimizer
 ) -> RunState | None:
-    """Puts the last checkpoint into weights, optimizer and random generators; None where there is none."""
+    """Puts the last checkpoint into weights, optimizer and random generators; None if there is no checkpoint."""
     found = [(int(match[1]), path) for path, match in _matching(work_dir, _CHECKPOINT)]
     if not found:
         return None
@@ -95,7 +95,7 @@ def read_checkpoint(
         UnpicklingError,
     ) as error:
         raise TrainingFailed(
-            f"The checkpoint {directory} cannot be read ({error}). Delete it to start anew."
+            f"The checkpoint {directory} cannot be read ({error}). Delete it to start again."
         ) from error
     torch.set_rng_state(saved["generators"]["cpu"])
     if torch.cuda.is_available() and "cuda" in saved["generators"]:

@@ -213,7 +213,7 @@ def _check_one_set(path: Path, config: Mapping[str, Any]) -> None:
     if "transformers_weights" in config:
         raise UnsupportedModel(
             f"The configuration of {path.name} names the file of its weights (transformers_weights). Save the model "
-            "anew: model.save_pretrained(directory) writes model.safetensors."
+            "again: model.save_pretrained(directory) writes model.safetensors."
         )
     if (path / "adapter_config.json").is_file():
         raise UnsupportedModel(

@@ -43,7 +43,7 @@ class Release(models.Model):
 
     MOVES = {
         "draft": ("awaiting approval", "withdrawn", "warming"),
-        # submitted anew, with another comparison
+        # submitted again, with another comparison
         "awaiting approval": ("awaiting approval", "approved", "rejected", "withdrawn"),
         "approved": ("warming", "withdrawn"),
         # back to approval where what it was approved on no longer holds

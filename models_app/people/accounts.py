@@ -45,7 +45,7 @@ def administrators() -> QuerySet[User]:
 
 
 def create_person(*, name: str, roles: Sequence[str], actor: User | None, password: str = "") -> User:
-    """Without a password nobody can sign in before a link is used. Only Galley itself may give one: whoever makes an
+    """Without a password nobody can sign in before a link is used. Only Galley itself may give one: people who make an
     account must not know how to get into it."""
     require(actor, "manage_people")
     if password and actor is not None:

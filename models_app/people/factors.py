@@ -13,7 +13,7 @@ from models_app.people.sessions import drop_sessions
 
 
 def remove_second_factor(*, person: User, actor: User | None) -> None:
-    """With its recovery codes. Sessions end: whoever found the lost phone may be signed in on it."""
+    """With its recovery codes. Sessions end: the finder of the lost phone may be signed in on it."""
     require(actor, "manage_people")
     if person == actor:
         raise Refused("Switch off your own second factor on the page Two-factor sign-in.")

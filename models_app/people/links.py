@@ -99,7 +99,7 @@ def set_password_by_link(*, secret: str, password: str) -> User:
         drop_sessions(person)
         tries.forget_passwords(person)
         PasswordLink.objects.filter(pk=link.pk).update(used_at=timezone.now())
-        # By nobody: whoever has the link is not known to be the person.
+        # By nobody: the holder of the link is not known to be the person.
         audit.record(
             actor=None, action="person.password_set", subject=f"user:{person.pk}",
             data={"name": person.get_username(), "link": link.pk, "address": addresses.current.get(),

@@ -12,7 +12,7 @@ from datetime import datetime
 from models_app.models import AuditEvent, PasswordLink, Release
 from models_app.releases.hands import Hands, advocates, last_acts, work_began
 
-#: What opens an account to whoever does it, by the event's action, said after the actor's name. Who made a link is not
+#: What opens an account to its actor, by the event's action, said after the actor's name. Who made a link is not
 #: known to have used it, and could have.
 OPENING = {
     "person.create": "made {account}",
@@ -26,7 +26,7 @@ OPENING = {
 
 @dataclass(frozen=True)
 class Opened:
-    """An account, and the person who did something that lets whoever does it sign in with it."""
+    """An account, and the person who did something by which they can sign in with it."""
 
     by: int
     by_name: str

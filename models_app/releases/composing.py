@@ -291,7 +291,7 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
         if scores_digest(comparison) != comparison.digest:
             raise Refused(
                 f"The scores in the database are not those that comparison {comparison.pk} was computed from: somebody "
-                "rewrote them. The audit trail and the database's log may say who; evaluate the release anew.",
+                "rewrote them. The audit trail and the database's log may say who; evaluate the release again.",
                 code="evidence_changed",
             )
         release.comparison = comparison  # who asked for it has a hand in what is submitted

@@ -91,7 +91,7 @@ def _move_with_reason(release: Release, *, to: str, actor: Any | None, action: s
 def go_live(*, release: Release, actor: Any | None = None) -> Deployment:
     """warming → live, once its slot answers, if it still stands on its evidence and on enough approvals.
 
-    Where it does not, it waits for approval again and Refused is raised; StaleState for whoever comes second.
+    Where it does not, it waits for approval again and Refused is raised; StaleState for the call that comes second.
     """
     require(actor, "deploy")
     with transaction.atomic():

@@ -213,7 +213,7 @@ def _walk(start: int, origins: Mapping[int, Sequence[int]], stop: Collection[int
 def work_began(release: Release) -> datetime:
     """When the first of what is new in the release was begun: its data, a training, a registration, a prompt, itself.
 
-    A prompt that has been live in another release is not new, whoever wrote it.
+    A prompt that has been live in another release is not new; its author does not matter then.
     """
     moments = [release.created_at]
     if release.prompt_version_id not in _live_elsewhere(release).prompts:

@@ -53,7 +53,7 @@ def evidence_problem(release: Release, *, thorough: bool = False) -> str:
     # what is decided on is what the rows say, and what the release shows is that
     if {canonical_digest(facts), canonical_digest(release.evidence)} != {release.evidence_digest}:
         return (
-            "The evidence is not what it was when the release was submitted. Withdraw it and submit it anew."
+            "The evidence is not what it was when the release was submitted. Withdraw it and submit it again."
         )
     return ""
 

@@ -104,7 +104,7 @@ def digest_of_test_set(evaluation_set: int) -> str:
 
 
 def digest_of_snapshot(snapshot: int) -> str:
-    """SHA-256 over the rows of a snapshot, in their order.
+    """SHA-256 over the rows of a snapshot, in the snapshot's order.
     `benchmarks/evidence_speed.py`."""
     return _value(_SNAPSHOT, snapshot)
 

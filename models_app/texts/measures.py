@@ -195,7 +195,7 @@ _TITLES = (
 )
 _CONNECTORS = frozenset(_JOINING.split())
 _NO_NAMES = frozenset(_TITLES.split())
-# After these a sentence may start anew inside a sentence: quotes, brackets, colons, dashes, stops within quotes.
+# After these a sentence may start inside a sentence: quotes, brackets, colons, dashes, stops within quotes.
 _OPENING = frozenset("\"“”‘'’«»:;([{-–—•*.!?…")
 
 

@@ -34,7 +34,7 @@ _Rules = dict[str, list[tuple[str, str]]]
 
 
 def _by_ending(rules: str) -> _Rules:
-    """Rules keyed by the last two letters of their suffix, in their order."""
+    """Rules keyed by the last two letters of their suffix, in the order in which they apply."""
     table: _Rules = defaultdict(list)
     for rule in rules.split():
         suffix, replacement = rule.split(">")

@@ -101,8 +101,8 @@ def _carry_out(row: TrainingRun, context: JobContext) -> dict[str, Any]:
 def _base(row: TrainingRun, work: Path) -> Path:
     """Where the base's weights lie, which nobody changes from now on.
 
-    A directory outside of Galley's own is copied, with the checkpoints and for as long: whoever may write there could
-    put other weights there between the look at what they were made from and the training, or before it is resumed.
+    A directory outside of Galley's own is copied, with the checkpoints and for as long: people who may write there
+    could put other weights there between the look at what they were made from and the training, or before it resumes.
     """
     from models_app.ml import artefacts, families
 

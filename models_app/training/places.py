@@ -1,8 +1,8 @@
 """Below which directories base models may lie.
 
-Whoever may register models names one; what lies elsewhere on the server is none of their business. So a directory that
-may not be used gets one answer, whether it is there or not, and a name without a leading `/`, `~` or `.` is a name on
-the hub, whatever lies in the directory that Galley runs in.
+A person who registers a model names one; what lies elsewhere on the server is none of their business. So a directory
+that may not be used gets one answer, whether it is there or not, and a name without a leading `/`, `~` or `.` is a
+name on the hub, whatever lies in the directory that Galley runs in.
 """
 
 from __future__ import annotations

@@ -231,5 +231,5 @@ def _recognised(known: recognising.Known | None) -> str:
         return ""
     return (
         f"Recognised by its weights: {known.closeness:.1%} of them are those of model {known.pk}. So its parent is "
-        "that model, and whoever trained it or curated its data has a hand in this one too."
+        "that model, and the people who trained it or curated its data have a hand in this one too."
     )

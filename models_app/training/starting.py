@@ -127,7 +127,7 @@ def _check_size(snapshot: DatasetSnapshot) -> None:
 
 
 def cancel_training(*, run: TrainingRun, actor: Any | None) -> None:
-    """Whoever may train may cancel; a queued run ends at once, a running one at its next step."""
+    """People who may train may cancel; a queued run ends at once, a running one at its next step."""
     if not allowed(actor, "manage_jobs"):
         require(actor, "train")
     if not run.is_active or run.job is None:
@@ -166,7 +166,7 @@ def _the_same_is_active(run: TrainingRun) -> str:
 
 
 def again(job: Job) -> Job | None:
-    """For whoever manages jobs: the run goes on from its last checkpoint. None where a later job has it."""
+    """For people who manage jobs: the run goes on from its last checkpoint. None where a later job has it."""
     run = TrainingRun.objects.get(pk=job.payload["run"])
     if run.job_id != job.pk:
         return None

@@ -1,5 +1,5 @@
 """allauth's pages of the second factor, with an event in the transaction of what it tells of; and what was done to
-one's own account, by whom: somebody whose password an administrator set anew shall see it."""
+one's own account, by whom: people see when an administrator has reset their password."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page behind a link that sets a password. It is for nobody in particular: whoever has the link."""
+"""The page behind a link that sets a password. It is for nobody in particular: it asks for the link alone."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def set_password(request: HttpRequest) -> HttpResponse:
         except InvalidInput as error:
             form.add_error("password", error.fields["password"])
         else:
-            request.session.flush()  # whoever is signed in here may be somebody else
+            request.session.flush()  # the person who is signed in here may be somebody else
             messages.success(request, f"The password of {person.get_username()} is set. Sign in with it.")
             return redirect("account_login")
     status = 422 if request.method == "POST" else 200

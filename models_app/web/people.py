@@ -1,6 +1,6 @@
 """People: accounts, their roles, and what an administrator does for somebody who cannot get in or has left.
 
-Whoever acts here has shown their password or code within the last quarter of an hour.
+People who act here have shown their password or code within the last quarter of an hour.
 """
 
 from __future__ import annotations

@@ -101,7 +101,9 @@ class ComposeForm(forms.Form):
     repetition_penalty = forms.FloatField(help_text="1 is none; 1.1 discourages repeating words.")
     no_repeat_ngram = forms.IntegerField(help_text="0 allows every repetition.")
     note = forms.CharField(
-        required=False, max_length=LONGEST_NOTE, help_text="What changes, in a sentence, for whoever decides."
+        required=False,
+        max_length=LONGEST_NOTE,
+        help_text="What changes, in a sentence, for the people who decide.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -185,7 +185,7 @@ def phrase(event: AuditEvent) -> str:
 
 
 def page_url(url_name: str, *args: object) -> str:
-    """The page of this name; empty where there is none, since some are the human side's."""
+    """The page of this name; empty if it does not exist, since some are the human side's."""
     try:
         return reverse(url_name, args=args)
     except NoReverseMatch:

@@ -286,7 +286,7 @@ def _settling(operation: str, summary: str, thread: Any, stale: str) -> Any:
     return extend_schema(
         operation_id=f"threads_{operation}",
         summary=summary,
-        description="For whoever began it, and for managers: `may_resolve`.",
+        description="For the person who began it, and for managers: `may_resolve`.",
         tags=["comments"],
         parameters=[PARAMETER],
         request=None,

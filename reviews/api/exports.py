@@ -292,7 +292,7 @@ class ExportView(views.ApiView):
         "or is gone already, nothing is left to remove.",
         tags=["exports"],
         responses={
-            204: OpenApiResponse(None, "Done, or asked of whoever writes it."),
+            204: OpenApiResponse(None, "Done, or the job that writes it is asked to stop."),
             409: views.failure("It has just ended.", "refused", "Job 31 is already succeeded."),
             **_ERRORS,
         },

@@ -314,7 +314,7 @@ class DocumentsView(views.ApiView):
 
 
 def _take(request: Request, rows: Sequence[DocumentRow]) -> list[Outcome]:
-    """What came of each, in their order."""
+    """The result of each, in the order of the rows."""
     report = ImportReport(outcomes=[])
     import_rows(rows=rows, origin=API_ORIGIN, actor=token_of(request).user, report=report)
     return sorted(report.outcomes or [], key=lambda outcome: outcome.row)

@@ -26,7 +26,7 @@ MOST_PEOPLE = 100
 
 
 def assign(*, item: QueueItem, to: User, actor: Any | None) -> Assignment:
-    """Keep one free assignment of this item for one person. Raises Refused where there is none, or who could not take
+    """Keep one free assignment of this item for one person. Raises Refused if none is free, or who could not take
     it."""
     require(actor, "manage_queues")
     _may_review(to)
@@ -144,7 +144,7 @@ def free_assignment(*, assignment: Assignment, actor: Any | None, reason: str = 
 
 
 def free_all_of(*, person: User, actor: Any | None) -> int:
-    """Everything this person holds or was to do goes to others: for whoever was deactivated or may no longer review."""
+    """Everything this person holds or was to do goes to others: they were deactivated, or may no longer review."""
     if not allowed(actor, "manage_people"):
         require(actor, "manage_queues")
     with transaction.atomic():

@@ -210,7 +210,7 @@ def renew_lease(
 def hold(*, item: QueueItem, reviewer: User) -> Lease | None:
     """My assignment at this very item: the one I hold, else a free one of it that is nobody else's, else None.
 
-    Whoever skipped the item gets it by opening it, unless it has to be left to others.
+    People who skipped the item get it by opening it, unless it has to be left to others.
     """
     require(reviewer, "review")
     assignments = Assignment.objects.filter(item=item)
@@ -312,7 +312,7 @@ def step_aside(*, item: QueueItem, reviewer: User) -> None:
 
 
 def put_back(*, item: QueueItem, actor: Any | None) -> None:
-    """Let a flagged item be reviewed after all; whoever flagged it is not asked again."""
+    """Let a flagged item be reviewed after all; the person who flagged it is not asked again."""
     require(actor, "manage_queues")
     with transaction.atomic():
         if not QueueItem.objects.filter(pk=item.pk, state="flagged").update(state="open"):

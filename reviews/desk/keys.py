@@ -150,7 +150,7 @@ def _parts(key: str) -> tuple[list[str], str]:
 
 
 def written(key: str) -> str:
-    """The one way of writing a key: lower case, modifiers in their order. Empty where it is none."""
+    """The one way of writing a key: lower case, modifiers in a fixed order. Empty where it is no key."""
     before, last = _parts(key.strip().lower())
     if not last or any(part not in _MODIFIERS for part in before) or len(set(before)) < len(before):
         return ""

@@ -43,7 +43,7 @@ def return_review(*, review: Review, comment: str, actor: Any) -> ReviewReturn:
         )
         if not changed:
             raise StaleState("This review is not submitted any more. Look again.")
-        # Proposed anew when it is submitted again. What was decided stays until its text changes.
+        # Proposed again when it is submitted again. What was decided stays until its text changes.
         FeedbackExample.objects.filter(review=review, state__in=_UNDECIDED).delete()
         made = ReviewReturn.objects.create(review=review, returned_by=actor, comment=comment)
         reopen_if_incomplete(item)

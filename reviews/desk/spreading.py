@@ -17,8 +17,8 @@ class Wish:
 
 
 def spread(assignments: Iterable[tuple[int, int]], people: Sequence[Wish]) -> dict[int, list[int]]:
-    """(assignment, item) pairs in order, each to whoever has least and can take it; an assignment that nobody can
-    take stays over.
+    """(assignment, item) pairs in order, each to the person who has least and can take it; an assignment that
+    nobody can take stays over.
 
     Nobody gets two assignments at one item. The order of the people decides between equals.
     """

@@ -8,7 +8,7 @@ Who reads which conversation
 fragment and notification asks the first.
 
 - not blind to peers; reviewers and managers: everything, with names
-- blind, item not done; whoever works on it, managers too: the threads they began themselves
+- blind, item not done; people who work on it, managers too: the threads they began themselves
 - blind, item not done; managers who do not review it: everything, with names; once they have read what somebody else
   began, no assignment at it can be theirs (`Skip.saw_others`), by page or by program
 - blind, item done; its reviewers: everything; other reviewers are “a reviewer”, and whom a comment names is hidden

@@ -114,7 +114,7 @@ def reopen(*, thread: int, actor: User) -> Thread:
 def _settle(pk: int, actor: User, *, resolved: bool) -> Thread:
     thread, place = visible_thread(pk=pk, user=actor)
     if not visibility.may_resolve(thread=thread, user=actor, standing=place):
-        raise NotAllowed("Whoever began a conversation, or a manager, resolves and reopens it.")
+        raise NotAllowed("Only the person who began a conversation, or a manager, resolves and reopens it.")
     values = {"resolved_at": timezone.now() if resolved else None, "resolved_by": actor if resolved else None}
     with transaction.atomic():
         changed = Thread.objects.filter(pk=pk, resolved_at__isnull=resolved).update(**values)

@@ -99,9 +99,9 @@ class Panel:
             )
         if self.standing is Standing.MANAGER and self.item is not None and self.item.queue.blind_to_peers:
             return (
-                "This queue is blind: each conversation is between whoever began it and the managers, until the item "
-                "is done. Write nothing that tells one reviewer about another. Whoever reads here what somebody else "
-                "began is not asked to review this item."
+                "This queue is blind: each conversation is between the person who began it and the managers, until "
+                "the item is done. Write nothing that tells one reviewer about another. If you read here what "
+                "somebody else began, you are not asked to review this item."
             )
         return "Every reviewer reads this."
 

@@ -1,9 +1,10 @@
 """Who sees which conversation, and under which names.
 
 A queue that is blind to peers would be blind no more if a thread told one reviewer what another thinks. Therefore, in
-such a queue, a conversation on an item is between whoever opened it and the managers; once the item is done, its
-reviewers see it too, without each other's names. Whoever reviews an item counts as its reviewer until it is done,
-whatever else they may do; and a manager who has read others' conversations on it is not asked to review it any more.
+such a queue, a conversation on an item is between the person who began it and the managers; once the item is
+done, its reviewers see it too, without each other's names. People who review an item count as its reviewers until it
+is done, whatever else they may do; and a manager who has read others' conversations on it is not asked to review it
+any more.
 In other queues every reviewer sees all of it, with names.
 """
 

@@ -36,7 +36,7 @@ def approve_example(*, example: FeedbackExample, actor: Any | None, reason: str 
 
 
 def decline_example(*, example: FeedbackExample, actor: Any | None, reason: str) -> FeedbackExample:
-    """Keep it out of future snapshots; the reason is shown to whoever wrote it."""
+    """Keep it out of future snapshots; its author sees the reason."""
     require(actor, "decide_feedback")
     reason = one_line(reason)
     if not reason:

@@ -65,7 +65,7 @@ def _propose(document: SourceDocument, target: str, **fields: Any) -> FeedbackEx
 def propose_from_review(*, review: Review, first: bool = False) -> list[FeedbackExample]:
     """A submitted review's examples: the corrected text, or the text as it was where it was found good; and the
     correction as preferred to the draft. A corrected review replaces what is not yet decided, and takes back what was
-    approved with another text: it has to be decided anew. Nothing is learnt from gold items and calibration
+    approved with another text: somebody has to decide on it again. Nothing is learnt from gold items and calibration
     rounds; what was settled for an item stands above its reviews. `first`: nothing was proposed from it before."""
     if review.item.reason == QueueItem.Reason.GOLD or review.item.queue.calibration:
         return []

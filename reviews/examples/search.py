@@ -14,7 +14,7 @@ from reviews.lists.statements import distinct_values
 from reviews.models import FeedbackExample, SourceDocument
 from reviews.queues.blindness import Reader, readable_examples
 
-#: The list of feedback examples goes no further: each decision counts them anew.
+#: The list of feedback examples goes no further: each decision counts them again.
 COUNTED = 10_000
 
 # ---------------------------------------------------------------- feedback examples

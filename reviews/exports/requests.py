@@ -292,7 +292,7 @@ def _record_at_once(request: Request, actor: Any | None, written: int) -> None:
 
 
 def open_file(*, export: Export, actor: User) -> IO[bytes]:
-    """The file, for whoever asked for it and may still see what is in it. Raises NotFound, NotAllowed, Refused."""
+    """The file, for the person who asked for it and may still see its content. Raises NotFound, NotAllowed, Refused."""
     if export.requested_by_id != actor.pk:
         raise NotFound(f"There is no export {export.pk} of yours.")
     check(Request.of(export.options), actor)
@@ -310,7 +310,7 @@ def open_file(*, export: Export, actor: User) -> IO[bytes]:
 
 
 def remove(*, export: Export, actor: User) -> None:
-    """Before its time, by whoever asked for it."""
+    """Before its time, by the person who asked for it."""
     if export.requested_by_id != actor.pk:
         raise NotFound(f"There is no export {export.pk} of yours.")
     if status_of(export) in ("waiting", "writing"):
@@ -319,7 +319,7 @@ def remove(*, export: Export, actor: User) -> None:
 
 
 def remove_expired() -> int:
-    """Files whose time is over. The queue does so every hour, and whoever asks for a new one. Returns how many."""
+    """Files whose time is over. The queue does so every hour, and each request for a new file. Returns how many."""
     count = 0
     for export in Export.objects.filter(
         removed_at=None, finished_at__isnull=False, expires_at__lte=timezone.now()

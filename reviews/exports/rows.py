@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 def open_rows(
     request: Request, actor: Any | None, *, progress: Progress | None = None
 ) -> Iterator[Iterator[Rows]]:
-    """The rows, each of new dicts with the names of `columns_of` in their order, and for a folder its `split`.
+    """The rows, each of new dicts with the names of `columns_of` in the same order, and for a folder its `split`.
 
     A transaction is open as long as this is: in one, the cursor reads as it goes, while outside the server would first
     put the whole answer aside. It ends here and not when somebody happens to drop an iterator.

@@ -113,7 +113,7 @@ class PairRow:
 
 
 def paths_in(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What a mapping could name, found in some records, in their order."""
+    """What a mapping could name, found in some records, in the order in which it appears."""
     found: dict[str, None] = {}
     for record in records:
         for column, value in record.items():

@@ -29,7 +29,7 @@ _GRAVEST = [
 
 @dataclass(frozen=True)
 class Returned:
-    """What came of one client's feedback. `said` is for people; numbers are null where nothing was made."""
+    """The result of one client's feedback. `said` is for people; numbers are null where nothing was made."""
 
     said: str
     document: int | None = None

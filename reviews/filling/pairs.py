@@ -61,7 +61,7 @@ class _Pair:
 
 
 def pairwise_queue(*, actor: Any | None) -> ReviewQueue:
-    """The queue for pairs where nobody says another; made where there is none."""
+    """The queue for pairs where nobody names another; made if it does not exist."""
     require(actor, "manage_queues")
     with transaction.atomic():
         found = ReviewQueue.objects.filter(slug=DEFAULT_SLUG).first() or create_queue(

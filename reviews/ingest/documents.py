@@ -52,7 +52,7 @@ class DocumentRow:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one row. `document` is the new document, or the one that was there before."""
+    """The result of one row. `document` is the new document, or the one that was there before."""
 
     row: int
     result: Result
@@ -87,7 +87,7 @@ class ImportReport(RowsReport):
     splits: dict[str, int] = field(default_factory=dict)
     #: field → column
     mapping: dict[str, str] = field(default_factory=dict)
-    #: what came of each row, where the caller gives a list; not in order
+    #: the result of each row, where the caller gives a list; not in order
     outcomes: list[Outcome] | None = None
 
     def refuse(self, row: int, name: str, reason: str) -> None:

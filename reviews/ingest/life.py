@@ -199,7 +199,7 @@ class ImportKind(ABC, Generic[Row, Options, Report]):
         with transaction.atomic():
             locked = self._locked(row)
             if locked.is_imported:
-                raise Refused(f"{locked.name} has been imported; what came of it stays.")
+                raise Refused(f"{locked.name} has been imported; its result stays.")
             if locked.status in Import.RUNNING:
                 raise Refused(f"{locked.name} is being imported. Cancel that first.")
             audit.record(

@@ -1,6 +1,6 @@
 """From a file or a Hugging Face data set to document rows, whatever the columns are called.
 
-What becomes of the rows is decided in `reviews.ingest.documents`.
+`reviews.ingest.documents` decides what to do with the rows.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ MOST_IN_MEMORY = 1 << 20  # hashes; a document has 16 of them, and takes 1 kB
 
 class Sketches:
     """`learnt`: whether test documents (False), those that may train (True) or both are found. What is added is found
-    by this one alone until it is written; whoever adds writes, in the transaction that saves the documents."""
+    by this one alone until it is written; the caller writes it, in the transaction that saves the documents."""
 
     def __init__(self, learnt: Sequence[bool] = (False, True)) -> None:
         self._learnt = learnt
@@ -46,7 +46,7 @@ class Sketches:
         )
 
     def of(self, documents: Sequence[int]) -> Hashes:
-        """Their sketches, a row each, in their order; of a document that is gone, an empty one."""
+        """Their sketches, a row each, in the same order; of a document that is gone, an empty one."""
         missing = [document for document in documents if document not in self._sketches]
         rows = SourceDocument.objects.filter(pk__in=missing, sketch__isnull=False).order_by()
         known = dict(rows.values_list("pk", "sketch")) if missing else {}

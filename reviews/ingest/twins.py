@@ -234,7 +234,7 @@ def keep(
     documents: Sequence[SourceDocument], texts: Sequence[Hashes], pairs: Iterable[Pair], sketches: Sketches
 ) -> None:
     """What documents that have just been saved are found by, and their pairs. Their sketches lie in `sketches` until
-    whoever made it writes it."""
+    the caller, who made it, writes it."""
     tests = (document for document in documents if document.split == Split.TEST)
     keep_references([(document.pk, document.reference) for document in tests if document.reference])
     _keep_pairs(pairs)
@@ -286,7 +286,7 @@ def sketch_missing(
 
 
 def sketch_few() -> None:
-    """The same for whoever is waited for: a few at once; more are left to the queue, and until it is done nothing is
+    """The same while somebody waits: a few at once; more are left to the queue, and until it is done nothing is
     said about any text. Raises Unavailable."""
     if _sketch_some() == _AT_ONCE and _without_sketch():
         start_comparing()

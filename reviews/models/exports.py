@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class Export(models.Model):
-    """A file that somebody asked for, written in the queue, kept for a while, fetched by whoever asked."""
+    """A file that somebody asked for: a job writes it, it is kept for a while, and the same person fetches it."""
 
     class Kind(models.TextChoices):
         REVIEWS = "reviews"

@@ -102,7 +102,7 @@ class ReviewQueue(models.Model):
 
 class QueueItemQuerySet(QuerySet["QueueItem"]):
     def locked(self) -> QueueItemQuerySet:
-        """For whoever changes an item, its assignments or its answers: the item is locked first, everywhere. What
+        """For changes of an item, its assignments or its answers: the item is locked first, everywhere. What
         refers to it by a foreign key may still come in."""
         return self.select_for_update(of=("self",), no_key=True)
 

@@ -1,4 +1,4 @@
 """What one person is told in the page.
 
-Knows nothing of what happened elsewhere: whoever makes it happen tells it.
+Knows nothing of what happened elsewhere: the code that makes it happen says so.
 """

@@ -66,7 +66,7 @@ def mark_all_read(*, user: User, up_to: datetime) -> int:
 
 
 def mark_read_about(*, user: User, subjects: Sequence[models.Model | str]) -> int:
-    """Whoever looks at the things themselves has read what was told about them. 1 query."""
+    """People who look at the things themselves have read what they were told about them. 1 query."""
     about = [subject_of(subject) for subject in subjects]
     return Notification.objects.filter(user=user, read_at=None, subject__in=about).update(
         read_at=timezone.now()

@@ -1,6 +1,6 @@
 """Trying a prompt on real articles with the live model, beside what the live prompt writes. A job does the writing.
 
-Two purposes. *Playground*: how does it read? *Mending*: would a prompt do what one would otherwise train for? Then the
+Two purposes. *Playground*: how does it read? *Failures*: would a prompt do what one would otherwise train for? Then the
 articles are those whose summaries reviewers found failing, and what comes out is held against their corrections.
 """
 
@@ -57,7 +57,7 @@ FEW_STARS = 2
 PATIENCE_SECONDS = 90  # for a model that is busy or is just being switched
 DEADLINE_SECONDS = 3600
 METRICS = ("rouge1", "rouge2", "rougeLsum")
-TELL_FROM = 4  # articles; whoever waits for fewer sees them come
+TELL_FROM = 4  # articles; people who wait for fewer see them come
 SEED = 20
 
 
@@ -143,7 +143,7 @@ def _in_order(rows: QuerySet[SourceDocument], keys: Sequence[int]) -> list[Sourc
 def failing_articles(*, words: str = "", queue: ReviewQueue | None, count: int, actor: User) -> list[Chosen]:
     """Articles, all or by number or words of the title, whose summaries reviewers found poor, gave few stars, or want
     a better prompt for, the latest first, each with its authoritative correction where somebody corrected it. Only of
-    items that are done: while others still answer, nobody sees their texts. Raises InvalidInput where there is none.
+    items that are done: while others still answer, nobody sees their texts. Raises InvalidInput if there are none.
     """
     require(actor, "edit_prompts")
     count = max(1, min(count, MOST_MENDED))
@@ -440,7 +440,7 @@ def _compared(scored: Sequence[PromptTrialResult]) -> Iterator[dict[str, Any]]:
 
 
 def ended(*, job: Job) -> None:
-    """Tell whoever asked for a long one."""
+    """Tell the person who asked, where it was a long one."""
     trial = PromptTrial.objects.select_related("requested_by", "job").filter(job=job).first()
     if trial is None or job.state == Job.State.CANCELLED:
         return

@@ -1,8 +1,8 @@
 """What no prompt is tried, tuned or written on, and who may try one on an item of a queue.
 
 Test documents judge releases: a prompt that was made on them would be judged by what it was made for. So would one
-made on what is nearly the same: lists leave out what is known to be (`usable_documents`), and whoever tries a prompt is
-refused by what the texts say (`refuse_judges`). And a prompt tried on an item that somebody else judges, or will judge,
+made on what is nearly the same: lists leave out what is known to be (`usable_documents`), and `refuse_judges` refuses
+a trial by what the texts say. And a prompt tried on an item that somebody else judges, or will judge,
 tells which model wrote it.
 """
 
@@ -54,7 +54,7 @@ def judging(documents: Sequence[SourceDocument]) -> set[int]:
 
 
 def require_trial(*, item: QueueItem, user: User) -> None:
-    """Whoever holds an assignment at the item, submitted an answer to it, or writes prompts. Raises Refused."""
+    """The person holds an assignment at the item, submitted an answer to it, or writes prompts. Raises Refused."""
     refuse_judges(item.summary.document)
     if not at_hand(item=item, user=user):
         raise Refused("Prompts are tried on an item while you have it at the desk.", code="not_yours")

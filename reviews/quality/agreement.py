@@ -62,7 +62,7 @@ def krippendorff(
 ) -> Agreement:  # fmt: skip
     """Alpha = 1 − observed / expected disagreement (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability").
 
-    `counts` is items × values, the values in their order. `values` are the numbers that an interval scale measures
+    `counts` is items × values, the values in ascending order. `values` are the numbers that an interval scale measures
     (0, 1, 2, … unless given). `raters` is only passed on. The interval resamples items, with all their ratings and
     the expected disagreement of each resample, and takes widened percentiles (Hesterberg 2015, section 3.2); it is not
     the one of Hayes and Krippendorff (2007), who resample pairs and hold the expected disagreement fixed.

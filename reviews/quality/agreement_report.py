@@ -174,7 +174,7 @@ def find_report(*, days: int, scale: Scale, question: str) -> Report:
 
 
 def start_measuring(*, actor: Any | None) -> Job:
-    """Let the queue compute all windows anew; asked while it does, that job is given."""
+    """Let the queue compute all windows again. Asked while it does, it returns that job."""
     require(actor, "manage_queues")
     return jobs.enqueue(kind=KIND, actor=actor, unique_key=KIND, deadline_seconds=1800)
 

@@ -98,7 +98,7 @@ def _checked(rubric: RubricVersion, known: Known) -> dict[str, Any]:
     explanation = normalise(known.explanation)
     wrong = left_open(
         rubric.pk, stars=known.stars, verdict=known.verdict, ratings=known.ratings, explanation=explanation,
-        why="Say why. Whoever answers reads it afterwards.",
+        why="Say why. Reviewers read it after they answer.",
     )  # fmt: skip
     if not 0 <= known.tolerance <= MOST_TOLERANCE:
         wrong["tolerance"] = f"From 0 to {MOST_TOLERANCE} points."

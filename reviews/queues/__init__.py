@@ -20,8 +20,8 @@ rank and the item's state in step with the queue, in set-based SQL; `reviews/des
 - Leases are set and compared by the database's clock alone. A lease that ran out gives the assignment away once
   somebody needs it; a deactivated holder loses it at once. What was typed stays as a draft and can be submitted late,
   as an extra review.
-- Changing a queue takes an advisory lock that claims share: whoever claims meanwhile waits for the change and is not
-  told that nothing is left. With more than 5,000 items the queue's worker does it.
+- Changing a queue takes an advisory lock that claims share: a claim that comes meanwhile waits for the change and is
+  not told that nothing is left. With more than 5,000 items the queue's worker does it.
 - Rules (`reviews/queues/rules.py`, `reviews/filling/rule_runs.py`) look at clients' feedback as it comes and every
   five minutes at what is new: few stars, complaints, wishes, checks, a random share by hash, drift (one-sided
   two-proportion test, corrected after Holm, with both counts in the item's note). Each remembers how far it has

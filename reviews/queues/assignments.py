@@ -3,8 +3,8 @@
 What brings a queue in step is set-based, the same for one item and for a hundred thousand: queues are changed while
 people work.
 
-Order of locks everywhere: the queue's assignments (an advisory lock; shared by whoever claims or puts in, exclusive for
-whoever rearranges the queue), then the item, then its assignments.
+Order of locks everywhere: the queue's assignments (an advisory lock: claiming and adding share it, rearranging the
+queue has it alone), then the item, then its assignments.
 """
 
 from __future__ import annotations

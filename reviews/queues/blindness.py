@@ -1,9 +1,10 @@
 """Who sees what others answered, and which model wrote what, while an item is still being judged.
 
-The one rule, for every page, export and notification: in a queue that is blind to peers, whoever may review sees
-nobody else's answers to an item until it is done. The only way around it is to leave the item to others for good
-(`queueing.step_aside`, kept as `Skip.saw_others`); whoever has answered it already waits until it is done, since
-answers can be corrected. People without the right to review are never asked, so they see all that their pages show.
+The one rule, for every page, export and notification: in a queue that is blind to peers, people who may review
+see nobody else's answers to an item until it is done. The only way around it is to leave the item to others for good
+(`queueing.step_aside`, kept as `Skip.saw_others`); people who have answered it already wait until it is done,
+since answers can be corrected. People without the right to review are never asked, so they see all that their pages
+show.
 Likewise the model, in a queue that is blind to the model.
 """
 

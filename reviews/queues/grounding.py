@@ -1,6 +1,6 @@
 """Linking queued summaries to their sources, in the queue: what `texts.grounding` finds, kept as `Grounding` rows.
 
-One job at a time sweeps what lacks a row, the newest items first, so whoever puts items into a queue just asks for the
+One job at a time sweeps what lacks a row, the newest items first, so code that adds items to a queue just asks for the
 sweep. Asked while one runs, that one finds the new items too, or its successor does.
 """
 

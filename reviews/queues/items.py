@@ -75,7 +75,7 @@ def put_many(
     *, queue: ReviewQueue, entries: Sequence[Entry], reason: str, priority: int = 0, actor: Any | None
 ) -> int:
     """`put_in_queue` for many summaries, in a handful of statements. Returns how many were not in the queue before;
-    whoever calls it records that."""
+    the caller records that."""
     require(actor, "import_documents")
     notes = {entry.summary: entry.note for entry in entries}
     if not notes:

@@ -13,14 +13,14 @@ _versions: dict[int, RubricVersion] = {}
 
 
 def version_of(rubric: int) -> RubricVersion:
-    """Not to be changed by whoever gets it."""
+    """The caller must not change it."""
     if rubric not in _versions:
         _versions[rubric] = RubricVersion.objects.get(pk=rubric)
     return _versions[rubric]
 
 
 def criteria_of(rubric: int) -> tuple[Criterion, ...]:
-    """In their order; none for a version that there is not. Not to be changed by whoever gets them."""
+    """In the order in which a page asks them; empty for an unknown version. The caller must not change them."""
     found = _known.get(rubric)
     if found is None:
         found = tuple(Criterion.objects.filter(rubric=rubric).order_by("position"))

@@ -134,7 +134,7 @@ def change_queue(*, queue: ReviewQueue, settings: QueueSettings, actor: Any | No
 
 def change_queue_or_later(*, queue: ReviewQueue, settings: QueueSettings, actor: User) -> Rearranged | Job:
     """`change_queue` at once, or by the queue's worker where so many items have to be brought in step that nobody
-    should wait for it at a page; whoever claims meanwhile waits either way until it is through."""
+    should wait for it at a page. Either way a claim that comes meanwhile waits until it is through."""
     require(actor, "manage_queues")
     _checked(settings)
     before = QueueSettings.of(queue)

@@ -1,5 +1,5 @@
-"""How far the work is: mine, each queue's, the team's. Reads only; figures of others than oneself are for whoever
-manages queues.
+"""How far the work is: mine, each queue's, the team's. Reads only; figures of others than oneself are for people
+who manage queues.
 
 My own figures are counted each time. Those of queues and team look at every assignment, so they are counted once a
 minute and say when. Where there are so many that somebody would wait for it, the queue counts them ahead every
@@ -80,7 +80,7 @@ class Estimate:
 
     @property
     def finish(self) -> str:
-        """'about 3 December', '3 December to 7 January', '3 December or much later'; empty where there is none."""
+        """'about 3 December', '3 December to 7 January', '3 December or much later'; empty if none is known."""
         if self.earliest is None:
             return ""
         first = f"{self.earliest:%-d %B}"
@@ -263,7 +263,7 @@ class Team:
 
 
 def team(*, actor: Any | None) -> Team:
-    """Everybody's figures, for whoever manages queues. At most 4 queries."""
+    """Everybody's figures, for people who manage queues. At most 4 queries."""
     require(actor, "manage_queues")
     figures, days = _figures("team"), _figures("days")
     people, total, done = [], Pace(), 0
@@ -290,7 +290,7 @@ def _count(name: str) -> Sequence[Sequence[Any]]:
 
 
 def count_ahead() -> int:
-    """What takes long to count, kept for whoever looks next. Called by the queue; how many it keeps."""
+    """Count what takes long to count, and keep it for pages. Called by the queue. Returns how many counts it keeps."""
     kept = 0
     for name in ("queues", "team", "days"):
         counted = _counted(name)

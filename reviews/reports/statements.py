@@ -1,7 +1,7 @@
 """Figures over everybody's answers, and what waits elsewhere than at the desks.
 
 Answers are of two tables: the ORM aggregates nothing over a union of two. Read by it instead, 60,000 answers cost a
-page 400 ms of CPU before anything is counted (`benchmarks/review_desk.py`, "progress, counted anew").
+page 400 ms of CPU before anything is counted (`benchmarks/review_desk.py`, "progress, counted again").
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What each change of an edit says was wrong with the draft. Pure.
 
 A label is only a suggestion that the reviewer confirms with a key, so it is given where the rule is plain, and left out
-where it might mislead. The rules, in their order, for what was taken out (old) and what was put in (new):
+where it might mislead. The rules, as they apply one after another, for what was taken out (old) and what was put in
+(new):
 
 1. An e-mail address or a telephone number that is gone: personal data.
 2. Old repeats its neighbour, or a stretch that says what another sentence still says is gone: redundancy.
@@ -28,7 +29,7 @@ from reviews.texts.edits import NEGATIONS, Change, ErrorType, Label, Severity, f
 from reviews.texts.grounding import FUNCTION_WORDS, Source, stemmed, terms
 from reviews.texts.spans import Span, sentence_at, sentences
 
-# Of a sentence that was written anew, word by word labels would be guesses.
+# Of a sentence that was rewritten, word by word labels would be guesses.
 _LONGEST_LABELLED = 400
 _SUPPORTED = 0.75
 _OMITTED = 0.6

@@ -123,7 +123,7 @@ def checked_marks(marks: Iterable[Mark], *, summary: str, source: str) -> list[M
         if not quotes(text, mark.start, mark.end, mark.quote):
             raise UnreadableMarks(
                 f"“{one_line(mark.quote[:60])}” does not stand at {mark.start}–{mark.end} of the {mark.side}. Load the "
-                "item again and mark it anew.",
+                "item again and mark it again.",
                 number,
                 "quote",
             )

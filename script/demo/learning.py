@@ -74,7 +74,7 @@ class Learning(Newsroom):
         )  # fmt: skip
 
     def trial(self) -> None:
-        """Would the refined prompt mend what reviewers found failing? What the model wrote is made up."""
+        """Would the refined prompt correct what reviewers found failing? What the model wrote is made up."""
         trial = start_trial(
             based_on=self.refined, template=self.refined.template, actor=self.mila, deliver=False,
             articles=failing_articles(queue=None, count=12, actor=self.mila), purpose=PromptTrial.Purpose.MENDING,

@@ -172,7 +172,7 @@ def test_the_same_key_is_the_same_export_and_so_is_the_same_request_under_way(
     assert asked(mila)["id"] == first.json()["id"]
     assert Export.objects.count() == 1
     written(first.json())
-    assert asked(mila)["id"] != first.json()["id"], "what is done is asked for anew"
+    assert asked(mila)["id"] != first.json()["id"], "what is done is asked for again"
     asked(mila, kind="edits")
     asked(mila, kind="spans")
     assert error(mila.post("exports/", {"kind": "ratings"})) == (409, "refused")
@@ -262,7 +262,7 @@ def test_who_lost_the_right_does_not_get_the_file(mila: Api, cast: make.Cast) ->
     assert AuditEvent.objects.filter(action="export.fetch").count() == 0
 
 
-def test_it_is_stopped_or_removed_by_whoever_asked(
+def test_it_is_stopped_or_removed_by_the_person_who_asked(
     mila: Api, rita: Api, cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
     review(cast.reviewer)

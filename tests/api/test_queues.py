@@ -100,7 +100,7 @@ def test_what_must_not_be_submitted_is_refused_with_its_field(rita: Api, ruben: 
     assert rita.post(f"items/{item.pk}/submit/", {}).status_code == 422
     assert error(ruben.post(f"items/{item.pk}/submit/", COMPLETE)) == (409, "not_yours")
     rita.post(f"items/{item.pk}/submit/", COMPLETE)
-    # finished: neither by whoever finished it nor by anybody else
+    # finished: neither by the person who finished it nor by anybody else
     assert error(rita.post(f"items/{item.pk}/submit/", {**COMPLETE, "stars": 1})) == (409, "submitted")
     assert error(ruben.post(f"items/{item.pk}/submit/", COMPLETE)) == (409, "not_yours")
     assert Assignment.objects.get().state == "done"

@@ -1,4 +1,4 @@
-"""Prompts as people work with them: does one mend what failed, two versions word by word, a trial at the desk."""
+"""Prompts as people work with them: does one correct what failed, two versions word by word, a trial at the desk."""
 
 from __future__ import annotations
 

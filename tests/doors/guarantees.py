@@ -366,7 +366,7 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "what people said of two releases is append-only; a vote is somebody's, and a tie of nobody's stands once a "
     "document": [(votes, TRIGGER), (false_votes, CONSTRAINT)],
     "two releases were never live at the same time": [(intervals, CONSTRAINT)],
-    "a token acts in the name of whoever made it, and never gets more scopes, a longer time or another person": [
+    "a token acts in the name of the person who made it, and never gets more scopes, a longer time or another person": [
         (tokens, TRIGGER)
     ],
     "every event says by which door it came: page, token, command, job, Galley itself, or a program on the server": [

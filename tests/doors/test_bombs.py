@@ -1,4 +1,4 @@
-"""Files that people bring: small ones that grow, and those that break whoever reads them.
+"""Files that people bring: small ones that grow, and those that break the program that reads them.
 
 The web process keeps them and reads nothing; a job in a process of its own says what is wrong.
 """

@@ -201,7 +201,7 @@ def found_by(client: Client) -> tuple[dict[str, str], dict[str, dict[str, str]]]
 
 
 def places(clients: list[Client]) -> list[Place]:
-    """Each address once, for whoever sees most of it."""
+    """Each address once, for the person who sees most of it."""
     made: dict[str, Place] = {}
     for client in clients:
         paths, sent = found_by(client)

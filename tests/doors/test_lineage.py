@@ -1,4 +1,4 @@
-"""A trained model stays its trainer's, whatever file it is registered from anew."""
+"""A trained model stays its trainer's, whatever file it is registered from again."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_a_training_on_a_laundered_base_continues_its_lineage(
 def test_a_checkpoint_that_was_registered_before_its_model_is_recognised_then(
     cast: make.Cast, base: ModelVersion, places: Path
 ) -> None:
-    """Whoever is faster than the training job has no way around it."""
+    """Being faster than the training job is no way around it."""
     checkpoint = places / "checkpoint"
     shutil.copytree(artefact_path(base) / "weights", checkpoint)
     rewrite(checkpoint, lambda name, tensor: moved(tensor, 0.1, 5))

@@ -176,7 +176,7 @@ def test_the_database_has_one_account_for_a_name_in_any_case(cast: make.Cast) ->
     assert is_in(signed_in("rita"))
 
 
-def test_whoever_makes_an_account_does_not_know_its_password(cast: make.Cast) -> None:
+def test_who_makes_an_account_does_not_know_its_password(cast: make.Cast) -> None:
     with pytest.raises(NotAllowed):
         accounts.create_person(
             name="nora", roles=["approver"], actor=cast.administrator, password=NEW_PASSWORD
@@ -313,7 +313,7 @@ def test_a_link_is_dead_after_a_newer_one_after_48_hours_and_when_its_person_lea
         )
 
 
-def test_whoever_tried_the_forgotten_password_too_often_comes_in_with_the_new_one(cast: make.Cast) -> None:
+def test_who_tried_the_forgotten_password_too_often_comes_in_with_the_new_one(cast: make.Cast) -> None:
     for _ in range(9):
         signed_in("rita", "forgotten")
     assert not is_in(signed_in("rita"))

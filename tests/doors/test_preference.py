@@ -192,7 +192,7 @@ def test_another_vote_below_those_that_were_counted_is_another_digest(
 def test_a_count_that_is_rewritten_in_the_release_s_own_row_is_found(
     the: scenes.Scene, judge: User, pairs: list[QueueItem]
 ) -> None:
-    """While it waits its row may be submitted anew, so no trigger stands before it; what it shows is looked at."""
+    """While it waits its row may be submitted again, so no trigger stands before it; what it shows is looked at."""
     prefer("before", pairs[0], judge)
     release = the.submitted()
     release.evidence["people"] |= {"candidate_preferred": 20, "baseline_preferred": 0}
@@ -337,7 +337,7 @@ def test_imported_choices_are_no_votes(the: scenes.Scene, pairs: list[QueueItem]
 # ---------------------------------------------------------------- who votes
 
 
-def test_whoever_wants_the_release_to_win_is_offered_none_of_its_pairs(
+def test_who_wants_the_release_to_win_is_offered_none_of_its_pairs(
     the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
     trainer = the.cast.ml_engineer

@@ -101,7 +101,7 @@ def test_who_helped_an_engineer_after_the_work_was_done_may_approve(the: Scene) 
     assert may_decide(now(the), alma)[0]
 
 
-def test_an_approval_of_whoever_made_the_engineer_s_account_long_ago_counts_and_the_page_says_so(
+def test_an_approval_of_who_made_the_engineer_s_account_long_ago_counts_and_the_page_says_so(
     the: Scene,
 ) -> None:
     alma = make.user("both", "administrator", "approver")
@@ -135,7 +135,7 @@ def test_a_link_that_was_made_before_the_work_and_used_while_it_went_on_opens_th
 def test_an_account_that_was_opened_after_the_data_were_frozen_and_before_the_training_cannot_approve(
     the: Scene,
 ) -> None:
-    """Freezing is work: whoever froze the data and then makes an approver has begun."""
+    """Freezing is work: a person who froze the data and then makes an approver has begun."""
     assert the.model.training_run is not None
     before = the.model.training_run.created_at - timedelta(microseconds=1)
     assert the.snapshot.created_at < before
@@ -167,7 +167,7 @@ def test_who_let_a_failed_training_or_evaluation_go_on_by_its_job_has_a_hand_in_
 
 
 @pytest.mark.parametrize("retried", [False, True])
-def test_who_asked_for_a_model_registered_it_whoever_tries_the_job_again(
+def test_who_asked_for_a_model_registered_it_though_another_tries_the_job_again(
     the: Scene, tmp_path: Path, settings: Any, retried: bool
 ) -> None:
     """Letting it fail the first time and an operator press the button changes no names."""
@@ -234,7 +234,7 @@ def test_who_sent_corrections_with_a_token_wrote_the_data(the: Scene) -> None:
 
 
 def test_who_brought_the_reference_summaries_that_it_learnt_has_a_hand_in_it(the: Scene) -> None:
-    """Whoever presses *Propose* is not the only one."""
+    """The person who presses *Propose* is not the only one."""
     document = make.document(created_by=the.cast.administrator)
     (example,) = propose_from_references(documents=[document], actor=the.cast.ml_engineer)
     assert submits_a_model_trained_on(the, example)[the.cast.administrator.pk] == ["curated its data"]

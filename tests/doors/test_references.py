@@ -52,7 +52,7 @@ def the(author: User) -> scenes.Scene:
     return replace(the, on=on, comparison=scenes.compared(the.candidate, the.live, on))
 
 
-def test_whoever_wrote_references_does_not_decide_on_what_is_measured_against_them(
+def test_who_wrote_references_does_not_decide_on_what_is_measured_against_them(
     the: scenes.Scene, author: User
 ) -> None:
     release = the.submitted()

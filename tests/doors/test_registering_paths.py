@@ -1,4 +1,4 @@
-"""Whoever registers a model does not learn which directories there are on the server."""
+"""People who register a model do not learn which directories there are on the server."""
 
 from __future__ import annotations
 

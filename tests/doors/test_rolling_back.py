@@ -119,7 +119,7 @@ def test_a_draft_of_the_same_content_that_is_being_composed_meanwhile_does_not_e
             go_on.wait(10)
         connection.close()
 
-    # the audit trail is one chain: who appends waits for whoever has appended and not committed
+    # the audit trail is one chain: an append waits for one that is not committed yet
     release_soon = threading.Timer(0.5, go_on.set)
     composer = threading.Thread(target=compose)
     composer.start()

@@ -117,7 +117,7 @@ def test_recovery_codes_and_the_second_look_share_the_count_of_codes(rita: User)
 
 @pytest.mark.django_db
 def test_the_password_does_not_give_new_tries_at_the_code(rita: User) -> None:
-    """Whoever has the password signs in with it again and again; each time the count of codes goes on."""
+    """A person who has the password signs in with it again and again; each time the count of codes goes on."""
     looked_at = 0
     for _ in range(6):
         looked_at += statuses(at_the_code(), AT_SIGN_IN, {"code": wrong_code()}, 4)[200]

@@ -321,7 +321,7 @@ def test_the_playground_of_reviewers_waits_until_a_blind_item_is_done(
 def test_while_many_texts_are_compared_nothing_is_tried_and_the_queue_compares_them(
     people: make.Cast, live: PromptVersion, asked: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever waits for a page does not wait for ten thousand documents that were put in by SQL."""
+    """People who wait for a page do not wait for ten thousand documents that were put in by SQL."""
     monkeypatch.setattr(twins, "_AT_ONCE", 3)
     for number in range(12):
         make.document(article(f"by SQL {number}"))

@@ -1,5 +1,5 @@
-"""What waits for a person is the same number at every door: the navigation, the desk, the API, and whoever counts what
-they are given until nothing comes."""
+"""What waits for a person is the same number at every door: the navigation, the desk, the API, and people who count
+what they are given until nothing comes."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_no_more_than_so_many_work_at_a_time() -> None:
     assert (working, most) == (0, 2)
 
 
-def test_whoever_waits_for_something_else_lets_others_work() -> None:
+def test_a_thread_that_waits_for_something_else_lets_others_work() -> None:
     turns = Turns(most=1, patience=LONG)
     began, answered = threading.Event(), threading.Event()
 
@@ -89,7 +89,7 @@ def test_one_that_hangs_keeps_nobody_waiting_for_ever_and_takes_no_place_along()
     assert one_at_a_time(turns)
 
 
-def test_whoever_came_first_goes_first() -> None:
+def test_the_first_to_come_goes_first() -> None:
     turns, order = Turns(most=1, patience=LONG), []
 
     def work(number: int) -> None:

@@ -21,7 +21,7 @@ from tests import settings as test_settings
 from tests.process.programs import free_port, wait_for
 
 # Collecting and compressing the pages' static files is the longest part of a first start. A start looks whether what is
-# there was made of today's sources, and makes it anew if not.
+# there was made of today's sources, and makes it again if not.
 STATIC = test_settings.ROOT / "static"
 
 

@@ -1,4 +1,4 @@
-"""Whoever asks first after a start waits no longer than the others."""
+"""The first request after a start waits no longer than the others."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_settling_leads_to_the_next_dispute_and_refusals_keep_what_was_typed(
     assert last["Location"] == reverse("disputes")
 
 
-def test_whoever_had_a_part_sees_the_dispute_and_cannot_settle_it(
+def test_a_person_who_had_a_part_sees_the_dispute_and_cannot_resolve_it(
     cast: make.Cast, queue: ReviewQueue, mila: Client
 ) -> None:
     item = make.queue_item(in_queue=queue, wanted_reviews=2)
@@ -332,7 +332,7 @@ def test_a_round_is_started_and_somebody_invited_on_the_page(
     assert mila.post(path, {**form, "reviewers": [cast.approver.pk]}).status_code == 422
     begun = mila.post(path, {**form, "reviewers": [cast.reviewer.pk, cast.ml_engineer.pk]}, follow=True)
     assert "waits at the desk for rita." in markup(begun)
-    assert "know all of these items already: mila." in markup(begun), "whoever made it gold"
+    assert "know all of these items already: mila." in markup(begun), "she made it gold"
     round_ = ReviewQueue.objects.get(calibration=True)
     answer = mila.post(
         reverse("gold_invite", args=[round_.pk]), {"reviewer": cast.another_reviewer.pk}, follow=True

@@ -464,7 +464,7 @@ def test_marks_and_judged_sentences_travel_by_the_form(rita: Client, item: Queue
     assert Review.objects.get().span_marks.get().quote == "410"
 
 
-def test_labels_are_suggested_to_whoever_works_on_the_item(
+def test_labels_are_suggested_to_people_who_work_on_the_item(
     rita: Client, client: Client, cast: make.Cast, item: QueueItem
 ) -> None:
     assert rita.post(f"/desk/item/{item.pk}/labels/", {"edited_text": TEXT}, headers=JSON).status_code == 409

@@ -166,7 +166,7 @@ def test_a_review_is_sent_back_with_a_comment(mila: Client, cast: make.Cast) -> 
     assert stale.status_code == 409
 
 
-def test_whoever_could_be_asked_sees_no_answers_of_a_blind_queue(mila: Client, cast: make.Cast) -> None:
+def test_people_who_could_be_asked_see_no_answers_of_a_blind_queue(mila: Client, cast: make.Cast) -> None:
     queue = make.queue(reviews_per_item=2)
     item = make.queue_item(in_queue=queue)
     submitted(queue, cast.reviewer, comment="The pier, not the quay.", stars=2)

@@ -388,7 +388,7 @@ def test_when_something_else_went_live_the_page_says_what_to_do(waiting: Scene) 
         waiting.cast.ml_engineer, f"/comparisons/{comparison.pk}/"
     )
     signed_in(waiting.cast.ml_engineer).post(
-        f"/comparisons/{comparison.pk}/submit/", {"reason": "Compared anew."}
+        f"/comparisons/{comparison.pk}/submit/", {"reason": "Compared again."}
     )
     assert decide(waiting, waiting.cast.approver).status_code == 302
     assert state(waiting) == "warming"

@@ -74,7 +74,7 @@ PAGES = {
     ),
     "own_tokens": "service_account_new",
 }
-# Whoever is signed in; the use cases look at whose it is, or at what a conversation is about.
+# For everybody who is signed in; the use cases look at whose it is, or at what a conversation is about.
 SIGNED_IN = (
     "home notifications notifications_bell notifications_read notification talk_item talk_item_people talk_prompt "
     "talk_prompt_people talk_thread talk_reply talk_resolve talk_reopen talk_edit training_cancel token_revoke "
@@ -164,7 +164,7 @@ def test_pages_are_for_those_who_may_and_nobody_else() -> None:
                 if not refused <= {403, 405} or 403 not in refused:
                     wrong.append(f"{path} answers {refused} without {need}")
             if {enough.get(path).status_code, enough.post(path).status_code} <= {403, 405}:
-                wrong.append(f"{path} refuses whoever has {need}")
+                wrong.append(f"{path} refuses somebody who has {need}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -1,7 +1,7 @@
 """Django's PostgreSQL back end, for a server that may stop answering.
 
 A server that ended says so at once: its sockets close. One that stands still (a frozen machine, a disk that hangs, a
-line that was cut) says nothing, and its own time limits stand still with it. So whoever waits for longer than
+line that was cut) says nothing, and its own time limits stand still with it. So a thread that waits for longer than
 `PATIENCE_SECONDS` asks over another connection whether the server still answers. If it does, the statement is a long
 one, and it is waited for; its limit is PostgreSQL's `statement_timeout`. If not, the wait ends with an
 OperationalError. From then on one thread of the process at a time tries to connect, and all others fail at once, until
@@ -103,7 +103,7 @@ class PatientConnection(psycopg.Connection[Any]):
     longest: float | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
-        if timeout is not None:  # whoever says so knows what to do then
+        if timeout is not None:  # a caller that sets one knows what to do then
             return super().wait(gen, interval, timeout)
         deadline: float | None = getattr(_this_thread, "deadline", None)
         began = time.monotonic()

@@ -62,7 +62,7 @@ class Command(BaseCommand):
         submit.add_argument(
             "--comparison", type=int, help="number of the comparison [its newest with what is live]"
         )
-        submit.add_argument("--note", default="", help="what changed, for whoever decides")
+        submit.add_argument("--note", default="", help="what changed, for the people who decide")
         withdraw = act("withdraw", "Take a draft or a waiting release back for good.", user=True)
         withdraw.add_argument("release", type=int)
         withdraw.add_argument("--reason", default="")

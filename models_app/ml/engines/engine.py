@@ -53,7 +53,7 @@ class Engine(Protocol):
     def generate(
         self, requests: Sequence[GenerationRequest], *, prompt: PromptSpec, decoding: Decoding
     ) -> list[Generation]:
-        """One per request, in their order. Raises PromptTooLong where a prompt leaves no room for the article."""
+        """One per request, in the same order. Raises PromptTooLong where a prompt leaves no room for the article."""
 
     def close(self) -> None:
         """Gives the model's memory back; the engine can't be used afterwards."""

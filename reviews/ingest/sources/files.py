@@ -38,7 +38,7 @@ WHAT_IS_READ = "Galley reads JSON Lines, JSON lists, CSV, TSV and Parquet."
 
 
 def open_file(path: Path, *, format: str | None = None) -> Source:  # noqa: A002
-    """Look at the file and find its columns. Raises InvalidInput and TooLarge in words for whoever chose the file."""
+    """Look at the file and find its columns. Raises InvalidInput and TooLarge in words for the person who chose it."""
     path = Path(path)
     actual = recognised(path, format=format)
     openers = {

@@ -19,7 +19,7 @@ def parquet(path: Path, format: str) -> Source:  # noqa: A002
     import pyarrow as pa  # heavy, and few files need it
     import pyarrow.parquet as pq
 
-    # Arrow's own kin of MemoryError is no mistake of the file: whoever limits the memory says what it means.
+    # Arrow's own kin of MemoryError is no mistake of the file: the code that limits the memory says what it means.
     broken = (pa.ArrowException, OSError, UnicodeDecodeError, ValueError, OverflowError)
 
     _check_footer(path)

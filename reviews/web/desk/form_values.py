@@ -14,7 +14,7 @@ _INTEGER = re.compile(r"-?\d{1,9}")
 
 
 def integer(values: Mapping[str, str], name: str, errors: dict[str, str] | None = None) -> int | None:
-    """None where there is none; where that is another text, `errors` says so."""
+    """None for an empty field; where it holds another text, `errors` says so."""
     raw = values.get(name, "").strip()
     if _INTEGER.fullmatch(raw):
         return int(raw)
@@ -24,7 +24,7 @@ def integer(values: Mapping[str, str], name: str, errors: dict[str, str] | None 
 
 
 def row_id(values: Mapping[str, str], name: str) -> int | None:
-    """None where there is none, or what no row has."""
+    """None for an empty field, or a number that no row has."""
     found = integer(values, name)
     return found if found is not None and found > 0 else None
 

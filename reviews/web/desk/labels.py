@@ -21,7 +21,7 @@ MOST_ARTICLE_WORDS, MOST_EDITED_CHARACTERS = 50_000, 48_000
 
 @desk_view(require_POST)
 def labels(request: HttpRequest, pk: int) -> HttpResponse:
-    """Which errors the correction as it stands suggests. For whoever works on the item; nothing is kept."""
+    """Which errors the correction as it stands suggests. For people who work on the item; nothing is kept."""
     item = item_of(pk)
     if not Review.objects.filter(item=item, reviewer=user_of(request)).exists() and not (
         Assignment.objects.filter(item=item, reviewer=user_of(request)).exists()

@@ -331,7 +331,7 @@ def _suggest(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
         document=tried.document, based_on=form.cleaned_data["parent"], output=tried.tried_text,
         note=form.cleaned_data["note"], system=system, template=template, actor=user_of(request),
     )  # fmt: skip
-    messages.success(request, "Kept as your suggestion. You are told what becomes of it.")
+    messages.success(request, "Saved as your suggestion. You get a notification when somebody decides on it.")
     return _leave(request, f"{reverse('my_feedback')}?list=suggestions")
 
 

@@ -89,7 +89,7 @@ class Choice:
         )
 
 
-# ---------------------------------------------------------------- for whoever manages queues
+# ---------------------------------------------------------------- for people who manage queues
 
 
 @require_safe
@@ -181,7 +181,7 @@ def _names(people: set[int]) -> dict[int, str]:
 @capability("manage_queues")
 def compute(request: HttpRequest) -> HttpResponse:
     start_measuring(actor=request.user)
-    messages.info(request, "Agreement is being computed anew; this page shows it when it is there.")
+    messages.info(request, "Agreement is being computed again; this page shows it as soon as it is ready.")
     return redirect("agreement")
 
 

@@ -1,4 +1,4 @@
-"""Progress: mine, the queues', and for whoever manages queues the team's."""
+"""Progress: mine, the queues', and for people who manage queues the team's."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ export class Places {
     return text.slice(unit(text, start - at), unit(text, end - at));
   }
 
-  /** The place under a pointer; null where there is none. */
+  /** The place under a pointer; null outside of the text. */
   under(x, y) {
     if (document.caretPositionFromPoint) {
       const found = document.caretPositionFromPoint(x, y);

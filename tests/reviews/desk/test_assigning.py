@@ -1,4 +1,4 @@
-"""Assignments for particular people, and what becomes of them when somebody leaves."""
+"""Assignments for particular people, and where they go when somebody leaves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.reviews.desk.test_claims import COMPLETE, claimed, expire
 # ---------------------------------------------------------------- the spread
 
 
-def test_assignments_go_to_whoever_has_least_and_can_take_them() -> None:
+def test_assignments_go_to_the_person_who_has_least_and_can_take_them() -> None:
     assignments = [(1, 10), (2, 10), (3, 11), (4, 11), (5, 12), (6, 12)]
     assert spread(assignments, [Wish(1, 0), Wish(2, 0)]) == {1: [1, 3, 5], 2: [2, 4, 6]}
     assert spread(assignments, [Wish(1, 2), Wish(2, 0)]) == {1: [2, 4, 6], 2: [1, 3, 5]}, (
@@ -180,7 +180,7 @@ def test_what_a_deactivated_reviewer_holds_is_free_at_once_and_what_was_kept_for
     assigning.assign(item=kept, to=cast.reviewer, actor=cast.ml_engineer)
     cast.reviewer.is_active = False
     cast.reviewer.save()
-    # by whoever asks, even before anybody has looked
+    # for everybody who asks, even before anybody has looked
     assert items_waiting(reviewer=cast.another_reviewer)[queue.pk] == 1
     assert claimed(queue, cast.another_reviewer).assignment.item == held
     assert Review.objects.filter(item=held, reviewer=cast.reviewer, state="draft").exists()
@@ -195,7 +195,7 @@ def test_what_a_deactivated_reviewer_holds_is_free_at_once_and_what_was_kept_for
 
 
 @pytest.mark.django_db
-def test_whoever_loses_the_role_loses_the_assignments() -> None:
+def test_a_person_who_loses_the_role_loses_the_assignments() -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item(in_queue=queue)
     claimed(queue, cast.reviewer)

@@ -1,4 +1,4 @@
-"""Assignments at items: nobody gets what somebody else holds, whoever asks at once; nothing is lost with a lease."""
+"""Assignments at items: nobody gets what somebody else holds, though many ask at once; no lease loses anything."""
 
 from __future__ import annotations
 

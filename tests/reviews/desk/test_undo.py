@@ -142,7 +142,7 @@ def test_late_work_taken_back_is_a_draft_without_an_assignment(
     assert submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer).late
 
 
-def test_only_whoever_wrote_it_takes_it_back(cast: make.Cast, review: Review) -> None:
+def test_only_the_person_who_wrote_it_takes_it_back(cast: make.Cast, review: Review) -> None:
     with pytest.raises(StaleState):
         take_back(item=review.item, reviewer=cast.another_reviewer)
     with pytest.raises(NotAllowed):

@@ -76,7 +76,7 @@ def test_what_the_asker_still_judges_blind_is_left_out(cast: make.Cast, state: s
     assert len(rows_of(exported(cast.ml_engineer, kind="reviews"))) == 2
 
 
-def test_only_whoever_asked_can_see_fetch_cancel_or_remove_it(cast: make.Cast) -> None:
+def test_only_the_person_who_asked_can_see_fetch_cancel_or_remove_it(cast: make.Cast) -> None:
     review(cast.reviewer)
     export = exported(cast.ml_engineer, kind="reviews")
     for person in (cast.administrator, cast.reviewer):

@@ -242,7 +242,7 @@ def test_the_number_of_queries_grows_with_blocks_not_rows(django_assert_max_num_
 
 @pytest.mark.django_db(transaction=True)
 def test_two_imports_of_the_same_documents_at_once_keep_each_once() -> None:
-    """Whoever comes second counts them as duplicates, or is told to try again; nobody gets an error page."""
+    """The second one counts them as duplicates, or is told to try again; nobody gets an error page."""
     results: list[ImportReport | Unavailable] = []
     start = threading.Barrier(2)
 

@@ -250,7 +250,7 @@ def test_what_is_in_is_not_imported_again_nor_discarded(cast: make.Cast) -> None
     make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
     with pytest.raises(Refused, match="has been imported already"):
         DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer)
-    with pytest.raises(Refused, match="what came of it stays"):
+    with pytest.raises(Refused, match="its result stays"):
         DOCUMENTS.discard(row=batch, actor=cast.ml_engineer)
 
 

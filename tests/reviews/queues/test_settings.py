@@ -100,7 +100,7 @@ def test_fewer_reviews_an_item_take_only_free_assignments_and_close_what_has_eno
     assert (first.assignment.item, mine.assignment.item, theirs.assignment.item) == (answered, held, answered)
     changed(queue, cast.ml_engineer, reviews_per_item=1)
     assert (assignments(answered), assignments(held)) == (["done", "held"], ["held"])
-    # whoever holds an assignment finishes; it is no late review
+    # people who hold an assignment finish; it is no late review
     review = submit_review(item=answered, answers=Answers(**COMPLETE), reviewer=cast.another_reviewer)
     assert not review.late
     answered.refresh_from_db()
@@ -234,7 +234,7 @@ def test_a_queue_that_changes_its_order_gives_items_out_in_the_new_one(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_whoever_claims_while_a_queue_is_changed_waits_and_gets_an_assignment_of_the_new_order() -> None:
+def test_a_claim_while_a_queue_is_changed_waits_and_gets_an_assignment_of_the_new_order() -> None:
     queue = make.queue(order="oldest")
     engineer = make.user("mila", "ml engineer")
     people = [make.user(f"reviewer{number}", "reviewer") for number in range(4)]
@@ -376,7 +376,7 @@ def test_a_change_is_quick_in_a_queue_that_the_database_counted_before_its_items
 
 
 @pytest.mark.django_db
-def test_a_change_that_moves_many_items_is_done_by_a_job_for_whoever_asked(
+def test_a_change_that_moves_many_items_is_done_by_a_job_for_the_person_who_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cast, queue = make.cast(), make.queue()

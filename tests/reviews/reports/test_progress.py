@@ -171,7 +171,7 @@ def test_the_queue_counts_ahead_what_takes_long(
         done(cast.reviewer, days_ago=number)
     here = progress.queues(), progress.team(actor=cast.ml_engineer)
     cache.clear()
-    assert progress.count_ahead() == 0, "what is counted at once, whoever looks counts"
+    assert progress.count_ahead() == 0, "what is counted at once is counted at each look"
     monkeypatch.setattr(progress, "SLOW_SECONDS", -1)
     assert progress.count_ahead() == 3
     with django_assert_num_queries(3), monkeypatch.context() as patch:
