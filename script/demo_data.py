@@ -186,12 +186,12 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
             text="Where the article is more careful: yes, as an unsupported fact. I have put it into the guide.",
             actor=self.mila,
         )
-        settled = open_thread(
+        resolved = open_thread(
             about=item, text="Does the headline count as part of the source?", actor=self.rita
         )
         later(3)
-        reply(thread=settled.pk, text="Yes, it does.", actor=self.mila)
-        resolve(thread=settled.pk, actor=self.mila)
+        reply(thread=resolved.pk, text="Yes, it does.", actor=self.mila)
+        resolve(thread=resolved.pk, actor=self.mila)
         prompt = open_thread(
             about=self.refined,
             text="“In the first sentence” makes it put everything there.",

@@ -49,9 +49,9 @@ PAGES = {
     "gold-answer": ("rita", "/how-i-rate/{gold_answer}/"),
     "agreement": ("mila", "/agreement/"),
     "disputes": ("mila", "/agreement/disputes/"),
-    "disputes-settled": ("mila", "/agreement/disputes/?show=settled"),
+    "disputes-resolved": ("mila", "/agreement/disputes/?show=resolved"),
     "dispute": ("mila", "/agreement/disputes/{dispute}/"),
-    "dispute-settled": ("mila", "/agreement/disputes/{dispute_settled}/"),
+    "dispute-resolved": ("mila", "/agreement/disputes/{dispute_resolved}/"),
     "gold": ("mila", "/agreement/gold/"),
     "gold-new": ("mila", "/agreement/gold/new/?summary={summary}"),
     "gold-round": ("mila", "/agreement/gold/rounds/new/"),
@@ -153,7 +153,7 @@ def places() -> dict[str, int]:
         .latest("pk")
         .pk,
         "dispute": QueueItem.objects.filter(state="disputed").order_by("-disagreement")[0].pk,
-        "dispute_settled": Adjudication.objects.latest("pk").item_id,
+        "dispute_resolved": Adjudication.objects.latest("pk").item_id,
         "summary": Summary.objects.filter(queue_items=None, gold=None, document__split="test")
         .latest("pk")
         .pk,

@@ -21,10 +21,10 @@ pure) names every judged measure whose interval excludes zero on the worse side:
 so within their margin, and those that the second test does not confirm; of slices those that hold after the
 correction, and how many do not. Only without any of these does it say that nothing else got worse.
 
-References come with the documents, or from people: `reviews/examples/references.py` takes settled corrections of test
+References come with the documents, or from people: `reviews/examples/references.py` takes final corrections of test
 documents. Of an item that nobody disputes these are its reviewers' texts, of an adjudicated one the adjudicator's
 alone; what was left as the model wrote it, sent back, a gold item, a calibration round or imported is none. A test
-set keeps with each reference where it came from, by how many people, how it was settled, who wrote it, and which
+set keeps with each reference where it came from, by how many people, how it became final, who wrote it, and which
 release's text it began as (`EvaluationExample.all_references`; its digest covers them, and a trigger keeps them). A
 document may have several: each ROUGE is then the best one over them, as `rouge-score`'s `score_multi` has it, lengths
 are measured against the reference closest in length, and the signature says so. A correction favours the release that

@@ -26,14 +26,14 @@ class Reference:
 
     text: str
     origins: tuple[str, ...] = ()  # e.g. document:17, review:31, adjudication:4
-    settled: str = IMPORTED  # or how it was settled, e.g. "by its reviewers", "by adjudication"
+    resolved: str = IMPORTED  # or how it became final, e.g. "by its reviewers", "by adjudication"
     people: int = 0  # by how many it was written or agreed on; 0 for what was imported
     authors: tuple[int, ...] = ()  # ids of the users who wrote it
     edit_of: int | None = None  # the release whose summary was corrected into it
 
     @property
     def is_correction(self) -> bool:
-        return self.settled != IMPORTED
+        return self.resolved != IMPORTED
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def references_of(evaluation_set: EvaluationSet) -> References:
     edits: Counter[int] = Counter()
     rows = EvaluationExample.objects.filter(evaluation_set=evaluation_set)
     for known in rows.values_list("all_references", flat=True):
-        new = [row for row in known if row["settled"] != IMPORTED]
+        new = [row for row in known if row["resolved"] != IMPORTED]
         corrections += len(new)
         imported += len(known) - len(new) if known else 1
         several += len(known) > 1

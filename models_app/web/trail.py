@@ -114,7 +114,7 @@ SUBJECTS = {
 }
 GOOD = {"approved", "live", "succeeded", "adopted", "whole"}
 BAD = {"rejected", "failed", "rolled back", "declined", "broken"}
-UNSETTLED = {"withdrawn", "cancelled"}
+GIVEN_UP = {"withdrawn", "cancelled"}
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _kind(event: AuditEvent) -> str:
         return "maybe"
     if event.action == "release.approve":
         return "ok"
-    for states, kind in ((GOOD, "ok"), (BAD, "bad"), (UNSETTLED, "maybe")):
+    for states, kind in ((GOOD, "ok"), (BAD, "bad"), (GIVEN_UP, "maybe")):
         if event.to_state in states:
             return kind
     return "info" if event.action == "release.submit" else ""

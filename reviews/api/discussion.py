@@ -282,7 +282,7 @@ class CommentView(views.ApiView):
         return Response(CommentSerializer(panel.shown_comment(comment=comment, user=user)).data)
 
 
-def _settling(operation: str, summary: str, thread: Any, stale: str) -> Any:
+def _resolving(operation: str, summary: str, thread: Any, stale: str) -> Any:
     return extend_schema(
         operation_id=f"threads_{operation}",
         summary=summary,
@@ -303,7 +303,7 @@ def _settling(operation: str, summary: str, thread: Any, stale: str) -> Any:
 class ResolveView(views.ApiView):
     scope = "comments:write"
 
-    @_settling("resolve", "Resolve a conversation", _RESOLVED, "This conversation was resolved meanwhile.")
+    @_resolving("resolve", "Resolve a conversation", _RESOLVED, "This conversation was resolved meanwhile.")
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
         user = token_of(request).user
@@ -314,7 +314,7 @@ class ResolveView(views.ApiView):
 class ReopenView(views.ApiView):
     scope = "comments:write"
 
-    @_settling("reopen", "Reopen a conversation", _THREAD, "This conversation was reopened meanwhile.")
+    @_resolving("reopen", "Reopen a conversation", _THREAD, "This conversation was reopened meanwhile.")
     @idempotent
     def post(self, request: Request, pk: int) -> Response:
         user = token_of(request).user

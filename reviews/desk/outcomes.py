@@ -46,7 +46,7 @@ STATES = {
     "learnt": "In training data",
     "live": "Learnt by the live model",
     "returned": "Sent back",
-    "adjudicated": "Settled by adjudication",
+    "adjudicated": "Resolved by adjudication",
 }
 #: A narrowed list goes no further back: finding every one of tens of thousands would make the page wait.
 NARROWED = 1000
@@ -189,7 +189,7 @@ def with_what_became(reviews: Sequence[Review]) -> list[MyReview]:
         {review.summary.document.content_hash for review in reviews},
     )
     returned = {row.review_id: row for row in ReviewReturn.objects.filter(review__in=reviews).order_by("pk")}
-    settled = {
+    final = {
         row.item_id: row
         for row in Adjudication.objects.filter(item__in=[review.item_id for review in reviews])
     }
@@ -208,7 +208,7 @@ def with_what_became(reviews: Sequence[Review]) -> list[MyReview]:
                 road=max(mine, key=lambda road: road.length, default=None),
                 other_snapshots=max(0, len({road.snapshot.id for road in mine}) - 1),
                 returned=returned.get(review.pk),
-                adjudication=settled.get(review.item_id),
+                adjudication=final.get(review.item_id),
                 judged=judged.get(review.pk),
                 test_sets=used.get(review.pk, ()),
                 live=live.get(review.pk),

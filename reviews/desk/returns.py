@@ -21,7 +21,7 @@ _UNDECIDED = (FeedbackExample.State.PROPOSED, FeedbackExample.State.HELD)
 def return_review(*, review: Review, comment: str, actor: Any) -> ReviewReturn:
     """Its reviewer corrects it (`revise_review`). What it would teach is not decided on meanwhile, and the item waits.
 
-    Raises Refused for one's own review, and where an authoritative answer has settled the item.
+    Raises Refused for one's own review, and where the item has a final answer.
     """
     require(actor, "manage_queues")
     comment = normalise(comment)
@@ -37,7 +37,7 @@ def return_review(*, review: Review, comment: str, actor: Any) -> ReviewReturn:
     with transaction.atomic():
         item = QueueItem.objects.locked().get(pk=review.item_id)
         if hasattr(item, "adjudication"):
-            raise Refused("This item has an authoritative answer already; its reviews stand as they are.")
+            raise Refused("This item has a final answer already; its reviews stand as they are.")
         changed = Review.objects.filter(pk=review.pk, state=Review.State.SUBMITTED).update(
             state=Review.State.RETURNED
         )

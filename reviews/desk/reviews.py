@@ -138,7 +138,7 @@ class _Reviews(Answering[Review, Answers]):
         if FeedbackExample.objects.filter(Q(state="approved") | ~Q(decided_by=None), review=row).exists():
             raise StaleState("Somebody has decided on your correction already. Correct the review instead.")
         if Adjudication.objects.filter(item=item).exists():
-            raise StaleState("An authoritative answer was given to this item already.")
+            raise StaleState("This item has a final answer already.")
         if item.state in (QueueItem.State.DONE, QueueItem.State.DISPUTED):
             later = Review.objects.filter(
                 item=item, state=Review.State.SUBMITTED, submitted_at__gt=row.submitted_at

@@ -104,14 +104,14 @@ def edit_comment(*, comment: int, text: str, actor: User) -> Comment:
 
 
 def resolve(*, thread: int, actor: User) -> Thread:
-    return _settle(thread, actor, resolved=True)
+    return _set_resolved(thread, actor, resolved=True)
 
 
 def reopen(*, thread: int, actor: User) -> Thread:
-    return _settle(thread, actor, resolved=False)
+    return _set_resolved(thread, actor, resolved=False)
 
 
-def _settle(pk: int, actor: User, *, resolved: bool) -> Thread:
+def _set_resolved(pk: int, actor: User, *, resolved: bool) -> Thread:
     thread, place = visible_thread(pk=pk, user=actor)
     if not visibility.may_resolve(thread=thread, user=actor, standing=place):
         raise NotAllowed("Only the person who began a conversation, or a manager, resolves and reopens it.")

@@ -20,11 +20,11 @@ from reviews.models import (
 
 TEST_SPLIT = (
     "Test document: it judges models, so nothing is learnt from it. "
-    "Once its item is settled, the correction can be a reference in a test set."
+    "Once its item is resolved, the correction can be a reference in a test set."
 )
 
 CORRECTED_SINCE = "The reviewer corrected this review since; the newer text is decided on its own."
-DISPUTED = "Its reviewers differ: it waits until somebody has settled what holds."
+DISPUTED = "Its reviewers differ: it waits until somebody has resolved the dispute."
 
 
 def approve_example(*, example: FeedbackExample, actor: Any | None, reason: str = "") -> FeedbackExample:

@@ -66,7 +66,7 @@ def propose_from_review(*, review: Review, first: bool = False) -> list[Feedback
     """A submitted review's examples: the corrected text, or the text as it was where it was found good; and the
     correction as preferred to the draft. A corrected review replaces what is not yet decided, and takes back what was
     approved with another text: somebody has to decide on it again. Nothing is learnt from gold items and calibration
-    rounds; what was settled for an item stands above its reviews. `first`: nothing was proposed from it before."""
+    rounds; the final answer for an item stands above its reviews. `first`: nothing was proposed from it before."""
     if review.item.reason == QueueItem.Reason.GOLD or review.item.queue.calibration:
         return []
     document, draft = review.summary.document, review.summary.text.strip()
@@ -75,9 +75,9 @@ def propose_from_review(*, review: Review, first: bool = False) -> list[Feedback
     examples = []
     with transaction.atomic(savepoint=False):
         mine = FeedbackExample.objects.filter(review=review)
-        # an item that is open has not been settled
-        settled = review.item.state != QueueItem.State.OPEN
-        if settled and Adjudication.objects.filter(item=review.item_id).exists():
+        # an item that is open has no final answer
+        closed = review.item.state != QueueItem.State.OPEN
+        if closed and Adjudication.objects.filter(item=review.item_id).exists():
             return []
         decided: set[str] = set()
         if not first and mine.exists():
@@ -100,7 +100,7 @@ def propose_from_review(*, review: Review, first: bool = False) -> list[Feedback
 
 
 def propose_from_adjudication(*, adjudication: Adjudication) -> list[FeedbackExample]:
-    """What was settled for a disputed item, in place of what its reviews would teach."""
+    """The final answer for a disputed item, in place of what its reviews would teach."""
     summary = adjudication.item.summary
     target, draft = adjudication.edited_text.strip(), summary.text.strip()
     common: dict[str, Any] = {

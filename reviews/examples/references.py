@@ -1,6 +1,6 @@
-"""Test documents and what summaries of them are measured against: imported references, and settled corrections.
+"""Test documents and what summaries of them are measured against: imported references, and final corrections.
 
-A correction of a test document teaches no model. Once its item is settled, it can be a reference: when all its wanted
+A correction of a test document teaches no model. Once its item is resolved, it can be a reference: when all its wanted
 reviews are in and nobody disputes them, each reviewer's text, and after an adjudication the adjudicator's alone. It
 began as some model's summary, so it favours that model; the test set and every comparison on it say so. What a
 reviewer left as it was is the model's own text and no reference.
@@ -28,7 +28,7 @@ from reviews.models import Adjudication, QueueItem, Review, SourceDocument, Spli
 Sources = Literal["imported", "corrections", "both"]
 SOURCES: dict[Sources, str] = {
     "imported": "what came with the documents",
-    "corrections": "settled corrections of reviewers",
+    "corrections": "final corrections of reviewers",
     "both": "both, where a document has both",
 }
 BY_REVIEWERS = "by its reviewers"
@@ -59,7 +59,7 @@ def freeze_test_set(
     rows = among.order_by("content_hash")
     if references == "imported":
         rows = rows.exclude(reference="")
-    corrections = settled_corrections() if references != "imported" else {}
+    corrections = final_corrections() if references != "imported" else {}
     if references == "corrections":
         rows = rows.filter(pk__in=corrections)
     known = {
@@ -123,17 +123,17 @@ def _nothing_to_freeze(sources: Sources, among: QuerySet[SourceDocument], *, nar
     """What is missing among these test documents, and what there is instead."""
     none = "None of these test documents" if narrowed else "No test document"
     imported = among.exclude(reference="").count()
-    corrected = among.filter(pk__in=settled_corrections()).count()
+    corrected = among.filter(pk__in=final_corrections()).count()
     if sources == "imported" and corrected:
-        there = f"{_count(corrected)} a settled correction"
+        there = f"{_count(corrected)} a final correction"
         return f"{none} came with a reference summary, but {there}: freeze those instead."
     if sources == "corrections" and imported:
         there = f"{_count(imported)} a reference summary"
-        return f"{none} has a settled correction yet, but {there}: freeze those instead."
+        return f"{none} has a final correction yet, but {there}: freeze those instead."
     if sources == "imported":
         return f"{none} has a reference summary. Import some, then evaluate."
     missing = (
-        "a settled correction" if sources == "corrections" else "a reference summary or a settled correction"
+        "a final correction" if sources == "corrections" else "a reference summary or a final correction"
     )
     return (
         f"{none} has {missing} yet. Let reviewers correct summaries of test documents: a correction counts once its "
@@ -145,9 +145,9 @@ def _count(number: int) -> str:
     return f"{number:,} {'has' if number == 1 else 'have'}"
 
 
-def settled_corrections(documents: Collection[int] | None = None) -> dict[int, list[Reference]]:
-    """By test document: each settled text that is not what the model wrote, the adjudicated ones first. What an
-    adjudicator settles on is mostly what a reviewer wrote, so the item's reviewers are its authors too. 3 queries."""
+def final_corrections(documents: Collection[int] | None = None) -> dict[int, list[Reference]]:
+    """By test document: each final text that is not what the model wrote, the adjudicated ones first. An
+    adjudicator's final text is mostly what a reviewer wrote, so the item's reviewers are its authors too. 3 queries."""
     found: dict[int, dict[str, Reference]] = {}
     adjudications = list(_adjudications(documents))
     reviewers = _reviewers(adjudications)
@@ -172,7 +172,7 @@ def settled_corrections(documents: Collection[int] | None = None) -> dict[int, l
 
 
 def count_corrections() -> tuple[int, int]:
-    """(test documents with a settled text that is not what the model wrote, such texts), those included that are no
+    """(test documents with a final text that is not what the model wrote, such texts), those included that are no
     references because they are too short or hold an address (`unfit`). For a page: 2 queries that read no text."""
     changed = [
         rows.order_by()
@@ -199,18 +199,18 @@ def _note(
     texts[reference.text] = replace(
         same,
         origins=(*same.origins, *reference.origins),
-        people=len({*same.authors, *reference.authors}) if same.settled == BY_REVIEWERS else same.people,
+        people=len({*same.authors, *reference.authors}) if same.resolved == BY_REVIEWERS else same.people,
         authors=tuple(sorted({*same.authors, *reference.authors})),
     )
 
 
 def _adjudications(documents: Collection[int] | None) -> QuerySet[Adjudication]:
-    rows = Adjudication.objects.filter(item__in=_settled_items(documents))
+    rows = Adjudication.objects.filter(item__in=_final_items(documents))
     return rows.select_related("item__summary").order_by("pk")
 
 
 def _reviewers(adjudications: Sequence[Adjudication]) -> Mapping[int, set[int]]:
-    """By item: who submitted an answer to it, those included whose answer did not count when it was settled."""
+    """By item: who submitted an answer to it, those included whose answer did not count when it was resolved."""
     found: dict[int, set[int]] = defaultdict(set)
     submitted = Review.objects.filter(
         item__in=[adjudication.item_id for adjudication in adjudications],
@@ -222,16 +222,16 @@ def _reviewers(adjudications: Sequence[Adjudication]) -> Mapping[int, set[int]]:
 
 
 def _reviews(documents: Collection[int] | None) -> QuerySet[Review]:
-    """Of items that nobody had to settle. Those sent back, and those given elsewhere, are not settled here."""
+    """Of items without a dispute. Those sent back, and those given elsewhere, are not final here."""
     rows = Review.objects.filter(
-        item__in=_settled_items(documents).filter(adjudication=None),
+        item__in=_final_items(documents).filter(adjudication=None),
         state=Review.State.SUBMITTED,
         imported_from=None,
     )
     return rows.select_related("item__summary", "summary").order_by("pk")
 
 
-def _settled_items(documents: Collection[int] | None) -> QuerySet[QueueItem]:
+def _final_items(documents: Collection[int] | None) -> QuerySet[QueueItem]:
     items = QueueItem.objects.filter(
         state=QueueItem.State.DONE, other=None, queue__calibration=False, summary__document__split=Split.TEST
     ).exclude(reason=QueueItem.Reason.GOLD)

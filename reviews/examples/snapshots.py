@@ -176,7 +176,7 @@ def freeze_snapshot(
                 code="near_test",
             )
     curators = {user for example in examples for user in _submits(example) if user}
-    curators.update(_whose_reviews_were_settled(examples))
+    curators.update(_whose_reviews_were_resolved(examples))
     return freeze(
         rows=_snapshot_rows(examples),
         name=one_line(name)[:120],
@@ -199,17 +199,17 @@ def _submits(example: FeedbackExample) -> list[int | None]:
     return [example.created_by_id, example.decided_by_id, brought]
 
 
-def _whose_reviews_were_settled(examples: Sequence[FeedbackExample]) -> set[int]:
-    """What an adjudicator settles on is mostly one of the reviewers' texts."""
-    settled = [example.adjudication_id for example in examples if example.adjudication_id]
-    reviews = Review.objects.filter(item__adjudication__in=settled, state=Review.State.SUBMITTED)
+def _whose_reviews_were_resolved(examples: Sequence[FeedbackExample]) -> set[int]:
+    """An adjudicator's final text is mostly one of the reviewers'."""
+    final = [example.adjudication_id for example in examples if example.adjudication_id]
+    reviews = Review.objects.filter(item__adjudication__in=final, state=Review.State.SUBMITTED)
     return set(reviews.order_by().values_list("reviewer", flat=True))
 
 
 def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:
     pairs = FeedbackExample.objects.filter(kind="preference").exclude(state="declined")
     reviews = [example.review_id for example in examples if example.review_id]
-    settled = [example.adjudication_id for example in examples if example.adjudication_id]
+    final = [example.adjudication_id for example in examples if example.adjudication_id]
     losers: dict[tuple[str, int | None], str] = {
         **{
             ("review", pk): text
@@ -217,7 +217,7 @@ def _snapshot_rows(examples: Sequence[FeedbackExample]) -> list[SnapshotRow]:
         },
         **{
             ("adjudication", pk): text
-            for pk, text in pairs.filter(adjudication__in=settled).values_list("adjudication", "rejected")
+            for pk, text in pairs.filter(adjudication__in=final).values_list("adjudication", "rejected")
         },
     }
     return [

@@ -57,7 +57,7 @@ ANSWERS = (
     *_WORK,
     Column("submitted_at", "time", "when it was first submitted"),
     Column("updated_at", "time", "when it was last changed"),
-    Column("adjudicated", "boolean", "the item has an authoritative answer"),
+    Column("adjudicated", "boolean", "the item has a final answer"),
     _IMPORTED,
 )
 #: What is said of each mark, and of each sentence.

@@ -126,7 +126,7 @@ class QueueItem(models.Model):
         OPEN = "open"
         DONE = "done"
         FLAGGED = "flagged"
-        DISPUTED = "disputed"  # all reviews are in and differ; waits for an authoritative answer
+        DISPUTED = "disputed"  # all reviews are in and differ; waits for a final answer
 
     queue = models.ForeignKey(
         ReviewQueue, on_delete=models.PROTECT, related_name="items", db_index=False

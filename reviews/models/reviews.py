@@ -244,7 +244,7 @@ class Preference(Answer):
 
 
 class Adjudication(models.Model):
-    """The authoritative answer to an item whose reviewers differ."""
+    """The final answer to an item whose reviewers differ."""
 
     item = models.OneToOneField("reviews.QueueItem", on_delete=models.PROTECT, related_name="adjudication")
     adjudicator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
@@ -366,7 +366,7 @@ class FeedbackExample(models.Model):
 
     class State(models.TextChoices):
         PROPOSED = "proposed"
-        HELD = "held"  # its item is disputed; nobody decides on it before that is settled
+        HELD = "held"  # its item is disputed; nobody decides on it before that is resolved
         APPROVED = "approved"
         DECLINED = "declined"
 

@@ -12,7 +12,7 @@ tried on an item by the reviewer who holds it, by one who answered it once its m
 people who write prompts.
 
 *Try a prompt first* takes the articles of finished items that reviewers found failing and compares with their
-(authoritative) corrections: ROUGE before and after with a paired bootstrap interval from ten on, and numbers and
+(final) corrections: ROUGE before and after with a paired bootstrap interval from ten on, and numbers and
 names that the source lacks. It gives no verdict: the articles were chosen because they failed, and corrections share
 the words of the text they correct. A release is still judged on test documents.
 """

@@ -142,7 +142,7 @@ def _in_order(rows: QuerySet[SourceDocument], keys: Sequence[int]) -> list[Sourc
 
 def failing_articles(*, words: str = "", queue: ReviewQueue | None, count: int, actor: User) -> list[Chosen]:
     """Articles, all or by number or words of the title, whose summaries reviewers found poor, gave few stars, or want
-    a better prompt for, the latest first, each with its authoritative correction where somebody corrected it. Only of
+    a better prompt for, the latest first, each with its final correction where somebody corrected it. Only of
     items that are done: while others still answer, nobody sees their texts. Raises InvalidInput if there are none.
     """
     require(actor, "edit_prompts")
@@ -167,12 +167,12 @@ def failing_articles(*, words: str = "", queue: ReviewQueue | None, count: int, 
         if words.strip():
             message = "No article of that name was found failing by a finished review."
         raise InvalidInput(message, fields={"article" if words.strip() else "which": message})
-    settled = dict(
+    final = dict(
         Adjudication.objects.filter(item__in=[review.item_id for review in reviews]).values_list(
             "item", "edited_text"
         )
     )
-    return [_failed(review, settled.get(review.item_id, review.edited_text)) for review in reviews]
+    return [_failed(review, final.get(review.item_id, review.edited_text)) for review in reviews]
 
 
 def same_articles(trial: PromptTrial) -> list[Chosen]:

@@ -1,4 +1,4 @@
-"""How well people agree: gold items, agreement, disputes and their settlement.
+"""How well people agree: gold items, agreement, disputes and their final answers.
 
 Knows nothing of who works on which item now.
 
@@ -9,9 +9,9 @@ When reviewers differ
   the transaction of every submit, correction and undo: when all wanted reviews are in and stars or a question are as
   many points apart as the queue says (2 unless changed), one says good and another poor, or one changed the words and
   another found them good, the item is *disputed* and its feedback examples are *held*.
-- `settle` takes the answer of somebody who manages queues, did not review the item and wrote no other text for its
-  summary. It refuses if a review changed since the page was opened. The examples of the reviews are declined with the
-  reason, the settled ones proposed in their place.
+- `resolve_dispute` takes the final answer of somebody who manages queues, did not review the item and wrote no other
+  text for its summary. It refuses if a review changed since the page was opened. The examples of the reviews are
+  declined with the reason, those of the final answer proposed in their place.
 - `agreement.py` (pure) computes Krippendorff's alpha, nominal, ordinal or interval, from counts of items × values
   (Krippendorff 2011), with an interval from resampled items; it equals the published worked examples. Undefined is
   told with the reason, never as 1. `agreement_report.py` reads what counts: submitted reviews of items that more than

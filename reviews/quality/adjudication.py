@@ -1,8 +1,8 @@
-"""Disputes: items whose reviewers differ, and the authoritative answer that settles one.
+"""Disputes: items whose reviewers differ, and the final answer that resolves one.
 
-While an item is disputed, what its reviews would teach is held. Settling it declines those examples, with the reason,
-and proposes the adjudicated one instead. Whoever settles has neither reviewed the item nor written another text for
-its summary, and sees who said what only where the queue shows it to reviewers, too.
+While an item is disputed, what its reviews would teach is held. Resolving it declines those examples, with the reason,
+and proposes the adjudicated one instead. The person who resolves it has neither reviewed the item nor written another
+text for its summary, and sees who said what only where the queue shows it to reviewers, too.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from reviews.quality.disagreement import Given, differences, disagreement
 from reviews.queues.assignments import rank_assignments
 from reviews.queues.rubrics import left_open
 
-SETTLED = "Its reviewers differed. What was settled for it is learnt instead."
+RESOLVED = "Its reviewers differed. The final answer is learnt instead."
 MOST_POINTS = 4
 
 
 @dataclass(frozen=True)
 class Ruling:
-    """The answer that holds, and why."""
+    """The final answer, and why."""
 
     stars: int | None
     verdict: str
@@ -73,7 +73,7 @@ def _submitted(item: QueueItem) -> QuerySet[Review]:
 
 
 def rubric_asked(item: QueueItem, reviews: Sequence[Review]) -> int:
-    """The questions that a dispute is settled by: the version that most of its reviews answered, of equals the newest.
+    """The questions that resolve a dispute: the version that most of its reviews answered, of equals the newest.
     The queue may ask others by now."""
     answered = Counter(review.rubric_id for review in reviews)
     return max(answered, key=lambda rubric: (answered[rubric], rubric), default=item.queue.rubric_id)
@@ -84,7 +84,7 @@ def _shuffled(review: Review) -> str:
 
 
 def disputed(item: QueueItem, reviews: Sequence[Review]) -> list[str]:
-    """Why the item needs an authoritative answer, in words; empty where it does not."""
+    """Why the item needs a final answer, in words; empty where it does not."""
     return differences(given_by(reviews), item.summary.text.strip(), points=item.queue.dispute_points)
 
 
@@ -168,33 +168,33 @@ def set_dispute_points(*, queue: ReviewQueue, points: int, actor: Any | None) ->
             audit.record(actor=actor, action="queue.dispute_points", subject=queue, data={"points": points})
 
 
-# ---------------------------------------------------------------- who may settle it
+# ---------------------------------------------------------------- who may resolve it
 
 
 def objection(*, item: QueueItem, actor: User) -> str:
-    """Why this person may not settle this item, or nothing. 1 query."""
+    """Why this person may not resolve this item's dispute, or nothing. 1 query."""
     mine = Q(reviews__reviewer=actor) | Q(assignments__reviewer=actor)
     wrote = FeedbackExample.objects.filter(summary=OuterRef("summary"), created_by=actor, adjudication=None)
     if not QueueItem.objects.filter(mine | Exists(wrote), pk=item.pk).exists():
         return ""
-    return "You reviewed this item, or wrote a text for its summary; somebody else has to settle it."
+    return "You reviewed this item, or wrote a text for its summary; somebody else has to resolve it."
 
 
-# ---------------------------------------------------------------- settling
+# ---------------------------------------------------------------- resolving
 
 
-def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: User) -> Adjudication:
-    """Give the authoritative answer. `seen` are the revisions of the reviews that the page showed, by their ids.
+def resolve_dispute(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: User) -> Adjudication:
+    """Give the final answer. `seen` are the revisions of the reviews that the page showed, by their ids.
 
-    Raises InvalidInput naming each field, Refused for whoever had a part in it, StaleState where the item is settled or
-    agreed meanwhile, or a review was submitted or corrected since.
+    Raises InvalidInput naming each field, Refused for a person who had a part in it, StaleState if the item is resolved
+    or agreed meanwhile, or a review was submitted or corrected since.
     """
     require(actor, "manage_queues")
     with transaction.atomic():
         item = QueueItem.objects.locked().select_related("summary__document", "queue").get(pk=item.pk)
         if item.state != QueueItem.State.DISPUTED:
             raise StaleState(
-                "This item is not in dispute any more: it has been settled, or its reviewers agree."
+                "This item is not in dispute any more: it has been resolved, or its reviewers agree."
             )
         if why := objection(item=item, actor=actor):
             raise Refused(why, code="own_work")
@@ -213,12 +213,12 @@ def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: U
             FeedbackExample.objects.filter(review__item=item).exclude(state="declined").order_by("pk")
         )
         FeedbackExample.objects.filter(pk__in=[example.pk for example in declined]).update(
-            state="declined", reason=SETTLED, decided_by=actor, decided_at=timezone.now()
+            state="declined", reason=RESOLVED, decided_by=actor, decided_at=timezone.now()
         )
         QueueItem.objects.filter(pk=item.pk).update(state=QueueItem.State.DONE)
         made = propose_from_adjudication(adjudication=adjudication)
         audit.record(
-            actor=actor, action="item.settle", subject=item, from_state="disputed", to_state="done",
+            actor=actor, action="item.resolve", subject=item, from_state="disputed", to_state="done",
             reason=values["explanation"][:300],
             data={
                 "adjudication": adjudication.pk, "reviews": adjudication.reviews,
@@ -229,7 +229,7 @@ def settle(*, item: QueueItem, ruling: Ruling, seen: Mapping[int, int], actor: U
             notify(
                 user=review.reviewer, kind=Notification.Kind.ADJUDICATED, subject=item,
                 url=f"{reverse('my_feedback')}?state=adjudicated",
-                text=f"An item that you reviewed was settled: “{item.summary.document}”.",
+                text=f"A dispute about an item that you reviewed is resolved: “{item.summary.document}”.",
             )  # fmt: skip
     return adjudication
 
@@ -244,11 +244,11 @@ def _checked(item: QueueItem, rubric: int, ruling: Ruling) -> dict[str, Any]:
     if text == normalise(draft):
         text = draft
     if not text:
-        wrong["edited_text"] = "The settled summary is empty; leave it as it was where nothing is wrong."
+        wrong["edited_text"] = "The final summary is empty; leave it as it was where nothing is wrong."
     elif len(text) > Review.LONGEST_EDIT_CHARACTERS:
         wrong["edited_text"] = f"Longer than {Review.LONGEST_EDIT_CHARACTERS:,} characters."
     if wrong:
-        raise InvalidInput("Something is missing before this can be settled.", fields=wrong)
+        raise InvalidInput("Something is missing before this can be resolved.", fields=wrong)
     return {
         "stars": ruling.stars, "verdict": ruling.verdict, "ratings": dict(ruling.ratings), "edited_text": text,
         "explanation": explanation,

@@ -322,6 +322,6 @@ def reading(found: Agreement) -> tuple[Literal["ok", "maybe", "bad", "info"], st
         )
     return (
         "maybe",
-        "not settled",
+        "inconclusive",
         "The interval reaches from too low to usable; more shared items would settle it.",
     )

@@ -1,4 +1,4 @@
-"""What the pages about disputes show: those that wait, those that are settled, and one with all its answers."""
+"""What the pages about disputes show: those that wait, those that are resolved, and one with all its answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRST"
 
 
 def waiting_disputes(actor: User) -> QuerySet[QueueItem]:
-    """Those that differ most first; `mine` where this person had a part in it and may not settle it."""
+    """Those that differ most first; `mine` where this person had a part in it and may not resolve it."""
     return (
         QueueItem.objects.filter(state=QueueItem.State.DISPUTED)
         .select_related("queue", "summary__document")
@@ -34,7 +34,7 @@ def waiting_disputes(actor: User) -> QuerySet[QueueItem]:
 
 
 def _part_of(actor: User) -> Q:
-    """The same rule as `adjudicating.objection`, for lists."""
+    """The same rule as `adjudication.objection`, for lists."""
     return Q(
         Exists(Review.objects.filter(item=OuterRef("pk"), reviewer=actor))
         | Exists(Assignment.objects.filter(item=OuterRef("pk"), reviewer=actor))
@@ -69,7 +69,7 @@ def next_dispute(actor: User) -> QueueItem | None:
     return waiting_disputes(actor).exclude(_part_of(actor)).first()
 
 
-def settled() -> QuerySet[Adjudication]:
+def resolved() -> QuerySet[Adjudication]:
     """The latest first."""
     return (
         Adjudication.objects.select_related("item__queue", "item__summary__document", "adjudicator")
@@ -117,8 +117,8 @@ class Dispute:
     criteria: list[Criterion]
 
 
-def dispute_of(item: QueueItem, settled_by: int | None = None) -> Dispute:
-    """By the questions that its reviews answered, or those of the rubric that it was settled by. 2 queries."""
+def dispute_of(item: QueueItem, resolved_by: int | None = None) -> Dispute:
+    """By the questions that its reviews answered, or those of the rubric that resolved it. 2 queries."""
     reviews = counting_reviews(item)
     draft = item.summary.text.strip()
     columns = [
@@ -130,7 +130,7 @@ def dispute_of(item: QueueItem, settled_by: int | None = None) -> Dispute:
         )
         for letter, review in zip(LETTERS, reviews, strict=False)
     ]
-    rubric = settled_by or rubric_asked(item, reviews)
+    rubric = resolved_by or rubric_asked(item, reviews)
     criteria = list(Criterion.objects.filter(rubric=rubric).select_related("rubric"))
     lines = [
         _line(criterion.key, criterion.name, [review.ratings.get(criterion.key, "–") for review in reviews])

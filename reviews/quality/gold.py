@@ -89,7 +89,8 @@ def objection(summary: Summary) -> GalleyError | None:
     )
     if waits.exists():
         return Refused(
-            "Reviews of this summary are still wanted. Mark it once they are in and settled.", code="waits"
+            "Reviews of this summary are still wanted. Mark it once they are in and no dispute is left.",
+            code="waits",
         )
     return None
 
@@ -156,7 +157,7 @@ def due(*, queue: ReviewQueue, reviewer: User) -> QueueItem | None:
     """The gold item that this reviewer gets next in this queue, with a free assignment; None where it is not its turn
     or none is left. To be called in the transaction of the claim, one claim of a person after another.
 
-    Nobody gets one twice, nor one that they answered, wrote, settled or passed by. It looks like any other item.
+    Nobody gets one twice, nor one that they answered, wrote, resolved or skipped. It looks like any other item.
     """
     if not queue.gold_percent:
         return None

@@ -2,10 +2,9 @@
 
 The one rule, for every page, export and notification: in a queue that is blind to peers, people who may review
 see nobody else's answers to an item until it is done. The only way around it is to leave the item to others for good
-(`queueing.step_aside`, kept as `Skip.saw_others`); people who have answered it already wait until it is done,
-since answers can be corrected. People without the right to review are never asked, so they see all that their pages
-show.
-Likewise the model, in a queue that is blind to the model.
+(`reviews.desk.claims.step_aside`, kept as `Skip.saw_others`); people who have answered it already wait until it is
+done, since answers can be corrected. People without the right to review are never asked, so they see all that their
+pages show. Likewise the model, in a queue that is blind to the model.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ def _unfinished(reader: Reader) -> QuerySet[QueueItem]:
     left = Skip.objects.filter(Q(saw_others=True) | Q(meaning=Skip.Meaning.HAD_A_HAND), reviewer=reader.pk)
     mine = Review.objects.filter(reviewer=reader.pk, item=OuterRef("pk"))
     # a disputed item has all its answers: nobody is asked any more, and only its reviewers may still change theirs
-    to_settle = Q(state=QueueItem.State.DISPUTED) & ~Exists(mine)
+    to_resolve = Q(state=QueueItem.State.DISPUTED) & ~Exists(mine)
     return (
         QueueItem.objects.exclude(state=QueueItem.State.DONE)
-        .exclude(to_settle)
+        .exclude(to_resolve)
         .filter(~Exists(left.filter(item=OuterRef("pk"))))
     )
 

@@ -120,7 +120,7 @@ _RANK = f"""CASE (SELECT current."order" FROM reviews_reviewqueue current WHERE 
 _CHOSEN = """item.queue_id = %(queue)s AND (%(items)s::bigint[] IS NULL OR item.id = ANY(%(items)s))"""
 # Gold items get an assignment when it is somebody's turn (reviews/quality/gold.py).
 _ORDINARY = f"item.reason <> '{QueueItem.Reason.GOLD.value}'"
-_SETTLED = "EXISTS (SELECT 1 FROM reviews_adjudication settled WHERE settled.item_id = item.id)"
+_RESOLVED = "EXISTS (SELECT 1 FROM reviews_adjudication final WHERE final.item_id = item.id)"
 _UNFINISHED = """(
        EXISTS (SELECT 1 FROM reviews_assignment assignment
                 WHERE assignment.item_id = item.id AND assignment.state <> 'done')
@@ -158,7 +158,7 @@ SELECT item.id, item.queue_id, assignments.next + more, item.priority, {_RANK},
                        FROM reviews_assignment assignment WHERE assignment.item_id = item.id) assignments
  CROSS JOIN LATERAL (SELECT item.id, (random() < 0.5)::int AS side) drawn
  CROSS JOIN LATERAL generate_series(0, item.wanted_reviews - assignments.number - 1) more
- WHERE {_CHOSEN} AND {_ORDINARY} AND NOT {_SETTLED}
+ WHERE {_CHOSEN} AND {_ORDINARY} AND NOT {_RESOLVED}
 """  # nosec B608
 _RANK_ASSIGNMENTS = f"""
 UPDATE reviews_assignment assignment SET rank = {_RANK}, priority = item.priority
@@ -168,7 +168,7 @@ UPDATE reviews_assignment assignment SET rank = {_RANK}, priority = item.priorit
 """  # nosec B608
 _REOPEN = f"""
 UPDATE reviews_queueitem item SET state = 'open'
- WHERE {_CHOSEN} AND item.state IN ('done', 'disputed') AND {_UNFINISHED} AND NOT {_SETTLED}
+ WHERE {_CHOSEN} AND item.state IN ('done', 'disputed') AND {_UNFINISHED} AND NOT {_RESOLVED}
 """  # nosec B608
 _CLOSE = f"""
 UPDATE reviews_queueitem item SET state = 'done'

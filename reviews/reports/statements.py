@@ -94,10 +94,10 @@ WITH recent AS (SELECT item.queue_id, answer.* FROM ({_RECENT}) answer
                        WHERE state = 'free' AND assigned_to_id IS NOT NULL GROUP BY queue_id
                UNION ALL SELECT queue_id, 0, count(*) FROM reviews_assignment
                        WHERE state = 'held' GROUP BY queue_id) counted GROUP BY queue_id),
-     -- an item that is done has assignments left only where somebody settled it
+     -- an item that is done has assignments left only where somebody resolved it
      closed AS (SELECT id FROM reviews_queueitem WHERE state IN ('flagged', 'disputed')
-                 UNION ALL SELECT item.id FROM reviews_adjudication settled
-                             JOIN reviews_queueitem item ON item.id = settled.item_id AND item.state = 'done'),
+                 UNION ALL SELECT item.id FROM reviews_adjudication final
+                             JOIN reviews_queueitem item ON item.id = final.item_id AND item.state = 'done'),
      aside AS (SELECT placed.queue_id, count(*) AS assignments, count(DISTINCT closed.id) AS items
                  FROM closed JOIN reviews_assignment placed ON placed.item_id = closed.id
                 WHERE placed.state <> 'done' GROUP BY 1)

@@ -125,16 +125,16 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def resolve(request: HttpRequest, pk: int) -> HttpResponse:
     row = comments.resolve(thread=pk, actor=user_of(request))
-    return _settled(request, row, "Resolved.")
+    return _changed(request, row, "Resolved.")
 
 
 @require_POST
 def reopen(request: HttpRequest, pk: int) -> HttpResponse:
     row = comments.reopen(thread=pk, actor=user_of(request))
-    return _settled(request, row, "Open again.")
+    return _changed(request, row, "Open again.")
 
 
-def _settled(request: HttpRequest, row: Thread, said: str) -> HttpResponse:
+def _changed(request: HttpRequest, row: Thread, said: str) -> HttpResponse:
     if not is_fragment(request):
         messages.success(request, said)
     return _answer(request, about_of(row), row.pk)

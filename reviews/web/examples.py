@@ -40,7 +40,7 @@ ORIGINS = {
     "review": "reviews",
     "reference": "reference summaries",
     "client": "client corrections",
-    "adjudication": "settled disputes",
+    "adjudication": "resolved disputes",
 }
 REASONS = (
     "Says what the article does not say",

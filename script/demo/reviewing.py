@@ -19,7 +19,7 @@ from reviews.models import (
     ReviewQueue,
     Summary,
 )
-from reviews.quality.adjudication import Ruling, settle
+from reviews.quality.adjudication import Ruling, resolve_dispute
 from reviews.quality.gold import Known, mark_gold, set_gold_percent, start_round
 from reviews.queues.items import put_in_queue
 from script.demo.clock import at, later
@@ -87,18 +87,18 @@ class Reviewing(Newsroom):
                 strict = reviewer == self.ruben and number % 3 == 0
                 self.opinion(lease.assignment.item, reviewer, worth - (1 + (number % 6 == 0)) * strict)
         disputes = QueueItem.objects.filter(state="disputed").order_by("-disagreement")
-        settled = disputes.last()
-        assert settled is not None
-        seen = {review.pk: review.revision for review in settled.reviews.all()}
-        fixed = settled.summary.document.reference.replace("\n", " ")
-        settle(
-            item=settled, seen=seen, actor=self.mila,
+        disputed = disputes.last()
+        assert disputed is not None
+        seen = {review.pk: review.revision for review in disputed.reviews.all()}
+        fixed = disputed.summary.document.reference.replace("\n", " ")
+        resolve_dispute(
+            item=disputed, seen=seen, actor=self.mila,
             ruling=Ruling(
                 3, "fair", dict.fromkeys([c.key for c in queue.rubric.criteria.all()], 3), fixed,
                 "The main point is there, but the sum in the second sentence is not the one in the article.",
             ),
         )  # fmt: skip
-        self.places |= {"dispute_settled": settled.pk}
+        self.places |= {"dispute_resolved": disputed.pk}
 
     def opinion(self, item: QueueItem, reviewer: User, worth: int) -> None:
         """Answers about `worth`, from 1 to 5."""

@@ -23,7 +23,7 @@ def disputed_item(cast: make.Cast) -> QueueItem:
     return item
 
 
-def test_a_dispute_is_settled_by_key(cast: make.Cast, enter: Enter) -> None:
+def test_a_dispute_is_resolved_by_key(cast: make.Cast, enter: Enter) -> None:
     item = disputed_item(cast)
     page = enter("mila")
     page.goto(reverse("disputes"))

@@ -362,7 +362,7 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "pressing *train* twice is one run; one active job a key; one live release an environment; one release of the "
     "same content on its way": [(twice, CONSTRAINT)],
     "one account a name, in upper or lower case": [(names, CONSTRAINT)],
-    "an item is settled once; a summary has one gold answer": [(answers, CONSTRAINT)],
+    "an item gets one final answer; a summary has one gold answer": [(answers, CONSTRAINT)],
     "what people said of two releases is append-only; a vote is somebody's, and a tie of nobody's stands once a "
     "document": [(votes, TRIGGER), (false_votes, CONSTRAINT)],
     "two releases were never live at the same time": [(intervals, CONSTRAINT)],

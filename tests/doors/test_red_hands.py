@@ -29,7 +29,7 @@ from reviews.examples.snapshots import freeze_snapshot
 from reviews.filling.client_feedback import bring_back
 from reviews.ingest.documents import content_hash
 from reviews.models import FeedbackExample
-from reviews.quality.adjudication import settle
+from reviews.quality.adjudication import resolve_dispute
 from tests import make
 from tests.pages import markup
 from tests.releases import scene as scenes
@@ -240,10 +240,10 @@ def test_who_brought_the_reference_summaries_that_it_learnt_has_a_hand_in_it(the
     assert submits_a_model_trained_on(the, example)[the.cast.administrator.pk] == ["curated its data"]
 
 
-def test_whose_text_an_adjudicator_settled_on_wrote_the_data(the: Scene) -> None:
+def test_whose_text_an_adjudicator_took_wrote_the_data(the: Scene) -> None:
     item = make.queue_item(in_queue=make.queue(reviews_per_item=2), wanted_reviews=2)
     reviews = disputed(item, the.cast)
-    settle(item=item, ruling=RULING, actor=the.cast.administrator, seen=seen(*reviews))
+    resolve_dispute(item=item, ruling=RULING, actor=the.cast.administrator, seen=seen(*reviews))
     example = FeedbackExample.objects.get(origin="adjudication", kind="demonstration")
     assert example.target == reviews[1].edited_text
     hands = submits_a_model_trained_on(the, example)

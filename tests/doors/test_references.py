@@ -17,7 +17,7 @@ from reviews.desk import claims
 from reviews.desk.reviews import Answers, submit_review
 from reviews.examples.references import freeze_test_set
 from reviews.models import Review
-from reviews.quality.adjudication import Ruling, settle
+from reviews.quality.adjudication import Ruling, resolve_dispute
 from tests import make
 from tests.releases import scene as scenes
 from tests.reviews.quality.test_adjudication import RATINGS
@@ -95,8 +95,8 @@ def test_references_that_are_rewritten_below_the_triggers_are_found(the: scenes.
         the.approved_by(the.cast.approver)
 
 
-def test_reviewers_whose_dispute_was_settled_have_a_hand_in_the_reference(author: User) -> None:
-    """What an adjudicator settles on is mostly what a reviewer wrote: by the desk, test set, evaluation, comparison."""
+def test_reviewers_whose_dispute_was_resolved_have_a_hand_in_the_reference(author: User) -> None:
+    """An adjudicator's final text is mostly what a reviewer wrote: by the desk, test set, evaluation, comparison."""
     the = scenes.scene(documents=2)
     second, adjudicator = make.user("berta", "reviewer"), the.cast.ml_engineer
     queue = make.queue(reviews_per_item=2)
@@ -111,7 +111,7 @@ def test_reviewers_whose_dispute_was_settled_have_a_hand_in_the_reference(author
     assert item.state == "disputed"
     ruling = Ruling(stars=4, verdict="fair", ratings=RATINGS, edited_text=WRITTEN, explanation="Reads best.")
     seen = {review.pk: review.revision for review in Review.objects.filter(item=item)}
-    settle(item=item, ruling=ruling, seen=seen, actor=adjudicator)
+    resolve_dispute(item=item, ruling=ruling, seen=seen, actor=adjudicator)
     on = freeze_test_set(actor=None, references="corrections")
     (reference,) = EvaluationExample.objects.get(evaluation_set=on).all_references
     assert reference["authors"] == sorted([author.pk, second.pk, adjudicator.pk])

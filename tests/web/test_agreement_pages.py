@@ -21,7 +21,7 @@ from reviews.models import (
     Summary,
 )  # fmt: skip
 from reviews.quality import agreement_report, gold
-from reviews.quality.adjudication import Ruling, settle
+from reviews.quality.adjudication import Ruling, resolve_dispute
 from reviews.quality.gold import is_turn
 from tests import make
 from tests.pages import markup
@@ -198,7 +198,7 @@ def test_taking_somebodys_answers_fills_the_form_and_keeps_the_explanation(
     assert not Adjudication.objects.exists()
 
 
-def test_settling_leads_to_the_next_dispute_and_refusals_keep_what_was_typed(
+def test_resolving_leads_to_the_next_dispute_and_refusals_keep_what_was_typed(
     cast: make.Cast, queue: ReviewQueue, mila: Client
 ) -> None:
     first, second = disputed_item(queue, cast), disputed_item(queue, cast)
@@ -216,7 +216,7 @@ def test_settling_leads_to_the_next_dispute_and_refusals_keep_what_was_typed(
     assert done.status_code == 302
     assert done["Location"] == reverse("dispute", args=[second.pk])
     assert "The article says 140." in markup(mila.get(path))
-    assert "The article says 140." in markup(mila.get(reverse("disputes"), {"show": "settled"}))
+    assert "The article says 140." in markup(mila.get(reverse("disputes"), {"show": "resolved"}))
     last = mila.post(reverse("dispute", args=[second.pk]), form_of(second))
     assert last["Location"] == reverse("disputes")
 
@@ -229,7 +229,7 @@ def test_a_person_who_had_a_part_sees_the_dispute_and_cannot_resolve_it(
     reviewed(item, cast.another_reviewer, POOR)
     assert "you had a part" in markup(mila.get(reverse("disputes")))
     page = markup(mila.get(reverse("dispute", args=[item.pk])))
-    assert "somebody else has to settle it" in page
+    assert "somebody else has to resolve it" in page
     assert "Resolve and next" not in page
     assert mila.post(reverse("dispute", args=[item.pk]), form_of(item)).status_code == 409
 
@@ -263,7 +263,7 @@ def test_a_held_example_is_not_offered_for_a_decision(
     assert "The reviewers of this item differ" in page
     assert reverse("feedback_approve", args=[example.pk]) not in page
     assert mila.post(reverse("feedback_approve", args=[example.pk])).status_code == 409
-    settle(
+    resolve_dispute(
         item=item,
         ruling=Ruling(2, "poor", RATINGS, FIXED, "140."),
         seen={review.pk: review.revision for review in item.reviews.all()},
@@ -308,7 +308,7 @@ def test_a_summary_is_made_gold_on_the_page(cast: make.Cast, queue: ReviewQueue,
     assert "retired" in markup(mila.get(reverse("gold")))
 
 
-def test_a_settled_dispute_suggests_its_answer_as_gold(
+def test_a_resolved_dispute_suggests_its_answer_as_gold(
     cast: make.Cast, queue: ReviewQueue, mila: Client
 ) -> None:
     item = disputed_item(queue, cast)

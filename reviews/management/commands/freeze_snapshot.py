@@ -35,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--limit", type=int, help="with --test-set: at most so many documents")
         parser.add_argument(
             "--references", choices=tuple(SOURCES), default="imported",
-            help="with --test-set: what summaries are measured against; settled corrections favour the release that "
+            help="with --test-set: what summaries are measured against; final corrections favour the release that "
             "wrote what was corrected",
         )  # fmt: skip
         parser.add_argument("--json", action="store_true")

@@ -48,7 +48,7 @@ SPLITS = {
         "test",
         "maybe",
         "Test document: never trains. It judges models, and a model that had seen it would be judged by what it "
-        "remembers. Settled corrections of its summaries can be references in a test set.",
+        "remembers. Final corrections of its summaries can be references in a test set.",
     ),
 }
 

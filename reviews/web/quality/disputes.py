@@ -1,4 +1,4 @@
-"""Disputes: those that wait, and the screen where somebody without a part in one says what holds."""
+"""Disputes: those that wait, and the page where somebody without a part in one gives the final answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models_app.texts.normalise import row_number
 from models_app.web.pages import capability, paginate, user_of
 from reviews.models import Adjudication, QueueItem, Review, ReviewQueue
 from reviews.quality import disputes
-from reviews.quality.adjudication import Ruling, objection, set_dispute_points, settle
+from reviews.quality.adjudication import Ruling, objection, resolve_dispute, set_dispute_points
 from reviews.quality.disputes import Dispute
 from reviews.web.desk.answers import VERDICTS
 from reviews.web.desk.form_values import integer, ratings_of, scales
@@ -39,9 +39,9 @@ POINTS = [
 def index(request: HttpRequest) -> HttpResponse:
     waiting = disputes.waiting_disputes(user_of(request))
     context: dict[str, Any] = {"tab": "disputes", "points": POINTS, "queues": disputes.dispute_queues()}
-    if request.GET.get("show") == "settled":
-        page = paginate(request, disputes.settled(), PER_PAGE)
-        context |= {"shown": "settled", "page": page, "disputes": waiting.count()}
+    if request.GET.get("show") == "resolved":
+        page = paginate(request, disputes.resolved(), PER_PAGE)
+        context |= {"shown": "resolved", "page": page, "disputes": waiting.count()}
     else:
         page = paginate(request, waiting, PER_PAGE)
         context |= {"shown": "waiting", "page": page, "disputes": page.paginator.count}
@@ -65,10 +65,12 @@ def dispute(request: HttpRequest, pk: int) -> HttpResponse:
         )
         return redirect("disputes")
     if request.method == "POST" and made is None and not request.POST.get("take"):
-        return _settle(request, item)
+        return _resolve(request, item)
     found = disputes.dispute_of(item, made.rubric_id if made else None)
     if made is not None:
-        return render(request, "reviews/quality/dispute_settled.html", _context(item, found) | {"made": made})
+        return render(
+            request, "reviews/quality/dispute_resolved.html", _context(item, found) | {"made": made}
+        )
     return _screen(request, item, found, _taken(request, item, found))
 
 
@@ -106,12 +108,12 @@ def _seen(request: HttpRequest) -> dict[int, int]:
     return found
 
 
-def _settle(request: HttpRequest, item: QueueItem) -> HttpResponse:
+def _resolve(request: HttpRequest, item: QueueItem) -> HttpResponse:
     actor = user_of(request)
     ruling: Ruling | None = None
     try:
         ruling = _ruling(request)
-        settle(item=item, ruling=ruling, seen=_seen(request), actor=actor)
+        resolve_dispute(item=item, ruling=ruling, seen=_seen(request), actor=actor)
     except GalleyError as error:
         if not isinstance(error, InvalidInput) and error.code != "stale":
             raise
@@ -122,7 +124,7 @@ def _settle(request: HttpRequest, item: QueueItem) -> HttpResponse:
         return _screen(request, item, found, ruling or _taken(request, item, found), error=error)
     following = disputes.next_dispute(actor)
     messages.success(
-        request, "Settled. Its reviewers see the outcome, and what you wrote waits as a feedback example."
+        request, "Resolved. Its reviewers see the outcome, and what you wrote waits as a feedback example."
     )
     return redirect("dispute", following.pk) if following else redirect("disputes")
 

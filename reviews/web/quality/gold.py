@@ -92,7 +92,7 @@ def _rubric(summary: Summary) -> RubricVersion:
 
 
 def _suggested(request: HttpRequest, summary: Summary) -> Known:
-    """What was settled for it, where the link came from a dispute."""
+    """Its final answer, where the link came from a dispute."""
     made = Adjudication.objects.filter(item=_number(request, "from"), item__summary=summary).first()
     if made is None:
         return Known(None, "")

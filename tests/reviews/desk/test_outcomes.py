@@ -115,17 +115,17 @@ def test_each_state_gives_the_reviews_that_are_in_it(cast: make.Cast, live: Rele
         ModelVersion.objects.filter(pk=live.model_version_id).update(training_run=run)
     returned = reviewed(rita, state="returned")
     ReviewReturn.objects.create(review=returned, returned_by=cast.ml_engineer, comment="Which piles?")
-    settled = reviewed(rita)
+    resolved = reviewed(rita)
     Adjudication.objects.create(
-        item=settled.item, adjudicator=cast.ml_engineer, stars=3, verdict="fair", rubric=settled.rubric,
-        edited_text="Settled.",
+        item=resolved.item, adjudicator=cast.ml_engineer, stars=3, verdict="fair", rubric=resolved.rubric,
+        edited_text="Resolved.",
     )  # fmt: skip
     judges = reviewed(rita, split="test")
     example(judges, "declined", reason=TEST_SPLIT)
     reviewed(cast.another_reviewer)
     Review.objects.filter(pk=reviewed(rita).pk).update(state="draft")
     expected = {
-        "": {*by.values(), returned, settled, judges},
+        "": {*by.values(), returned, resolved, judges},
         "waits": {by["waits"], by["held"]},
         "accepted": {by["accepted"], by["learnt"], by["live"]},
         "declined": {by["declined"]},
@@ -133,7 +133,7 @@ def test_each_state_gives_the_reviews_that_are_in_it(cast: make.Cast, live: Rele
         "learnt": {by["learnt"], by["live"]},
         "live": {by["live"]},
         "returned": {returned},
-        "adjudicated": {settled},
+        "adjudicated": {resolved},
     }
     assert set(expected) == set(STATES)
     for state, reviews in expected.items():

@@ -1,4 +1,4 @@
-"""Settled corrections of test documents are references: which ones, where they came from, whom they favour."""
+"""Final corrections of test documents are references: which ones, where they came from, whom they favour."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from models_app.evaluation.signature import SIGNATURE
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.models import EvaluationExample, EvaluationRun, EvaluationSet, ExampleScore, Release
 from reviews.examples.proposals import propose_from_review
-from reviews.examples.references import count_corrections, freeze_test_set, settled_corrections
+from reviews.examples.references import count_corrections, final_corrections, freeze_test_set
 from reviews.examples.snapshots import Selection, approved_demonstrations
 from reviews.models import (
     Adjudication,
@@ -87,7 +87,7 @@ def test_a_test_set_can_be_frozen_where_no_text_came_with_a_reference(cast: make
     review = corrected(item(one, release=live), cast.reviewer)
     corrected(item(another), cast.reviewer, OTHER)
     document()  # nobody corrected it
-    with pytest.raises(Refused, match="2 have a settled correction: freeze those instead"):
+    with pytest.raises(Refused, match="2 have a final correction: freeze those instead"):
         freeze_test_set(actor=cast.ml_engineer)
     frozen = freeze_test_set(actor=cast.ml_engineer, references="corrections")
     assert frozen.rows == 2
@@ -95,7 +95,7 @@ def test_a_test_set_can_be_frozen_where_no_text_came_with_a_reference(cast: make
     assert example.texts == [example.reference] == [MINE]
     assert example.all_references == [
         {
-            "text": MINE, "origins": [f"review:{review.pk}"], "settled": "by its reviewers", "people": 1,
+            "text": MINE, "origins": [f"review:{review.pk}"], "resolved": "by its reviewers", "people": 1,
             "authors": [cast.reviewer.pk], "edit_of": live.pk,
         }
     ]  # fmt: skip
@@ -119,18 +119,18 @@ def test_where_nothing_can_be_frozen_it_says_what_there_is_instead_among_the_doc
         return refused.value.message
 
     assert said("imported", with_correction, with_neither) == (
-        "None of these test documents came with a reference summary, but 1 has a settled correction: freeze those "
+        "None of these test documents came with a reference summary, but 1 has a final correction: freeze those "
         "instead."
     )
     assert said("corrections", with_reference, with_neither) == (
-        "None of these test documents has a settled correction yet, but 1 has a reference summary: freeze those "
+        "None of these test documents has a final correction yet, but 1 has a reference summary: freeze those "
         "instead."
     )
     assert said("imported", with_neither).endswith("has a reference summary. Import some, then evaluate.")
     assert said("corrections", with_neither).startswith(
-        "None of these test documents has a settled correction yet. Let reviewers correct"
+        "None of these test documents has a final correction yet. Let reviewers correct"
     )
-    assert "a reference summary or a settled correction yet" in said("both", with_neither)
+    assert "a reference summary or a final correction yet" in said("both", with_neither)
 
 
 def test_each_reviewer_s_text_is_a_reference_and_the_same_text_is_one_by_two(cast: make.Cast) -> None:
@@ -139,7 +139,7 @@ def test_each_reviewer_s_text_is_a_reference_and_the_same_text_is_one_by_two(cas
     corrected(at, cast.reviewer)
     corrected(at, cast.another_reviewer, OTHER)
     corrected(at, cast.ml_engineer)
-    (first, second) = settled_corrections()[of.pk]
+    (first, second) = final_corrections()[of.pk]
     assert (first.text, first.people, first.authors) == (MINE, 2, (cast.reviewer.pk, cast.ml_engineer.pk))
     assert len(first.origins) == 2
     assert (second.text, second.people) == (OTHER, 1)
@@ -150,10 +150,10 @@ def test_after_an_adjudication_its_text_alone_is_the_reference(cast: make.Cast) 
     at = item(of)
     corrected(at, cast.reviewer, "Something that did not hold, in many words.")
     corrected(at, cast.another_reviewer, OTHER)
-    settled = adjudicated(at, cast.ml_engineer, MINE)
-    (only,) = settled_corrections()[of.pk]
-    assert (only.text, only.settled, only.people) == (MINE, "by adjudication", 3)
-    assert only.origins == (f"adjudication:{settled.pk}",)
+    made = adjudicated(at, cast.ml_engineer, MINE)
+    (only,) = final_corrections()[of.pk]
+    assert (only.text, only.resolved, only.people) == (MINE, "by adjudication", 3)
+    assert only.origins == (f"adjudication:{made.pk}",)
     everybody = (cast.reviewer, cast.another_reviewer, cast.ml_engineer)
     assert only.authors == tuple(sorted(person.pk for person in everybody))
 
@@ -163,7 +163,7 @@ def test_after_an_adjudication_its_text_alone_is_the_reference(cast: make.Cast) 
     ["training", "open", "disputed", "flagged", "gold", "calibration", "unchanged", "draft", "returned", "short",
      "personal", "imported"],
 )  # fmt: skip
-def test_what_is_not_settled_or_no_correction_is_no_reference(cast: make.Cast, what: str) -> None:
+def test_what_is_not_final_or_no_correction_is_no_reference(cast: make.Cast, what: str) -> None:
     fields: dict[str, Any] = {}
     if what in ("open", "disputed", "flagged"):
         fields["state"] = what
@@ -180,8 +180,8 @@ def test_what_is_not_settled_or_no_correction_is_no_reference(cast: make.Cast, w
     if what == "imported":
         batch = RatingImport.objects.create(name="elsewhere")
         Review.objects.filter(pk=review.pk).update(imported_from=batch)
-    assert settled_corrections() == {}
-    with pytest.raises(Refused, match="No test document has a settled correction yet"):
+    assert final_corrections() == {}
+    with pytest.raises(Refused, match="No test document has a final correction yet"):
         freeze_test_set(actor=cast.ml_engineer, references="corrections")
 
 
@@ -249,13 +249,13 @@ def test_the_page_counts_corrections_in_the_database(
     corrected(at, cast.reviewer)
     corrected(at, cast.another_reviewer)  # the same text
     corrected(item(another), cast.reviewer, f" {OTHER} ")
-    settled = item(another)
-    corrected(settled, cast.another_reviewer, "What did not hold, in many words.")
-    adjudicated(settled, cast.ml_engineer, MINE)
+    resolved = item(another)
+    corrected(resolved, cast.another_reviewer, "What did not hold, in many words.")
+    adjudicated(resolved, cast.ml_engineer, MINE)
     corrected(item(document()), cast.reviewer, f" {DRAFT} ")  # nothing changed
     with django_assert_num_queries(2):
         counted = count_corrections()
-    found = settled_corrections()
+    found = final_corrections()
     assert counted == (len(found), sum(map(len, found.values()))) == (2, 3)
 
 
@@ -325,12 +325,12 @@ def test_the_pages_say_where_each_reference_came_from(cast: make.Cast, live: Rel
     mine = markup(rita.get("/my-feedback/"))
     assert "your text can be a reference in a test set" in mine
     page = markup(mila.get("/feedback/test-set/"))
-    assert "settled corrections" in page
+    assert "final corrections" in page
     answer = mila.post("/feedback/test-set/", {"references": "corrections"}, follow=True)
     on = EvaluationSet.objects.get()
     page = " ".join(markup(answer).split())
     wrote = f'<a href="/releases/{live.pk}/">release {live.pk}</a> wrote'
-    assert f"Correction of what {wrote}, settled by its reviewers, 1 person" in page
+    assert f"Correction of what {wrote}, resolved by its reviewers, 1 person" in page
     assert f"(review:{review.pk})" in page
     assert "Corrections favour the release they began as." in page
     mine = markup(rita.get("/my-feedback/"))

@@ -1,4 +1,4 @@
-"""Disputes: when an item is one, what waits meanwhile, who may settle it, and what holds afterwards."""
+"""Disputes: when an item is one, what waits meanwhile, who may resolve it, and what counts afterwards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from reviews.desk.reviews import Answers, revise_review, submit_review
 from reviews.examples.decisions import approve_example, decline_example
 from reviews.examples.proposals import propose_from_review
 from reviews.models import Adjudication, FeedbackExample, QueueItem, Review, ReviewQueue
-from reviews.quality.adjudication import SETTLED, Ruling, keep_in_step, objection, set_dispute_points, settle
+from reviews.quality.adjudication import (
+    RESOLVED,
+    Ruling,
+    keep_in_step,
+    objection,
+    resolve_dispute,
+    set_dispute_points,
+)
 from reviews.quality.disagreement import Given, differences, disagreement
 from reviews.quality.disputes import dispute_of
 from reviews.queues.settings import Question, create_rubric_version
@@ -157,16 +164,16 @@ def test_a_correction_that_goes_further_apart_makes_one(cast: make.Cast, item: Q
     assert item.state == "disputed"
 
 
-# ---------------------------------------------------------------- settling
+# ---------------------------------------------------------------- resolving
 
 
-def test_settling_replaces_what_the_reviews_would_teach(cast: make.Cast, item: QueueItem) -> None:
+def test_resolving_replaces_what_the_reviews_would_teach(cast: make.Cast, item: QueueItem) -> None:
     first = reviewed(item, cast.reviewer, GOOD)
     approved = FeedbackExample.objects.get(review=first)
     approve_example(example=approved, actor=cast.ml_engineer)
     second = reviewed(item, cast.another_reviewer, POOR)
     item.refresh_from_db()
-    made = settle(item=item, ruling=RULING, seen=seen(first, second), actor=cast.ml_engineer)
+    made = resolve_dispute(item=item, ruling=RULING, seen=seen(first, second), actor=cast.ml_engineer)
     item.refresh_from_db()
     assert item.state == "done"
     assert (made.stars, made.verdict, made.edited_text, made.explanation) == (
@@ -174,18 +181,18 @@ def test_settling_replaces_what_the_reviews_would_teach(cast: make.Cast, item: Q
     )  # fmt: skip
     assert {row["review"] for row in made.reviews} == {first.pk, second.pk}
     theirs = FeedbackExample.objects.filter(review__isnull=False)
-    assert set(theirs.values_list("state", "reason")) == {("declined", SETTLED)}, "the approved one too"
+    assert set(theirs.values_list("state", "reason")) == {("declined", RESOLVED)}, "the approved one too"
     ours = FeedbackExample.objects.filter(adjudication=made).order_by("kind")
     assert [(row.kind, row.state, row.origin, row.target) for row in ours] == [
         ("demonstration", "proposed", "adjudication", FIXED),
         ("preference", "proposed", "adjudication", FIXED),
     ]
     approve_example(example=ours[0], actor=cast.administrator)
-    event = AuditEvent.objects.get(action="item.settle")
+    event = AuditEvent.objects.get(action="item.resolve")
     assert (event.actor, event.to_state, event.data["adjudication"]) == (cast.ml_engineer, "done", made.pk)
 
 
-def test_a_dispute_is_settled_by_the_questions_that_its_reviewers_answered(
+def test_a_dispute_is_resolved_by_the_questions_that_its_reviewers_answered(
     cast: make.Cast, queue: ReviewQueue, item: QueueItem
 ) -> None:
     reviews = disputed(item, cast)
@@ -196,13 +203,13 @@ def test_a_dispute_is_settled_by_the_questions_that_its_reviewers_answered(
     ReviewQueue.objects.filter(pk=queue.pk).update(rubric=newer)
     item = QueueItem.objects.get(pk=item.pk)
     assert {line.key for line in dispute_of(item).lines} == {*RATINGS, "verdict", "stars"}
-    made = settle(item=item, ruling=RULING, seen=seen(*reviews), actor=cast.ml_engineer)
+    made = resolve_dispute(item=item, ruling=RULING, seen=seen(*reviews), actor=cast.ml_engineer)
     assert made.rubric == asked
 
 
 def test_a_review_corrected_after_the_ruling_teaches_nothing(cast: make.Cast, item: QueueItem) -> None:
     good, poor = disputed(item, cast)
-    settle(item=item, ruling=RULING, seen=seen(good, poor), actor=cast.ml_engineer)
+    resolve_dispute(item=item, ruling=RULING, seen=seen(good, poor), actor=cast.ml_engineer)
     revise_review(
         item=good.item, answers=replace(GOOD, stars=4), reviewer=cast.reviewer, base_revision=good.revision
     )
@@ -211,7 +218,7 @@ def test_a_review_corrected_after_the_ruling_teaches_nothing(cast: make.Cast, it
     assert not FeedbackExample.objects.filter(review=good).exclude(state="declined").exists()
 
 
-def test_nobody_settles_what_they_had_a_part_in(cast: make.Cast, queue: ReviewQueue) -> None:
+def test_nobody_resolves_what_they_had_a_part_in(cast: make.Cast, queue: ReviewQueue) -> None:
     """One who reviewed it, one who sits at it, and one whose text it is."""
     item = make.queue_item(in_queue=queue, wanted_reviews=2)
     good, poor = (
@@ -221,7 +228,7 @@ def test_nobody_settles_what_they_had_a_part_in(cast: make.Cast, queue: ReviewQu
     item.refresh_from_db()
     assert objection(item=item, actor=cast.ml_engineer)
     with pytest.raises(Refused) as refused:
-        settle(item=item, ruling=RULING, seen=seen(good, poor), actor=cast.ml_engineer)
+        resolve_dispute(item=item, ruling=RULING, seen=seen(good, poor), actor=cast.ml_engineer)
     assert refused.value.code == "own_work"
     assert not objection(item=item, actor=cast.administrator)
     FeedbackExample.objects.create(
@@ -232,10 +239,10 @@ def test_nobody_settles_what_they_had_a_part_in(cast: make.Cast, queue: ReviewQu
 
 
 @pytest.mark.parametrize("who", ["reviewer", "approver", "operator", "stranger"])
-def test_only_who_manages_queues_settles(cast: make.Cast, item: QueueItem, who: str) -> None:
+def test_only_who_manages_queues_resolves(cast: make.Cast, item: QueueItem, who: str) -> None:
     reviews = disputed(item, cast)
     with pytest.raises(NotAllowed):
-        settle(item=item, ruling=RULING, seen=seen(*reviews), actor=getattr(cast, who))
+        resolve_dispute(item=item, ruling=RULING, seen=seen(*reviews), actor=getattr(cast, who))
 
 
 @pytest.mark.parametrize(
@@ -256,7 +263,9 @@ def test_a_ruling_is_whole_or_refused_by_its_field(
 ) -> None:
     reviews = disputed(item, cast)
     with pytest.raises(InvalidInput) as refused:
-        settle(item=item, ruling=replace(RULING, **change), seen=seen(*reviews), actor=cast.ml_engineer)
+        resolve_dispute(
+            item=item, ruling=replace(RULING, **change), seen=seen(*reviews), actor=cast.ml_engineer
+        )
     assert set(refused.value.fields) == {field}
     assert not Adjudication.objects.exists()
     assert FeedbackExample.objects.filter(state="held").count() == 3
@@ -271,23 +280,25 @@ def test_an_answer_corrected_while_somebody_decides_is_not_overlooked(
         item=poor.item, answers=replace(POOR, stars=1), reviewer=cast.another_reviewer, base_revision=poor.revision
     )  # fmt: skip
     with pytest.raises(StaleState, match="corrected"):
-        settle(item=item, ruling=RULING, seen=shown, actor=cast.ml_engineer)
+        resolve_dispute(item=item, ruling=RULING, seen=shown, actor=cast.ml_engineer)
 
 
-def test_an_item_that_is_not_disputed_cannot_be_settled(cast: make.Cast, item: QueueItem) -> None:
+def test_an_item_that_is_not_disputed_cannot_be_resolved(cast: make.Cast, item: QueueItem) -> None:
     review = reviewed(item, cast.reviewer, GOOD)
     with pytest.raises(StaleState):
-        settle(item=item, ruling=RULING, seen=seen(review), actor=cast.ml_engineer)
+        resolve_dispute(item=item, ruling=RULING, seen=seen(review), actor=cast.ml_engineer)
 
 
-def test_what_was_proposed_for_a_settled_item_is_not_proposed_again(cast: make.Cast, item: QueueItem) -> None:
+def test_what_was_proposed_for_a_resolved_item_is_not_proposed_again(
+    cast: make.Cast, item: QueueItem
+) -> None:
     good, poor = disputed(item, cast)
-    settle(item=item, ruling=RULING, seen=seen(good, poor), actor=cast.ml_engineer)
+    resolve_dispute(item=item, ruling=RULING, seen=seen(good, poor), actor=cast.ml_engineer)
     assert propose_from_review(review=Review.objects.get(pk=good.pk)) == []
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_settle_at_once_one_is_told() -> None:
+def test_of_two_who_resolve_at_once_one_is_told() -> None:
     cast = make.cast()
     item = make.queue_item(in_queue=make.queue(reviews_per_item=2), wanted_reviews=2)
     reviews = disputed(item, cast)
@@ -295,13 +306,13 @@ def test_of_two_who_settle_at_once_one_is_told() -> None:
 
     def attempt(actor: Any) -> str:
         try:
-            settle(item=item, ruling=RULING, seen=shown, actor=actor)
+            resolve_dispute(item=item, ruling=RULING, seen=shown, actor=actor)
         except StaleState:
             return "told"
-        return "settled"
+        return "resolved"
 
     assert sorted(at_once(lambda: attempt(cast.ml_engineer), lambda: attempt(cast.administrator))) == [
-        "settled",
+        "resolved",
         "told",
     ]
     assert Adjudication.objects.count() == 1
