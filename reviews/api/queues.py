@@ -1,4 +1,4 @@
-"""Reviewing by program: what waits, the next item, keeping it, submitting it, passing it by.
+"""Reviewing by program: what waits, the next item, keeping it, submitting it, skipping it.
 
 The use cases are the desk's, and so are their refusals. What a queue keeps from its reviewers (who else answered what,
 which model wrote it, why it is in the queue) is in no answer.
@@ -128,10 +128,10 @@ class HoldSerializer(serializers.Serializer):
 
 class SkipSerializer(HoldSerializer):
     meaning = serializers.ChoiceField(
-        choices=Skip.SAID,
-        help_text="`later`: it comes back to you in two hours; `not for me`: others get it; `bad item`: flagged",
+        choices=list(Skip.SAID),
+        help_text="`snooze`: it comes back to you in two hours; `skip`: others get it; `flag`: an engineer looks at it",
     )
-    reason = Text(required=False, default="", allow_blank=True, help_text="needed for `bad item`")
+    reason = Text(required=False, default="", allow_blank=True, help_text="needed for `flag`")
 
 
 # ---------------------------------------------------------------- the views
@@ -368,14 +368,14 @@ class SkipView(views.ApiView):
 
     @extend_schema(
         operation_id="items_skip",
-        summary="Pass an item by",
+        summary="Snooze, skip or flag an item",
         tags=["reviews"],
         request=SkipSerializer,
         examples=[
             OpenApiExample(
-                "later",
+                "snooze",
                 request_only=True,
-                value={**_HELD, "meaning": "later"},
+                value={**_HELD, "meaning": "snooze"},
             )
         ],
         responses={204: OpenApiResponse(None, "Done."), 409: _NOT_YOURS, 422: _WRONG, **_ERRORS},

@@ -33,7 +33,7 @@ from reviews.quality import adjudication, gold
 from reviews.queues import judges
 from reviews.queues.assignments import close_if_complete, drop_surplus, locked_full, taking_an_assignment
 
-LATER = timedelta(hours=2)
+SNOOZED = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _take_next(queue: ReviewQueue, reviewer: User, lease: timedelta, *, assigned
 
 
 def _take_pair(queue: ReviewQueue, reviewer: User, lease: timedelta, *, assigned: bool) -> Lease | None:
-    """`_take_next`, of pairs that are this person's to judge; all others about the same release are passed by."""
+    """`_take_next`, of pairs that are this person's to judge; all others about the same release are skipped."""
     pairs = QueueItem.objects.filter(queue=queue)
     while True:
         before = transaction.savepoint()
@@ -240,12 +240,13 @@ def _has_answered(item: QueueItem, reviewer: User) -> bool:
 
 
 def skip(*, assignment: Assignment, token: uuid.UUID, meaning: str, reason: str = "", reviewer: User) -> None:
-    """Pass an item by: later (it comes back to me), not for me (others get it), bad item (it is flagged)."""
+    """Do not review an item now: snooze (it comes back to me), skip (others get it), flag (nobody gets it)."""
     require(reviewer, "review")
     reason = normalise(reason)
     if meaning not in Skip.SAID:
-        raise InvalidInput("Say why you pass it by.", fields={"meaning": "later, not for me or bad item"})
-    if meaning == Skip.Meaning.BAD_ITEM and not reason:
+        raise InvalidInput("Say what to do with it.", fields={"meaning": "snooze, skip or flag"})
+    kept = Skip.SAID[meaning]
+    if kept == Skip.Meaning.FLAG and not reason:
         raise InvalidInput("Say what is wrong with the item.", fields={"reason": "An engineer will read it."})
     if len(reason) > Skip.LONGEST_REASON_CHARACTERS:
         raise InvalidInput(
@@ -261,18 +262,18 @@ def skip(*, assignment: Assignment, token: uuid.UUID, meaning: str, reason: str 
         if not changed:
             raise StaleState("This item is no longer held by you.")
         if (
-            meaning != Skip.Meaning.LATER
-        ):  # kept for somebody who is never asked again, it would wait for ever
+            kept != Skip.Meaning.SNOOZE
+        ):  # assigned to somebody who is never asked again, it would wait for ever
             Assignment.objects.filter(item=assignment.item_id, assigned_to=reviewer, state="free").update(
                 assigned_to=None
             )
-        until = Now() + Value(LATER) if meaning == Skip.Meaning.LATER else None
+        until = Now() + Value(SNOOZED) if kept == Skip.Meaning.SNOOZE else None
         Skip.objects.update_or_create(
             item=assignment.item,
             reviewer=reviewer,
-            defaults={"meaning": meaning, "reason": reason, "until": until, "at": timezone.now()},
+            defaults={"meaning": kept, "reason": reason, "until": until, "at": timezone.now()},
         )
-        if meaning == Skip.Meaning.BAD_ITEM:
+        if kept == Skip.Meaning.FLAG:
             QueueItem.objects.filter(pk=assignment.item_id, state="open").update(state="flagged")
             audit.record(
                 actor=reviewer,
@@ -297,15 +298,15 @@ def step_aside(*, item: QueueItem, reviewer: User) -> None:
         wait_for_my_turn(queue=item.queue_id, reviewer=reviewer)
         QueueItem.objects.locked().get(pk=item.pk)
         if Assignment.objects.filter(item=item, reviewer=reviewer, state="held").exists():
-            raise Refused("You hold this item. Submit it or pass it by at the desk first.")
+            raise Refused("You hold this item. Submit or skip it at the desk first.")
         if _has_answered(item, reviewer):  # and may correct it
             raise Refused("You have answered it. You see what others answered once all have.")
-        Skip.objects.filter(item=item, reviewer=reviewer, meaning=Skip.Meaning.LATER).delete()
+        Skip.objects.filter(item=item, reviewer=reviewer, meaning=Skip.Meaning.SNOOZE).delete()
         Skip.objects.update_or_create(
             item=item,
             reviewer=reviewer,
             defaults={"saw_others": True, "at": timezone.now()},
-            create_defaults={"meaning": Skip.Meaning.NOT_FOR_ME, "saw_others": True},
+            create_defaults={"meaning": Skip.Meaning.SKIP, "saw_others": True},
         )
         Assignment.objects.filter(item=item, assigned_to=reviewer, state="free").update(assigned_to=None)
         audit.record(actor=reviewer, action="item.step_aside", subject=item)

@@ -173,7 +173,7 @@ class FlaggedRow:
 def flagged(limit: int = 50) -> list[FlaggedRow]:
     """Items that reviewers flagged, newest first. 1 query."""
     rows = (
-        Skip.objects.filter(meaning=Skip.Meaning.BAD_ITEM, item__state=QueueItem.State.FLAGGED)
+        Skip.objects.filter(meaning=Skip.Meaning.FLAG, item__state=QueueItem.State.FLAGGED)
         .order_by("-at")
         .values_list(
             "item",

@@ -1,4 +1,4 @@
-"""Undo, for a short while: how long, and an item just passed by that is back. Answers: `reviews/desk/answers.py`."""
+"""Undo, for a short while: how long, and an item just skipped that is back. Answers: `reviews/desk/answers.py`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ACCEPTED = OFFERED + timedelta(seconds=10)
 
 
 def take_back_skip(*, item: QueueItem, reviewer: User) -> Lease:
-    """An item that I passed by a moment ago, with an assignment for me again; one that I flagged is not flagged any
+    """An item that I snoozed, skipped or flagged a moment ago, with an assignment for me again; it is not flagged any
     more.
 
     Raises StaleState where that was longer ago, others have taken every assignment, or an engineer has dealt with the
@@ -34,12 +34,12 @@ def take_back_skip(*, item: QueueItem, reviewer: User) -> Lease:
         item = QueueItem.objects.locked().select_related("queue").get(pk=item.pk)
         passed = Skip.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
         if passed is None or passed.meaning == Skip.Meaning.HAD_A_HAND:
-            raise StaleState("You have not passed this item by, so there is nothing to take back.")
+            raise StaleState("You have not skipped this item, so there is nothing to take back.")
         if passed.saw_others:
             raise StaleState("You have seen what others think of this item, so it is left to them.")
         if passed.at < timezone.now() - ACCEPTED:
             raise StaleState("Too late to take it back.")
-        if passed.meaning == Skip.Meaning.BAD_ITEM:
+        if passed.meaning == Skip.Meaning.FLAG:
             if item.state != QueueItem.State.FLAGGED:
                 raise StaleState("Somebody has dealt with your flag already.")
             item.state = QueueItem.State.OPEN

@@ -355,16 +355,16 @@ class SkipQuerySet(QuerySet["Skip"]):
 
 
 class Skip(models.Model):
-    """A reviewer passed an item by: later, not for me, or a bad item; or it is a pair that is not theirs to judge."""
+    """A reviewer snoozed, skipped or flagged an item; or it is a pair that is not theirs to judge."""
 
     class Meaning(models.TextChoices):
-        LATER = "later"
-        NOT_FOR_ME = "not for me"
-        BAD_ITEM = "bad item"
+        SNOOZE = "later", "Later"
+        SKIP = "not for me", "Not For Me"
+        FLAG = "bad item", "Bad Item"
         HAD_A_HAND = "had a hand"  # in the release that the pair is about (reviews/queues/judges.py)
 
-    #: What a person can say.
-    SAID = (Meaning.LATER, Meaning.NOT_FOR_ME, Meaning.BAD_ITEM)
+    #: What a person can say, at the desk and by program.
+    SAID = {"snooze": Meaning.SNOOZE, "skip": Meaning.SKIP, "flag": Meaning.FLAG}
     LONGEST_REASON_CHARACTERS = 2000
 
     item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="skips")

@@ -213,17 +213,17 @@ def test_a_mark_that_is_not_right_is_refused_with_its_field(
     assert not Review.objects.filter(state="submitted").exists()
 
 
-def test_passing_by_needs_the_assignment_and_for_bad_items_a_reason(rita: Api, ruben: Api) -> None:
+def test_skipping_needs_the_assignment_and_a_flag_a_reason(rita: Api, ruben: Api) -> None:
     item = make.queue_item()
     assignment = held(rita)
-    assert error(ruben.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "later"})) == (409, "stale")
+    assert error(ruben.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "snooze"})) == (409, "stale")
     for nothing in ({}, {"reason": "\u0000\u200b \ud83d"}):
-        answer = rita.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "bad item", **nothing})
+        answer = rita.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "flag", **nothing})
         assert (answer.status_code, list(answer.json()["error"]["fields"])) == (422, ["reason"])
     assert rita.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "done"}).status_code == 422
     other = make.queue_item()
-    assert error(rita.post(f"items/{other.pk}/skip/", {**assignment, "meaning": "later"})) == (409, "stale")
-    assert rita.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "not for me"}).status_code == 204
+    assert error(rita.post(f"items/{other.pk}/skip/", {**assignment, "meaning": "snooze"})) == (409, "stale")
+    assert rita.post(f"items/{item.pk}/skip/", {**assignment, "meaning": "skip"}).status_code == 204
     assert claim(ruben)["item"] == item.pk
 
 

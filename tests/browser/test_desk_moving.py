@@ -84,7 +84,7 @@ def test_later_keeps_the_draft_and_brings_another(enter: Enter, items: list[Queu
     page.keyboard.press("Escape")
     page.keyboard.press("l")
     expect(page.locator("h1")).not_to_have_text(first)
-    assert Skip.objects.get().meaning == "later"
+    assert Skip.objects.get().meaning == Skip.Meaning.SNOOZE
     assert Review.objects.get().edited_text == BETTER
 
 

@@ -157,7 +157,7 @@ def test_a_skip_is_undone_and_the_reason_comes_back_with_it(enter: Enter, queue:
     page.keyboard.type("Half a thought")
     with another_item(page):
         page.keyboard.press("Alt+l")
-    expect(page.locator("[data-undo-offer]")).to_contain_text("Put off")
+    expect(page.locator("[data-undo-offer]")).to_contain_text("Snoozed")
     no_violation(page)
     page.locator("#reason").fill("Begun already.")
     with another_item(page):
@@ -259,7 +259,7 @@ def test_somebody_s_own_keys_choose_here_too(enter: Enter, queue: ReviewQueue) -
     expect(page.locator("h1")).to_have_text(first)
     with another_item(page):
         page.keyboard.press("i")
-    assert Skip.objects.get().meaning == "later"
+    assert Skip.objects.get().meaning == Skip.Meaning.SNOOZE
 
 
 def test_on_a_phone_one_stands_under_the_other(enter: Enter, queue: ReviewQueue) -> None:

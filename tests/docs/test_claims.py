@@ -57,7 +57,7 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
             "unsupported_names": 0.05,
         },
     ),
-    ("reviewing.md", "it comes back to you in two hours", lambda: timedelta(hours=2) == claims.LATER),
+    ("reviewing.md", "it comes back to you in two hours", lambda: timedelta(hours=2) == claims.SNOOZED),
     ("api.md", "A comment is changed within 15 minutes", lambda: timedelta(minutes=15) == visibility.EDITABLE),
     ("api.md", "a list of up to 500 with 207", lambda: MOST_DOCUMENTS == 500),
     ("api.md", "(at most 200)", lambda: Pages.max_page_size == 200),

@@ -204,7 +204,7 @@ def every_case(people: make.Cast) -> None:
             blind_to_model=model, rubric=make.queue().rubric, reviews_per_item=3,
         )  # fmt: skip
         for state, answered, left in product(
-            ("open", "disputed", "done"), (True, False), (None, "later", "saw others", "had a hand")
+            ("open", "disputed", "done"), (True, False), (None, "snooze", "saw others", "had a hand")
         ):
             number += 1
             summary = make.summary(
@@ -219,7 +219,7 @@ def every_case(people: make.Cast) -> None:
             if left is not None:
                 Skip.objects.create(
                     item=item, reviewer=people.ml_engineer, saw_others=left == "saw others",
-                    meaning="not for me" if left == "saw others" else left,
+                    meaning=Skip.Meaning.HAD_A_HAND if left == "had a hand" else Skip.SAID.get(left, Skip.Meaning.SKIP),
                 )  # fmt: skip
 
 

@@ -433,7 +433,7 @@ def of_another_release(the: scenes.Scene, queue: ReviewQueue, number: int, by: U
 def test_who_has_a_hand_in_some_releases_of_a_queue_judges_the_pairs_of_others(
     the: scenes.Scene, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
-    """Nobody passed them by before: the hand came later than the pairs."""
+    """Nobody skipped them before: the hand came later than the pairs."""
     other = of_another_release(the, queue, 1, the.cast.ml_engineer)
     wants_it = make.user("wanda", "reviewer", "ml engineer")
     submit_release(release=the.candidate, comparison=the.comparison, actor=wants_it)
@@ -467,7 +467,7 @@ def test_a_claim_asks_no_more_statements_where_more_releases_wait_for_judges(
         with CaptureQueriesContext(connection) as asked:
             lease = claim_next(queue=queue, reviewer=judge, kind="pairwise")
         assert lease is not None
-        skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=judge)
+        skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=judge)
         counts.append(len(asked))
         of_another_release(the, queue, number, the.cast.ml_engineer)
     assert len(set(counts[1:])) == 1, counts

@@ -61,7 +61,7 @@ def answered(item: QueueItem, *people: User) -> None:
         submit_review(item=item, answers=Answers(**COMPLETE), reviewer=person)
 
 
-def passed(item: QueueItem, person: User, meaning: str) -> None:
+def says(item: QueueItem, person: User, meaning: str) -> None:
     lease = claims.hold(item=item, reviewer=person)
     assert lease is not None
     claims.skip(
@@ -149,19 +149,19 @@ def all_assigned_to_others(item: QueueItem, cast: make.Cast) -> None:
 
 
 def put_off(item: QueueItem, cast: make.Cast) -> None:
-    passed(item, cast.reviewer, "later")
+    says(item, cast.reviewer, "snooze")
 
 
 def skipped(item: QueueItem, cast: make.Cast) -> None:
-    passed(item, cast.reviewer, "not for me")
+    says(item, cast.reviewer, "skip")
 
 
 def skipped_by_another(item: QueueItem, cast: make.Cast) -> None:
-    passed(item, cast.another_reviewer, "not for me")
+    says(item, cast.another_reviewer, "skip")
 
 
 def flagged(item: QueueItem, cast: make.Cast) -> None:
-    passed(item, cast.another_reviewer, "bad item")
+    says(item, cast.another_reviewer, "flag")
 
 
 def flagged_and_put_back(item: QueueItem, cast: make.Cast) -> None:
@@ -246,7 +246,7 @@ def test_a_gold_item_that_somebody_left_waits_for_those_who_can_take_it() -> Non
     lease = claimed(queue, person)
     assert lease.assignment.item.reason == "gold item"
     assert overview.waiting(person).review == 1, "what I hold"
-    claims.skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=person)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=person)
     assert overview.waiting(person).review == 0
     assert asked_everywhere(cast.reviewer) == 1
 

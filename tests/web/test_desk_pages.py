@@ -288,24 +288,24 @@ def test_late_work_is_said_to_be_extra(
     assert "extra review" in answer.json()["message"]
 
 
-# ---------------------------------------------------------------- passing by
+# ---------------------------------------------------------------- skipping
 
 
 def test_passing_by_keeps_what_was_typed(rita: Client, item: QueueItem) -> None:
-    values = {**assignment(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "later"}
-    answer = rita.post(f"/desk/item/{item.pk}/pass/", values, follow=True)
-    assert "Put off" in markup(answer)
-    assert "Put off" in markup(rita.get(answer.redirect_chain[0][0])), "the way back says of what"
+    values = {**assignment(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "snooze"}
+    answer = rita.post(f"/desk/item/{item.pk}/skip/", values, follow=True)
+    assert "Snoozed" in markup(answer)
+    assert "Snoozed" in markup(rita.get(answer.redirect_chain[0][0])), "the way back says of what"
     assert Review.objects.get().edited_text == "Half"
-    assert Skip.objects.get().meaning == "later"
+    assert Skip.objects.get().meaning == Skip.Meaning.SNOOZE
     assert "Begun and not submitted" in markup(rita.get("/desk/"))
 
 
 def test_what_was_left_to_others_is_not_offered_again_until_somebody_goes_on_with_it(
     rita: Client, item: QueueItem
 ) -> None:
-    values = {**assignment(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "not for me"}
-    rita.post(f"/desk/item/{item.pk}/pass/", values)
+    values = {**assignment(rita.get("/desk/new-drafts/")), "edited_text": "Half", "meaning": "skip"}
+    rita.post(f"/desk/item/{item.pk}/skip/", values)
     assert "Begun and not submitted" not in markup(rita.get("/desk/"))
     page = rita.get(f"/desk/item/{item.pk}/")
     assert "Half" in markup(page), "nothing typed is thrown away"
@@ -314,23 +314,23 @@ def test_what_was_left_to_others_is_not_offered_again_until_somebody_goes_on_wit
     assert "Begun and not submitted" in markup(rita.get("/desk/"))
 
 
-def test_passing_by_untouched_leaves_no_draft(rita: Client, item: QueueItem) -> None:
+def test_skipping_untouched_leaves_no_draft(rita: Client, item: QueueItem) -> None:
     values = {
         **assignment(rita.get("/desk/new-drafts/")),
         "edited_text": item.summary.text,
-        "meaning": "not for me",
+        "meaning": "skip",
     }
-    rita.post(f"/desk/item/{item.pk}/pass/", values)
+    rita.post(f"/desk/item/{item.pk}/skip/", values)
     assert not Review.objects.exists()
 
 
 def test_a_flag_needs_a_reason_and_an_engineer_puts_the_item_back(
     rita: Client, client: Client, cast: make.Cast, item: QueueItem
 ) -> None:
-    values = {**assignment(rita.get("/desk/new-drafts/")), "meaning": "bad item"}
-    answer = rita.post(f"/desk/item/{item.pk}/pass/", values, headers=JSON)
+    values = {**assignment(rita.get("/desk/new-drafts/")), "meaning": "flag"}
+    answer = rita.post(f"/desk/item/{item.pk}/skip/", values, headers=JSON)
     assert answer.status_code == 422
-    rita.post(f"/desk/item/{item.pk}/pass/", {**values, "reason": "Only a <table>."})
+    rita.post(f"/desk/item/{item.pk}/skip/", {**values, "reason": "Only a <table>."})
     assert "Flagged by reviewers" not in markup(rita.get("/desk/"))
     client.force_login(cast.ml_engineer)
     assert "Only a &lt;table&gt;." in markup(client.get("/desk/"))
@@ -341,8 +341,8 @@ def test_a_flag_needs_a_reason_and_an_engineer_puts_the_item_back(
 
 def test_an_assignment_of_another_item_passes_nothing_by(rita: Client, queue: ReviewQueue) -> None:
     first, second = make.queue_item(in_queue=queue), make.queue_item(in_queue=queue)
-    values = {**assignment(rita.get("/desk/new-drafts/")), "meaning": "later"}
-    answer = rita.post(f"/desk/item/{second.pk}/pass/", values, headers=JSON)
+    values = {**assignment(rita.get("/desk/new-drafts/")), "meaning": "snooze"}
+    answer = rita.post(f"/desk/item/{second.pk}/skip/", values, headers=JSON)
     assert answer.status_code == 409
     assert Assignment.objects.get(item=first).state == "held"
 
@@ -370,10 +370,10 @@ def test_how_much_of_the_article_the_model_read_is_said(rita: Client, queue: Rev
 def test_the_navigation_counts_what_the_desk_would_give_me(rita: Client, queue: ReviewQueue) -> None:
     for _ in range(4):
         make.queue_item(in_queue=queue)
-    for meaning, reason in (("not for me", ""), ("bad item", "Empty.")):
+    for meaning, reason in (("skip", ""), ("flag", "Empty.")):
         page = rita.get("/desk/new-drafts/")
         item = re.findall(r'data-item="(\d+)"', markup(page))[0]
-        rita.post(f"/desk/item/{item}/pass/", {**assignment(page), "meaning": meaning, "reason": reason})
+        rita.post(f"/desk/item/{item}/skip/", {**assignment(page), "meaning": meaning, "reason": reason})
     desk = markup(rita.get("/desk/"))
     assert re.search(r'aria-current="page">Review desk <span class="count hot">2</span>', desk)
     assert '<b class="tile-value">2</b>' in desk

@@ -42,7 +42,7 @@ def test_what_was_passed_by_can_be_taken_back_on_the_page_that_says_nothing_is_l
     rita: Client, queue: ReviewQueue, item: QueueItem
 ) -> None:
     values = assignment(rita.get("/desk/new-drafts/"))
-    page = rita.post(f"/desk/item/{item.pk}/pass/", {**values, "meaning": "not for me"}, follow=True)
+    page = rita.post(f"/desk/item/{item.pk}/skip/", {**values, "meaning": "skip"}, follow=True)
     assert "Nothing waits here" in markup(page)
     assert f'action="/desk/item/{item.pk}/undo/"' in markup(page)
     page = rita.post(f"/desk/item/{item.pk}/undo/", follow=True)

@@ -127,14 +127,14 @@ def test_what_the_script_is_told(rita: Client, queue: ReviewQueue, pairs: list[Q
 def test_passing_by_keeps_the_draft(rita: Client, queue: ReviewQueue, pairs: list[QueueItem]) -> None:
     form = form_of(markup(rita.get(f"/pairwise/{queue.slug}/")))
     answer = rita.post(
-        f"/pairwise/item/{pairs[0].pk}/pass/", form | {"meaning": "later", "reason": "Half a thought"}
+        f"/pairwise/item/{pairs[0].pk}/skip/", form | {"meaning": "snooze", "reason": "Half a thought"}
     )
     assert answer.status_code == 302
     assert Preference.objects.get(item=pairs[0]).reason == "Half a thought"
     assert Assignment.objects.get(item=pairs[0]).state == "free"
 
 
-@pytest.mark.parametrize("meaning", ["later", "not for me", "bad item"])
+@pytest.mark.parametrize("meaning", ["snooze", "skip", "flag"])
 def test_a_pair_that_was_passed_by_can_be_taken_back_for_ten_seconds(
     rita: Client, cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem], meaning: str
 ) -> None:
@@ -143,7 +143,7 @@ def test_a_pair_that_was_passed_by_can_be_taken_back_for_ten_seconds(
     first = markup(rita.get(f"/pairwise/{queue.slug}/"))
     url = f"/pairwise/item/{pairs[0].pk}"
     passed = {"meaning": meaning, "why": "A table.", "reason": "Half a thought"}
-    page = markup(rita.post(f"{url}/pass/", form_of(first) | passed, follow=True))
+    page = markup(rita.post(f"{url}/skip/", form_of(first) | passed, follow=True))
     assert "Nothing waits here" in page
     assert f'action="{url}/take-back/"' in page
     stranger = signed_in(cast.another_reviewer)
@@ -157,7 +157,7 @@ def test_a_pair_that_was_passed_by_can_be_taken_back_for_ten_seconds(
     ], "the sides stay as they were drawn"
     assert not Skip.objects.exists()
     assert QueueItem.objects.get(pk=pairs[0].pk).state == "open"
-    rita.post(f"{url}/pass/", form_of(page) | passed)
+    rita.post(f"{url}/skip/", form_of(page) | passed)
     Skip.objects.update(at=timezone.now() - timedelta(seconds=11))
     assert "data-undo-offer" not in markup(rita.get(f"/pairwise/{queue.slug}/?undo={pairs[0].pk}"))
     Skip.objects.update(at=timezone.now() - timedelta(seconds=60))

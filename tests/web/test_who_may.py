@@ -25,9 +25,9 @@ pytestmark = pytest.mark.django_db
 PAGES = {
     "review": (
         "desk desk_keys desk_single_keys desk_recent desk_older desk_newer desk_item desk_put_back desk_next desk_save "
-        "desk_labels desk_keep desk_submit desk_correct desk_pass desk_undo desk_try desk_suggest pairwise "
+        "desk_labels desk_keep desk_submit desk_correct desk_skip desk_undo desk_try desk_suggest pairwise "
         "pairwise_item pairwise_next pairwise_save pairwise_keep pairwise_submit pairwise_correct pairwise_take_back "
-        "pairwise_pass my_feedback my_feedback_live how_i_rate gold_answer progress exports export_file export_cancel "
+        "pairwise_skip my_feedback my_feedback_live how_i_rate gold_answer progress exports export_file export_cancel "
         "export_remove"
     ),
     "manage_queues": (

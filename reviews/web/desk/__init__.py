@@ -5,7 +5,7 @@ Knows nothing of rules: the packages it calls decide.
 The desk's page
 ---------------
 The forms of both desks work without script. `static/js/desk/page.js` is the class that the review desk (`review.js`)
-and the pairwise desk (`pairwise.js`) extend: submitting, passing by, undo, keys, with the parts `autosave.js` (drafts
+and the pairwise desk (`pairwise.js`) extend: submitting, skipping, undo, keys, with the parts `autosave.js` (drafts
 to the server and to this browser, `local-drafts.js`), `conflict.js` (another tab was faster), `lease.js` (signs of
 life, the next item ahead), `active-time.js` and `keys.js` (which action a key means). A review and a choice live the
 same life, and it is told once: `reviews/desk/answers.py` saves, submits, corrects and undoes an answer,

@@ -22,7 +22,7 @@ from reviews.desk.claims import Lease
 from reviews.desk.undo import take_back_skip
 from reviews.models import Answer, QueueItem, Skip
 from reviews.web.desk.lease import assignment_of, renewed, sign_of_life
-from reviews.web.desk.onwards import PASSED, Routes, onwards
+from reviews.web.desk.onwards import SKIPPED, Routes, onwards
 from reviews.web.desk.requests import base_revision, desk_view, error_json, go_to, wants_json
 
 
@@ -81,7 +81,7 @@ class AnswerViews(ABC):
         return self.corrected(request, answers)
 
     def skip(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Later, not for me, or flagged. What was typed is kept as a draft first."""
+        """Snooze, skip or flag. What was typed is kept as a draft first."""
         item, reviewer = self.item_of(pk), user_of(request)
         assignment, token = assignment_of(request.POST, item)
         typed = self.worth_a_draft(request.POST, item)
@@ -90,7 +90,7 @@ class AnswerViews(ABC):
             self.kind.save_draft(item=item, answers=typed, reviewer=reviewer, base_revision=base)
         meaning, reason = request.POST.get("meaning", ""), request.POST.get(self.reason, "")
         claims.skip(assignment=assignment, token=token, meaning=meaning, reason=reason, reviewer=reviewer)
-        return onwards(request, item, PASSED[Skip.Meaning(meaning)])
+        return onwards(request, item, SKIPPED[Skip.SAID[meaning]])
 
     def undo(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Take back what I submitted, else what I skipped, a moment ago, and open it again."""
@@ -116,7 +116,7 @@ class AnswerViews(ABC):
             ("keep", self.keep, f"{self.name}_keep"),
             ("submit", self.submit, f"{self.name}_submit"),
             ("correct", self.correct, f"{self.name}_correct"),
-            ("pass", self.skip, f"{self.name}_pass"),
+            ("skip", self.skip, f"{self.name}_skip"),
             (self.undo_path, self.undo, self.routes.undo),
         ]
         return [path(f"item/<int:pk>/{act}/", self._guarded(view), name=name) for act, view, name in acts]

@@ -30,10 +30,10 @@ class Routes:
 RATE_AND_EDIT = Routes("desk", "desk_next", "desk_item", "desk_undo", Review)
 PAIRWISE = Routes("pairwise", "pairwise_next", "pairwise_item", "pairwise_take_back", Preference)
 
-PASSED = {
-    Skip.Meaning.LATER: "Put off: it comes back to you in two hours.",
-    Skip.Meaning.NOT_FOR_ME: "Left to others: you will not be asked again.",
-    Skip.Meaning.BAD_ITEM: "Flagged. An engineer will look at it.",
+SKIPPED = {
+    Skip.Meaning.SNOOZE: "Snoozed: it comes back to you in two hours.",
+    Skip.Meaning.SKIP: "Skipped: others get it, and you are not asked again.",
+    Skip.Meaning.FLAG: "Flagged. An engineer will look at it.",
 }
 
 
@@ -62,11 +62,9 @@ def undo_offered(request: HttpRequest, desk: Routes) -> dict[str, Any] | None:
     )
     at, said = submitted.values_list("submitted_at", flat=True).first(), "Submitted."
     if at is None:
-        passed = Skip.objects.filter(
-            item=item, reviewer=reviewer, at__gt=since, meaning__in=Skip.SAID
-        ).first()
-        if passed is None:
+        skipped = Skip.objects.filter(item=item, reviewer=reviewer, at__gt=since, meaning__in=SKIPPED).first()
+        if skipped is None:
             return None
-        at, said = passed.at, PASSED[Skip.Meaning(passed.meaning)]
+        at, said = skipped.at, SKIPPED[Skip.Meaning(skipped.meaning)]
     left = (at - since).total_seconds()
     return {"url": reverse(desk.undo, args=[item]), "said": said, "seconds": max(1, round(left))}

@@ -22,7 +22,7 @@ export class Lease {
     if (this.told || this.desk.correcting) return;
     this.told = true;
     this.data.held = "";
-    for (const button of this.desk.form.querySelectorAll("[data-pass], [data-flag]")) button.hidden = true;
+    for (const button of this.desk.form.querySelectorAll("[data-skip], [data-flag]")) button.hidden = true;
     this.desk.notice(this.desk.words.lost, "warning");
   }
 

@@ -1,4 +1,4 @@
-// What both desks are: one item's answers in a form that is saved, kept, submitted, passed by, and worked by keys. A
+// What both desks are: one item's answers in a form that is saved, kept, submitted, skipped, and worked by keys. A
 // desk is a class of its own beside it, which says what the answers are:
 //   static selector          its form
 //   words                    {nothing, answer, lost}: what the page says
@@ -127,7 +127,7 @@ export class DeskPage {
       this.on(flag, "submit", (event) => {
         event.preventDefault();
         const { name, value } = flag.querySelector("textarea");
-        this.passBy(flag.action, { meaning: "bad item", [name]: value });
+        this.skip(flag.action, { meaning: "flag", [name]: value });
       });
     }
     const single = this.find("[data-single-keys]");
@@ -206,8 +206,8 @@ export class DeskPage {
     if (by?.formAction && by.matches("noscript *")) return;
     event.preventDefault();
     if (this.busy) return;
-    if (by?.matches("[data-pass]")) {
-      await this.passBy(by.formAction, { meaning: by.value });
+    if (by?.matches("[data-skip]")) {
+      await this.skip(by.formAction, { meaning: by.value });
       return;
     }
     await this.working(async () => {
@@ -249,7 +249,7 @@ export class DeskPage {
     this.draft.failed(error, sent);
   }
 
-  async passBy(url, values) {
+  async skip(url, values) {
     if (this.busy) return;
     await this.working(async () => {
       if (this.draft.dirty) await this.draft.save();
@@ -375,8 +375,8 @@ export class DeskPage {
       submit: () => this.submit(),
       save: () => this.draft.save(),
       undo: () => this.undo(),
-      later: () => this.click("[data-pass][value=later]"),
-      not_for_me: () => this.click("[data-pass][value='not for me']"),
+      later: () => this.click("[data-skip][value=snooze]"),
+      not_for_me: () => this.click("[data-skip][value=skip]"),
       flag: () => this.click("[data-flag]"),
       comment: () => this.comment.focus(),
       article: () => document.getElementById("source").focus(),

@@ -83,7 +83,7 @@ def test_an_item_that_somebody_could_never_take_is_not_kept_for_him() -> None:
         assigning.assign(item=item, to=cast.reviewer, actor=cast.ml_engineer)
     lease = claimed(queue, cast.another_reviewer)
     claims.skip(
-        assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.another_reviewer
+        assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=cast.another_reviewer
     )
     with pytest.raises(Refused):
         assigning.assign(item=item, to=cast.another_reviewer, actor=cast.ml_engineer)
@@ -104,11 +104,11 @@ def test_what_was_kept_for_me_and_i_leave_to_others_is_anybodys() -> None:
     item = make.queue_item(in_queue=queue)
     assigning.assign(item=item, to=cast.reviewer, actor=cast.ml_engineer)
     lease = claimed(queue, cast.reviewer)
-    claims.skip(assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="snooze", reviewer=cast.reviewer)
     assert claims.claim_next(queue=queue, reviewer=cast.another_reviewer) is None
     again = claims.hold(item=item, reviewer=cast.reviewer)
     assert again is not None
-    claims.skip(assignment=again.assignment, token=again.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(assignment=again.assignment, token=again.token, meaning="skip", reviewer=cast.reviewer)
     assert claimed(queue, cast.another_reviewer).assignment.item == item
 
 

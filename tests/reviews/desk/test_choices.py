@@ -370,8 +370,8 @@ def test_passing_by_gives_the_assignment_to_others(
     cast: make.Cast, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
     lease = claimed(queue, cast.reviewer)
-    skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
-    assert Skip.objects.get().meaning == "not for me"
+    skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=cast.reviewer)
+    assert Skip.objects.get().meaning == Skip.Meaning.SKIP
     assert claimed(queue, cast.reviewer).assignment.item_id != lease.assignment.item_id
     assert claimed(queue, cast.another_reviewer).assignment.item_id == lease.assignment.item_id
 

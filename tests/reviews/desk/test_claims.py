@@ -87,9 +87,7 @@ def test_what_the_model_was_least_sure_of_comes_first_where_the_queue_says_so() 
     for _ in range(3):
         lease = claimed(queue, cast.reviewer)
         got.append(lease.assignment.item.summary)
-        claims.skip(
-            assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer
-        )
+        claims.skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=cast.reviewer)
     assert got == [unsure, sure, untold]
 
 
@@ -173,9 +171,7 @@ def test_items_come_in_the_order_of_the_queue(order: str, expected: list[int]) -
     for _ in items:
         lease = claimed(queue, cast.reviewer)
         got.append(lease.assignment.item)
-        claims.skip(
-            assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer
-        )
+        claims.skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=cast.reviewer)
     assert got == [items[index] for index in expected]
 
 
@@ -190,9 +186,7 @@ def test_random_order_is_the_same_shuffle_for_one_reviewer_and_another_for_the_n
         for _ in range(12):
             lease = claimed(queue, reviewer)
             got.append(lease.assignment.item_id)
-            claims.skip(
-                assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=reviewer
-            )
+            claims.skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=reviewer)
         Skip.objects.filter(reviewer=reviewer).delete()
         return got
 
@@ -303,7 +297,7 @@ def test_a_finished_or_flagged_item_cannot_be_held() -> None:
     assert claims.hold(item=item, reviewer=cast.another_reviewer) is None
 
 
-# ---------------------------------------------------------------- passing by
+# ---------------------------------------------------------------- skipping
 
 
 @pytest.mark.django_db
@@ -311,24 +305,24 @@ def test_later_comes_back_to_me_after_two_hours_and_is_free_for_others_at_once()
     cast, queue = make.cast(), make.queue()
     item = make.queue_item()
     lease = claimed(queue, cast.reviewer)
-    claims.skip(assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="snooze", reviewer=cast.reviewer)
     assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
     Skip.objects.update(until=timezone.now() - timedelta(seconds=1))
     assert claimed(queue, cast.reviewer).assignment.item == item
 
 
 @pytest.mark.django_db
-def test_not_for_me_is_never_asked_of_me_again_but_of_others() -> None:
+def test_a_skipped_item_is_never_asked_of_me_again_but_of_others() -> None:
     cast, queue = make.cast(), make.queue()
     item = make.queue_item()
     lease = claimed(queue, cast.reviewer)
-    claims.skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=cast.reviewer)
     assert claims.claim_next(queue=queue, reviewer=cast.reviewer) is None
     assert claimed(queue, cast.another_reviewer).assignment.item == item
 
 
 @pytest.mark.django_db
-def test_a_bad_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> None:
+def test_a_flagged_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> None:
     cast, queue = make.cast(), make.queue(reviews_per_item=2)
     item = make.queue_item(in_queue=queue)
     lease = claimed(queue, cast.reviewer)
@@ -336,7 +330,7 @@ def test_a_bad_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> N
         claims.skip(
             assignment=lease.assignment,
             token=lease.token,
-            meaning="bad item",
+            meaning="flag",
             reason=" ",
             reviewer=cast.reviewer,
         )
@@ -344,7 +338,7 @@ def test_a_bad_item_needs_a_reason_is_asked_of_nobody_and_can_be_put_back() -> N
     claims.skip(
         assignment=lease.assignment,
         token=lease.token,
-        meaning="bad item",
+        meaning="flag",
         reason="Not an article.",
         reviewer=cast.reviewer,
     )
@@ -370,18 +364,18 @@ def test_an_assignment_released_after_its_item_was_flagged_is_given_to_nobody() 
     claims.skip(
         assignment=mine.assignment,
         token=mine.token,
-        meaning="bad item",
+        meaning="flag",
         reason="Empty.",
         reviewer=cast.reviewer,
     )
     claims.skip(
-        assignment=theirs.assignment, token=theirs.token, meaning="later", reviewer=cast.another_reviewer
+        assignment=theirs.assignment, token=theirs.token, meaning="snooze", reviewer=cast.another_reviewer
     )
     assert claims.claim_next(queue=queue, reviewer=cast.ml_engineer) is None
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("meaning", ["", "done", "LATER"])
+@pytest.mark.parametrize("meaning", ["", "done", "SNOOZE"])
 def test_an_unknown_meaning_is_refused(meaning: str) -> None:
     cast, queue = make.cast(), make.queue()
     make.queue_item()
@@ -397,7 +391,7 @@ def test_an_assignment_of_somebody_else_cannot_be_passed_by() -> None:
     lease = claimed(queue, cast.reviewer)
     with pytest.raises(StaleState):
         claims.skip(
-            assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.another_reviewer
+            assignment=lease.assignment, token=lease.token, meaning="snooze", reviewer=cast.another_reviewer
         )
     assert claimed(queue, cast.reviewer).token == lease.token
 
@@ -417,9 +411,7 @@ def test_what_waits_for_me_counts_items_i_could_take_or_hold() -> None:
     submit_review(item=mine.assignment.item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     assert count(cast.reviewer) == 4
     second = claimed(queue, cast.reviewer)
-    claims.skip(
-        assignment=second.assignment, token=second.token, meaning="not for me", reviewer=cast.reviewer
-    )
+    claims.skip(assignment=second.assignment, token=second.token, meaning="skip", reviewer=cast.reviewer)
     assert count(cast.reviewer) == 3
     theirs = claimed(queue, cast.another_reviewer)
     assert theirs.assignment.item == mine.assignment.item

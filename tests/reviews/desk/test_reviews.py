@@ -291,7 +291,7 @@ def test_late_work_takes_an_assignment_that_is_still_free(
     cast: make.Cast, item: QueueItem, lease: Lease
 ) -> None:
     save_draft(item=item, answers=Answers(edited_text="typed"), reviewer=cast.reviewer, base_revision=0)
-    claims.skip(assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="snooze", reviewer=cast.reviewer)
     review = submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=1)
     assert not review.late
     assert Assignment.objects.get(item=item).state == "done"

@@ -1,4 +1,4 @@
-"""Undo: what was submitted or passed by a moment ago is as it was before; later, or once it counts, it is not."""
+"""Undo: what was submitted or skipped a moment ago is as it was before; later, or once it counts, it is not."""
 
 from __future__ import annotations
 
@@ -150,10 +150,10 @@ def test_only_the_person_who_wrote_it_takes_it_back(cast: make.Cast, review: Rev
     assert Review.objects.get().state == "submitted"
 
 
-# ---------------------------------------------------------------- passed by
+# ---------------------------------------------------------------- skipped
 
 
-@pytest.mark.parametrize("meaning", ["later", "not for me", "bad item"])
+@pytest.mark.parametrize("meaning", ["snooze", "skip", "flag"])
 def test_an_item_passed_by_comes_back_to_me(
     cast: make.Cast, item: QueueItem, lease: Lease, meaning: str
 ) -> None:
@@ -174,17 +174,17 @@ def test_an_item_passed_by_comes_back_to_me(
     assert item.state == "open"
     assert not Skip.objects.exists()
     told = AuditEvent.objects.filter(action="item.flag_taken_back").count()
-    assert told == (1 if meaning == "bad item" else 0)
+    assert told == (1 if meaning == "flag" else 0)
 
 
 def test_an_item_that_others_took_meanwhile_stays_theirs_and_passed_by(
     cast: make.Cast, queue: ReviewQueue, item: QueueItem, lease: Lease
 ) -> None:
-    claims.skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=cast.reviewer)
     claimed(queue, cast.another_reviewer)
     with pytest.raises(StaleState, match="Others have taken"):
         take_back_skip(item=item, reviewer=cast.reviewer)
-    assert Skip.objects.get().meaning == "not for me"
+    assert Skip.objects.get().meaning == Skip.Meaning.SKIP
 
 
 def test_a_skip_is_taken_back_by_its_reviewer_soon_and_before_an_engineer_acts(
@@ -193,17 +193,17 @@ def test_a_skip_is_taken_back_by_its_reviewer_soon_and_before_an_engineer_acts(
     claims.skip(
         assignment=lease.assignment,
         token=lease.token,
-        meaning="bad item",
+        meaning="flag",
         reason="A table.",
         reviewer=cast.reviewer,
     )
-    with pytest.raises(StaleState, match="not passed"):
+    with pytest.raises(StaleState, match="not skipped"):
         take_back_skip(item=item, reviewer=cast.another_reviewer)
     with pytest.raises(NotAllowed):
         take_back_skip(item=item, reviewer=cast.stranger)
     claims.put_back(item=item, actor=cast.ml_engineer)
     with pytest.raises(StaleState, match="dealt with"):
         take_back_skip(item=item, reviewer=cast.reviewer)
-    Skip.objects.update(at=timezone.now() - ACCEPTED - timedelta(seconds=1), meaning="later")
+    Skip.objects.update(at=timezone.now() - ACCEPTED - timedelta(seconds=1), meaning=Skip.Meaning.SNOOZE)
     with pytest.raises(StaleState, match="Too late"):
         take_back_skip(item=item, reviewer=cast.reviewer)

@@ -121,7 +121,7 @@ def test_nobody_is_asked_for_what_they_wrote_answered_or_passed_by(
     lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
     assert lease.assignment.item.summary_id == known.summary_id
-    claims.skip(assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer)
+    claims.skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=cast.reviewer)
     lease = claims.claim_next(queue=queue, reviewer=cast.reviewer)
     assert lease is not None
     assert lease.assignment.item.reason != "gold item"

@@ -148,7 +148,7 @@ def test_late_work_takes_the_assignment_that_was_kept_for_its_reviewer() -> None
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("how", ["passed by", "run out"])
+@pytest.mark.parametrize("how", ["skipped", "run out"])
 def test_an_assignment_that_is_left_where_fewer_reviews_are_wanted_by_now_is_offered_to_nobody(
     how: str,
 ) -> None:
@@ -159,9 +159,9 @@ def test_an_assignment_that_is_left_where_fewer_reviews_are_wanted_by_now_is_off
     submit_review(item=item, answers=Answers(**COMPLETE), reviewer=cast.reviewer)
     changed(queue, cast.ml_engineer, reviews_per_item=1)
     assert assignments(item) == ["done", "held"]
-    if how == "passed by":
+    if how == "skipped":
         claims.skip(
-            assignment=lease.assignment, token=lease.token, meaning="later", reviewer=cast.another_reviewer
+            assignment=lease.assignment, token=lease.token, meaning="snooze", reviewer=cast.another_reviewer
         )
     else:
         expire(lease)
@@ -227,9 +227,7 @@ def test_a_queue_that_changes_its_order_gives_items_out_in_the_new_one(
     for _ in items:
         lease = claimed(queue, cast.reviewer)
         got.append(items.index(lease.assignment.item))
-        claims.skip(
-            assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=cast.reviewer
-        )
+        claims.skip(assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=cast.reviewer)
     assert got == expected
 
 
@@ -328,7 +326,7 @@ def test_a_flagged_item_that_has_enough_reviews_by_now_is_done_when_it_is_put_ba
     claims.skip(
         assignment=lease.assignment,
         token=lease.token,
-        meaning="bad item",
+        meaning="flag",
         reason="Twice.",
         reviewer=cast.another_reviewer,
     )

@@ -60,7 +60,7 @@ def test_items_that_i_can_have_are_counted_and_no_others(
     assert count() == 0
     QueueItem.objects.filter(pk=second.pk).update(state="open")
     claims.step_aside(item=second, reviewer=me)
-    assert count() == 0, "passed by for good"
+    assert count() == 0, "skipped for good"
     make.queue_item(in_queue=queue)
     assert count() == 1
     ReviewQueue.objects.update(active=False)
@@ -114,11 +114,11 @@ def test_whatever_happened_to_the_assignments_the_navigation_and_the_desk_say_th
                     submit_review(item=assignment.item, answers=Answers(**COMPLETE), reviewer=person)
                 elif fate < 0.36:
                     claims.skip(
-                        assignment=lease.assignment, token=lease.token, meaning="not for me", reviewer=person
+                        assignment=lease.assignment, token=lease.token, meaning="skip", reviewer=person
                     )
                 elif fate < 0.4:
                     claims.skip(
-                        assignment=lease.assignment, token=lease.token, meaning="later", reviewer=person
+                        assignment=lease.assignment, token=lease.token, meaning="snooze", reviewer=person
                     )
                 elif fate < 0.44:
                     over = timezone.now() - timedelta(minutes=1)
