@@ -193,6 +193,8 @@ def test_a_flagged_item_is_put_back(mila: Client, cast: make.Cast) -> None:
     queue = make.queue()
     item = make.queue_item(in_queue=queue)
     QueueItem.objects.filter(pk=item.pk).update(state="flagged")
+    assert "?state=flagged" in text_of(mila, "/queues/"), "the count leads to the list"
+    assert str(item.summary.document) in text_of(mila, "/queues/new-drafts/?state=flagged")
     assert "Put back" in text_of(mila, f"/queues/new-drafts/items/{item.pk}/")
     mila.post(f"/queues/new-drafts/items/{item.pk}/put-back/")
     item.refresh_from_db()
