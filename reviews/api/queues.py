@@ -39,7 +39,9 @@ class QueueSerializer(serializers.Serializer):
     kind = serializers.CharField(
         help_text="rate and edit; or prompt trial: reviewers also try another prompt, at the desk"
     )
-    waiting = serializers.IntegerField(help_text="items that you could take or hold; counted up to 1,000")
+    waiting = serializers.IntegerField(
+        help_text="items that you could claim or have checked out; counted up to 1,000"
+    )
     done_today = serializers.IntegerField(help_text="by you")
     lease_minutes = serializers.IntegerField(help_text="how long an item stays yours without a sign of life")
 
@@ -113,7 +115,7 @@ class AnswersSerializer(MarkedSerializer):
     rubric = serializers.IntegerField(required=False, min_value=1, max_value=LARGEST, help_text="as claimed")
 
 
-class HandedInSerializer(serializers.Serializer):
+class SubmittedSerializer(serializers.Serializer):
     review = serializers.IntegerField()
     revision = serializers.IntegerField()
     late = serializers.BooleanField(
@@ -193,7 +195,9 @@ _ANSWERS = {
 }
 _ERRORS = {401: views.UNAUTHORIZED, 403: views.FORBIDDEN, 404: views.NOT_FOUND, 429: views.THROTTLED}
 _NOT_YOURS = views.failure(
-    "The item is not yours, or no longer.", "stale", "This item is no longer held by you."
+    "You do not have the item checked out, or no longer.",
+    "stale",
+    "You no longer have this item checked out.",
 )
 _WRONG = views.failure(
     "Something is missing or out of range.",
@@ -255,7 +259,7 @@ class NextView(views.ApiView):
 
     @extend_schema(
         operation_id="queues_next",
-        summary="The item that you hold in this queue, else the next one, which is yours from now on",
+        summary="The item that you have checked out in this queue, else the next one, which you check out by this",
         tags=["reviews"],
         request=None,
         responses={
@@ -337,7 +341,7 @@ class SubmitView(views.ApiView):
         examples=[OpenApiExample("answers", request_only=True, value=_ANSWERS)],
         responses={
             200: OpenApiResponse(
-                HandedInSerializer,
+                SubmittedSerializer,
                 "It is submitted.",
                 [OpenApiExample("review", value={"review": 9, "revision": 1, "late": False})],
             ),
@@ -359,7 +363,7 @@ class SubmitView(views.ApiView):
                 raise NotFound("There is nothing here.") from error
             raise
         return Response(
-            HandedInSerializer({"review": review.pk, "revision": review.revision, "late": review.late}).data
+            SubmittedSerializer({"review": review.pk, "revision": review.revision, "late": review.late}).data
         )
 
 
@@ -407,5 +411,5 @@ def _assignment(values: dict[str, Any], item: int) -> tuple[Assignment, uuid.UUI
         Assignment.objects.select_related("item").filter(pk=values["assignment"], item=_item(item)).first()
     )
     if assignment is None:
-        raise StaleState("This item is no longer held by you.")
+        raise StaleState("You no longer have this item checked out.")
     return assignment, values["token"]

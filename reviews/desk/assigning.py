@@ -26,7 +26,7 @@ MOST_PEOPLE = 100
 
 
 def assign(*, item: QueueItem, to: User, actor: Any | None) -> Assignment:
-    """Keep one free assignment of this item for one person. Raises Refused if none is free, or who could not take
+    """Keep one open assignment of this item for one person. Raises Refused if none is open, or who could not take
     it."""
     require(actor, "manage_queues")
     _may_review(to)
@@ -39,7 +39,7 @@ def assign(*, item: QueueItem, to: User, actor: Any | None) -> Assignment:
         assignments = Assignment.objects.filter(item=item)
         if item.pk in _closed_to([item.pk], [to])[to.pk]:
             raise Refused(
-                f"{to.get_username()} has answered this item, holds it, has it assigned, or left it to others."
+                f"{to.get_username()} has answered this item, has it checked out or assigned, or left it to others."
             )
         free_expired(assignments)
         assignment = assignments.open_to(to, unless=Skip.objects.for_good()).free().anybodys().first()
@@ -60,7 +60,7 @@ def assign(*, item: QueueItem, to: User, actor: Any | None) -> Assignment:
 def assign_evenly(
     *, queue: ReviewQueue, people: Sequence[User], most: int | None = None, actor: Any | None
 ) -> dict[int, int]:
-    """Spread the free assignments of the queue over these people, in the queue's order, at most `most` assignments in
+    """Spread the open assignments of the queue over these people, in the queue's order, at most `most` assignments in
     all.
 
     Those who have fewer assigned assignments here get more, so that all come to hold the same. Nobody gets two
@@ -136,7 +136,7 @@ def free_assignment(*, assignment: Assignment, actor: Any | None, reason: str = 
             assigned_to=None
         )
         if of is None or not (freed or kept):
-            raise StaleState("Nobody holds this assignment any more.")
+            raise StaleState("Nobody has this assignment any more.")
         audit.record(
             actor=actor, action="item.free_assignment", subject=f"queueitem:{row.item_id}", reason=reason.strip(),
             data={"row": row.pk, "of": of.get_username()},

@@ -202,7 +202,7 @@ def renew_lease(
         queue = assignment.item.queue
         renewed = _extended(mine, queue, lease or timedelta(minutes=queue.lease_minutes))
     if renewed is None:
-        raise StaleState("This item is no longer held by you; what you typed is kept as a draft.")
+        raise StaleState("You no longer have this item checked out; what you typed is kept as a draft.")
     return renewed
 
 
@@ -260,7 +260,7 @@ def skip(*, assignment: Assignment, token: uuid.UUID, meaning: str, reason: str 
             pk=assignment.pk, state="held", reviewer=reviewer, lease_token=token
         ).update(state="free", reviewer=None, lease_token=None, lease_until=None)
         if not changed:
-            raise StaleState("This item is no longer held by you.")
+            raise StaleState("You no longer have this item checked out.")
         if (
             kept != Skip.Meaning.SNOOZE
         ):  # assigned to somebody who is never asked again, it would wait for ever
@@ -298,7 +298,7 @@ def step_aside(*, item: QueueItem, reviewer: User) -> None:
         wait_for_my_turn(queue=item.queue_id, reviewer=reviewer)
         QueueItem.objects.locked().get(pk=item.pk)
         if Assignment.objects.filter(item=item, reviewer=reviewer, state="held").exists():
-            raise Refused("You hold this item. Submit or skip it at the desk first.")
+            raise Refused("You have this item checked out. Submit or skip it at the desk first.")
         if _has_answered(item, reviewer):  # and may correct it
             raise Refused("You have answered it. You see what others answered once all have.")
         Skip.objects.filter(item=item, reviewer=reviewer, meaning=Skip.Meaning.SNOOZE).delete()

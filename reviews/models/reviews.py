@@ -33,7 +33,7 @@ class Review(Answer):
         "You have submitted this review already, with other answers. Leave it as it is, or correct it with "
         "these."
     )
-    NOT_YOURS = "You do not hold this item, so nothing can be kept or submitted for it."
+    NOT_YOURS = "You do not have this item checked out, so nothing can be saved or submitted for it."
     NOT_SUBMITTED = "This review has not been submitted yet."
     NOTHING_TO_UNDO = "This review is not submitted, so there is nothing to take back."
     TOO_LATE_TO_UNDO = "Too late to take it back. You can still correct it: the earlier answers are kept."
@@ -212,7 +212,7 @@ class Preference(Answer):
         "Another choice was saved in another tab or window. Reload to see it, or keep this one."
     )
     SUBMITTED_OTHERWISE = "You have submitted another choice for this pair already. Leave it, or correct it."
-    NOT_YOURS = "You do not hold this pair, so nothing can be kept or submitted for it."
+    NOT_YOURS = "You do not have this pair checked out, so nothing can be saved or submitted for it."
     NOT_SUBMITTED = "This choice has not been submitted yet."
     NOTHING_TO_UNDO = "This choice is not submitted."
     TOO_LATE_TO_UNDO = "It can be taken back for ten seconds; after that it can be corrected."

@@ -133,9 +133,9 @@ function marked() {
   const words = selection && !selection.isCollapsed ? selection.toString().trim() : "";
   const node = selection?.anchorNode;
   const element = node && (node.nodeType === Node.ELEMENT_NODE ? node : node.parentElement);
-  const place = element?.closest(".proof, .article");
+  const place = element?.closest(".summary-text, .article");
   if (!words || words.length > LONGEST_QUOTE || !place || !place.contains(selection.focusNode)) return null;
-  return { words, side: place.matches(".proof") ? "summary" : "source" };
+  return { words, side: place.matches(".summary-text") ? "summary" : "source" };
 }
 
 let last = null; // a click on the button would clear the selection in some browsers

@@ -103,7 +103,7 @@ def test_all_of_it_is_in_sight_at_1440_by_900(enter: Enter, items: list[QueueIte
     page.locator("#edit").fill(words + " and the end.")
     assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
     for part in (
-        "#source", "#proof", "#edit", "#diff", "[data-scale=rating-fluency]", "[data-scale=verdict]",
+        "#source", "#summary", "#edit", "#diff", "[data-scale=rating-fluency]", "[data-scale=verdict]",
         "[data-scale=stars]", "#comment", "[name=wants_refine]", "[data-submit]", "[data-flag]",
     ):  # fmt: skip
         box = page.locator(part).bounding_box()
@@ -120,7 +120,7 @@ def test_a_right_to_left_article_with_markup_in_it_is_shown_as_it_is(
     page = at_desk(enter("rita"))
     expect(page.locator("#source")).to_contain_text("<script>document.title = 'taken'</script> <b>bold</b>")
     assert page.title() != "taken"
-    for part in ("#source p", "#proof", "#edit"):
+    for part in ("#source p", "#summary", "#edit"):
         assert page.locator(part).first.evaluate("node => getComputedStyle(node).direction") == "rtl", part
 
 

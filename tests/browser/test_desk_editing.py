@@ -118,7 +118,7 @@ def test_an_error_is_marked_by_keyboard_alone_changed_and_removed(
 ) -> None:
     page = at_desk(enter("rita"))
     page.keyboard.press("q")
-    expect(page.locator("#proof")).to_be_focused()
+    expect(page.locator("#summary")).to_be_focused()
     for _ in range(3):  # The, old, pier
         page.keyboard.press("ArrowRight")
     page.keyboard.press("Shift+ArrowRight")
@@ -149,13 +149,13 @@ def test_an_error_is_marked_by_keyboard_alone_changed_and_removed(
     assert (row.side, row.quote, row.error_type, row.severity) == ("summary", "pier of", "grammar", "major")
 
 
-@pytest.mark.parametrize("side", ["proof", "source"])
+@pytest.mark.parametrize("side", ["summary", "source"])
 def test_marks_by_mouse_hold_in_every_script_and_in_emoji(
     enter: Enter, queue: ReviewQueue, side: str
 ) -> None:
     text = SCRIPTS + "\n\nAnd so on 👍🏽 it goes, 7 times."
     document = make.document(text if side == "source" else "")
-    summary = make.summary(document, text if side == "proof" else DRAFT)
+    summary = make.summary(document, text if side == "summary" else DRAFT)
     make.queue_item(of=summary, in_queue=queue)
     page = at_desk(enter("rita"))
     for quote in ("👩‍👩‍👧", "12 القديم", "Café", "東京", "🇳🇴", "7 times"):
@@ -253,7 +253,7 @@ def test_a_pointer_over_a_sentence_shows_what_supports_it(enter: Enter, items: l
         data = as_data(ground(item.summary.document.text, DRAFT))
         Grounding.objects.create(summary=item.summary, method="m", data=data)
     page = at_desk(enter("rita"))
-    box = page.locator("#proof p").bounding_box()
+    box = page.locator("#summary p").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 40, box["y"] + 10)
     eventually(page, lambda: page.evaluate("CSS.highlights.has('support-first')"))

@@ -12,7 +12,7 @@ from tests.browser.conftest import Enter, no_violation
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 MARK = """(words) => {
-  const text = document.querySelector("#proof p").firstChild;
+  const text = document.querySelector("#summary p").firstChild;
   const start = text.textContent.indexOf(words);
   getSelection().setBaseAndExtent(text, start, text, start + words.length);
 }"""

@@ -266,7 +266,7 @@ def test_a_trial_needs_the_item_at_hand(people: make.Cast, live: PromptVersion, 
     assert try_it(people.reviewer, item, live).status_code == 409, "the lease ran out and was given away"
 
 
-def test_in_a_blind_queue_a_trial_does_not_say_that_it_wrote_the_proof(
+def test_in_a_blind_queue_a_trial_does_not_say_that_it_wrote_the_summary(
     people: make.Cast, live: PromptVersion, asked: list[Any]
 ) -> None:
     item = item_of(make.document())

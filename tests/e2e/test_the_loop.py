@@ -296,7 +296,7 @@ def expect_weak_output(page: Page) -> None:
     page.goto("/desk/")
     expect(page.get_by_text("Low-rated summaries").first).to_be_visible()
     page.goto("/desk/weak-outputs/")
-    expect(page.locator("#proof")).to_contain_text("won match")
+    expect(page.locator("#summary")).to_contain_text("won match")
 
 
 def refine_the_prompt(page: Page, live: Release) -> Release:

@@ -132,7 +132,7 @@ def test_items_are_found_assigned_and_taken_back(mila: Client, cast: make.Cast) 
     mila.post(f"/queues/new-drafts/assignments/{lease.assignment.pk}/take-back/")
     assert Assignment.objects.get(item=held).state == "free"
     gone = mila.post(f"/queues/new-drafts/assignments/{lease.assignment.pk}/take-back/", follow=True)
-    assert "Nobody holds this assignment" in markup(gone)
+    assert "Nobody has this assignment" in markup(gone)
     people = text_of(mila, "/queues/new-drafts/people/")
     assert "ruben" in people
     assert "stan" not in people, "no reviewer"
@@ -181,7 +181,7 @@ def test_people_who_could_be_asked_see_no_answers_of_a_blind_queue(mila: Client,
     claimed(queue, cast.administrator)
     alma = signed_in(cast.administrator)
     refused = alma.post(f"/queues/new-drafts/items/{item.pk}/step-aside/", follow=True)
-    assert "You hold this item" in markup(refused)
+    assert "You have this item checked out" in markup(refused)
     assert text_of(alma, f"/queues/new-drafts/items/{other.pk}/")
     open_queue = make.queue(slug="weak-outputs", blind_to_peers=False, reviews_per_item=2)
     seen = make.queue_item(in_queue=open_queue)

@@ -26,7 +26,7 @@ def labels(request: HttpRequest, pk: int) -> HttpResponse:
     if not Review.objects.filter(item=item, reviewer=user_of(request)).exists() and not (
         Assignment.objects.filter(item=item, reviewer=user_of(request)).exists()
     ):
-        raise StaleState("You do not hold this item.", code="not_yours")
+        raise StaleState("You do not have this item checked out.", code="not_yours")
     document, edited = item.summary.document, request.POST.get("edited_text", "").replace("\r\n", "\n")
     if document.words > MOST_ARTICLE_WORDS or len(edited) > MOST_EDITED_CHARACTERS:
         return JsonResponse({"labels": []})

@@ -21,7 +21,8 @@ AHEAD = timedelta(minutes=3)
 
 
 def claimed(request: HttpRequest, queue: ReviewQueue, kind: ReviewQueue.Kind) -> Lease | None:
-    """The item that I hold in this queue, else the next one. `?ahead=ID`: the one after that, fetched by the script."""
+    """The item that I have checked out in this queue, else the next one. `?ahead=ID`: the one after that, which the
+    script fetches."""
     reviewer, ahead = user_of(request), row_number(request.GET.get("ahead", ""))
     if ahead is not None:
         return claims.claim_next(queue=queue, reviewer=reviewer, kind=kind, but_not=ahead, lease=AHEAD)

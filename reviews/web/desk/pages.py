@@ -122,7 +122,7 @@ def desk(
         "document": item.summary.document,
         "summary": item.summary,
         "paragraphs": placed_paragraphs(item.summary.document.text),
-        "proof": placed_paragraphs(item.summary.text),
+        "summary_paragraphs": placed_paragraphs(item.summary.text),
         "lease": lease,
         "review": begun,
         "submitted": begun is not None and begun.state in Review.ANSWERED,
@@ -178,7 +178,7 @@ def _kept_share(item: QueueItem) -> float | None:
 
 
 def _grounding(item: QueueItem) -> dict[str, Any]:
-    """The proof's sentences, with what supports them once that has been computed; it never is here."""
+    """The summary's sentences, with what supports them once that has been computed; it never is here."""
     grounding = Grounding.objects.filter(summary=item.summary_id).first()
     if grounding is not None:
         return {"linked": True, "sentences": grounding.data["sentences"]}

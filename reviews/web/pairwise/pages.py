@@ -106,7 +106,7 @@ def page(
     reviewer = user_of(request)
     mine = begin(item=item, reviewer=reviewer)
     if mine is None or item.other is None:
-        raise StaleState("You do not hold this pair.", code="not_yours")
+        raise StaleState("You do not have this pair checked out.", code="not_yours")
     shown = typed or seen(mine)
     texts = (item.other.text, item.summary.text)
     left, right = texts if mine.after_was_left else texts[::-1]

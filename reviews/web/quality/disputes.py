@@ -136,7 +136,7 @@ def _context(item: QueueItem, found: Dispute) -> dict[str, Any]:
         "document": item.summary.document,
         "summary": item.summary,
         "paragraphs": paragraphs(item.summary.document.text),
-        "proof": paragraphs(item.summary.text),
+        "summary_paragraphs": paragraphs(item.summary.text),
         "found": found,
         "both": found.columns[:2] if len(found.columns) == 2 else [],
     }

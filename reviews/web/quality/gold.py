@@ -149,7 +149,7 @@ def _form(
         "summary": summary,
         "document": summary.document,
         "paragraphs": paragraphs(summary.document.text),
-        "proof": paragraphs(summary.text),
+        "summary_paragraphs": paragraphs(summary.text),
         "rubric": rubric,
         "known": known,
         "verdicts": VERDICTS,

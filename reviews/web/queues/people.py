@@ -26,7 +26,7 @@ class SpreadForm(forms.Form):
         required=False,
         min_value=1,
         max_value=assigning.MOST_ITEMS,
-        help_text="Assignments in all, in the queue's order. Empty: every free one.",
+        help_text="Assignments in all, in the queue's order. Empty: every open one.",
     )
 
 
@@ -57,7 +57,7 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
             if got:
                 messages.success(request, f"New assignments kept: {', '.join(got)}.")
             else:
-                messages.info(request, "No free assignment is left for them.")
+                messages.info(request, "No open assignment is left for them.")
             return redirect("queue_people", slug)
     context = {
         "queue": queue,

@@ -79,7 +79,7 @@ class SettingsForm(forms.Form):
     active = forms.BooleanField(
         label="Open",
         required=False,
-        help_text="A closed queue gives nothing out; what is held can be submitted.",
+        help_text="A closed queue gives nothing out; what is checked out can be submitted.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -135,7 +135,7 @@ def _moved(moved: Rearranged | Job) -> str:
         return f"Many items have to be brought in step: job {moved.pk} does it. Reload this page when it is through."
     parts = [
         (moved.assignments_added, "assignment more", "assignments more"),
-        (moved.assignments_removed, "free assignment fewer", "free assignments fewer"),
+        (moved.assignments_removed, "open assignment fewer", "open assignments fewer"),
         (moved.reopened, "finished item open again", "finished items open again"),
         (len(moved.closed), "item done by it", "items done by it"),
     ]

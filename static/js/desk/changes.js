@@ -1,4 +1,4 @@
-// The differences between proof and correction, live; each single change can be taken back, in the text as well.
+// The differences between summary and correction, live; each single change can be taken back, in the text as well.
 import { aroundChanges, wordDifference } from "./word-diff.js";
 
 const CONTEXT = 6; // words around a change
@@ -53,10 +53,10 @@ export class Changes {
   }
 
   show() {
-    const { proof } = this.desk, text = this.edit.value;
+    const { summary } = this.desk, text = this.edit.value;
     if (this.shown === text) return;
     this.shown = text;
-    const whole = wordDifference(proof, text);
+    const whole = wordDifference(summary, text);
     const around = aroundChanges(whole, CONTEXT);
     const groups = around.length ? grouped(whole) : [];
     this.changes = groups.filter((group) => group.indexes);

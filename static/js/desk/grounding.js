@@ -8,14 +8,14 @@ const shortened = (text) => (text.length > 70 ? `${text.slice(0, 67)}…` : text
 export class Grounding {
   constructor(desk) {
     this.desk = desk;
-    this.proof = document.getElementById("proof");
+    this.summary = document.getElementById("summary");
     this.source = document.getElementById("source");
     this.field = desk.form.elements.support;
     this.bar = desk.find("[data-checks]");
-    const data = JSON.parse(this.proof.dataset.grounding);
+    const data = JSON.parse(this.summary.dataset.grounding);
     this.linked = data.linked;
     this.sentences = data.sentences;
-    this.inProof = new Places(this.proof);
+    this.inSummary = new Places(this.summary);
     this.inSource = new Places(this.source);
     this.at = -1; // the sentence that was gone to; one under the pointer is only shown
     this.bar.hidden = !this.sentences.length;
@@ -24,14 +24,14 @@ export class Grounding {
       supported: () => this.judge(true),
       unsupported: () => this.judge(false),
     };
-    desk.on(this.proof, "pointermove", (event) => this.under(event), { passive: true });
-    desk.on(this.proof, "pointerleave", () => {
+    desk.on(this.summary, "pointermove", (event) => this.under(event), { passive: true });
+    desk.on(this.summary, "pointerleave", () => {
       desk.cancel(this.dwell);
       this.light(this.at);
     });
-    desk.on(this.proof, "click", (event) => {
+    desk.on(this.summary, "click", (event) => {
       if (!getSelection().isCollapsed) return;
-      const found = this.sentenceAt(this.inProof.under(event.clientX, event.clientY));
+      const found = this.sentenceAt(this.inSummary.under(event.clientX, event.clientY));
       if (found >= 0) this.go(found);
     });
     desk.on(this.bar, "click", (event) => {
@@ -40,7 +40,7 @@ export class Grounding {
       if (said) this.judge(said.dataset.support === "yes");
     });
     const missing = this.sentences.flatMap((sentence) => sentence.unsupported);
-    highlight("missing", missing.map((place) => this.inProof.range(place.start, place.end)));
+    highlight("missing", missing.map((place) => this.inSummary.range(place.start, place.end)));
     this.show();
   }
 
@@ -60,7 +60,7 @@ export class Grounding {
 
   under(event) {
     if (event.buttons) return; // something is being selected
-    const found = this.sentenceAt(this.inProof.under(event.clientX, event.clientY));
+    const found = this.sentenceAt(this.inSummary.under(event.clientX, event.clientY));
     if (found < 0 || found === this.lit) return;
     this.light(found);
     this.desk.cancel(this.dwell);
@@ -71,7 +71,7 @@ export class Grounding {
   light(number) {
     this.lit = number;
     const sentence = this.sentences[number];
-    highlight("sentence", sentence ? [this.inProof.range(sentence.start, sentence.end)] : []);
+    highlight("sentence", sentence ? [this.inSummary.range(sentence.start, sentence.end)] : []);
     const links = (sentence?.links || []).map((link) => this.inSource.range(link.start, link.end));
     highlight("support-first", links.slice(0, 1));
     highlight("support-more", links.slice(1));
@@ -102,7 +102,7 @@ export class Grounding {
   }
 
   inWords(sentence) {
-    const lacks = sentence.unsupported.map((place) => `“${this.inProof.quote(place.start, place.end)}”`);
+    const lacks = sentence.unsupported.map((place) => `“${this.inSummary.quote(place.start, place.end)}”`);
     const said = [];
     if (lacks.length) said.push(`The article lacks ${lacks.join(", ")}.`);
     if (!this.linked) said.push("Not linked to the article yet.");
@@ -153,7 +153,7 @@ export class Grounding {
     }));
     const here = this.sentences[this.at];
     const missing = this.sentences.flatMap((sentence) => sentence.unsupported).map((place) =>
-      `“${this.inProof.quote(place.start, place.end)}”`
+      `“${this.inSummary.quote(place.start, place.end)}”`
     );
     this.bar.querySelector("[data-check-said]").textContent = here
       ? this.inWords(here)

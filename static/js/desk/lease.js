@@ -78,11 +78,11 @@ export class Lease {
   }
 
   /** To the next item: at once where it was fetched ahead. */
-  goOn({ next: url = this.data.nextUrl, message = "", undo = null } = {}, handedIn = false) {
+  goOn({ next: url = this.data.nextUrl, message = "", undo = null } = {}, submitted = false) {
     const { ahead } = this;
     const item = this.data.item, token = this.desk.form.elements.csrfmiddlewaretoken.value;
     const progress = document.querySelector("[data-day] progress");
-    const done = progress.value + (handedIn ? 1 : 0), whole = progress.max;
+    const done = progress.value + (submitted ? 1 : 0), whole = progress.max;
     this.desk.busy = true;
     if (!ahead || url !== this.data.nextUrl) {
       this.desk.leave();

@@ -16,7 +16,7 @@ export class Marks {
     this.list = desk.find("[data-marks]");
     this.chips = desk.find("[data-suggested]");
     this.texts = {
-      summary: new Places(document.getElementById("proof")),
+      summary: new Places(document.getElementById("summary")),
       source: new Places(document.getElementById("source")),
     };
     this.labels = [];
@@ -186,7 +186,7 @@ export class Marks {
     const inside = this.menu.contains(document.activeElement);
     this.menu.hidePopover();
     if (inside) {
-      (this.before?.isConnected && this.before !== document.body ? this.before : document.getElementById("proof"))
+      (this.before?.isConnected && this.before !== document.body ? this.before : document.getElementById("summary"))
         .focus({ preventScroll: true });
     }
   }
@@ -316,7 +316,7 @@ export class Marks {
     if (this.asked === text) return;
     this.asked = text;
     desk.cancel(this.timer);
-    if (text.trim() === desk.proof.trim()) {
+    if (text.trim() === desk.summary.trim()) {
       this.labels = [];
       this.showLabels();
       return;

@@ -222,12 +222,12 @@ export class DeskPage {
         this.draft.settled(sent);
         this.lease.goOn(answer, true);
       } catch (error) {
-        this.refusedToHandIn(error, sent);
+        this.refused(error, sent);
       }
     });
   }
 
-  refusedToHandIn(error, sent) {
+  refused(error, sent) {
     if (!(error instanceof Refusal)) {
       this.draft.failures += 1;
       this.draft.show("offline");

@@ -22,7 +22,7 @@ class ReviewDesk extends DeskPage {
 
   constructor(form) {
     super(form);
-    this.proof = document.getElementById("proof").dataset.proof;
+    this.summary = document.getElementById("summary").dataset.summary;
     this.edit = form.elements.edited_text;
     this.comment = form.elements.comment;
     this.rating = new Rating(this);
@@ -47,8 +47,8 @@ class ReviewDesk extends DeskPage {
       this.edit.focus();
       this.edit.select();
       // as if typed, so that the browser's own undo brings it back
-      if (!document.execCommand("insertText", false, this.proof)) {
-        this.edit.value = this.proof;
+      if (!document.execCommand("insertText", false, this.summary)) {
+        this.edit.value = this.summary;
         this.changed();
       }
     });
@@ -136,7 +136,7 @@ class ReviewDesk extends DeskPage {
 
   showDifference() {
     this.changes.show();
-    this.find("[data-undo]").hidden = this.edit.value === this.proof;
+    this.find("[data-undo]").hidden = this.edit.value === this.summary;
   }
 
   textOf(answers) {

@@ -265,7 +265,7 @@ def test_nobody_else_can_choose_for_a_pair_and_no_stranger_at_all(
 ) -> None:
     item = claimed(queue, cast.reviewer).assignment.item
     for act in (choose, revise_choice):
-        with pytest.raises(StaleState, match="do not hold"):
+        with pytest.raises(StaleState, match="do not have"):
             act(item=item, answers=LEFT, reviewer=cast.another_reviewer)
         with pytest.raises(NotAllowed):
             act(item=item, answers=LEFT, reviewer=cast.stranger)

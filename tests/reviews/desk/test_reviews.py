@@ -121,16 +121,16 @@ def test_what_is_typed_after_the_lease_ran_out_is_kept(
 
 
 def test_who_never_held_an_item_can_neither_save_nor_submit(cast: make.Cast, item: QueueItem) -> None:
-    with pytest.raises(StaleState, match="do not hold"):
+    with pytest.raises(StaleState, match="do not have"):
         save_draft(item=item, answers=WHOLE, reviewer=cast.reviewer, base_revision=0)
-    with pytest.raises(StaleState, match="do not hold"):
+    with pytest.raises(StaleState, match="do not have"):
         submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
     assert not Review.objects.exists()
     assert Assignment.objects.get().state == "free"
 
 
 @pytest.mark.usefixtures("lease")
-def test_text_is_cleaned_but_an_untouched_proof_is_no_edit(cast: make.Cast) -> None:
+def test_text_is_cleaned_but_an_untouched_summary_is_no_edit(cast: make.Cast) -> None:
     odd = make.summary(text="Cafe\u0301 du  Port\u00a0closes in nine months, they say .")
     item = make.queue_item(of=odd)
     assert claims.hold(item=item, reviewer=cast.reviewer) is not None
@@ -307,7 +307,7 @@ def test_an_expired_lease_that_nobody_took_is_still_mine(
 @pytest.mark.usefixtures("lease")
 def test_a_finished_item_takes_no_answer_from_others(cast: make.Cast, item: QueueItem) -> None:
     submit_review(item=item, answers=WHOLE, reviewer=cast.reviewer)
-    with pytest.raises(StaleState, match="do not hold"):
+    with pytest.raises(StaleState, match="do not have"):
         submit_review(item=item, answers=WHOLE, reviewer=cast.another_reviewer)
     assert Review.objects.count() == 1
 
