@@ -185,7 +185,7 @@ def _after_composing(request: HttpRequest, release: Release) -> HttpResponse:
             request, f"Release {release.pk} is exactly this already; it is {release.state}. Nothing was made."
         )
         return redirect("release", release.pk)
-    messages.success(request, f"Release {release.pk} is composed. Nothing changes for anybody yet.")
+    messages.success(request, f"Release {release.pk} is created. Nothing changes for anybody yet.")
     if "evaluate" in request.POST and allowed(request.user, "evaluate"):
         return redirect(f"{reverse('comparison_new')}?candidate={release.pk}")
     return redirect("release", release.pk)

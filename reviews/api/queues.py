@@ -43,7 +43,7 @@ class QueueSerializer(serializers.Serializer):
         help_text="items that you could claim or have checked out; counted up to 1,000"
     )
     done_today = serializers.IntegerField(help_text="by you")
-    lease_minutes = serializers.IntegerField(help_text="how long an item stays yours without a sign of life")
+    lease_minutes = serializers.IntegerField(help_text="how long an item stays yours without activity")
 
 
 class QueuesSerializer(serializers.Serializer):

@@ -124,7 +124,7 @@ _FIXED = {
     "escape": "Esc leaves a text box",
     "tab": "Tab goes to the next control",
 }
-_ANSWERS = {str(digit): "1 to 5 answer the marked line" for digit in range(1, 6)}
+_ANSWERS = {str(digit): "1 to 5 answer the selected row" for digit in range(1, 6)}
 #: What browsers keep for themselves or what people use them for while they work in a page.
 _BROWSER = {
     "ctrl+a", "ctrl+c", "ctrl+d", "ctrl+f", "ctrl+g", "ctrl+h", "ctrl+j", "ctrl+k", "ctrl+l", "ctrl+n", "ctrl+o",

@@ -11,7 +11,10 @@ class PromptTrial(models.Model):
 
     class Purpose(models.TextChoices):
         PLAYGROUND = "playground"
-        MENDING = "mending"  # would this prompt mend what reviewers found failing?
+        FAILURES = (
+            "mending",
+            "Mending",
+        )  # does this prompt write better where reviewers found the live one failing?
 
     purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.PLAYGROUND)
     release = models.ForeignKey(

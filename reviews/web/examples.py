@@ -146,7 +146,7 @@ def decide_many(request: HttpRequest) -> HttpResponse:
     asked = FeedbackExample.objects.filter(pk__in=ids).select_related("document").order_by("pk")
     chosen = list(readable_examples(asked, request.user))
     if not chosen:
-        messages.error(request, "Tick at least one example.")
+        messages.error(request, "Select at least one example.")
         return back(request, reverse("feedback"))
     approving = request.POST.get("decision") == "approve"
     try:
@@ -179,10 +179,10 @@ class FreezeForm(forms.Form):
         required=False,
         label="From",
         widget=forms.CheckboxSelectMultiple,
-        help_text="None ticked: from everywhere.",
+        help_text="None selected: from everywhere.",
     )
     domains = forms.MultipleChoiceField(
-        required=False, widget=forms.CheckboxSelectMultiple, help_text="None ticked: all domains."
+        required=False, widget=forms.CheckboxSelectMultiple, help_text="None selected: all domains."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -77,7 +77,7 @@ class Learning(Newsroom):
         """Would the refined prompt correct what reviewers found failing? What the model wrote is made up."""
         trial = start_trial(
             based_on=self.refined, template=self.refined.template, actor=self.mila, deliver=False,
-            articles=failing_articles(queue=None, count=12, actor=self.mila), purpose=PromptTrial.Purpose.MENDING,
+            articles=failing_articles(queue=None, count=12, actor=self.mila), purpose=PromptTrial.Purpose.FAILURES,
         )  # fmt: skip
 
         def ask(document: SourceDocument, live: Release, spec: Any, should_stop: Any) -> ServedSummary:

@@ -36,7 +36,7 @@ document.addEventListener("click", (event) => {
   const summary = event.target.closest("[data-choose-menu] > summary[aria-disabled=true]");
   if (!summary) return;
   event.preventDefault();
-  toast("Tick at least one first.", "info");
+  toast("Select at least one first.", "info");
 });
 const showAll = () => document.querySelectorAll("form[data-choose]").forEach(show);
 document.addEventListener("htmx:afterSwap", showAll);

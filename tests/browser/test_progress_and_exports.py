@@ -145,7 +145,7 @@ def test_progress_of_me_the_queue_and_the_team_is_what_was_done(
     page.goto("/progress/")
     for label, value, note in (
         ("Today", "5", "6 min at work"), ("Last 7 days", "13", "13 in all"),
-        ("In an hour at work", "40.0", "12 in 18 min"), ("Half take less than", "1 min 30 s", ""),
+        ("Per hour at work", "40.0", "12 in 18 min"), ("Median", "1 min 30 s", ""),
     ):  # fmt: skip
         tile = page.locator(".tile", has=page.get_by_text(label, exact=True))
         expect(tile.locator(".tile-value")).to_have_text(value)

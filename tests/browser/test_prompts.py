@@ -1,4 +1,4 @@
-"""Prompts as people work with them: does one correct what failed, two versions word by word, a trial at the desk."""
+"""Prompts as people work with them: a test on failures, two versions word by word, a trial at the desk."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_suggestion_is_held_against_what_failed_and_kept(
     page.get_by_role("button", name="Run").click()
     page.wait_for_url("**/prompts/playground/?trial=*")
     trial = page.locator("#trial")
-    expect(trial.get_by_role("heading", name="Would this prompt do it?")).to_be_visible()
+    expect(trial.get_by_role("heading", name="Test on failures")).to_be_visible()
     expect(trial.get_by_text("succeeded")).to_be_visible(timeout=60_000)
 
     def line(name: str) -> str:
@@ -91,7 +91,7 @@ def test_a_suggestion_is_held_against_what_failed_and_kept(
     page.get_by_role("button", name="Save as a version").click()
     expect(page.locator(".field.wrong .errorlist")).to_contain_text("Unknown variable")
     expect(page.get_by_label("Prompt", exact=True)).to_be_focused()
-    expect(trial.get_by_role("heading", name="Would this prompt do it?")).to_be_visible()
+    expect(trial.get_by_role("heading", name="Test on failures")).to_be_visible()
     assert PromptVersion.objects.filter(prompt__name="news summary").count() == 1
     page.get_by_label("Prompt", exact=True).fill(BETTER)
     page.get_by_role("button", name="Save as a version").click()

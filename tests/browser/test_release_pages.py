@@ -162,7 +162,7 @@ def test_composing_brings_the_model_s_defaults_and_leads_to_the_comparison(enter
     page.get_by_label("Model", exact=True).select_option(str(the.live.model_version_id))
     expect(page.get_by_label("Max input tokens")).to_have_value("512")
     page.get_by_label("Words asked for").fill("40")
-    page.get_by_role("button", name="Compose and evaluate").click()
+    page.get_by_role("button", name="Create and evaluate").click()
     page.wait_for_url("**/comparisons/new/?candidate=*")
     assert Release.objects.latest("pk").decoding["max_words"] == 40
 
@@ -216,7 +216,7 @@ def test_the_playground_asks_the_model_and_keeps_what_works(
         expect(page.locator("#trial")).not_to_have_attribute("hx-trigger", re.compile("every"))
         no_violation(page)
     page.get_by_label("What changed and why").fill("Numbers stay.")
-    page.get_by_role("button", name="Save and compose a release").click()
+    page.get_by_role("button", name="Save and create a release").click()
     page.wait_for_url("**/comparisons/new/?candidate=*")
     version = PromptVersion.objects.latest("pk")
     assert (version.template, version.note) == ("Keep every number.\n\n{text}", "Numbers stay.")

@@ -33,7 +33,7 @@ def test_a_reviewer_asks_from_the_desk_by_keyboard_without_touching_the_review(
     box = page.get_by_label("A new conversation")
     expect(page.locator(".talk-rule")).to_contain_text("only you and its managers read this")
     page.evaluate(MARK, "410 piles")
-    page.get_by_role("button", name="Quote what is marked").click()
+    page.get_by_role("button", name="Quote the selection").click()
     expect(page.get_by_label("About these words")).to_have_value("410 piles")
     expect(box).to_be_focused()
     box.press_sequentially("Is 4 right, @m")

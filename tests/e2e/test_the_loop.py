@@ -220,7 +220,7 @@ def compare_and_submit(page: Page, run: TrainingRun) -> Release:
     page.get_by_role("link", name="New release").click()
     expect(page.locator("[name=prompt_version]")).to_have_value(str(run.prompt_version_id))
     page.locator("[name=note]").fill("Fine-tuned on the first corrections.")
-    page.get_by_role("button", name="Compose and evaluate").click()
+    page.get_by_role("button", name="Create and evaluate").click()
     expect(page.get_by_role("heading", name="Compare releases")).to_be_visible()
     release = Release.objects.get(model_version__training_run=run)
     return _evaluated_and_submitted(page, release, "Writes who won.")
@@ -310,7 +310,7 @@ def refine_the_prompt(page: Page, live: Release) -> Release:
     page.goto(f"/prompts/{version.prompt_id}/")
     page.locator("#v2").get_by_role("link", name="New release").click()
     page.locator("[name=note]").fill("A reviewer's prompt.")
-    page.get_by_role("button", name="Compose and evaluate").click()
+    page.get_by_role("button", name="Create and evaluate").click()
     expect(page.get_by_role("heading", name="Compare releases")).to_be_visible()
     release = Release.objects.get(prompt_version=version)
     assert release.model_version_id == live.model_version_id

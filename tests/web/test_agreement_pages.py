@@ -415,7 +415,7 @@ def test_how_i_rate_says_how_many_items_are_shared_before_it_says_how(
     shared(queue, cast, 8, stricter=1)
     page = markup(rita.get(reverse("how_i_rate")))
     assert "Nothing to compare yet" not in page
-    assert "said from 10 shared items on" in page
+    assert "shown from 10 shared items on" in page
     assert '<td class="num" data-label="Items"> 8 </td>' in page
     assert "more lenient" not in page
 

@@ -536,7 +536,7 @@ def test_many_are_decided_at_once_and_those_that_could_not_be_are_told(cast: mak
     client.post("/feedback/decide/", {"decision": "decline", "example": ids[2], "reason": "Second best"})
     assert FeedbackExample.objects.get(pk=ids[2]).reason == "Second best"
     page = markup(client.post("/feedback/decide/", {"decision": "approve"}, follow=True))
-    assert "Tick at least one example." in page
+    assert "Select at least one example." in page
 
 
 # ---------------------------------------------------------------- freezing

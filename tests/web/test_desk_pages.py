@@ -523,7 +523,7 @@ def test_the_desk_lists_what_was_sent_back_and_what_is_kept_for_me(
     page = markup(rita.get("/desk/"))
     assert "Look at the &lt;date&gt; again." in page
     assert f"/desk/item/{review.item_id}/" in page
-    assert "Kept for you" in page
+    assert "Assigned to you" in page
     assert f"/desk/item/{mine.pk}/" in page
     assert f"/desk/item/{theirs.pk}/" not in page
 

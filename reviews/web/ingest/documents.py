@@ -172,7 +172,7 @@ def chosen_documents(request: HttpRequest, scope: str) -> list[int]:
     if scope != "found":
         ids = [number for raw in request.POST.getlist("document") if (number := counted.number_of(raw))]
         if not ids:
-            raise InvalidInput("Tick at least one document, or take all that were found.")
+            raise InvalidInput("Select at least one document, or take all that were found.")
         return ids
     rows = DocumentFilter.of(request.GET.dict()).rows()
     ids = list(rows.values_list("pk", flat=True)[: MOST_AT_ONCE + 1])

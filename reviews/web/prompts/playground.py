@@ -169,7 +169,7 @@ def _again(request: HttpRequest, trial: PromptTrial) -> dict[str, Any]:
         "parent": trial.based_on_id,
         "system": trial.system,
         "template": trial.template,
-        "which": FAILING if trial.purpose == PromptTrial.Purpose.MENDING else NEWEST,
+        "which": FAILING if trial.purpose == PromptTrial.Purpose.FAILURES else NEWEST,
         "queue": trial.queue_id,
         "count": max(1, trial.results.count()),
         "suggestion": suggestion.pk if suggestion is not None else None,
@@ -221,13 +221,13 @@ def _leave(request: HttpRequest, url: str) -> HttpResponse:
 def _run(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
     system, template = form.words()
     values, actor = form.cleaned_data, user_of(request)
-    mending, queue = values.get("which") == FAILING, values["queue"]
+    on_failures, queue = values.get("which") == FAILING, values["queue"]
     articles: list[Chosen]
     if "again" in request.POST and values["trial"] is not None:
         earlier = visible_trial(pk=values["trial"].pk, user=actor)
-        mending, queue = earlier.purpose == PromptTrial.Purpose.MENDING, earlier.queue
+        on_failures, queue = earlier.purpose == PromptTrial.Purpose.FAILURES, earlier.queue
         articles = trials.same_articles(earlier)
-    elif mending:
+    elif on_failures:
         articles = trials.failing_articles(
             words=values["article"], queue=queue, count=values["count"], actor=actor
         )
@@ -238,7 +238,7 @@ def _run(request: HttpRequest, form: PlaygroundForm) -> HttpResponse:
     trial = trials.start_trial(
         based_on=values["parent"],
         articles=articles,
-        purpose=PromptTrial.Purpose.MENDING if mending else PromptTrial.Purpose.PLAYGROUND,
+        purpose=PromptTrial.Purpose.FAILURES if on_failures else PromptTrial.Purpose.PLAYGROUND,
         queue=queue,
         suggestion=values["suggestion"] if allowed(actor, "edit_prompts") else None,
         system=system,
@@ -262,7 +262,7 @@ def _trial_context(request: HttpRequest, trial: PromptTrial) -> dict[str, Any]:
         "done": done,
         "total": len(results),
         "active": job is not None and job.is_active,
-        "mending": trial.purpose == PromptTrial.Purpose.MENDING,
+        "on_failures": trial.purpose == PromptTrial.Purpose.FAILURES,
         "may_cancel": job is not None and job.is_active and job.cancel_requested_at is None
         and (trial.requested_by_id == request.user.pk or allowed(request.user, "manage_jobs")),
     }  # fmt: skip
@@ -342,7 +342,7 @@ def _save(request: HttpRequest, form: PlaygroundForm, live: Release | None) -> H
     if composing:
         require(request.user, "submit_release")
         if live is None:
-            raise Refused("Nothing is live, so there is no model to compose a release of.")
+            raise Refused("Nothing is live, so there is no model to create a release of.")
     version = _saved(request, form)
     if not composing:
         return _leave(request, reverse("prompt_version", args=[version.pk]))

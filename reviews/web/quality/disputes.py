@@ -166,7 +166,7 @@ def points(request: HttpRequest, pk: int) -> HttpResponse:
     if wanted is None:
         raise InvalidInput("Say how many points apart are a dispute.", fields={"points": "From 0 to 4."})
     set_dispute_points(queue=queue, points=wanted, actor=request.user)
-    messages.success(request, f"Kept for {queue.name}. It counts for what is submitted from now on.")
+    messages.success(request, f"Saved for {queue.name}. It counts for what is submitted from now on.")
     return redirect("disputes")
 
 

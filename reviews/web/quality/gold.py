@@ -183,7 +183,7 @@ def percent(request: HttpRequest, pk: int) -> HttpResponse:
             "Say what share is to be gold.", fields={"percent": f"From 0 to {gold.MOST_PERCENT} per cent."}
         )
     gold.set_gold_percent(queue=queue, percent=wanted, actor=request.user)
-    messages.success(request, f"Kept for {queue.name}.")
+    messages.success(request, f"Saved for {queue.name}.")
     return redirect("gold")
 
 

@@ -137,5 +137,5 @@ def rules_page(request: HttpRequest, slug: str) -> HttpResponse:
 def rule_remove(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     rule = get_object_or_404(QueueRule.objects.select_related("queue"), pk=pk, queue__slug=slug)
     rule_runs.remove_rule(rule=rule, actor=request.user)
-    messages.success(request, "Removed. What it put in stays in.")
+    messages.success(request, "Removed. What it added stays.")
     return redirect("queue_rules", slug)

@@ -51,7 +51,7 @@ class SettingsForm(forms.Form):
         help_text="Per cent of the items, drawn by a hash; the others get one review.",
     )
     lease_minutes = forms.IntegerField(
-        label="Minutes an item stays somebody's",
+        label="Minutes of an item's lock",
         min_value=1,
         max_value=1440,
         help_text="Without a sign of life. Then others may get it; what was typed is kept.",

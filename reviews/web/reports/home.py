@@ -45,7 +45,7 @@ def stages(found: Overview) -> list[loop_picture.Stage]:
         (
             "Snapshot",
             str(snapshot.pk) if snapshot else "–",
-            f"{snapshot.train_rows + snapshot.validation_rows:,} rows" if snapshot else "none frozen yet",
+            f"{snapshot.train_rows + snapshot.validation_rows:,} rows" if snapshot else "none yet",
             "snapshots",
             "quiet",
         ),

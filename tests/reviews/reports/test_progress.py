@@ -229,7 +229,7 @@ def test_reviewers_see_themselves_and_queues_and_nobody_else(cast: make.Cast) ->
     assert "ruben" not in page
     assert "The team" not in page
     assert "New drafts" in page or "new-drafts" in page
-    assert "said from 10 reviews on" in page
+    assert "shown from 10 reviews on" in page
     everybody = markup(signed_in(cast.ml_engineer).get("/progress/"))
     assert "ruben" in everybody
     for person in (cast.stranger, cast.approver):
