@@ -40,7 +40,7 @@ _RANK = {
 
 
 def releases(shown: str = "") -> QuerySet[Release]:
-    """For lists, with what they show. `shown`: open, ended, or all but the yardsticks that others are compared with."""
+    """For lists, with what they show. `shown`: open, ended, or all but the baselines that others are compared with."""
     rows = Release.objects.select_related(
         "model_version", "prompt_version__prompt", "comparison", "created_by", "requested_by", "environment"
     )

@@ -146,7 +146,7 @@ def _decoding(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def lead_release() -> Release:
-    """The lead-3 baseline as a release: evaluated like any other; it is a yardstick, not a candidate."""
+    """The lead-3 baseline as a release: evaluated like any other; it is a baseline, not a candidate."""
     return compose_release(
         model_version=ModelVersion.objects.get(family="lead"),
         prompt_version=PromptVersion.objects.get(prompt__name="summarize", number=1),
@@ -271,7 +271,7 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
     note = _note(note, LONGEST_REASON)
     if release.origin == Release.Origin.BASELINE:
         raise Refused(
-            f"Release {release.pk} is the yardstick that others are compared with, not a candidate."
+            f"Release {release.pk} is the baseline that others are compared with, not a candidate."
         )
     if comparison.candidate.release_id != release.pk:
         raise Refused(

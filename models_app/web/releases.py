@@ -264,7 +264,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
     rows = _metric_rows(comparison)
     return {
         "release": release,
-        "heading": "is a yardstick" if release.origin == Release.Origin.BASELINE else HEADINGS[release.state],
+        "heading": "is a baseline" if release.origin == Release.Origin.BASELINE else HEADINGS[release.state],
         "this": f"release {release.pk}",
         "live": live,
         "baseline": baseline,
@@ -293,7 +293,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         else None,
         "newer": _newer(release, comparisons, live),
         "moving": release.state in ("approved", "warming") or (comparing is not None and not waiting),
-        "yardstick": release.origin == Release.Origin.BASELINE,
+        "is_baseline": release.origin == Release.Origin.BASELINE,
         "ended": release.state in queries.ENDED,
         "may_withdraw": release.state in ("draft", "awaiting approval")
         and allowed(request.user, "submit_release"),

@@ -65,7 +65,7 @@ class CommentSerializer(serializers.Serializer):
     text = serializers.SerializerMethodField(help_text="names that are kept from you are `@somebody`")
     at = serializers.DateTimeField()
     edited = serializers.BooleanField()
-    editable = serializers.BooleanField(help_text="yours, and young enough to be changed")
+    editable = serializers.BooleanField(help_text="yours, and written within the last 15 minutes")
 
     def get_text(self, comment: CommentShown) -> str:
         return "".join(piece.text for piece in comment.pieces)

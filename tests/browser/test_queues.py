@@ -45,7 +45,7 @@ def test_assignments_are_kept_given_back_and_a_review_is_sent_back(cast: make.Ca
     page.goto("/queues/new-drafts/people/")
     page.get_by_role("checkbox", name="rita").check()
     page.get_by_role("button", name="Assign").click()
-    expect(page.get_by_text("New assignments kept: rita 1.")).to_be_visible()
+    expect(page.get_by_text("New assignments: rita 1.")).to_be_visible()
     expect(page.get_by_role("button", name="Give back what is kept for rita")).to_be_visible()
     assert Assignment.objects.get(assigned_to=cast.reviewer, state="free").item.queue == queue
     page.get_by_role("checkbox", name="rita").check()

@@ -211,10 +211,10 @@ def test_what_an_ancestor_was_trained_on_counts_as_well(the: Scene) -> None:
         )
 
 
-def test_the_yardstick_is_not_a_candidate(the: Scene) -> None:
+def test_the_baseline_is_not_a_candidate(the: Scene) -> None:
     lead = lead_release()
     assert lead_release() == lead
-    with pytest.raises(Refused, match="yardstick"):
+    with pytest.raises(Refused, match="baseline"):
         submit_release(release=lead, comparison=scenes.compared(lead, the.live, the.on), actor=None)
 
 

@@ -16,7 +16,7 @@ from reviews.desk.claims import Lease
 from reviews.models import Assignment, QueueItem, ReviewQueue
 from reviews.web.desk.form_values import integer
 
-#: How long the item that is fetched ahead stays mine without a sign of life.
+#: How long the item that is fetched ahead stays mine without activity.
 AHEAD = timedelta(minutes=3)
 
 

@@ -55,7 +55,7 @@ def people_page(request: HttpRequest, slug: str) -> HttpResponse:
                 if counts.get(person.pk)
             ]
             if got:
-                messages.success(request, f"New assignments kept: {', '.join(got)}.")
+                messages.success(request, f"New assignments: {', '.join(got)}.")
             else:
                 messages.info(request, "No open assignment is left for them.")
             return redirect("queue_people", slug)

@@ -29,8 +29,8 @@ class ComplaintForm(forms.Form):
 
 
 class WantsForm(forms.Form):
-    retrain = forms.BooleanField(label="Retraining", required=False)
-    refine = forms.BooleanField(label="A better prompt", required=False)
+    retrain = forms.BooleanField(label="Needs retraining", required=False)
+    refine = forms.BooleanField(label="Prompt problem", required=False)
 
 
 SOURCES = [("both", "drafts and live requests"), ("drafts", "drafts"), ("requests", "live requests")]

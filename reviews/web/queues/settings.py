@@ -51,10 +51,10 @@ class SettingsForm(forms.Form):
         help_text="Per cent of the items, drawn by a hash; the others get one review.",
     )
     lease_minutes = forms.IntegerField(
-        label="Minutes of an item's lock",
+        label="Lock in minutes",
         min_value=1,
         max_value=1440,
-        help_text="Without a sign of life. Then others may get it; what was typed is kept.",
+        help_text="Without activity others may get it after that; what was typed is kept.",
     )
     order = forms.ChoiceField(
         choices=[
@@ -105,7 +105,7 @@ def new(request: HttpRequest) -> HttpResponse:
         except InvalidInput as error:
             put_errors(form, error)
         else:
-            messages.success(request, f"The queue {queue.name} is there. Say what fills it.")
+            messages.success(request, f"The queue {queue.name} is there. Set up rules that fill it.")
             return redirect("queue_rules", queue.slug)
     return render(request, "reviews/queues/new.html", {"form": form}, status=422 if form.errors else 200)
 

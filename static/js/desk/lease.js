@@ -1,4 +1,4 @@
-// The lease of an item: signs of life keep it, the next item is fetched ahead with a short one, and shown at once when
+// The lease of an item: activity keeps it, the next item is fetched ahead with a short one, and shown at once when
 // its turn comes.
 import { post, Refusal } from "./requests.js";
 import { offerUndo } from "./undo.js";
@@ -51,7 +51,7 @@ export class Lease {
       }
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) this.desk.signedOut();
-      // a lost connection is told by the autosave, and the next sign of life follows
+      // a lost connection is told by the autosave, and the next call follows
     }
   }
 
