@@ -260,9 +260,9 @@ def test_drafts_are_asked_for_of_ticked_or_of_all_found(cast: make.Cast, live: R
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"draft": "chosen:new-drafts"}, "Tick at least one document"),
+        ({"draft": "chosen:new-drafts"}, "Select at least one document"),
         ({"draft": "found:nowhere"}, "no review queue"),
-        ({"draft": "chosen:", "document": "x"}, "Tick at least one document"),
+        ({"draft": "chosen:", "document": "x"}, "Select at least one document"),
     ],
 )
 def test_drafts_that_cannot_be_asked_for_are_told(

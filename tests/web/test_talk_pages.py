@@ -104,7 +104,7 @@ def test_a_manager_who_reads_is_told_and_leaves_the_item_to_others(cast: make.Ca
     comments.open_thread(about=item, text="Two stars.", actor=cast.reviewer)
     mila = signed_in(cast.ml_engineer)
     panel = markup(mila.get(f"/talk/item/{item.pk}/"))
-    assert "began is not asked to review this item" in panel
+    assert "began, you are not asked to review this item" in panel
     refused = mila.get(f"/desk/item/{item.pk}/")
     assert (refused.status_code, "You have left this item to others" in markup(refused)) == (
         409,
