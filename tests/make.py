@@ -19,7 +19,7 @@ from tests.database import without_guards
 
 PASSWORD = "a-long-test-password"
 _numbers = itertools.count(1)
-Handed = TypeVar("Handed", ImportBatch, RatingImport)
+Imported = TypeVar("Imported", ImportBatch, RatingImport)
 
 ARTICLE = (
     "The harbour authority of Nordhaven said on Monday that it will close the old pier for nine months. "
@@ -167,7 +167,7 @@ def queue_item(of: Summary | None = None, in_queue: ReviewQueue | None = None, *
     return item
 
 
-def looked_at(batch: Handed) -> Handed:
+def looked_at(batch: Imported) -> Imported:
     """Submitted, and looked at by its job in this process."""
     assert batch.job is not None
     carried_out(batch.job)

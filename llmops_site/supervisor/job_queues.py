@@ -21,7 +21,7 @@ def look(database_url: str) -> list[Waiting]:
         return statements.waiting_jobs(connection)
 
 
-def release_fetched(database_url: str, queue: str) -> int:
+def unlock_fetched(database_url: str, queue: str) -> int:
     """Frees what a cluster had fetched and not begun when it ended; else it would wait for days. Raises psycopg.Error.
 
     Where another machine works off the same queue, something may be delivered twice: jobs are claimed, so that is safe.

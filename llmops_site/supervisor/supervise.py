@@ -117,7 +117,7 @@ class Supervisor:
             if child.kill_if_overdue(now):
                 self.say(f"{child.name} did not stop by itself and was killed")
             if child.is_due(now):
-                self._release_fetched(child.program.queue)
+                self._unlock_fetched(child.program.queue)
                 child.start(now)
                 self.log(f"{child.name} started (pid {child.pid})")
         self._collect_orphans()
@@ -147,11 +147,11 @@ class Supervisor:
             self._database_at = now + DATABASE_PAUSE_SECONDS
             self.say(f"the database has ended and cannot be started: {error}")
 
-    def _release_fetched(self, queue: str | None) -> None:
+    def _unlock_fetched(self, queue: str | None) -> None:
         if self._database is None or queue is None:
             return
         try:
-            job_queues.release_fetched(self._database.url, queue)
+            job_queues.unlock_fetched(self._database.url, queue)
         except psycopg.Error as error:
             self.say(f"cannot free what the {queue} queue's last cluster held: {_one_line(error)}")
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 
 class InferenceRequest(models.Model):
-    """One call of the API, whatever came of it. Users and sessions are kept as keyed hashes only."""
+    """One call of the API, whatever the outcome. Users and sessions are kept as keyed hashes only."""
 
     class Outcome(models.TextChoices):
         OK = "ok"

@@ -270,9 +270,7 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
     require(actor, "submit_release")
     note = _note(note, LONGEST_REASON)
     if release.origin == Release.Origin.BASELINE:
-        raise Refused(
-            f"Release {release.pk} is the baseline that others are compared with, not a candidate."
-        )
+        raise Refused(f"Release {release.pk} is the baseline that others are compared with, not a candidate.")
     if comparison.candidate.release_id != release.pk:
         raise Refused(
             f"Comparison {comparison.pk} is about release {comparison.candidate.release_id}, not this one."

@@ -1,4 +1,4 @@
-"""A client's request for a summary: checked, served by the live release, logged whatever came of it."""
+"""A client's request for a summary: checked, served by the live release, logged whatever the outcome."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def propose_from_references(
     *, documents: Iterable[SourceDocument], actor: Any | None
 ) -> list[FeedbackExample]:
     """Reference summaries as demonstrations, for documents of training and validation that have one. What was
-    proposed before with the same text, whatever became of it, is not proposed again."""
+    proposed before with the same text, whatever was decided, is not proposed again."""
     require(actor, "import_documents")
     wanted = [
         document for document in documents if document.split != Split.TEST and document.reference.strip()

@@ -49,7 +49,7 @@ def people() -> make.Cast:
 
 @pytest.fixture
 def item(people: make.Cast) -> QueueItem:
-    """Two reviews are wanted; rita has handed hers in, and somebody else will be asked for the other."""
+    """Two reviews are wanted; rita has submitted hers, and somebody else will be asked for the other."""
     summary = make.summary(
         make.document(title="Old pier"), release=make.release(), model_version=make.lead_model()
     )

@@ -69,7 +69,7 @@ def test_what_a_dead_cluster_had_fetched_is_freed_for_the_next() -> None:
     later = timezone.now() + timedelta(days=4)
     for queue in ("default", "training"):
         OrmQ.objects.create(key=queue, payload="x", lock=later)
-    assert job_queues.release_fetched(os.environ["DATABASE_URL"], "training") == 1
+    assert job_queues.unlock_fetched(os.environ["DATABASE_URL"], "training") == 1
     free = OrmQ.objects.filter(lock__lte=timezone.now())
     assert [message.key for message in free] == ["training"]
 

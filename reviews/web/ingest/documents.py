@@ -1,4 +1,4 @@
-"""Documents: the list with its filters, a document with everything that came of it, drafts and examples asked for."""
+"""Documents: the list with its filters, a document with all that was made of it, drafts and examples asked for."""
 
 from __future__ import annotations
 
