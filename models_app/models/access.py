@@ -79,7 +79,7 @@ class ApiToken(AbstractAuthToken):
         "feedback:write": "Send feedback on summaries",
         "documents:read": "Read documents",
         "documents:write": "Upload documents",
-        "reviews:write": "Review as yourself: claim items, submit them, pass them by",
+        "reviews:write": "Review as yourself: claim items, submit or skip them",
         "comments:write": "Read and write comments on items and prompt versions, as yourself",
         "exports:write": "Ask for exports and fetch them",
         "releases:read": "Read releases and their evidence",

@@ -110,7 +110,7 @@ def _take_pair(queue: ReviewQueue, reviewer: User, lease: timedelta, *, assigned
         elif judges.is_for_others(item=taken.assignment.item, judge=reviewer):
             transaction.savepoint_rollback(before)
             release = Summary.objects.filter(pairs=taken.assignment.item).values("release")
-            judges.pass_by(items=pairs.filter(other__release__in=release), judge=reviewer)
+            judges.skip_for_good(items=pairs.filter(other__release__in=release), judge=reviewer)
             continue
         transaction.savepoint_commit(before)
         return taken

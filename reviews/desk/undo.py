@@ -32,14 +32,14 @@ def take_back_skip(*, item: QueueItem, reviewer: User) -> Lease:
     with transaction.atomic():
         share_queue(item.queue_id)  # the order of locks in reviews/queues/assignments.py
         item = QueueItem.objects.locked().select_related("queue").get(pk=item.pk)
-        passed = Skip.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
-        if passed is None or passed.meaning == Skip.Meaning.HAD_A_HAND:
+        skipped = Skip.objects.select_for_update().filter(item=item, reviewer=reviewer).first()
+        if skipped is None or skipped.meaning == Skip.Meaning.HAD_A_HAND:
             raise StaleState("You have not skipped this item, so there is nothing to take back.")
-        if passed.saw_others:
+        if skipped.saw_others:
             raise StaleState("You have seen what others think of this item, so it is left to them.")
-        if passed.at < timezone.now() - ACCEPTED:
+        if skipped.at < timezone.now() - ACCEPTED:
             raise StaleState("Too late to take it back.")
-        if passed.meaning == Skip.Meaning.FLAG:
+        if skipped.meaning == Skip.Meaning.FLAG:
             if item.state != QueueItem.State.FLAGGED:
                 raise StaleState("Somebody has dealt with your flag already.")
             item.state = QueueItem.State.OPEN
@@ -48,7 +48,7 @@ def take_back_skip(*, item: QueueItem, reviewer: User) -> Lease:
                 actor=reviewer, action="item.flag_taken_back", subject=item,
                 from_state="flagged", to_state="open",
             )  # fmt: skip
-        passed.delete()
+        skipped.delete()
         lease = claims.hold(item=item, reviewer=reviewer)
         if lease is None:
             raise StaleState("Others have taken this item meanwhile.")

@@ -21,7 +21,7 @@ from models_app.foundation.roles import require
 from models_app.models import Comparison, ExampleScore, Release
 from reviews.models import QueueItem, ReviewQueue, RubricVersion, SourceDocument, Split, Summary
 from reviews.queues.assignments import fit_assignments, share_queue
-from reviews.queues.judges import not_asked, pass_by, reviewers_but
+from reviews.queues.judges import not_asked, reviewers_but, skip_for_good
 from reviews.queues.settings import QueueSettings, create_queue
 
 MOST_PAIRS = 5000
@@ -246,7 +246,7 @@ def _keep_from(people: Collection[int], queue: ReviewQueue, after: Release) -> N
     """So that what waits for them is told right from the beginning."""
     items = QueueItem.objects.filter(queue=queue, other__release=after)
     for person in User.objects.filter(pk__in=people, is_active=True):
-        pass_by(items=items, judge=person)
+        skip_for_good(items=items, judge=person)
 
 
 def _summaries(texts: dict[int, str], release: Release) -> dict[int, int]:

@@ -41,28 +41,28 @@ def is_for_others(*, item: QueueItem, judge: User) -> bool:
 
 
 def leave_to_others(*, items: QuerySet[QueueItem], judge: User) -> int:
-    """Pass by, for good, those of the open pairs that are not this person's to judge. Returns how many these are.
+    """Skip, for good, those of the open pairs that are not this person's to judge. Returns how many these are.
 
     Looks at every release that the pairs are about. Call it in the transaction of the claim."""
-    waiting = _not_passed(items, judge)
+    waiting = _not_skipped(items, judge)
     own = [
         release.pk
         for release in Release.objects.filter(pk__in=waiting.order_by().values("other__release"))
         if judge.pk in not_asked(release)
     ]
-    return pass_by(items=items.filter(other__release__in=own), judge=judge) if own else 0
+    return skip_for_good(items=items.filter(other__release__in=own), judge=judge) if own else 0
 
 
-def _not_passed(items: QuerySet[QueueItem], judge: User) -> QuerySet[QueueItem]:
-    passed = Skip.objects.filter(item=OuterRef("pk"), reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND)
+def _not_skipped(items: QuerySet[QueueItem], judge: User) -> QuerySet[QueueItem]:
+    skipped = Skip.objects.filter(item=OuterRef("pk"), reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND)
     return items.filter(
-        ~Exists(passed), state=QueueItem.State.OPEN, other__isnull=False, summary__document__split=Split.TEST
+        ~Exists(skipped), state=QueueItem.State.OPEN, other__isnull=False, summary__document__split=Split.TEST
     )
 
 
-def pass_by(*, items: QuerySet[QueueItem], judge: User) -> int:
-    """For good, of pairs about a release whose judge this person is not. Returns how many were not passed before."""
-    found = list(_not_passed(items, judge).values_list("pk", flat=True))
+def skip_for_good(*, items: QuerySet[QueueItem], judge: User) -> int:
+    """For good, of pairs about a release whose judge this person is not. Returns how many were not skipped before."""
+    found = list(_not_skipped(items, judge).values_list("pk", flat=True))
     Skip.objects.bulk_create(
         (Skip(item_id=item, reviewer=judge, meaning=Skip.Meaning.HAD_A_HAND) for item in found),
         update_conflicts=True,
