@@ -163,7 +163,7 @@ def _found(about: QueueItem | PromptVersion, span: Span) -> dict[str, str | int]
     quote = span.quote.strip()
     if not quote or len(quote) > LONGEST_QUOTE:
         raise InvalidInput(
-            "Mark the words that it is about.", fields={"quote": f"1 to {LONGEST_QUOTE:,} characters."}
+            "Select the words that it is about.", fields={"quote": f"1 to {LONGEST_QUOTE:,} characters."}
         )
     summary = about.summary
     text = summary.text if span.side == Thread.Side.SUMMARY else summary.document.text

@@ -44,7 +44,7 @@ function show(box, names) {
   list.className = "people";
   list.id = `${box.id}-people`;
   list.setAttribute("role", "listbox");
-  list.setAttribute("aria-label", "People you can name here");
+  list.setAttribute("aria-label", "People you can mention");
   names.forEach((name, index) => {
     const row = document.createElement("li");
     row.id = `${list.id}-${index}`;

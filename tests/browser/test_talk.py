@@ -37,7 +37,7 @@ def test_a_reviewer_asks_from_the_desk_by_keyboard_without_touching_the_review(
     expect(page.get_by_label("About these words")).to_have_value("410 piles")
     expect(box).to_be_focused()
     box.press_sequentially("Is 4 right, @m")
-    names = page.get_by_role("listbox", name="People you can name here")
+    names = page.get_by_role("listbox", name="People you can mention")
     expect(names.get_by_role("option")).to_have_text(["mila"])
     no_violation(page)
     box.press("Enter")
