@@ -11,10 +11,8 @@ class PromptTrial(models.Model):
 
     class Purpose(models.TextChoices):
         PLAYGROUND = "playground"
-        FAILURES = (
-            "mending",
-            "Mending",
-        )  # does this prompt write better where reviewers found the live one failing?
+        #: Does this prompt write better where reviewers found the live one failing?
+        FAILURES = "mending", "Mending"
 
     purpose = models.CharField(max_length=10, choices=Purpose, default=Purpose.PLAYGROUND)
     release = models.ForeignKey(
