@@ -52,7 +52,7 @@ def test_what_the_buttons_ask_for_is_refused_to_others(
     client: Client, cast: make.Cast, item: QueueItem
 ) -> None:
     client.force_login(cast.approver)
-    for act in ("draft", "keep", "labels", "submit", "correct", "pass", "undo", "try", "suggest", "put-back"):
+    for act in ("draft", "keep", "labels", "submit", "correct", "skip", "undo", "try", "suggest", "put-back"):
         answer = client.post(f"/desk/item/{item.pk}/{act}/", WHOLE, headers=JSON)
         assert answer.status_code == 403, act
         assert answer.json()["error"]["code"] == "forbidden"
