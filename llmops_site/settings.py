@@ -197,7 +197,12 @@ GALLEY_JOB_KINDS = {
         ended="models_app.training.job.ended",
         again="models_app.training.starting.again",
     ),
-    "compare": JobKind(run="models_app.evaluation.comparing.carry_out"),
+    "compare": JobKind(run="models_app.gates.comparing.carry_out"),
+    "judge_release": JobKind(
+        run="models_app.gates.job.run",
+        ended="models_app.gates.job.ended",
+        again="models_app.gates.running.again",
+    ),
     "evaluate": JobKind(
         run="models_app.evaluation.job.run",
         ended="models_app.evaluation.job.ended",

@@ -21,6 +21,7 @@ from models_app.evaluation.statistics import (
     slices_by_label,
     slices_by_length,
 )
+from models_app.evaluation.terms import PRIMARY, Terms
 from models_app.evaluation.wording import verdict_in_words
 from models_app.foundation import audit, jobs
 from models_app.foundation.errors import Refused
@@ -37,7 +38,6 @@ from models_app.models import (
 )
 
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-PRIMARY = "rouge2"
 # what is stored of each example; latency is judged in service, not here
 COMPARED = (
     *ROUGE, "summary_words", "length_ratio", "repetition", "copied_share", "unsupported_numbers", "unsupported_names",
@@ -50,30 +50,26 @@ def compare_releases(
     baseline: EvaluationRun,
     lead: EvaluationRun | None,
     actor: Any | None,
+    terms: Terms | None = None,
     seed: int = 7,
     resamples: int = 10_000,
 ) -> Comparison:
     """Compare after (`candidate`) with before (`baseline`) and, if given, with lead-3; the one there is where it was
-    made before. Raises Refused where the two were not evaluated on the same documents with the same metric."""
+    made before by the same terms. `gates.comparing` has the terms of an environment's policy; without any the metrics'
+    own margins hold. Raises Refused where the two were not evaluated on the same documents with the same metric."""
     require(actor, "evaluate")
+    terms = terms or Terms()
     runs = [candidate, baseline, *([lead] if lead else [])]
     _check(runs)
-    existing = Comparison.objects.filter(
-        candidate=candidate, baseline=baseline, seed=seed, resamples=resamples
-    ).first()
+    the_same = Comparison.objects.filter(
+        candidate=candidate, baseline=baseline, seed=seed, resamples=resamples, terms=terms.as_json()
+    )
+    existing = the_same.first()
     if existing is not None:
         return existing
     columns = [_Scores(run) for run in runs]
-    metrics = [METRICS[name] for name in COMPARED]
-    slices = columns[0].slices()
-    against = {"baseline": compare(
-        columns[1].values, columns[0].values, metrics, slices=slices, seed=seed, resamples=resamples
-    )}  # fmt: skip
-    if lead is not None:
-        against["lead"] = compare(
-            columns[2].values, columns[0].values, metrics, seed=seed, resamples=resamples
-        )
-    verdict = overall_verdict(against["baseline"])
+    against = _compared(columns, terms, seed=seed, resamples=resamples)
+    verdict = overall_verdict(against["baseline"], primary=terms.primary)
     favour = whom_references_favour(
         candidate.evaluation_set, candidate=candidate.release_id, baseline=baseline.release_id
     )
@@ -84,10 +80,11 @@ def compare_releases(
                 baseline=baseline,
                 lead=lead,
                 n=len(columns[0].values),
-                primary_metric=PRIMARY,
+                primary_metric=terms.primary,
+                terms=terms.as_json(),
                 verdict=verdict,
                 sentence=" ".join(
-                    filter(None, (verdict_in_words(against["baseline"], primary=PRIMARY), favour))
+                    filter(None, (verdict_in_words(against["baseline"], primary=terms.primary), favour))
                 ),
                 seed=seed,
                 resamples=resamples,
@@ -103,8 +100,22 @@ def compare_releases(
                 data={"candidate": candidate.release_id, "baseline": baseline.release_id, "n": comparison.n},
             )  # fmt: skip
     except IntegrityError:
-        return Comparison.objects.get(candidate=candidate, baseline=baseline, seed=seed, resamples=resamples)
+        return the_same.get()
     return comparison
+
+
+def _compared(
+    columns: Sequence[_Scores], terms: Terms, *, seed: int, resamples: int
+) -> dict[str, list[MetricComparison]]:
+    """With before, and with lead-3 where its scores are there, too."""
+    metrics = [METRICS[name] for name in COMPARED]
+    after, before, *others = (scores.values for scores in columns)
+    found = {"baseline": compare(
+        before, after, metrics, slices=columns[0].slices(), margins=terms.margins, seed=seed, resamples=resamples
+    )}  # fmt: skip
+    for lead in others:
+        found["lead"] = compare(lead, after, metrics, margins=terms.margins, seed=seed, resamples=resamples)
+    return found
 
 
 def start_comparison(
@@ -136,8 +147,9 @@ def start_comparison(
         )
 
 
-def carry_out(context: JobContext) -> dict[str, Any]:
-    """The job: compares once the evaluations are done."""
+def evaluations_of(context: JobContext) -> dict[str, EvaluationRun]:
+    """For the job that compares: candidate, baseline and, where it is asked for, lead. Raises NotYet where one goes
+    on."""
     context.phase("waiting for the evaluations")
     runs = {
         name: EvaluationRun.objects.select_related("release", "evaluation_set").get(pk=pk)
@@ -146,15 +158,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     for run in runs.values():
         if run.state in (EvaluationRun.State.QUEUED, EvaluationRun.State.RUNNING):
             raise NotYet(f"Evaluation {run.pk} is {run.state}.")
-    context.phase("comparing")
-    comparison = compare_releases(
-        candidate=runs["candidate"],
-        baseline=runs["baseline"],
-        lead=runs.get("lead"),
-        actor=context.job.requested_by,
-        seed=context.payload["seed"],
-    )
-    return {"comparison": comparison.pk, "verdict": comparison.verdict}
+    return runs
 
 
 def _check(runs: Sequence[EvaluationRun]) -> None:
@@ -198,12 +202,12 @@ class _Scores:
         return {**(by_domain if len(by_domain) > 1 else {}), **(by_length if len(by_length) > 1 else {})}
 
 
-def overall_verdict(results: Sequence[MetricComparison]) -> str:
+def overall_verdict(results: Sequence[MetricComparison], *, primary: str = PRIMARY) -> str:
     """The primary metric's verdict on all documents, unless another ROUGE got worse: then that is the verdict."""
     whole = {result.metric: result.verdict for result in results if result.slice == "all"}
     if any(whole[name] is Verdict.WORSE for name in ROUGE):
         return Verdict.WORSE.value
-    return whole[PRIMARY].value
+    return whole[primary].value
 
 
 def _row(comparison: Comparison, against: str, result: MetricComparison) -> ComparisonResult:
@@ -230,6 +234,46 @@ def scores_digest(comparison: Comparison) -> str:
     """The digest over the rows as they are now; the comparison's own where nobody rewrote them."""
     runs = [comparison.candidate, comparison.baseline, *([comparison.lead] if comparison.lead else [])]
     return _digest([_Scores(run) for run in runs], comparison.seed, comparison.resamples)
+
+
+#: The share of an interval's width by which its ends may differ from what is computed again: another version of a
+#: library may draw other samples, and 10,000 of them place an end within about one hundredth.
+_SAMPLING = 0.1
+
+
+def rewritten_results(comparison: Comparison) -> list[str]:
+    """Which results are not what the scores in the database give, as "against metric slice"; also those that are
+    missing, or more than there should be. Takes as long as comparing."""
+    runs = [comparison.candidate, comparison.baseline, *([comparison.lead] if comparison.lead else [])]
+    terms = Terms(**comparison.terms) if comparison.terms else Terms()
+    computed = _compared(
+        [_Scores(run) for run in runs], terms, seed=comparison.seed, resamples=comparison.resamples
+    )
+    expected = {
+        (against, result.metric, result.slice): result
+        for against, results in computed.items()
+        for result in results
+    }
+    stored = {(row.against, row.metric, row.slice): row for row in comparison.results.all()}
+    wrong = [key for key in expected if key not in stored or not _is_as_computed(stored[key], expected[key])]
+    wrong += [key for key in stored if key not in expected]
+    return [f"{against} {metric} {where}" for against, metric, where in wrong]
+
+
+def _is_as_computed(row: ComparisonResult, result: MetricComparison) -> bool:
+    exact = [(row.before, result.before), (row.after, result.after), (row.delta, result.delta)]
+    exact.append((row.margin, result.margin))
+    if row.n != result.n or any(abs(stored - computed) > 1e-6 for stored, computed in exact):
+        return False
+    if row.p is not None and result.p_adjusted is not None:
+        if abs(row.p - result.p_adjusted) > _SAMPLING * (result.p_adjusted + 0.05):
+            return False
+    elif row.p != result.p_adjusted:
+        return False
+    if row.low is None or row.high is None or result.low is None or result.high is None:
+        return row.low == result.low and row.high == result.high
+    allowed = _SAMPLING * (result.high - result.low) + 1e-6
+    return abs(row.low - result.low) <= allowed and abs(row.high - result.high) <= allowed
 
 
 def _digest(columns: Sequence[_Scores], seed: int, resamples: int) -> str:

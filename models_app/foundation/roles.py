@@ -18,6 +18,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "view_models", "train", "evaluate", "submit_release", "view_monitoring", "own_tokens", "manage_queues",
     ),
     "approver": ("view_documents", "view_models", "approve_release", "view_monitoring", "view_audit", "own_tokens"),
+    "policy editor": ("view_documents", "view_models", "edit_policy", "view_monitoring", "view_audit", "own_tokens"),
     "operator": (
         "view_documents", "view_models", "deploy", "view_monitoring", "manage_jobs", "view_audit", "own_tokens",
         "manage_tokens",

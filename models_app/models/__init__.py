@@ -14,6 +14,7 @@ from models_app.models.evaluation import (
     ExampleScore,
     HumanVote,
 )
+from models_app.models.gates import GatePolicy, GateResult, GateRun, Waiver
 from models_app.models.jobs import Job
 from models_app.models.people import PasswordLink, Tries
 from models_app.models.prompts import Prompt, PromptVersion
@@ -37,6 +38,9 @@ __all__ = [
     "EvaluationRun",
     "EvaluationSet",
     "ExampleScore",
+    "GatePolicy",
+    "GateResult",
+    "GateRun",
     "HumanVote",
     "IdempotencyKey",
     "InferenceRequest",
@@ -54,6 +58,7 @@ __all__ = [
     "TrainingMetric",
     "TrainingRun",
     "Tries",
+    "Waiver",
     "WeightMatch",
     "WeightTensor",
 ]

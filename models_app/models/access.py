@@ -19,6 +19,7 @@ CAPABILITIES: dict[str, str] = {
     "evaluate": "Start evaluations and comparisons",
     "submit_release": "Compose releases and submit them for approval",
     "approve_release": "Approve or reject releases",
+    "edit_policy": "Edit the policy that releases are judged by",
     "deploy": "Start, hold and roll back deployments",
     "view_monitoring": "See monitoring, jobs and deployments",
     "manage_jobs": "Cancel anybody's jobs, try again",

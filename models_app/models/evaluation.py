@@ -92,6 +92,7 @@ class Comparison(models.Model):
     lead = models.ForeignKey(EvaluationRun, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     n = models.PositiveIntegerField()
     primary_metric = models.CharField(max_length=20, default="rouge2")
+    terms = models.JSONField(default=dict, help_text="primary metric and margins that it was made by")
     verdict = models.CharField(max_length=20)
     sentence = models.TextField(help_text="the verdict in words")
     seed = models.PositiveIntegerField()
@@ -107,7 +108,7 @@ class Comparison(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["candidate", "baseline", "seed", "resamples"], name="comparison_once"
+                fields=["candidate", "baseline", "seed", "resamples", "terms"], name="comparison_once"
             ),
             models.CheckConstraint(
                 condition=Q(verdict__in=["improved", "not worse", "worse", "inconclusive"]),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -16,6 +14,7 @@ from models_app.evaluation.people import Count, evidence_of, in_words
 from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
+from models_app.foundation.identity import canonical_digest, release_digest
 from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
 from models_app.ml.recipe import Decoding
@@ -44,28 +43,6 @@ EVIDENCE_FIELDS = (
     "against", "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "margin",
     "verdict",
 )  # fmt: skip
-
-
-def canonical_digest(value: Any) -> str:
-    """SHA-256 over canonical JSON."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def release_digest(
-    model_version: ModelVersion, prompt_version: PromptVersion, decoding: Mapping[str, Any]
-) -> str:
-    """Identifies what would be served: weights, engine and precision, prompt, decoding."""
-    return canonical_digest(
-        [
-            model_version.digest,
-            model_version.engine,
-            model_version.precision,
-            prompt_version.prompt.kind,
-            prompt_version.digest,
-            dict(decoding),
-        ]
-    )
 
 
 def compose_release(

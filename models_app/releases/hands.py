@@ -4,7 +4,6 @@ and the audit trail. Whose accounts these people could have used, `releases.acco
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,22 +13,27 @@ from django.db.models import Max, Q
 
 from models_app.evaluation.sets import authors_of
 from models_app.foundation import audit
+from models_app.gates import policies
 from models_app.models import (
     AuditEvent,
     Deployment,
     EvaluationRun,
+    GatePolicy,
     Job,
     ModelVersion,
     PromptVersion,
     Release,
     TrainingRun,
-    WeightMatch,
+    Waiver,
 )
+from models_app.training.lineage import made_from
 
 Hands = Mapping[int, list[str]]
 
 CURATED = "curated its data"
 WROTE_REFERENCES = "wrote references that it is measured against"
+EDITED_POLICY = "edited the policy that judges it"
+ASKED_FOR_WAIVER = "asked for a waiver of its gates"
 
 
 def involved(release: Release) -> dict[int, list[str]]:
@@ -41,7 +45,7 @@ def involved(release: Release) -> dict[int, list[str]]:
         if user_id is not None and what not in hands.setdefault(user_id, []):
             hands[user_id].append(what)
 
-    lineage, live = _made_from(release.model_version_id), _live_elsewhere(release)
+    lineage, live = made_from(release.model_version_id), _live_elsewhere(release)
     runs = _trainings(lineage.versions)
     evaluations = evaluations_of(release)
     acts = _acts(release, runs, evaluations)
@@ -70,15 +74,28 @@ def involved(release: Release) -> dict[int, list[str]]:
         add(user_id, WROTE_REFERENCES)
     for user_id in acts.evaluated:
         add(user_id, "ran its evaluation")
+    for user_id in _policy_editors(release):
+        add(user_id, EDITED_POLICY)
+    for user_id in Waiver.objects.filter(release=release).values_list("asked_by", flat=True):
+        add(user_id, ASKED_FOR_WAIVER)
     return hands
+
+
+def _policy_editors(release: Release) -> list[int]:
+    """Who made the policy that judges it, and who changed it while the work on the release went on. 1 query where only
+    Galley and one person ever made one."""
+    ever = policies.editors(release.environment_id, since=release.created_at)
+    if not ever:
+        return []
+    return policies.editors(release.environment_id, since=work_began(release))
 
 
 def advocates(hands: Hands) -> set[int]:
     """Those of the people involved who may want the release to win, and so do not vote on it.
 
     Reviewers whose corrections it learnt from or is measured against do vote: they judge blind, and in most teams there
-    are no others. They still do not decide on it."""
-    return {user for user, did in hands.items() if set(did) - {CURATED, WROTE_REFERENCES}}
+    are no others. So does who edited the policy, which judges every release. They still do not decide on it."""
+    return {user for user, did in hands.items() if set(did) - {CURATED, WROTE_REFERENCES, EDITED_POLICY}}
 
 
 def evaluations_of(release: Release) -> list[EvaluationRun]:
@@ -127,7 +144,7 @@ def _acts(release: Release, trainings: Sequence[TrainingRun], evaluations: Seque
 
 def training_lineage(release: Release) -> list[TrainingRun]:
     """The training runs that made the model, the latest first, through all that it was made from; 3 queries."""
-    return _trainings(_made_from(release.model_version_id).versions)
+    return _trainings(made_from(release.model_version_id).versions)
 
 
 def _trainings(versions: Iterable[ModelVersion]) -> list[TrainingRun]:
@@ -170,44 +187,7 @@ def _new_prompts(release: Release, live: _Live) -> list[PromptVersion]:
 def new_versions(release: Release) -> list[ModelVersion]:
     """The release's model version and its ancestors, back to one that has been live in another release: that one was
     judged, and who registered it has no part in what came after."""
-    return _made_from(release.model_version_id).until(_live_elsewhere(release).versions)
-
-
-@dataclass(frozen=True)
-class _Lineage:
-    """A model version and all that it was made from: their parents, and those they were recognised as by their
-    weights. The nearest first."""
-
-    versions: Sequence[ModelVersion]
-    origins: Mapping[int, Sequence[int]]
-
-    def until(self, stop: Collection[int]) -> list[ModelVersion]:
-        """Those that are reached without passing one of `stop`."""
-        rows = {version.pk: version for version in self.versions}
-        return [rows[pk] for pk in _walk(self.versions[0].pk, self.origins, stop)]
-
-
-def _made_from(version: int) -> _Lineage:
-    """3 queries."""
-    origins: dict[int, list[int]] = defaultdict(list)
-    for pk, parent in ModelVersion.objects.exclude(parent=None).values_list("pk", "parent_id"):
-        origins[pk].append(parent)
-    for pk, of in WeightMatch.objects.order_by("pk").values_list("version", "of"):
-        origins[pk].append(of)
-    found = _walk(version, origins)
-    rows = ModelVersion.objects.select_related("training_run__snapshot").in_bulk(found)
-    return _Lineage([rows[pk] for pk in found], origins)
-
-
-def _walk(start: int, origins: Mapping[int, Sequence[int]], stop: Collection[int] = ()) -> list[int]:
-    found: dict[int, None] = {}
-    waiting = deque([start])
-    while waiting:
-        pk = waiting.popleft()
-        if pk not in found and pk not in stop:
-            found[pk] = None
-            waiting.extend(origins.get(pk, ()))
-    return list(found)
+    return made_from(release.model_version_id).until(_live_elsewhere(release).versions)
 
 
 def work_began(release: Release) -> datetime:
@@ -234,6 +214,7 @@ def last_acts(release: Release, hands: Hands) -> dict[int, int]:
         rows += [evaluation, evaluation.evaluation_set]
     if release.comparison is not None:
         rows.append(release.comparison)
+    rows += GatePolicy.objects.filter(environment=release.environment_id)
     subjects = {audit.subject_of(row) for row in rows}
     acts = AuditEvent.objects.filter(subject__in=subjects, actor__in=list(hands)).order_by()
     return dict(acts.values_list("actor").annotate(last=Max("id")))

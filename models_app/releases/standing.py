@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 
+from models_app.foundation.identity import canonical_digest
 from models_app.foundation.roles import allowed
 from models_app.models import Approval, Deployment, Release, Route
 from models_app.releases.accounts import Accounts, Opened, accounts
-from models_app.releases.composing import canonical_digest, evidence
+from models_app.releases.composing import evidence
 from models_app.releases.hands import Hands, involved
 
 

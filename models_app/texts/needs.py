@@ -6,7 +6,8 @@
         percent: Annotated[float, Between(0, 100, above=True)] = 2.0
 
 The annotation tells the kind: int, float (a whole number does, infinity does not), bool, str, a Literal, or one of
-these and None. What holds between fields, or needs the database, the settings say themselves.
+these and None; of other kinds the rule tells all (`SomeOf`, `NumberFor`). What holds between fields, or needs the
+database, the settings say themselves.
 """
 
 from __future__ import annotations
@@ -92,12 +93,54 @@ class OneOf:
         return self.said or f"One of {', '.join(self.choices)}."
 
 
+@dataclass(frozen=True)
+class SomeOf:
+    """A list of some of the choices, none twice; it may be empty."""
+
+    choices: Collection[str]
+
+    def holds(self, value: Any) -> bool:
+        if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+            return False
+        return len(set(value)) == len(value) and set(value) <= set(self.choices)
+
+    def noun(self, kind: str) -> str:
+        return f"a list of some of {', '.join(self.choices)}"
+
+    def words(self, kind: str) -> str:
+        return (
+            f"Some of {', '.join(self.choices)}, each once."
+            if self.choices
+            else "None: there is nothing to choose."
+        )
+
+
+@dataclass(frozen=True)
+class NumberFor:
+    """A number within a range for some of the choices, by their names; for none it may be, too."""
+
+    choices: Collection[str]
+    range: Between
+
+    def holds(self, value: Any) -> bool:
+        return isinstance(value, Mapping) and all(
+            name in self.choices and _is_number(number) and math.isfinite(number) and self.range.holds(number)
+            for name, number in value.items()
+        )
+
+    def noun(self, kind: str) -> str:
+        return f"a number {self.range.range()} for some of {', '.join(self.choices)}"
+
+    def words(self, kind: str) -> str:
+        return f"A number {self.range.range()} each, for any of {', '.join(self.choices)}."
+
+
 _NOUNS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
 @dataclass(frozen=True)
 class Need:
-    """Of one field. Fields of other kinds than those above have no `kind`, and hold whatever they are."""
+    """Of one field. Fields of other kinds than those above have no `kind`, and hold what their rule allows."""
 
     kind: type[Any] | None
     rule: Rule | None = None

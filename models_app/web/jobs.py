@@ -28,6 +28,7 @@ KINDS = {
     "generate_summaries": "Drafting summaries",
     "ground_summaries": "Linking summaries to sources",
     "import_documents": "Import of documents",
+    "judge_release": "Gates of a release",
     "prepare_workspace": "Preparing the workspace",
     "register_model": "Registering a model",
     "review_requests": "Bringing weak outputs back",

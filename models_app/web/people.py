@@ -35,6 +35,7 @@ MEANINGS = {
     "reviewer": "reads and corrects summaries",
     "ml engineer": "data, training, evaluation, submits releases",
     "approver": "approves or rejects releases",
+    "policy editor": "edits the policy that releases are judged by, and does not approve what it then judges",
     "operator": "deploys, rolls back, watches",
     "administrator": "may do everything, and makes accounts",
 }

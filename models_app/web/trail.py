@@ -35,6 +35,10 @@ PHRASES = {
     "feedback.approved": "approved a feedback example",
     "feedback.declined": "declined a feedback example",
     "feedback.propose_references": "proposed reference summaries",
+    "gates.failed": "ended the gates before they were done",
+    "gates.finished": "judged release {release} by its gates",
+    "gates.running": "began to judge by the gates",
+    "gates.start": "asked for the gates of release {release}",
     "import.discard": "discarded {name}",
     "import.start": "asked to import {name}",
     "item.put_back": "put an item back",
@@ -57,6 +61,7 @@ PHRASES = {
     "person.second_factor_on": "switched on their own second factor",
     "person.second_factor_removed": "removed the second factor of {name}",
     "person.sessions_ended": "ended the sessions of {name}",
+    "policy.change": "saved policy {number} of {environment}",
     "prompt.suggest": "suggested a prompt",
     "prompt.trial": "tried a prompt on {articles} articles",
     "prompt.version": "made a prompt version",
@@ -87,6 +92,9 @@ PHRASES = {
     "training.running": "began the training",
     "training.start": "asked for the training",
     "training.succeeded": "finished the training",
+    "waiver.agree": "agreed to a waiver of {gate}",
+    "waiver.ask": "asked for a waiver of {gate}",
+    "waiver.end": "ended a waiver of {gate}",
 }
 # What an event is about: its word, and the page that shows it.
 SUBJECTS = {
@@ -97,6 +105,8 @@ SUBJECTS = {
     "evaluationrun": ("evaluation", ""),
     "evaluationset": ("test set", "test_set"),
     "feedbackexample": ("feedback example", "feedback_example"),
+    "gatepolicy": ("policy version", ""),
+    "gaterun": ("gate run", ""),
     "importbatch": ("import", "document_import"),
     "job": ("job", "job"),
     "modelversion": ("model", "model"),
@@ -112,6 +122,7 @@ SUBJECTS = {
     "token": ("token", ""),
     "trainingrun": ("training", "training_run"),
     "user": ("account", ""),
+    "waiver": ("waiver", ""),
 }
 GOOD = {"approved", "live", "succeeded", "adopted", "whole"}
 BAD = {"rejected", "failed", "rolled back", "declined", "broken"}

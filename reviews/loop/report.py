@@ -15,9 +15,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from models_app.evaluation.comparing import PRIMARY
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.statistics import STORED, MetricComparison, from_stored
+from models_app.evaluation.terms import PRIMARY
 from models_app.evaluation.wording import margins_in_words, verdict_in_words
 from models_app.models import ComparisonResult, ExampleScore, TrainingMetric
 from models_app.monitoring.traffic import MeanAndDeviation, Window
@@ -112,6 +112,7 @@ def _facts(result: LoopResult, command: str) -> dict[str, Any]:
         "comparison": {
             "verdict": comparison.verdict,
             "sentence": comparison.sentence,
+            "primary_metric": comparison.primary_metric,
             "n": comparison.n,
             "digest": comparison.digest,
             "signature": comparison.signature,
@@ -177,7 +178,8 @@ def _documents_apart(result: LoopResult) -> list[dict[str, Any]]:
 
 def sentence(facts: Mapping[str, Any]) -> str:
     """The verdict in words, from the results themselves."""
-    return verdict_in_words(_results(facts, "baseline"), primary=PRIMARY)
+    primary = facts["comparison"].get("primary_metric", PRIMARY)  # earlier reports do not say it
+    return verdict_in_words(_results(facts, "baseline"), primary=primary)
 
 
 def _results(facts: Mapping[str, Any], against: str) -> list[MetricComparison]:

@@ -14,10 +14,10 @@ from typing import Any
 import psutil
 from django.db import transaction
 
-from models_app.evaluation.comparing import compare_releases
 from models_app.evaluation.running import start_evaluation
 from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, Refused
+from models_app.gates.comparing import compare_by_policy
 from models_app.ml.prompting import default_prompt
 from models_app.ml.recipe import Recipe, default_recipe
 from models_app.models import (
@@ -174,7 +174,7 @@ def run_loop(*, options: LoopOptions, actor: Any | None, say: Say) -> LoopResult
     with clock.phase("evaluating lead-3"):
         lead = _evaluated(lead_release(), test_set, actor, say)
     with clock.phase("comparing"):
-        comparison = compare_releases(
+        comparison = compare_by_policy(
             candidate=after, baseline=before, lead=lead, actor=actor, seed=options.seed
         )
     if release.state == Release.State.DRAFT:

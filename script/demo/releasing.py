@@ -6,7 +6,7 @@ from typing import Any
 from unittest import mock
 
 from models_app.evaluation import running
-from models_app.evaluation.comparing import compare_releases
+from models_app.gates.comparing import compare_by_policy
 from models_app.models import (
     Comparison,
     EvaluationRun,
@@ -46,7 +46,7 @@ class Releasing(Newsroom):
     def compared(
         self, release: Release, writer: Writer, before: Release, before_writer: Writer
     ) -> Comparison:
-        return compare_releases(
+        return compare_by_policy(
             candidate=self.evaluated(release, self.test_set, writer),
             baseline=self.evaluated(before, self.test_set, before_writer),
             lead=self.evaluated(lead_release(), self.test_set, lead_of),

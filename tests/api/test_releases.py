@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from django.core.cache import cache
 
+from models_app.foundation.identity import canonical_digest
 from models_app.models import AuditEvent, Release
-from models_app.releases.composing import canonical_digest, compose_release
+from models_app.releases.composing import compose_release
 from tests import make
 from tests.api.conftest import Api, error
 from tests.releases import scene as scenes

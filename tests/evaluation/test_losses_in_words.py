@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models_app.evaluation.comparing import COMPARED, PRIMARY
+from models_app.evaluation.comparing import COMPARED
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.statistics import ALPHA, MetricComparison, Verdict, compare, verdict
+from models_app.evaluation.terms import PRIMARY
 from models_app.evaluation.wording import Severity, falls, margins_in_words, verdict_in_words
 
 DENIAL = "No other judged measure got worse"

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from models_app.evaluation.comparing import compare_releases
+from models_app.datasets.freezing import SnapshotRow, rows_digest
 from models_app.evaluation.sets import EvaluationRow, freeze_evaluation_set
 from models_app.evaluation.signature import SIGNATURE
+from models_app.gates import policies, running
+from models_app.gates.comparing import compare_by_policy
+from models_app.ml import artefacts
 from models_app.models import (
     Approval,
     Comparison,
@@ -20,6 +24,8 @@ from models_app.models import (
     EvaluationRun,
     EvaluationSet,
     ExampleScore,
+    GatePolicy,
+    GateRun,
     ModelVersion,
     PromptVersion,
     Release,
@@ -27,6 +33,7 @@ from models_app.models import (
     SnapshotExample,
     TrainingRun,
 )
+from models_app.models.releases import Environment
 from models_app.releases.approving import approve
 from models_app.releases.composing import compose_release, submit_release
 from models_app.training.registering import store
@@ -44,33 +51,43 @@ def chat_prompt() -> PromptVersion:
     return PromptVersion.objects.get(prompt__name="news summary", number=1)
 
 
-def on_disk(version: ModelVersion) -> ModelVersion:
-    """As far as anybody looks who does not load it."""
-    directory = store() / version.artefact
-    directory.mkdir(exist_ok=True)
-    (directory / "manifest.json").write_text("{}")
-    return version
+def made_version(
+    *, parent: ModelVersion | None = None, snapshot: str | None = None, **fields: Any
+) -> ModelVersion:
+    """With files that are what its manifest says, as far as anybody looks who does not load them."""
+    relative = f"scene-{uuid.uuid4().hex}"
+    directory = store() / relative
+    for path in ("weights/model.safetensors", "ct2-int8/model.bin"):
+        file = directory / path
+        file.parent.mkdir(parents=True)
+        file.write_text(f"{relative} {path}")
+    manifest = artefacts.Manifest(
+        format=artefacts.FORMAT, family="llama", architecture="LlamaForCausalLM", kind="decoder-only", base=relative,
+        parent_digest=parent.digest if parent is not None else None, snapshot_digest=snapshot, recipe=None, seed=None,
+        libraries={}, parameters=134_515_008, files=artefacts.hash_files(directory, artefacts.WEIGHTS), digest="",
+        created="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    manifest = replace(manifest, digest=artefacts._digest(manifest.to_dict()))
+    artefacts._write(directory, manifest)
+    parity = {"probes": 3, "tokenizer": True, "logprob": 0.0001, "beam_score": 0.0, "tolerance": 0.001}
+    manifest = artefacts.record_conversion(
+        directory, {"engine": "ctranslate2", "precision": "int8", "path": "ct2-int8", "parity": parity}
+    )
+    return ModelVersion.objects.create(
+        family="llama", architecture="LlamaForCausalLM", artefact=relative, digest=manifest.digest,
+        manifest=manifest.to_dict(), engine="ctranslate2", precision="int8", parameters=134_515_008,
+        size_bytes=141_000_000, weights_digest=digest("weights", next(_numbers)), parent=parent, **fields,
+    )  # fmt: skip
 
 
 def base_model(by: Any = None) -> ModelVersion:
-    version = ModelVersion.objects.create(
-        name="starter", family="llama", architecture="LlamaForCausalLM", base="starter", artefact="starter",
-        digest=digest("base", next(_numbers)), engine="ctranslate2", precision="int8",
-        parameters=134_515_008, size_bytes=141_000_000, weights_digest=digest("weights", next(_numbers)), created_by=by,
-    )  # fmt: skip
-    return on_disk(version)
+    return made_version(name="starter", base="starter", created_by=by)
 
 
 def snapshot(*, by: Any, curators: list[int], rows: int = 3) -> DatasetSnapshot:
     number = next(_numbers)
-    made = DatasetSnapshot.objects.create(
-        name=f"Corrections, part {number}", digest=digest("snapshot", number), train_rows=rows - 1, validation_rows=1,
-        curators=curators, directory=f"snapshots/{number}", created_by=by,
-    )  # fmt: skip
-    SnapshotExample.objects.bulk_create(
-        SnapshotExample(
-            snapshot=made,
-            position=i,
+    examples = [
+        SnapshotRow(
             split="train" if i else "validation",
             document_hash=digest("doc", number, i),
             origin=f"feedback:{number}{i}",
@@ -78,6 +95,13 @@ def snapshot(*, by: Any, curators: list[int], rows: int = 3) -> DatasetSnapshot:
             target="A summary.",
         )
         for i in range(rows)
+    ]
+    made = DatasetSnapshot.objects.create(
+        name=f"Corrections, part {number}", digest=rows_digest(examples), train_rows=rows - 1, validation_rows=1,
+        curators=curators, directory=f"snapshots/{number}", created_by=by,
+    )  # fmt: skip
+    SnapshotExample.objects.bulk_create(
+        SnapshotExample(snapshot=made, position=i, **asdict(row)) for i, row in enumerate(examples)
     )
     return made
 
@@ -88,13 +112,14 @@ def trained_model(of: ModelVersion, on: DatasetSnapshot, *, by: Any) -> ModelVer
         recipe={"method": "full", "max_source_tokens": 420}, recipe_digest=digest("recipe", on.pk), state="succeeded",
         requested_by=by, device="cpu", summary={"seconds": 1560.0, "validation_loss": 2.31, "best_step": 120},
     )  # fmt: skip
-    version = ModelVersion.objects.create(
-        name=f"tuned on snapshot {on.pk}", family=of.family, architecture=of.architecture, base=of.base,
-        artefact=f"tuned-{run.pk}", digest=digest("tuned", run.pk), engine=of.engine, precision=of.precision,
-        parent=of, training_run=run, parameters=of.parameters, size_bytes=of.size_bytes,
-        weights_digest=digest("weights", next(_numbers)), created_by=by,
-    )  # fmt: skip
-    return on_disk(version)
+    return made_version(
+        name=f"tuned on snapshot {on.pk}",
+        base=of.base,
+        parent=of,
+        snapshot=on.digest,
+        training_run=run,
+        created_by=by,
+    )
 
 
 def evaluation_set(documents: int = 40, *, by: Any = None) -> EvaluationSet:
@@ -152,6 +177,8 @@ def evaluated(
             copied_share=0.8,
             unsupported_numbers=0,
             unsupported_names=0,
+            latency_ms=100.0 + example.position // 4,
+            finish="stop",
         )
         for example in EvaluationExample.objects.filter(evaluation_set=on).order_by("position")
         for spread in [noise.uniform(-0.05, 0.05)]
@@ -173,7 +200,7 @@ def compared(
         or evaluated(release, on, level=level)
         for release, level in ((candidate, after), (baseline, before))
     }
-    return compare_releases(
+    return compare_by_policy(
         candidate=runs[candidate.pk], baseline=runs[baseline.pk], lead=None, actor=by, resamples=200
     )
 
@@ -182,12 +209,44 @@ def approved(release: Release) -> Release:
     """A draft, compared with what is live, submitted by Galley itself and approved by a person: it warms up."""
     live = Route.objects.select_related("release").get(environment=release.environment).release
     assert live is not None
-    comparison = compared(release, live, evaluation_set(8))
+    comparison = compared(release, live, evaluation_set(12))
     submit_release(release=release, comparison=comparison, actor=None)
     return approve(
         release=release, actor=make.user(f"approver {next(_numbers)}", "approver"), reason="Better.",
         evidence_digest=release.evidence_digest, password=make.PASSWORD,
     )  # fmt: skip
+
+
+def small_policy(**sections: Mapping[str, Any]) -> GatePolicy:
+    """Production's, for tests with few documents; by Galley itself, so that nobody has a hand in what it judges."""
+    environment = Environment.objects.get(name="production")
+    held = policies.holding(environment)
+    settings = policies.read(held).as_settings()
+    for name, values in {
+        "primary": {"least_documents": 10},
+        "guards": {"least_documents": 10},
+        **sections,
+    }.items():
+        settings[name] |= values
+    if settings == policies.read(held).as_settings():
+        return held
+    return policies.change_policy(
+        environment=environment,
+        settings=settings,
+        reason="Tests have few documents.",
+        expected=held.number,
+        actor=None,
+    )
+
+
+def judged(release: Release, comparison: Comparison, *, actor: Any = None) -> GateRun:
+    """By all gates, as the job does it."""
+    run = running.start(release=release, comparison=comparison, actor=actor)
+    if run.state in GateRun.ACTIVE:
+        assert run.job is not None
+        make.carried_out(run.job)
+        run.refresh_from_db()
+    return run
 
 
 def made_live(release: Release) -> Release:
@@ -232,6 +291,7 @@ class Scene:
 def scene(*, before: float = 0.10, after: float = 0.16, documents: int = 40) -> Scene:
     """Mila trained and composed it on data that Rita corrected; the base model is live."""
     cast = make.cast()
+    small_policy()
     base = base_model()
     live = made_live(
         compose_release(

@@ -4,15 +4,14 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
+from models_app.foundation.identity import canonical_digest, release_digest
 from models_app.models import AuditEvent, ModelVersion, Prompt, PromptVersion, Release, SnapshotExample
 from models_app.prompts.versions import create_prompt
 from models_app.releases.composing import (
-    canonical_digest,
     compose_release,
     evidence,
     lead_release,
     origin_beside,
-    release_digest,
     submit_release,
     usual_decoding,
     withdraw_release,

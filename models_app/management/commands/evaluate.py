@@ -12,13 +12,14 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.urls import reverse
 
-from models_app.evaluation.comparing import COMPARED, compare_releases
+from models_app.evaluation.comparing import COMPARED
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.reporting import FORMATS, Line, Report
 from models_app.evaluation.running import start_evaluation
 from models_app.evaluation.wording import margins_in_words
 from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, Refused
+from models_app.gates.comparing import compare_by_policy
 from models_app.management import arguments
 from models_app.models import (
     Comparison,
@@ -106,7 +107,7 @@ class Command(BaseCommand):
             release.pk: self._evaluated(release, test_set, actor)
             for release in (candidate, baseline, *([lead] if lead is not None else []))
         }
-        return compare_releases(
+        return compare_by_policy(
             candidate=runs[candidate.pk],
             baseline=runs[baseline.pk],
             lead=runs[lead.pk] if lead is not None and lead.pk not in (candidate.pk, baseline.pk) else None,

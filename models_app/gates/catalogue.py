@@ -1,0 +1,15 @@
+"""The gates, in the order in which they are judged and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from models_app.gates import integrity, metrics
+from models_app.gates.gate import Gate
+
+GATES: Sequence[Gate] = (
+    integrity.GATE,
+    metrics.PRIMARY,
+    metrics.GUARDS,
+)
+BY_NAME: Mapping[str, Gate] = {gate.name: gate for gate in GATES}

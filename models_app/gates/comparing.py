@@ -1,0 +1,46 @@
+"""Comparisons by the policy of the candidate's environment: its primary metric and margins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models_app.evaluation.comparing import compare_releases, evaluations_of
+from models_app.foundation.jobs import JobContext
+from models_app.gates.policies import policy_of
+from models_app.models import Comparison, EvaluationRun
+
+
+def compare_by_policy(
+    *,
+    candidate: EvaluationRun,
+    baseline: EvaluationRun,
+    lead: EvaluationRun | None,
+    actor: Any | None,
+    seed: int = 7,
+    resamples: int = 10_000,
+) -> Comparison:
+    """`compare_releases` by the terms that hold now."""
+    terms = policy_of(candidate.release.environment_id).terms
+    return compare_releases(
+        candidate=candidate,
+        baseline=baseline,
+        lead=lead,
+        actor=actor,
+        terms=terms,
+        seed=seed,
+        resamples=resamples,
+    )
+
+
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """The job: compares once the evaluations are done."""
+    runs = evaluations_of(context)
+    context.phase("comparing")
+    comparison = compare_by_policy(
+        candidate=runs["candidate"],
+        baseline=runs["baseline"],
+        lead=runs.get("lead"),
+        actor=context.job.requested_by,
+        seed=context.payload["seed"],
+    )
+    return {"comparison": comparison.pk, "verdict": comparison.verdict}

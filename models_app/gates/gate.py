@@ -1,0 +1,40 @@
+"""What a gate is, and what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models_app.gates.results import Result
+from models_app.models import Comparison, Release
+
+if TYPE_CHECKING:
+    from models_app.gates.policy import Policy
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`progress` says in a few words where a gate is that takes longer than a second; it stops a job that somebody
+    cancelled, so a gate calls it every now and then and lets what it raises pass."""
+
+    release: Release
+    comparison: Comparison
+    policy: Policy
+    progress: Callable[[str], None]
+
+
+def always(policy: Policy) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Gate:
+    """`judge` reads the facts and decides; no row is an error. `applies`: whether the policy asks for it.
+    `waivable`: whether a policy may allow waivers of it at all."""
+
+    name: str
+    label: str
+    judge: Callable[[Judged], Sequence[Result]]
+    waivable: bool = False
+    applies: Callable[[Policy], bool] = always

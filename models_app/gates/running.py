@@ -1,0 +1,350 @@
+"""Judging a release: a run of all gates as a job, what it comes to, and whether that still holds."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from models_app.foundation import audit, jobs
+from models_app.foundation.constraints import broke
+from models_app.foundation.errors import GalleyError, Refused
+from models_app.foundation.identity import canonical_digest
+from models_app.foundation.jobs import JobCancelled, JobContext, LeaseLost, NotYet
+from models_app.foundation.roles import require
+from models_app.foundation.transitions import move
+from models_app.foundation.unavailability import is_away
+from models_app.gates import policies, waivers
+from models_app.gates.catalogue import BY_NAME, GATES
+from models_app.gates.gate import Gate, Judged
+from models_app.gates.policy import Policy
+from models_app.gates.results import Result, Verdict, worst
+from models_app.models import Comparison, GateResult, GateRun, Job, Release, Waiver
+
+log = structlog.get_logger(__name__)
+
+KIND = "judge_release"
+DEADLINE_SECONDS = 1800
+FIELDS = (
+    "gate", "name", "verdict", "words", "need", "method", "estimate", "low", "high", "threshold", "n", "unit",
+    "evidence",
+)  # fmt: skip
+
+
+# ---------------------------------------------------------------- asking for a run
+
+
+def start(*, release: Release, comparison: Comparison, actor: Any | None, deliver: bool = True) -> GateRun:
+    """Queue a run of all gates by the policy that holds; the active one of the same where there is one.
+
+    A run that is under way on another comparison or by an earlier policy is ended: what it finds is of no use any
+    more. Raises Refused where the comparison is not about this release.
+    """
+    require(actor, "evaluate")
+    if comparison.candidate.release_id != release.pk:
+        raise Refused(
+            f"Comparison {comparison.pk} is about release {comparison.candidate.release_id}, not this one."
+        )
+    with transaction.atomic():
+        Release.objects.select_for_update(no_key=True).get(pk=release.pk)
+        policy = policies.holding(release.environment_id)
+        active = (
+            GateRun.objects.select_related("job").filter(release=release, state__in=GateRun.ACTIVE).first()
+        )
+        if active is not None:
+            if (active.comparison_id, active.policy_id) == (comparison.pk, policy.pk):
+                return active
+            _give_up(active, actor)
+        run = GateRun.objects.create(
+            release=release, comparison=comparison, policy=policy, policy_digest=policies.read(policy).digest,
+            requested_by=actor,
+        )  # fmt: skip
+        run.job = jobs.enqueue(
+            kind=KIND, actor=actor, subject=audit.subject_of(run), payload={"run": run.pk},
+            unique_key=f"judge:{run.pk}", deadline_seconds=DEADLINE_SECONDS, deliver=deliver,
+        )  # fmt: skip
+        run.save(update_fields=["job"])
+        audit.record(
+            actor=actor, action="gates.start", subject=run,
+            data={"release": release.pk, "comparison": comparison.pk, "policy": policy.number},
+        )  # fmt: skip
+    return run
+
+
+def _give_up(run: GateRun, actor: Any | None) -> None:
+    _end(run, "It was begun again, on another comparison or by another policy.")
+    if run.job is not None and run.job.is_active:
+        jobs.request_cancel(job=run.job, actor=actor)
+
+
+def again(job: Job) -> Job | None:
+    """For whoever manages jobs: another run of the same. None where a later one has its place."""
+    run = GateRun.objects.select_related("release", "comparison").get(pk=job.payload["run"])
+    if newest(run.release) != run:
+        return None
+    return start(release=run.release, comparison=run.comparison, actor=None).job
+
+
+# ---------------------------------------------------------------- the job
+
+
+def carry_out(context: JobContext) -> dict[str, Any]:
+    """The job: gate after gate, each kept as it ends. A run that another attempt has begun goes on with what is
+    missing; one that has ended stays as it is."""
+    run = GateRun.objects.select_related(
+        "policy", "release__model_version__training_run__snapshot", "release__prompt_version__prompt",
+        "release__environment", "comparison__candidate__evaluation_set", "comparison__baseline__release",
+        "comparison__lead",
+    ).get(pk=context.payload["run"])  # fmt: skip
+    if run.state == GateRun.State.QUEUED:
+        move(run, to="running", actor=None, action="gates.running")
+    if run.state != GateRun.State.RUNNING:
+        return {"run": run.pk, "state": run.state, "verdict": run.verdict}
+    policy = policies.read(run.policy)
+    done = set(run.results.values_list("gate", flat=True))
+    wanted = [gate for gate in GATES if gate.applies(policy) and gate.name not in done]
+    for number, gate in enumerate(wanted):
+        context.phase(gate.label[:50], total=len(wanted))
+        context.step(number)
+        judged = Judged(run.release, run.comparison, policy, _progress(context, gate, number))
+        _keep(run, _judged(gate, judged))
+    return _finish(run)
+
+
+def _progress(context: JobContext, gate: Gate, number: int) -> Callable[[str], None]:
+    def progress(words: str) -> None:
+        phase = f"{gate.label}: {words}"[:50]
+        if phase != context.job.phase:
+            print(phase, flush=True)
+            context.job.phase = phase
+            Job.objects.filter(pk=context.job.pk, lease_token=context.job.lease_token).update(phase=phase)
+        context.step(number)
+
+    return progress
+
+
+def _judged(gate: Gate, judged: Judged) -> list[Result]:
+    """What the gate found. One that breaks has not passed: it is an error, said in plain words."""
+    try:
+        results = list(gate.judge(judged))
+        _check(gate, results)
+    except (JobCancelled, LeaseLost, NotYet):
+        raise
+    except Exception as error:
+        if is_away(error):  # the job is tried again
+            raise
+        traceback.print_exc()
+        log.exception("gate_broke", gate=gate.name, release=judged.release.pk)
+        said = error.message if isinstance(error, GalleyError) else f"{type(error).__name__}: {error}"
+        return [_error(gate, f"It could not be judged. {said}"[:2000])]
+    return results or [_error(gate, "It said nothing, so nobody knows whether the release would pass.")]
+
+
+def _check(gate: Gate, results: Sequence[Result]) -> None:
+    names = [result.name for result in results]
+    if any(result.gate != gate.name for result in results) or len(set(names)) < len(names):
+        raise ValueError(f"gate {gate.name} gave rows that are not its own, or two of one name")
+
+
+def _error(gate: Gate, words: str) -> Result:
+    return Result(gate.name, "", Verdict.ERROR, words, "an answer", "none")
+
+
+def _keep(run: GateRun, results: Sequence[Result]) -> None:
+    """All rows of a gate, or none."""
+    try:
+        with transaction.atomic():
+            now = GateRun.objects.select_for_update(no_key=True).get(pk=run.pk)
+            if now.state != GateRun.State.RUNNING:
+                raise LeaseLost(f"gate run {run.pk} is {now.state} meanwhile")
+            first = run.results.count()
+            GateResult.objects.bulk_create(
+                GateResult(run=run, position=first + place, **result.as_json())
+                for place, result in enumerate(results)
+            )
+    except IntegrityError as error:
+        if broke(error, "gate_result_once") or broke(error, "gate_result_position"):
+            raise LeaseLost(f"gate run {run.pk} is carried out by another process, too") from error
+        raise
+
+
+def _finish(run: GateRun) -> dict[str, Any]:
+    rows = list(run.results.order_by("position"))
+    verdict = worst(Verdict(row.verdict) for row in rows)
+    counts = {each.value: sum(row.verdict == each for row in rows) for each in Verdict}
+    with transaction.atomic():
+        move(
+            run, to="finished", actor=None, action="gates.finished", reason=verdict.value,
+            data={"release": run.release_id, **counts},
+            verdict=verdict.value, digest=digest_of(run, rows), finished_at=timezone.now(),
+        )  # fmt: skip
+    return {"run": run.pk, "verdict": verdict.value, **counts}
+
+
+def ended(job: Job) -> None:
+    """Bring the run in step with a job that did not finish it, in the transaction that ends the job."""
+    run = GateRun.objects.filter(pk=job.payload["run"], state__in=GateRun.ACTIVE).first()
+    if run is not None and job.state not in Job.ACTIVE:
+        _end(run, job.reason or f"Its job {job.state}.")
+
+
+def _end(run: GateRun, reason: str) -> None:
+    with transaction.atomic():
+        GateRun.objects.filter(pk=run.pk, state__in=GateRun.ACTIVE).update(reason=reason)
+        move(
+            run, to="failed", actor=None, action="gates.failed", reason=reason,
+            data={"release": run.release_id}, finished_at=timezone.now(),
+        )  # fmt: skip
+    run.reason = reason
+
+
+def digest_of(run: GateRun, rows: Iterable[GateResult] | None = None) -> str:
+    """Over what was judged, by what, and all that was found, as the rows have it now."""
+    rows = run.results.order_by("position") if rows is None else rows
+    return canonical_digest(
+        [
+            run.release.digest,
+            run.comparison.digest,
+            run.comparison_id,
+            run.policy_digest,
+            [[getattr(row, name) for name in FIELDS] for row in rows],
+        ]
+    )
+
+
+# ---------------------------------------------------------------- what it comes to
+
+State = Literal["evaluating", "blocked", "needs evidence", "awaiting approval"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A row of a run, with what stands for it now. `waiver`: the one that covers it."""
+
+    row: GateResult
+    gate: Gate | None  # None: a later version of Galley knows no such gate
+    waiver: Waiver | None
+    unwaivable: str  # why no waiver of it can be asked for; empty where one can
+
+    @property
+    def counts_as(self) -> str:
+        return Verdict.PASS if self.waiver is not None else self.row.verdict
+
+    @property
+    def label(self) -> str:
+        return self.gate.label if self.gate is not None else self.row.gate
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run means for its release."""
+
+    state: State
+    words: str
+    findings: Sequence[Finding] = ()
+
+    @property
+    def standing_in_the_way(self) -> list[Finding]:
+        return [one for one in self.findings if one.counts_as != Verdict.PASS]
+
+
+def outcome(run: GateRun, *, at: datetime | None = None) -> Outcome:
+    """By the waivers that hold at that moment. 3 queries."""
+    if run.state in GateRun.ACTIVE:
+        return Outcome("evaluating", "The gates are being judged.")
+    if run.state == GateRun.State.FAILED:
+        return Outcome("blocked", f"The gates could not be judged to the end: {run.reason} Run them again.")
+    found = findings(run, at=at)
+    in_the_way = [one for one in found if one.counts_as != Verdict.PASS]
+    blocking = [one for one in in_the_way if one.row.verdict in (Verdict.FAIL, Verdict.ERROR)]
+    waived = sum(one.waiver is not None for one in found)
+    if blocking:
+        return Outcome("blocked", f"{_listed(blocking)} Blocked.", found)
+    if in_the_way or not found:
+        return Outcome("needs evidence", f"{_listed(in_the_way)} More evidence or a waiver is needed.", found)
+    passed = f"All {len(found)} results pass"
+    return Outcome(
+        "awaiting approval", f"{passed}, {waived} of them by a waiver." if waived else f"{passed}.", found
+    )
+
+
+def findings(run: GateRun, *, at: datetime | None = None) -> list[Finding]:
+    policy = policies.read(run.policy)
+    held = waivers.holding(Waiver.objects.filter(release=run.release_id), at=at or timezone.now())
+    return [_finding(row, policy, held) for row in run.results.order_by("position")]
+
+
+def _finding(row: GateResult, policy: Policy, held: dict[tuple[str, str, str], Waiver]) -> Finding:
+    unwaivable = waivers.may_be_waived(row, policy.waivers)
+    waiver = None if unwaivable else held.get((row.gate, row.name, waivers.digest_of_result(row)))
+    return Finding(row, BY_NAME.get(row.gate), waiver, unwaivable)
+
+
+def _listed(found: Sequence[Finding]) -> str:
+    labels = list(dict.fromkeys(f"{one.label} ({one.row.verdict})" for one in found))
+    return f"{', '.join(labels)}." if labels else "Nothing was judged."
+
+
+def newest(release: Release) -> GateRun | None:
+    """The last run that was asked for, however far it is."""
+    return GateRun.objects.filter(release=release).select_related("policy").order_by("-pk").first()
+
+
+def problem(release: Release) -> str:
+    """Why the gates do not let the release be approved now, whatever was found when it was submitted; empty where they
+    do. Reads the rows of the run again."""
+    run = (
+        GateRun.objects.filter(release=release)
+        .select_related("policy__made_by", "release", "comparison")
+        .order_by("-pk")
+        .first()
+    )
+    if run is None:
+        return "No gate has judged it. Submit it again."
+    if run.comparison_id != release.comparison_id:
+        return (
+            "The gates have judged it on another comparison than the one that was submitted. Submit it again."
+        )
+    held = policies.holding(release.environment_id)
+    if run.policy_id != held.pk:
+        by = held.made_by.get_username() if held.made_by is not None else "Galley"
+        return f"{by} changed the policy after the gates had judged it. Run the gates again."
+    if run.policy_digest != policies.read(held).digest:
+        return "This version of Galley judges by other settings than the one that did. Run the gates again."
+    if run.state == GateRun.State.FINISHED and digest_of(run) != run.digest:
+        return "The results of the gates are not what they were. Run the gates again."
+    found = outcome(run)
+    return "" if found.state == "awaiting approval" else found.words
+
+
+def evidence_of(release: Release) -> dict[str, Any]:
+    """The newest run as facts to decide on, from the rows as they are now; empty where there is none."""
+    run = (
+        GateRun.objects.filter(release=release, state=GateRun.State.FINISHED)
+        .select_related("policy", "release", "comparison")
+        .order_by("-pk")
+        .first()
+    )
+    if run is None:
+        return {}
+    rows = list(run.results.order_by("position"))
+    return {
+        "run": run.pk,
+        "verdict": run.verdict,
+        "policy": run.policy.number,
+        "policy_digest": run.policy_digest,
+        "digest": digest_of(run, rows),
+        "results": [{name: _plain(getattr(row, name)) for name in FIELDS} for row in rows],
+        "waivers": sorted(one.waiver.pk for one in findings(run) if one.waiver is not None),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """As JSON in the database gives it back: it knows no negative zero."""
+    return value + 0.0 if isinstance(value, float) else value
