@@ -12,6 +12,8 @@ urlpatterns = [
     path("training/", include("models_app.web.training")),
     path("comparisons/", include("models_app.web.comparisons")),
     path("releases/", include("models_app.web.releases")),
+    path("releases/", include("models_app.web.gates")),
+    path("policies/", include("models_app.web.policies")),
     path("deployments/", include("models_app.web.deployments")),
     path("jobs/", include("models_app.web.jobs")),
     path("audit/", include("models_app.web.audit")),

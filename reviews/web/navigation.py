@@ -59,6 +59,7 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Training", "training", "view_models"),
             ("Comparisons", "comparisons", "view_models"),
             ("Releases", "releases", "view_models"),
+            ("Policy", "policies", "view_models"),
             ("Deployments", "deployments", "view_monitoring"),
         ),
     ),

@@ -12,7 +12,8 @@ from django.db import connection
 
 from models_app.foundation import jobs
 from models_app.foundation.tokens import create_token
-from models_app.models import HumanVote, TrainingMetric, TrainingRun, WeightMatch, WeightTensor
+from models_app.models import HumanVote, TrainingMetric, TrainingRun, Waiver, WeightMatch, WeightTensor
+from models_app.releases.waiving import agree_to_waiver, ask_for_waiver
 from reviews.desk import claims
 from reviews.desk.reviews import submit_review
 from reviews.examples.decisions import approve_example
@@ -216,6 +217,63 @@ def no_approvals(the: Scene) -> list[str]:
     return ["UPDATE models_app_environment SET approvals_required = 0"]
 
 
+def judged(the: Scene) -> list[str]:
+    run = scenes.judged(the.candidate, the.comparison)
+    ended = f"WHERE id = {run.pk}"
+    columns = "run_id, position, gate, name, verdict, words, need, method, unit, evidence"
+    return [
+        *kept("models_app_gatepolicy"),
+        *changes("models_app_gatepolicy", "settings", "number", "made_by_id", "reason", "digest"),
+        *kept("models_app_gateresult"),
+        *changes("models_app_gateresult", "verdict", "estimate", "words", "threshold", "n"),
+        *changes(
+            "models_app_gaterun",
+            "verdict",
+            "digest",
+            "policy_id",
+            "comparison_id",
+            "release_id",
+            "policy_digest",
+        ),
+        f"UPDATE models_app_gaterun SET state = 'running', verdict = '', digest = '' {ended}",
+        f"DELETE FROM models_app_gaterun {ended}",
+        f"INSERT INTO models_app_gateresult ({columns}) VALUES ({run.pk}, 99, 'x', '', 'pass', 'x', 'x', 'x', '', '')",
+        *(f"TRUNCATE models_app_{table} CASCADE" for table in ("gatepolicy", "gateresult", "gaterun")),
+    ]
+
+
+def _waiver(the: Scene) -> Waiver:
+    scenes.small_policy(guards={"least_documents": 1000})
+    row = scenes.judged(the.candidate, the.comparison).results.filter(verdict="inconclusive")[0]
+    return ask_for_waiver(
+        release=the.candidate, gate=row.gate, name=row.name, reason="Few documents.", days=7,
+        actor=the.cast.ml_engineer,
+    )  # fmt: skip
+
+
+def waived(the: Scene) -> list[str]:
+    agree_to_waiver(waiver=_waiver(the), reason="They are.", password=make.PASSWORD, actor=the.cast.approver)
+    return [
+        f"DELETE FROM models_app_waiver WHERE release_id = {the.candidate.pk}",
+        "TRUNCATE models_app_waiver",
+        *changes(
+            "models_app_waiver", "reason", "expires_at", "result_digest", "asked_by_id", "agreed_at", "agreed_reason",
+            "gate", "release_id",
+        ),
+        "UPDATE models_app_waiver SET ended_at = now(), agreed_by_id = NULL, agreed_at = NULL, agreed_reason = ''",
+    ]  # fmt: skip
+
+
+def waived_alone(the: Scene) -> list[str]:
+    waiver = _waiver(the)
+    agreed = "agreed_at = now(), agreed_reason = 'Fine.'"
+    return [
+        f"UPDATE models_app_waiver SET agreed_by_id = asked_by_id, {agreed} WHERE id = {waiver.pk}",
+        f"UPDATE models_app_waiver SET {agreed} WHERE id = {waiver.pk}",
+        again("models_app_waiver"),
+    ]
+
+
 def no_test_rows(the: Scene) -> list[str]:
     return [
         "INSERT INTO models_app_snapshotexample (snapshot_id, position, split, document_hash, origin, domain, title, "
@@ -355,6 +413,12 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "only with enough approvals of its evidence, as the first of its environment, or by a rollback to what was live; "
     "an environment asks for one approval at least; requests are routed to what is live; what it was decided on does "
     "not change after the decision": [(states, TRIGGER), (no_approvals, CONSTRAINT)],
+    "versions of a policy are append-only; a gate run gets results while it goes on, ends with the verdict that they "
+    "give, and keeps both": [(judged, TRIGGER)],
+    "a waiver is agreed to by another person than asked for it, is about one result for a time, and ends once": [
+        (waived, TRIGGER),
+        (waived_alone, CONSTRAINT),
+    ],
     "no test document in a snapshot": [(no_test_rows, CONSTRAINT)],
     "one assignment, one reviewer; one review a person and item; one approved demonstration a document": [
         (assignments, CONSTRAINT)

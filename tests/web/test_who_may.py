@@ -55,14 +55,16 @@ PAGES = {
         "feedback feedback_example feedback_article feedback_approve feedback_decline feedback_decide"
     ),
     "freeze_snapshot": "snapshot_freeze",
-    "evaluate": "test_set_freeze comparison_new",
+    "evaluate": "test_set_freeze comparison_new release_gates_run",
     "view_models": (
         "snapshots snapshot snapshot_file test_set models model training training_run comparisons comparison "
-        "comparison_document comparison_evidence releases release release_evidence"
+        "comparison_document comparison_evidence releases release release_evidence policies policy "
+        "policy_version policy_changes release_gates waiver_end"
     ),
     "train": "model_register training_new training_resume",
-    "submit_release": "comparison_submit release_new release_withdraw",
-    "approve_release": "release_decide",
+    "submit_release": "comparison_submit release_new release_withdraw waiver_ask",
+    "approve_release": "release_decide waiver_agree",
+    "edit_policy": "policy_edit",
     "view_monitoring": "monitoring deployments jobs job job_cancel",
     "deploy": "deployment_roll_back deployment_stop deployment_end_session",
     "manage_jobs": "job_retry",

@@ -1,0 +1,297 @@
+"""Policies: what releases of an environment have to pass, its versions, and changing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import path
+from django.views.decorators.http import require_http_methods, require_safe
+
+from models_app.foundation.errors import InvalidInput, Refused
+from models_app.gates import describing, policies
+from models_app.gates.describing import Setting
+from models_app.gates.policy import Policy, changes
+from models_app.models import GatePolicy
+from models_app.models.releases import Environment
+from models_app.texts.needs import NumberFor, OneOf, SomeOf
+from models_app.texts.normalise import row_number
+from models_app.web.pages import capability, paginate
+
+PER_PAGE = 20
+
+
+@require_safe
+@capability("view_models")
+def index(request: HttpRequest) -> HttpResponse:
+    """That of the first environment; its page names the others."""
+    return redirect("policy", Environment.objects.earliest("pk").name)
+
+
+@require_safe
+@capability("view_models")
+def policy(request: HttpRequest, environment: str) -> HttpResponse:
+    return _shown(request, _environment(environment))
+
+
+@require_safe
+@capability("view_models")
+def version(request: HttpRequest, environment: str, number: int) -> HttpResponse:
+    return _shown(request, _environment(environment), number)
+
+
+def _environment(name: str) -> Environment:
+    return get_object_or_404(Environment, name=name)
+
+
+def _shown(request: HttpRequest, environment: Environment, number: int | None = None) -> HttpResponse:
+    rows = GatePolicy.objects.filter(environment=environment).select_related("made_by", "environment")
+    row = get_object_or_404(rows, number=number) if number is not None else rows.order_by("-number").first()
+    history = policies.history(environment)
+    context = {
+        "environment": environment,
+        "environments": Environment.objects.order_by("pk"),
+        "row": row,
+        "newest": history[0].row.number if history else None,
+        "sections": None,
+        "problem": "",
+        "page": paginate(request, history, PER_PAGE),
+    }
+    if row is not None:
+        try:
+            context["sections"] = describing.sections(policies.read(row))
+        except Refused as refused:
+            context["problem"] = refused.message
+    context["versions"] = [(one, describing.changed(one.changes)) for one in context["page"]]
+    return render(request, "models_app/releases/policy.html", context)
+
+
+@require_safe
+@capability("view_models")
+def differences(request: HttpRequest, environment: str) -> HttpResponse:
+    """Between two versions, `?before=` and `?after=`; without them between the last two."""
+    found = _environment(environment)
+    rows = {row.number: row for row in GatePolicy.objects.filter(environment=found).select_related("made_by")}
+    numbers = sorted(rows)
+    after = _number(request, "after", rows) or numbers[-1]
+    before = _number(request, "before", rows) or max([one for one in numbers if one < after], default=after)
+    context = {
+        "environment": found,
+        "numbers": numbers,
+        "before": rows[before],
+        "after": rows[after],
+        "changed": None,
+        "problem": "",
+    }
+    try:
+        read = [policies.read(rows[one]) for one in (before, after)]
+        context["changed"] = describing.changed(changes(*read))
+    except Refused as refused:
+        context["problem"] = refused.message
+    return render(request, "models_app/releases/policy_changes.html", context)
+
+
+def _number(request: HttpRequest, name: str, rows: Mapping[int, GatePolicy]) -> int | None:
+    """The version asked for; None where none is."""
+    raw = request.GET.get(name, "")
+    if not raw:
+        return None
+    number = row_number(raw)
+    if number not in rows:
+        raise InvalidInput(f"There is no policy {raw[:20]!r}.")
+    return number
+
+
+# ---------------------------------------------------------------- changing it
+
+
+class PolicyForm(forms.Form):
+    """A control for each setting, by what it needs. Checks nothing that the policy says itself: what is wrong comes
+    back with the setting's name."""
+
+    expected = forms.IntegerField(widget=forms.HiddenInput)
+    reason = forms.CharField(
+        max_length=policies.LONGEST_REASON,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Why the policy changes. The record keeps it.",
+    )
+
+    def __init__(self, data: Any, *, held: GatePolicy, policy: Policy) -> None:
+        super().__init__(data, initial={"expected": held.number})
+        self.sections = describing.sections(policy)
+        for setting in self._settings():
+            for name, field in _controls(setting):
+                self.fields[name] = field
+
+    def _settings(self) -> list[Setting]:
+        return [setting for section in self.sections for setting in section.settings]
+
+    @property
+    def shown(self) -> list[tuple[str, list[tuple[Setting, list[forms.BoundField], list[str]]]]]:
+        """By section its settings, each with its controls and what is wrong with it as a whole."""
+        return [
+            (
+                section.title,
+                [
+                    (
+                        setting,
+                        [self[name] for name, _ in _controls(setting)],
+                        self.wrong.get(setting.name, []),
+                    )
+                    for setting in section.settings
+                ],
+            )
+            for section in self.sections
+        ]
+
+    @property
+    def wrong(self) -> dict[str, list[str]]:
+        return getattr(self, "_wrong", {})
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """What was sent, as a policy has it. What is no number stays what it is, to be refused by its name."""
+        found: dict[str, dict[str, Any]] = {}
+        for setting in self._settings():
+            found.setdefault(setting.section, {})[setting.field] = _sent(self.data, setting)
+        return found
+
+    def put(self, fields: Mapping[str, str]) -> None:
+        """What the policy refuses, at its controls."""
+        wrong: dict[str, list[str]] = {}
+        for name, message in fields.items():
+            setting = next((one for one in self._settings() if one.name == name), None)
+            if setting is not None and isinstance(setting.need.rule, NumberFor):
+                wrong.setdefault(name, []).append(message)
+            else:
+                self.add_error(name if name in self.fields else None, message)
+        self._wrong = wrong
+
+
+def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
+    need, name = setting.need, setting.name
+    said: dict[str, Any] = {"label": setting.label, "help_text": setting.help, "required": False}
+    if isinstance(need.rule, NumberFor):
+        return [
+            (
+                f"{name}.{key}",
+                forms.CharField(
+                    label=label, required=False, initial=_number_text(setting.value.get(key)),
+                    help_text=describing.unit(need, key), widget=_number_input(),
+                ),
+            )
+            for key, label in describing.choices(need)
+        ]  # fmt: skip
+    if isinstance(need.rule, SomeOf):
+        several = forms.MultipleChoiceField(
+            **said, choices=describing.choices(need), initial=setting.value,
+            widget=forms.CheckboxSelectMultiple(attrs={"class": "choices"}),
+        )  # fmt: skip
+        return [(name, several)]
+    if isinstance(need.rule, OneOf):
+        one = forms.ChoiceField(
+            label=setting.label,
+            help_text=setting.help,
+            choices=describing.choices(need),
+            initial=setting.value,
+        )
+        return [(name, one)]
+    if need.kind is bool:
+        return [(name, forms.BooleanField(**said, initial=setting.value))]
+    if need.kind in (int, float):
+        text = forms.CharField(
+            label=setting.label, required=not need.optional, initial=_number_text(setting.value),
+            help_text=" ".join(filter(None, (setting.help, need.words))), widget=_number_input(),
+        )  # fmt: skip
+        return [(name, text)]
+    if need.kind is str:
+        return [(name, forms.CharField(**said, initial=setting.value))]
+    written = json.dumps(setting.value, indent=1, ensure_ascii=False)
+    return [(name, forms.CharField(**said, initial=written, widget=forms.Textarea(attrs={"rows": 4})))]
+
+
+def _number_input() -> forms.TextInput:
+    return forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
+
+
+def _number_text(value: Any) -> str:
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sent(data: Any, setting: Setting) -> Any:
+    need, name = setting.need, setting.name
+    if isinstance(need.rule, NumberFor):
+        sent = {key: data.get(f"{name}.{key}", "").strip() for key in need.rule.choices}
+        return {key: _as_number(text) for key, text in sent.items() if text}
+    if isinstance(need.rule, SomeOf):
+        return data.getlist(name)
+    if need.kind is bool and not need.optional:
+        return bool(data.get(name))
+    text = data.get(name, "").strip()
+    if not text and need.optional:
+        return None
+    if need.kind in (int, float):
+        return _as_number(text)
+    return text if need.kind is str else _as_json(text)
+
+
+def _as_number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text) if len(text) < 30 else text
+        except ValueError:
+            continue
+    return text
+
+
+def _as_json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@capability("edit_policy")
+def edit(request: HttpRequest, environment: str) -> HttpResponse:
+    found = _environment(environment)
+    held = policies.holding(found)
+    try:
+        now = policies.read(held)
+    except Refused:
+        now = Policy()  # the page says so; what is saved takes its place
+    form = PolicyForm(request.POST or None, held=held, policy=now)
+    status = 200
+    if request.method == "POST":
+        status = 422
+        if form.is_valid():
+            try:
+                made = policies.change_policy(
+                    environment=found, settings=form.settings(), reason=form.cleaned_data["reason"],
+                    expected=form.cleaned_data["expected"], actor=request.user,
+                )  # fmt: skip
+            except InvalidInput as error:
+                form.put(error.fields)
+            except Refused as error:
+                form.add_error(None, error.message)
+                status = error.status
+            else:
+                messages.success(
+                    request, f"Policy {made.number} holds. What waits for approval has to be judged by it."
+                )
+                return redirect("policy", found.name)
+    context = {"environment": found, "form": form, "held": held, "readable": policies.is_readable(held)}
+    return render(request, "models_app/releases/policy_edit.html", context, status=status)
+
+
+urlpatterns = [
+    path("", index, name="policies"),
+    path("<str:environment>/", policy, name="policy"),
+    path("<str:environment>/edit/", edit, name="policy_edit"),
+    path("<str:environment>/changes/", differences, name="policy_changes"),
+    path("<str:environment>/<int:number>/", version, name="policy_version"),
+]

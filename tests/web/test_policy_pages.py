@@ -1,0 +1,233 @@
+"""The policy on its pages: who sees it, who changes it, what is refused where, and its history."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from models_app.gates import policies
+from models_app.gates.metrics import JUDGED
+from models_app.gates.policy import SECTIONS, Policy
+from models_app.models import AuditEvent
+from models_app.models.releases import Environment
+from models_app.releases.approving import may_decide
+from models_app.releases.hands import involved
+from tests import make
+from tests.pages import markup
+from tests.releases.scene import Scene, scene
+
+pytestmark = pytest.mark.django_db
+EDIT = "/policies/production/edit/"
+
+
+def signed_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def editor() -> User:
+    return make.user("petra", "policy editor")
+
+
+def words(answer: Any) -> str:
+    """What is read on a page, without tags."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", markup(answer))).split())
+
+
+def sent(**changes: Any) -> dict[str, Any]:
+    """What the form sends where nothing was changed on it, but for `changes` ("primary.margin" as primary__margin)."""
+    data: dict[str, Any] = {"expected": held(), "reason": "Too narrow."}
+    for section, values in policies.policy_of(production()).as_settings().items():
+        for field, value in values.items():
+            name = f"{section}.{field}"
+            if isinstance(value, dict):
+                data |= {f"{name}.{key}": str(size) for key, size in value.items()}
+            elif value is not False and value is not None:
+                data[name] = "on" if value is True else value
+    return data | {name.replace("__", "."): value for name, value in changes.items()}
+
+
+def production() -> Environment:
+    return Environment.objects.get(name="production")
+
+
+def held() -> int:
+    return policies.holding(production()).number
+
+
+def test_the_policy_is_shown_to_all_who_see_releases_with_each_setting_in_words() -> None:
+    page = words(signed_in(make.user("ada", "approver")).get("/policies/", follow=True))
+    for expected in (
+        "Primary metric",
+        "Loss that still counts as not worse",
+        "ROUGE-2",
+        "It comes with Galley.",
+    ):
+        assert expected in page
+    assert "Edit policy" not in page
+
+
+def test_an_editor_changes_one_number_and_nothing_else(editor: User) -> None:
+    client = signed_in(editor)
+    before = policies.policy_of(production()).as_settings()
+    assert client.get(EDIT).status_code == 200
+    answer = client.post(EDIT, sent(primary__margin="0.8"))
+    assert (answer.status_code, answer["Location"]) == (302, "/policies/production/")
+    before["primary"]["margin"] = 0.8
+    assert policies.policy_of(production()).as_settings() == before
+    page = words(client.get("/policies/production/"))
+    assert "Primary metric, Loss that still counts as not worse: 0.5 → 0.8" in page
+    assert "Too narrow." in page
+    assert AuditEvent.objects.get(action="policy.change").door == "page"
+
+
+def test_a_guard_is_taken_away_and_a_gate_allowed_to_be_waived_no_more(editor: User) -> None:
+    data = sent(waivers__allowed=["guards"])
+    data["guards.margins.rouge1"] = ""
+    assert signed_in(editor).post(EDIT, data).status_code == 302
+    now = policies.policy_of(production())
+    assert "rouge1" not in now.guards.margins
+    assert now.waivers.allowed == ("guards",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("primary.margin", "much", "From 0 to 100."),
+        ("primary.margin", "nan", "From 0 to 100."),
+        ("primary.margin", "-1", "From 0 to 100."),
+        ("primary.margin", "9" * 400, "From 0 to 100."),
+        ("primary.metric", "bleu", "bleu is not one of the available choices"),
+        ("primary.metric", "x\x00", "is not one of the available choices"),
+        ("guards.margins.rouge1", "inf", "A number from 0 to 100 each"),
+        ("approvals.approvers", "0", "From 1 to 5."),
+        ("waivers.allowed", "integrity", "integrity is not one of the available choices"),
+        ("reason", "", "This field is required."),
+        ("reason", "x" * 2001, "at most 2000 characters"),
+        ("reason", " \ufeff ", "Write why"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_at_its_field_and_nothing_is_saved(
+    editor: User, name: str, value: str, said: str
+) -> None:
+    answer = signed_in(editor).post(EDIT, {**sent(primary__margin="0.8"), name: value})
+    assert answer.status_code == 422
+    assert said in words(answer)
+    assert held() == 1
+
+
+def test_half_a_form_saves_nothing(editor: User) -> None:
+    answer = signed_in(editor).post(EDIT, {"expected": "1", "reason": "Oops."})
+    assert answer.status_code == 422
+    assert held() == 1
+
+
+def test_who_looked_at_an_earlier_version_saves_nothing_and_is_told_who_was_faster(editor: User) -> None:
+    data = sent(primary__margin="0.8")
+    signed_in(make.user("paul", "policy editor")).post(EDIT, sent(primary__margin="0.9"))
+    answer = signed_in(editor).post(EDIT, data)
+    assert answer.status_code == 409
+    assert "paul saved policy 2 meanwhile" in words(answer)
+    assert policies.policy_of(production()).primary.margin == 0.9
+
+
+def test_pressing_save_without_a_change_says_so(editor: User) -> None:
+    answer = signed_in(editor).post(EDIT, sent())
+    assert (answer.status_code, held()) == (409, 1)
+    assert "Nothing would change" in words(answer)
+
+
+@pytest.mark.parametrize("who", ["ml_engineer", "approver", "operator", "reviewer", "stranger"])
+def test_nobody_else_edits_it(who: str) -> None:
+    client = signed_in(getattr(make.cast(), who))
+    assert {client.get(EDIT).status_code, client.post(EDIT, sent(primary__margin="0.8")).status_code} == {403}
+    assert held() == 1
+
+
+def test_every_setting_has_a_control_on_the_form(editor: User) -> None:
+    page = markup(signed_in(editor).get(EDIT))
+    for section, kind in SECTIONS.items():
+        for field in fields(kind):
+            assert f'name="{section}.{field.name}' in page, f"{section}.{field.name}"
+    for metric in JUDGED:
+        assert f'name="guards.margins.{metric}"' in page
+
+
+def test_two_versions_are_compared_and_an_earlier_one_is_shown_as_such(editor: User) -> None:
+    client = signed_in(editor)
+    for margin in ("0.8", "0.9"):
+        client.post(EDIT, sent(primary__margin=margin))
+    first_to_last = words(client.get("/policies/production/changes/?before=1&after=3"))
+    assert "0.5 0.9" in first_to_last
+    assert "0.8 0.9" in words(client.get("/policies/production/changes/"))
+    assert "Both say the same." in words(client.get("/policies/production/changes/?before=2&after=2"))
+    early = words(client.get("/policies/production/1/"))
+    assert "This is an earlier version." in early
+    assert "Edit policy" not in early
+    assert client.get("/policies/production/9/").status_code == 404
+    assert client.get("/policies/production/changes/?before=9").status_code == 422
+    assert client.get("/policies/nowhere/").status_code == 404
+
+
+def test_a_long_history_takes_no_more_queries(editor: User) -> None:
+    client = signed_in(editor)
+
+    def queries() -> int:
+        client.get("/policies/production/")  # shows the messages of what was saved
+        with CaptureQueriesContext(connection) as found:
+            assert client.get("/policies/production/").status_code == 200
+        return len(found)
+
+    few = queries()
+    for number in range(12):
+        client.post(EDIT, sent(primary__margin=str(1 + number)))
+    assert queries() == few
+
+
+# ---------------------------------------------------------------- who edits does not approve
+
+
+@pytest.fixture
+def waiting() -> Scene:
+    the = scene()
+    the.submitted()
+    return the
+
+
+def edits(person: User, margin: str) -> None:
+    person.groups.add(*make.user(f"groups-of-{person.username}", "policy editor").groups.all())
+    answer = signed_in(User.objects.get(pk=person.pk)).post(EDIT, sent(primary__margin=margin))
+    assert answer.status_code == 302
+
+
+def test_who_saved_the_policy_that_holds_does_not_approve_what_it_judges(waiting: Scene) -> None:
+    ada = waiting.cast.approver
+    assert may_decide(waiting.candidate, ada)[0]
+    edits(ada, "0.8")
+    may, why = may_decide(waiting.candidate, User.objects.get(pk=ada.pk))
+    assert not may
+    assert "edited the policy that judges it" in why
+
+
+def test_two_who_change_it_one_after_the_other_do_not_free_each_other(waiting: Scene) -> None:
+    edits(waiting.cast.approver, "90")
+    edits(waiting.cast.another_approver, "0.8")
+    hands = involved(waiting.candidate)
+    for person in (waiting.cast.approver, waiting.cast.another_approver):
+        assert "edited the policy that judges it" in hands[person.pk]
+
+
+def test_the_policy_that_comes_with_galley_is_nobodys(waiting: Scene) -> None:
+    assert policies.holding(production()).made_by is None
+    assert not any("edited the policy that judges it" in did for did in involved(waiting.candidate).values())
+    assert Policy().approvals.approvers >= 1
