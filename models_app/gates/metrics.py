@@ -84,10 +84,11 @@ class Difference:
 
 def facts_of(judged: Judged) -> dict[str, Difference]:
     """By metric."""
-    rows = ComparisonResult.objects.filter(
-        comparison=judged.comparison, against="baseline", slice=EVERYTHING
-    ).values_list("metric", "n", "before", "after", "delta", "low", "high", "p")
-    return {metric: Difference(*figures) for metric, *figures in rows}
+    rows = ComparisonResult.objects.filter(comparison=judged.comparison, against="baseline", slice=EVERYTHING)
+    return {
+        row.metric: Difference(row.n, row.before, row.after, row.delta, row.low, row.high, row.p)
+        for row in rows
+    }
 
 
 # ---------------------------------------------------------------- deciding

@@ -53,7 +53,7 @@ def _shown(request: HttpRequest, environment: Environment, number: int | None = 
     rows = GatePolicy.objects.filter(environment=environment).select_related("made_by", "environment")
     row = get_object_or_404(rows, number=number) if number is not None else rows.order_by("-number").first()
     history = policies.history(environment)
-    context = {
+    context: dict[str, Any] = {
         "environment": environment,
         "environments": Environment.objects.order_by("pk"),
         "row": row,
@@ -174,6 +174,7 @@ class PolicyForm(forms.Form):
 
 def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
     need, name = setting.need, setting.name
+    kind: Any = need.kind
     said: dict[str, Any] = {"label": setting.label, "help_text": setting.help, "required": False}
     if isinstance(need.rule, NumberFor):
         return [
@@ -200,15 +201,15 @@ def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
             initial=setting.value,
         )
         return [(name, one)]
-    if need.kind is bool:
+    if kind is bool:
         return [(name, forms.BooleanField(**said, initial=setting.value))]
-    if need.kind in (int, float):
+    if kind in (int, float):
         text = forms.CharField(
             label=setting.label, required=not need.optional, initial=_number_text(setting.value),
             help_text=" ".join(filter(None, (setting.help, need.words))), widget=_number_input(),
         )  # fmt: skip
         return [(name, text)]
-    if need.kind is str:
+    if kind is str:
         return [(name, forms.CharField(**said, initial=setting.value))]
     written = json.dumps(setting.value, indent=1, ensure_ascii=False)
     return [(name, forms.CharField(**said, initial=written, widget=forms.Textarea(attrs={"rows": 4})))]

@@ -132,7 +132,11 @@ def test_a_job_that_was_killed_goes_on_with_the_gates_that_are_missing(
     asked: list[str] = []
 
     def counting(gate: Gate) -> Gate:
-        return replace(gate, judge=lambda judged: (asked.append(gate.name), gate.judge(judged))[1])
+        def judge(judged: Judged) -> Sequence[Result]:
+            asked.append(gate.name)
+            return gate.judge(judged)
+
+        return replace(gate, judge=judge)
 
     def killed(judged: Judged) -> Sequence[Result]:
         raise KeyboardInterrupt
