@@ -209,6 +209,7 @@ GALLEY_JOB_KINDS = {
         again="models_app.evaluation.running.again",
         long=True,
     ),
+    "run_cases": JobKind(run="models_app.evaluation.cases_job.run", long=True),
     "try_prompt": JobKind(run="reviews.jobs.try_prompt", ended="reviews.jobs.trial_ended"),
     "verify_audit": JobKind(run="models_app.foundation.audit_job.run"),
 }

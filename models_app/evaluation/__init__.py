@@ -32,6 +32,10 @@ wrote what was corrected, so the page of the test set and the sentence of every 
 documents that is so. People who wrote references have a hand in every release that is measured against them: they do
 not decide on it. Test documents train nothing, so no correction is used for both.
 
+The same process runs the behavioural cases that the release has not been run on (`models_app/cases`): the model is
+loaded, and what they find is of the artefact, prompt and decoding that would be served. Of a release whose evaluation
+was there before the cases were, `cases_job` runs them.
+
 What scores an evaluation is its *signature* (`evaluation/signature.py`): the metric, its options, and the versions of
 stemmer, sentence splitter and measures. The last two are numbers that a person raises; tests pin what each version
 gives. The signature is fixed on the run when it starts, every score carries it, and a foreign key over run and

@@ -11,8 +11,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import Avg, Count
 from django.utils import timezone
 
-from models_app.engines import open_engine
+from models_app.cases.running import missing_runs, run_cases
+from models_app.engines import ReleaseEngine, open_engine
 from models_app.evaluation import rouge
+from models_app.evaluation.cases_job import start_cases
 from models_app.evaluation.signature import signature_of
 from models_app.foundation import audit, jobs
 from models_app.foundation.constraints import broke
@@ -33,7 +35,8 @@ AVERAGED = (
 def start_evaluation(
     *, release: Release, evaluation_set: EvaluationSet, actor: Any | None, deliver: bool = True
 ) -> EvaluationRun:
-    """Queue an evaluation; the finished or active one of the same release and test set where there is one.
+    """Queue an evaluation; the finished or active one of the same release and test set where there is one, and what
+    behavioural cases have been written since.
 
     One that another version of the metrics scored is another evaluation: it stays, and this one is made beside it.
     """
@@ -50,12 +53,15 @@ def start_evaluation(
         except IntegrityError as error:
             if not broke(error, "evaluation_once"):
                 raise
-            return EvaluationRun.objects.get(
+            run = EvaluationRun.objects.get(
                 release=release,
                 evaluation_set=evaluation_set,
                 signature=signature_of(evaluation_set),
                 state__in=("queued", "running", "succeeded"),
             )
+            if run.state == EvaluationRun.State.SUCCEEDED and missing_runs(release):
+                start_cases(release=release, actor=actor, deliver=deliver)
+            return run
         _enqueue(run, actor, deliver=deliver)
         audit.record(
             actor=actor, action="evaluation.start", subject=run,
@@ -173,6 +179,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
             batch = missing[start : start + BATCH]
             context.step(total - len(missing) + start)
             _score(run, batch, engine)
+        _run_cases(context, run.release, engine)
     context.phase("checking against rouge-score")
     check_sample(run)
     context.phase("averaging", total)
@@ -184,6 +191,14 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         seconds=(run.seconds or 0) + time.monotonic() - started,
     )
     return {"documents": means["n"]}
+
+
+def _run_cases(context: JobContext, release: Release, engine: ReleaseEngine) -> None:
+    """Behavioural cases that the release has not been run on."""
+    versions = missing_runs(release)
+    if versions:
+        context.phase("running behavioural cases", sum(version.cases for version in versions))
+        run_cases(release=release, versions=versions, write=engine.write, progress=context.step)
 
 
 def _score(run: EvaluationRun, batch: Sequence[EvaluationExample], engine: Any) -> None:

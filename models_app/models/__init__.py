@@ -6,6 +6,7 @@ Knows nothing of rules that take more than a row: those are use cases.
 from models_app.models.access import ApiToken, Capability, ServiceAccount
 from models_app.models.audit import AuditEvent
 from models_app.models.availability import ServiceInterval
+from models_app.models.cases import CaseResult, CaseRun, CaseSet, CaseSetVersion, CaseVersion
 from models_app.models.datasets import DatasetSnapshot, EvaluationExample, EvaluationSet, SnapshotExample
 from models_app.models.evaluation import (
     Comparison,
@@ -28,6 +29,11 @@ __all__ = [
     "Approval",
     "AuditEvent",
     "Capability",
+    "CaseResult",
+    "CaseRun",
+    "CaseSet",
+    "CaseSetVersion",
+    "CaseVersion",
     "ClientFeedback",
     "Comparison",
     "ComparisonResult",

@@ -32,6 +32,7 @@ KINDS = {
     "prepare_workspace": "Preparing the workspace",
     "register_model": "Registering a model",
     "review_requests": "Bringing weak outputs back",
+    "run_cases": "Running behavioural cases",
     "train": "Training",
     "try_prompt": "Trying a prompt",
     "verify_audit": "Verifying the audit trail",

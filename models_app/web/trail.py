@@ -14,6 +14,10 @@ from models_app.texts.normalise import row_number
 # What the actor did, said after the actor's name.
 PHRASES = {
     "audit.verify": "verified the audit trail up to event {up_to}",
+    "case_set.create": "made the set of cases {name}",
+    "cases.change": "made version {version} of the set of cases",
+    "cases.run": "ran {cases}: {passed} of {of} passed",
+    "cases.start": "asked for its cases to be run",
     "comment.edit": "changed a comment",
     "comparison.finish": "compared release {candidate} with {baseline}",
     "deployment.end_session": "ended session {session} of the database, which kept switches waiting",
@@ -99,6 +103,8 @@ PHRASES = {
 # What an event is about: its word, and the page that shows it.
 SUBJECTS = {
     "base": ("base model", ""),
+    "caserun": ("case run", "case_run"),
+    "caseset": ("set of cases", "case_set"),
     "clientfeedback": ("client feedback", ""),
     "comparison": ("comparison", "comparison"),
     "datasetsnapshot": ("snapshot", "snapshot"),

@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
+from models_app.cases.assertions import (
+    Answers,
+    Assertion,
+    AtMostWords,
+    KeepsNumber,
+    UnchangedByTypos,
+    to_json,
+)
+from models_app.cases.writing import Draft, add_case, create_case_set
 from models_app.evaluation import running
 from models_app.gates.comparing import compare_by_policy
 from models_app.models import (
@@ -19,7 +28,9 @@ from models_app.models.releases import Environment
 from models_app.releases.approving import approve, reject
 from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.releases.deploying import roll_back
+from models_app.texts.measures import find_numbers
 from reviews.loop.sample_workspace import STARTER_DECODING
+from reviews.models import SourceDocument
 from script.demo.clock import at, later
 from script.demo.newsroom import PASSWORD, Newsroom, in_this_process
 from script.demo.texts import StoredOutputs, Writer, draft_of, lead_of, refined_of, short_of, tuned_of
@@ -72,7 +83,32 @@ class Releasing(Newsroom):
             password=PASSWORD,
         )
 
+    def cases(self) -> None:
+        """What every release has to do right, made from test documents."""
+        the = create_case_set(name="Acceptance", actor=self.mila)
+        for document in SourceDocument.objects.filter(split="test").order_by("pk")[:5]:
+            later(4)
+            number = next((found.text for found in find_numbers(document.text)), "")
+            asserted: list[Assertion] = [Answers(), AtMostWords(60), UnchangedByTypos()]
+            if number:
+                asserted.insert(0, KeepsNumber(number))
+            add_case(
+                case_set=the,
+                draft=Draft(
+                    article=document.text,
+                    title=document.title,
+                    domain=document.domain,
+                    assertions=[to_json(one) for one in asserted],
+                    must_pass=document.domain == "news",
+                    origin=f"document:{document.pk}",
+                ),
+                reason="A reader complained of its number." if number else "",
+                actor=self.mila,
+            )
+
     def releases(self, base: Release, tuned: ModelVersion) -> None:
+        at(6, 9)
+        self.cases()
         at(6, 11)
         short = self.composed(
             base.model_version, base.prompt_version, "decoding", "Shorter summaries.", max_words=25

@@ -9,10 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from django.db import connection
+from django.utils import timezone
 
 from models_app.foundation import jobs
 from models_app.foundation.tokens import create_token
-from models_app.models import HumanVote, TrainingMetric, TrainingRun, Waiver, WeightMatch, WeightTensor
+from models_app.models import (
+    CaseResult,
+    CaseRun,
+    CaseVersion,
+    HumanVote,
+    TrainingMetric,
+    TrainingRun,
+    Waiver,
+    WeightMatch,
+    WeightTensor,
+)
 from models_app.releases.waiving import agree_to_waiver, ask_for_waiver
 from reviews.desk import claims
 from reviews.desk.reviews import submit_review
@@ -20,6 +31,7 @@ from reviews.examples.decisions import approve_example
 from reviews.models import Adjudication, FeedbackExample, QueueItem, ReviewQueue
 from reviews.quality.gold import mark_gold
 from tests import make
+from tests.cases import scene as case_scenes
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene
 from tests.reviews.quality.test_gold import ANSWERS, KNOWN
@@ -363,6 +375,25 @@ def false_votes(the: Scene) -> list[str]:
     ]
 
 
+def cases(the: Scene) -> list[str]:
+    case_scenes.case_set("Acceptance", case_scenes.draft())
+    case = CaseVersion.objects.get()
+    run = CaseRun.objects.create(release=the.candidate, set_version=case.set_version, signature="x")
+    CaseResult.objects.create(run=run, case=case, output="x", verdict="fail", findings=[])
+    CaseRun.objects.update(finished_at=timezone.now(), digest="x")
+    tables = ("casesetversion", "caseversion", "caseresult", "caserun", "caseset")
+    return [
+        *(statement for table in tables for statement in kept(f"models_app_{table}")),
+        *(f"TRUNCATE models_app_{table} CASCADE" for table in tables),
+        *changes("models_app_caseversion", "article", "assertions", "must_pass", "retired"),
+        *changes("models_app_casesetversion", "digest", "cases", "reason", "made_by_id"),
+        *changes("models_app_caseresult", "output", "changed", "verdict", "findings"),
+        *changes("models_app_caserun", "digest", "release_id", "signature", "finished_at"),
+        *changes("models_app_caseset", "name", "created_by_id"),
+        again("models_app_caseresult"),
+    ]
+
+
 def tokens(the: Scene) -> list[str]:
     create_token(
         user=the.cast.ml_engineer, name="x", scopes=["releases:read"], days=9, actor=the.cast.ml_engineer
@@ -429,6 +460,8 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "an item gets one final answer; a summary has one gold answer": [(answers, CONSTRAINT)],
     "what people said of two releases is append-only; a vote is somebody's, and a tie of nobody's stands once a "
     "document": [(votes, TRIGGER), (false_votes, CONSTRAINT)],
+    "cases, the versions of their sets and what releases made of them are append-only; a set keeps its name; a run of "
+    "cases is finished once, and no result comes to it afterwards": [(cases, TRIGGER)],
     "two releases were never live at the same time": [(intervals, CONSTRAINT)],
     "a token acts in the name of the person who made it, and never gets more scopes, a longer time or another person": [
         (tokens, TRIGGER)
