@@ -87,6 +87,14 @@ PAGES = {
     "comparison": ("mila", "/comparisons/{comparison}/"),
     "comparison-document": ("mila", "/comparisons/{comparison}/documents/{example}/"),
     "comparison-new": ("mila", "/comparisons/new/"),
+    "cases": ("mila", "/cases/"),
+    "case-set": ("mila", "/cases/{case_set}/"),
+    "case-set-history": ("ada", "/cases/{case_set}/history/"),
+    "case": ("mila", "/cases/{case_set}/1/"),
+    "case-new": ("mila", "/documents/{document}/case/"),
+    "case-edit": ("mila", "/cases/{case_set}/1/edit/"),
+    "case-run": ("ada", "/cases/runs/{case_run}/"),
+    "release-cases": ("ada", "/cases/releases/{release}/"),
     "releases": ("ada", "/releases/"),
     "release": ("ada", "/releases/{release}/"),
     "release-live": ("otto", "/releases/{release_live}/"),
@@ -119,6 +127,8 @@ def places() -> dict[str, int]:
     from django.contrib.auth.models import User
 
     from models_app.models import (
+        CaseRun,
+        CaseSet,
         Comparison,
         DatasetSnapshot,
         ExampleScore,
@@ -175,6 +185,8 @@ def places() -> dict[str, int]:
         "training_running": TrainingRun.objects.get(state="running").pk,
         "comparison": comparison.pk,
         "example": worst.example_id,
+        "case_set": CaseSet.objects.get().pk,
+        "case_run": CaseRun.objects.filter(release__state="awaiting approval").latest("pk").pk,
         "release": Release.objects.get(state="awaiting approval").pk,
         "release_live": Release.objects.get(state="live").pk,
         "release_rejected": Release.objects.get(state="rejected").pk,

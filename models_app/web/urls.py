@@ -10,6 +10,7 @@ urlpatterns = [
     path("snapshots/", include("models_app.web.snapshots")),
     path("models/", include("models_app.web.models")),
     path("training/", include("models_app.web.training")),
+    path("cases/", include("models_app.web.cases")),
     path("comparisons/", include("models_app.web.comparisons")),
     path("releases/", include("models_app.web.releases")),
     path("releases/", include("models_app.web.gates")),

@@ -58,6 +58,7 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Models", "models", "view_models"),
             ("Training", "training", "view_models"),
             ("Comparisons", "comparisons", "view_models"),
+            ("Cases", "case_sets", "view_models"),
             ("Releases", "releases", "view_models"),
             ("Policy", "policies", "view_models"),
             ("Deployments", "deployments", "view_monitoring"),

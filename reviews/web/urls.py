@@ -24,6 +24,7 @@ urlpatterns = [
     path("prompts/", include("reviews.web.prompts.playground")),
     path("prompts/", include("reviews.web.prompts.versions")),
     path("documents/", include("reviews.web.ingest.documents")),
+    path("documents/", include("reviews.web.cases")),
     path("progress/", include("reviews.web.reports.progress")),
     path("ratings/", include("reviews.web.external_ratings")),
     path("exports/", include("reviews.web.exports")),

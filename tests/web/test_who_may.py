@@ -55,11 +55,16 @@ PAGES = {
         "feedback feedback_example feedback_article feedback_approve feedback_decline feedback_decide"
     ),
     "freeze_snapshot": "snapshot_freeze",
-    "evaluate": "test_set_freeze comparison_new release_gates_run",
+    "evaluate": (
+        "test_set_freeze comparison_new release_gates_run case_set_new case_set_retire case_new case_edit case_retire "
+        "release_cases_run"
+    ),
+    "evaluate&view_documents": "document_case",
     "view_models": (
         "snapshots snapshot snapshot_file test_set models model training training_run comparisons comparison "
         "comparison_document comparison_evidence releases release release_evidence policies policy "
-        "policy_version policy_changes release_gates waiver_end"
+        "policy_version policy_changes release_gates waiver_end case_sets case_set case_set_history case case_run "
+        "release_cases"
     ),
     "train": "model_register training_new training_resume",
     "submit_release": "comparison_submit release_new release_withdraw waiver_ask",
