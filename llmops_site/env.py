@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,6 +20,8 @@ from urllib.parse import urlparse
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
+
+from models_app.webhooks.targets import Inside
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -112,6 +116,30 @@ def _networks(value: str) -> list[IPv4Network | IPv6Network]:
     return networks
 
 
+def _file(value: str) -> Path | None:
+    path = Path(value).expanduser() if value else None
+    if path is not None and not path.is_absolute():
+        raise ValueError("write an absolute path, such as /mnt/worm/galley-anchors")
+    return path
+
+
+def _inside(value: str) -> Inside:
+    """Names and networks of one's own network."""
+    hosts, networks = set(), []
+    for word in _words(value):
+        try:
+            networks.append(ip_network(word, strict=False))
+        except ValueError:
+            if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", word.lower()) or "/" in word:
+                raise ValueError(
+                    "write host names, addresses or networks such as ci.intern,10.1.0.0/16"
+                ) from None
+            hosts.add(word.lower())
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("name the places, not everything: webhooks could then be sent to any service inside")
+    return Inside(frozenset(hosts), tuple(networks))
+
+
 def _database(value: str) -> str:
     if value and urlparse(value).scheme not in ("postgres", "postgresql"):
         raise ValueError("write postgres://user:password@host:5432/name; Galley runs on PostgreSQL only")
@@ -124,6 +152,7 @@ class Field:
     default: str
     parse: Callable[[str], Any]
     meaning: str
+    secret: bool = False
 
 
 FIELDS = (
@@ -137,12 +166,13 @@ FIELDS = (
     Field("GALLEY_TRUSTED_PROXIES", "", _networks,
           "addresses or networks of proxies in front; what they say in X-Forwarded-For is believed, of nobody else"),
     Field("GALLEY_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]", _words, "host names that are answered"),
-    Field("GALLEY_SECRET_KEY", "", str, "signing key; without it one is made and kept in the data directory"),
+    Field("GALLEY_SECRET_KEY", "", str, "signing key; without it one is made and kept in the data directory",
+          secret=True),
     Field("GALLEY_DEBUG", "no", _boolean, "Django's debug pages; never on a server that others reach"),
     Field("GALLEY_LOG_LEVEL", "INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "how much is logged"),
     Field("GALLEY_TIME_ZONE", "UTC", _time_zone, "time zone of the pages"),
     Field("GALLEY_ADMIN_USERNAME", "admin", str, "administrator made at the first start"),
-    Field("GALLEY_ADMIN_PASSWORD", "", str, "its password; without it one is made and printed once"),
+    Field("GALLEY_ADMIN_PASSWORD", "", str, "its password; without it one is made and printed once", secret=True),
     Field("GALLEY_DJANGO_ADMIN", "no", _boolean, "show some tables read-only under /admin/, to administrators"),
     Field("GALLEY_SAMPLE", "yes", _boolean, "load the sample workspace at the first start"),
     Field("GALLEY_WEB_WORKERS", "1", _whole(1, 32), "web processes"),
@@ -173,14 +203,19 @@ FIELDS = (
     Field("GALLEY_JOB_LEASE_SECONDS", "60", _whole(5, 3600), "a job whose worker is silent for so long is taken over"),
     Field("GALLEY_WEDGE_SECONDS", "60", _whole(10, 3600), "a queue that lets due work lie for so long is restarted"),
     Field("GALLEY_TRAINING_HOURS", "24", _whole(1, 1000), "longest training run"),
+    Field("GALLEY_AUDIT_ANCHOR_FILE", "", _file,
+          "file to which the head of the audit trail is appended every hour; best where Galley's account only appends"),
+    Field("GALLEY_WEBHOOK_HOSTS", "", _inside,
+          "host names, addresses and networks to which webhooks may go though they are not public or have no TLS"),
 )  # fmt: skip
 
 
 class Environment:
     """The parsed settings as attributes: GALLEY_PORT is `port`, DATABASE_URL is `database_url`."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], written: Mapping[str, str] | None = None) -> None:
         self._values = dict(values)
+        self._written = dict(written or {})
 
     def __getattr__(self, name: str) -> Any:
         values = object.__getattribute__(self, "_values")
@@ -209,13 +244,32 @@ class Environment:
             beside.unlink()
         return path.read_text()
 
+    def in_words(self) -> dict[str, str]:
+        """By setting what was written, for the audit trail: of what is secret only whether it is given, and of the
+        signing key a fingerprint, since another key is another installation to whoever checks signatures."""
+        words = {
+            field.name: ("given" if self._written.get(field.name) else "")
+            if field.secret
+            else self._written.get(field.name, "")
+            for field in FIELDS
+        }
+        words["DATABASE_URL"] = _without_password(words["DATABASE_URL"])
+        words["GALLEY_SECRET_KEY"] = hashlib.sha256(f"galley key {self.secret_key}".encode()).hexdigest()[:16]
+        return words
+
+
+def _without_password(url: str) -> str:
+    parts = urlparse(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
 
 def read_environment(environ: Mapping[str, str]) -> Environment:
     """Parse and check everything at once. Raises ImproperlyConfigured with one line for each mistake."""
     values: dict[str, Any] = {}
+    written: dict[str, str] = {}
     mistakes = []
     for field in FIELDS:
-        raw = environ.get(field.name, "") or field.default
+        raw = written[field.name] = environ.get(field.name, "") or field.default
         try:
             values[field.name] = field.parse(raw)
         except ValueError as error:
@@ -235,7 +289,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         mistakes.append("GALLEY_SECRET_KEY: write at least 32 characters.")
     if mistakes:
         raise ImproperlyConfigured("\n".join(["Galley cannot start with these settings:", *mistakes]))
-    return Environment(values)
+    return Environment(values, written)
 
 
 def settings_table() -> str:

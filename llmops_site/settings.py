@@ -17,6 +17,7 @@ from whitenoise.compress import Compressor
 from llmops_site import embedded
 from llmops_site.env import read_environment
 from models_app.foundation.job_kinds import JobKind
+from models_app.webhooks.targets import Inside
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV = read_environment(os.environ)
@@ -212,6 +213,8 @@ GALLEY_JOB_KINDS = {
     "run_cases": JobKind(run="models_app.evaluation.cases_job.run", long=True),
     "try_prompt": JobKind(run="reviews.jobs.try_prompt", ended="reviews.jobs.trial_ended"),
     "verify_audit": JobKind(run="models_app.foundation.audit_job.run"),
+    "anchor_audit": JobKind(run="models_app.foundation.audit_job.anchor"),
+    "deliver_webhooks": JobKind(run="models_app.webhooks.job.run"),
 }
 GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
 
@@ -219,6 +222,8 @@ GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
 GALLEY_WHEN_SOMEBODY_LEAVES = "reviews.desk.assigning.free_all_of"
 # Called with the origins of training rows ("feedback:17"): what the human side knows of them.
 GALLEY_KNOWN_OF_ROWS = "reviews.examples.provenance.known_of_rows"
+# Called with the action of each audit event, in its transaction.
+GALLEY_AFTER_EVENT = "models_app.webhooks.job.after_event"
 
 # ---------------------------------------------------------------- what Galley does
 
@@ -241,6 +246,8 @@ GALLEY_MIN_TRAINING_EXAMPLES: int = ENV.min_training_examples
 GALLEY_TRAINING_HOURS: int = ENV.training_hours
 GALLEY_MODEL_DIRECTORIES: list[Path] = ENV.model_directories
 GALLEY_OFFLINE: bool = ENV.offline
+GALLEY_AUDIT_ANCHOR_FILE: Path | None = ENV.audit_anchor_file
+GALLEY_WEBHOOK_HOSTS: Inside = ENV.webhook_hosts
 
 # ---------------------------------------------------------------- people and their sessions
 

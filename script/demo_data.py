@@ -12,6 +12,8 @@ import datetime as dt
 import json
 import uuid
 
+import django.utils.timezone
+
 from models_app.foundation import jobs
 from models_app.foundation.tokens import create_token
 from models_app.ml.recipe import PRESETS
@@ -24,6 +26,9 @@ from models_app.models import (
     Slot,
 )
 from models_app.texts.sentences import split_sentences
+from models_app.webhooks import deliveries
+from models_app.webhooks.endpoints import create_endpoint
+from models_app.webhooks.posting import Answer
 from reviews.desk.claims import claim_next
 from reviews.desk.reviews import Answers, save_draft
 from reviews.discussion.comments import Span, open_thread, reply, resolve
@@ -65,13 +70,32 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
             self.prompts()
             snapshot = self.training_data()
             tuned = self.training(snapshot)
+            self.webhook()
             self.releases(base, tuned)
             self.choices()
             self.second_opinions()
             self.gold_items()
             self.traffic()
             self.loose_ends(snapshot, tuned)
+            self.told()
         heartbeat()
+
+    def webhook(self) -> None:
+        self.endpoint, _ = create_endpoint(
+            name="Build server", url="https://ci.example.org/hooks/galley",
+            events=["release.approved", "deployment.live", "training.finished", "audit.anchored"], actor=self.otto,
+        )  # fmt: skip
+
+    def told(self) -> None:
+        """The build server took what it was told, until it broke a moment ago."""
+        deliveries.make_what_is_to_be_told()
+        taken = Answer(200, "It answered 200.", "queued", "93.184.215.14", 184)
+        broken = Answer(503, "It answered 503.", "<h1>Service unavailable</h1>", "93.184.215.14", 2031)
+        waiting = deliveries.due().count()
+        for left in range(waiting, 0, -1):
+            delivery = deliveries.claim_next(self.endpoint.pk)
+            assert delivery is not None
+            deliveries.write_down(delivery, taken if left > 1 else broken, django.utils.timezone.now())
 
     def ratings(self) -> None:
         """Two files of another newsroom's ratings: one is in, one waits to be looked at."""

@@ -111,6 +111,8 @@ PAGES = {
     "people": ("admin", "/people/"),
     "person": ("admin", "/people/{person}/"),
     "tokens": ("mila", "/tokens/"),
+    "webhooks": ("otto", "/webhooks/"),
+    "webhook": ("otto", "/webhooks/{webhook}/"),
     "two-factor": ("mila", "/accounts/2fa/"),
     "sessions": ("mila", "/accounts/sessions/"),
     "history": ("mila", "/accounts/history/"),
@@ -136,6 +138,7 @@ def places() -> dict[str, int]:
         PromptVersion,
         Release,
         TrainingRun,
+        WebhookEndpoint,
     )
     from reviews.models import (
         Adjudication,
@@ -191,6 +194,7 @@ def places() -> dict[str, int]:
         "release_live": Release.objects.get(state="live").pk,
         "release_rejected": Release.objects.get(state="rejected").pk,
         "job": Job.objects.filter(state="failed").latest("pk").pk,
+        "webhook": WebhookEndpoint.objects.latest("pk").pk,
     }
 
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import connection, models, transaction
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from models_app import doors
 from models_app.foundation.roles import allowed
@@ -31,28 +33,23 @@ def subject_of(row: models.Model | str) -> str:
     return row if isinstance(row, str) else f"{row._meta.model_name}:{row.pk}"
 
 
+# What the hash is over, after the hash before it; of events that are older than their doors, without the last two.
+_HASHED = ("at", "actor_id", "actor_name", "action", "subject", "from_state", "to_state", "reason", "data", "door",
+           "door_which")  # fmt: skip
+_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+
+
 def _parts(event: AuditEvent) -> list[Any]:
-    """What the hash is over, after the hash before it. Of events that are older than their doors, what it was over."""
-    parts = [
-        event.at.astimezone(UTC).isoformat(timespec="microseconds"),
-        event.actor_id,
-        event.actor_name,
-        event.action,
-        event.subject,
-        event.from_state,
-        event.to_state,
-        event.reason,
-        event.data,
-    ]
-    return parts if event.door == doors.Kind.UNRECORDED else [*parts, event.door, event.door_which]
+    return _as_hashed([getattr(event, name) for name in _HASHED])
 
 
-def _json(parts: list[Any]) -> str:
-    return json.dumps(parts, sort_keys=True, ensure_ascii=False)
+def _as_hashed(values: list[Any]) -> list[Any]:
+    values[0] = values[0].astimezone(UTC).isoformat(timespec="microseconds")
+    return values[:-2] if values[-2] == doors.Kind.UNRECORDED else values
 
 
-def _digest(event: AuditEvent) -> str:
-    return hashlib.sha256(_json([event.previous_hash, *_parts(event)]).encode()).hexdigest()
+def _digest(previous: str, parts: list[Any]) -> str:
+    return hashlib.sha256(_json([previous, *parts]).encode()).hexdigest()
 
 
 def record(
@@ -91,6 +88,7 @@ def record(
     event.pk, event.previous_hash, event.hash = append_event(values)
     event._state.adding = False
     event._state.db = connection.alias
+    import_string(settings.GALLEY_AFTER_EVENT)(action)
     return event
 
 
@@ -118,13 +116,23 @@ class Verification:
         return f"Verified up to event {self.up_to:,}: {self.events:,} events, each linked to the one before."
 
 
+VERIFIED = "audit.verify"
+# Events that are read and verified at a time. More are no faster.
+CHUNK = 2000
+
+
 def verify(*, progress: Callable[[int], None] | None = None) -> Verification:
-    """Compute every hash again, from the first event on. Reads in order and keeps little in memory."""
+    """Compute every hash again, from the first event on. Reads in order and keeps little in memory.
+
+    Rows, not instances: an instance costs more than its hash. `benchmarks/audit_speed.py`.
+    """
     count, up_to, previous = 0, None, GENESIS
-    for event in AuditEvent.objects.order_by("id").iterator(chunk_size=2000):
-        if event.previous_hash != previous or event.hash != _digest(event):
-            return Verification(count, up_to, previous, event.pk)
-        count, up_to, previous = count + 1, event.pk, event.hash
+    rows = AuditEvent.objects.order_by("id").values_list("id", "previous_hash", "hash", *_HASHED)
+    while chunk := list(rows.filter(pk__gt=up_to or 0)[:CHUNK]):
+        for pk, stated, own, *values in chunk:
+            if stated != previous or own != _digest(previous, _as_hashed(values)):
+                return Verification(count, up_to, previous, pk)
+            count, up_to, previous = count + 1, pk, own
         if progress is not None:
             progress(count)
     return Verification(count, up_to, previous, None)
@@ -135,15 +143,17 @@ def verify_and_record(*, actor: Any | None, progress: Callable[[int], None] | No
     found = verify(progress=progress)
     with transaction.atomic():
         record(
-            actor=actor, action="audit.verify", subject="audit", reason="" if found.whole else found.sentence,
+            actor=actor, action=VERIFIED, subject="audit", reason="" if found.whole else found.sentence,
             to_state="whole" if found.whole else "broken",
             data={"events": found.events, "up_to": found.up_to, "last_hash": found.last_hash, "broken": found.broken},
         )  # fmt: skip
     return found
 
 
-def last_verification() -> AuditEvent | None:
-    return AuditEvent.objects.filter(action="audit.verify").order_by("-id").first()
+def last_of(*actions: str) -> dict[str, AuditEvent]:
+    """By action the newest event; those of which there is none are missing."""
+    newest = AuditEvent.objects.filter(action__in=actions).order_by("action", "-id").distinct("action")
+    return {event.action: event for event in newest}
 
 
 def data_for(event: AuditEvent, reader: User | AnonymousUser) -> dict[str, Any]:

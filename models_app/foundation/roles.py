@@ -21,7 +21,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "policy editor": ("view_documents", "view_models", "edit_policy", "view_monitoring", "view_audit", "own_tokens"),
     "operator": (
         "view_documents", "view_models", "deploy", "view_monitoring", "manage_jobs", "view_audit", "own_tokens",
-        "manage_tokens",
+        "manage_tokens", "manage_webhooks",
     ),
     "administrator": tuple(CAPABILITIES),
 }  # fmt: skip

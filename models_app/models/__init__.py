@@ -23,6 +23,7 @@ from models_app.models.registry import ModelVersion, WeightMatch, WeightTensor
 from models_app.models.releases import Approval, Deployment, Environment, Release, Route, Slot
 from models_app.models.requests import ClientFeedback, IdempotencyKey, InferenceRequest
 from models_app.models.training import TrainingMetric, TrainingRun
+from models_app.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "ApiToken",
@@ -65,6 +66,9 @@ __all__ = [
     "TrainingRun",
     "Tries",
     "Waiver",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
     "WeightMatch",
     "WeightTensor",
 ]

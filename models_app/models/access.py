@@ -26,6 +26,7 @@ CAPABILITIES: dict[str, str] = {
     "view_audit": "Read the audit trail",
     "own_tokens": "Make API tokens for oneself and one's service accounts",
     "manage_tokens": "See and revoke anybody's API tokens",
+    "manage_webhooks": "Make and change webhooks, see and repeat what they were told",
     "manage_queues": "Make and change review queues and rubrics",
     "manage_people": "Make accounts, give roles, end sessions",
 }

@@ -5,24 +5,36 @@ from __future__ import annotations
 from allauth.account.adapter import get_adapter
 from allauth.account.forms import ChangePasswordForm
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import User
+from django.db import transaction
 
 from models_app.foundation import tries
+from models_app.people.own import record_own
 
 
-class SecondFactor(AuthenticateForm):
+class _CountedCode:
+    """A recovery code is used up by being right, so that its use is told in the trail."""
+
+    user: User
+    authenticator: Authenticator
+
     def clean_code(self) -> str:
         attempt = tries.count(tries.CODE, user=self.user)
-        code: str = super().clean_code()
+        with transaction.atomic():
+            code: str = super().clean_code()  # type: ignore[misc]
+            if self.authenticator.type == Authenticator.Type.RECOVERY_CODES:
+                record_own(person=self.user, action="person.recovery_code_used")
         attempt.right()
         return code
 
 
-class SecondFactorAgain(ReauthenticateForm):
-    def clean_code(self) -> str:
-        attempt = tries.count(tries.CODE, user=self.user)
-        code: str = super().clean_code()
-        attempt.right()
-        return code
+class SecondFactor(_CountedCode, AuthenticateForm):
+    pass
+
+
+class SecondFactorAgain(_CountedCode, ReauthenticateForm):
+    pass
 
 
 class ChangePassword(ChangePasswordForm):

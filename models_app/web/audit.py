@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app import doors
 from models_app.foundation import audit as chain
-from models_app.foundation import jobs
+from models_app.foundation import audit_anchors, jobs
 from models_app.models import AuditEvent, Job
 from models_app.web.pages import capability, page_or_fragment
 from models_app.web.trail import PHRASES, SUBJECTS, tell_with_doors
@@ -136,13 +136,15 @@ def audit(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(pk__lt=int(before))
     found = list(rows.order_by("-id")[: PER_PAGE + 1])
     shown = found[:PER_PAGE]
+    last = chain.last_of(chain.VERIFIED, audit_anchors.ACTION)
     context = {
         "form": form,
         "told": tell_with_doors(shown),
         "older": shown[-1].pk if len(found) > PER_PAGE else None,
         "beyond": bool(before),
         "filtered": _asked(request),
-        "verified": chain.last_verification(),
+        "verified": last.get(chain.VERIFIED),
+        "anchored": last.get(audit_anchors.ACTION),
         "newest": AuditEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0,
         "verifying": Job.objects.filter(kind="verify_audit", state__in=Job.ACTIVE).first(),
     }

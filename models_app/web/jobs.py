@@ -22,8 +22,10 @@ from models_app.web.trail import subject_words
 
 LOG_BYTES = 64 * 1024
 KINDS = {
+    "anchor_audit": "Anchoring the audit trail",
     "compare": "Comparison",
     "compare_documents": "Looking for near duplicates",
+    "deliver_webhooks": "Sending webhooks",
     "evaluate": "Evaluation",
     "generate_summaries": "Drafting summaries",
     "ground_summaries": "Linking summaries to sources",

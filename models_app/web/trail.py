@@ -13,6 +13,7 @@ from models_app.texts.normalise import row_number
 
 # What the actor did, said after the actor's name.
 PHRASES = {
+    "audit.anchor": "anchored the audit trail at event {up_to}",
     "audit.verify": "verified the audit trail up to event {up_to}",
     "case_set.create": "made the set of cases {name}",
     "cases.change": "made version {version} of the set of cases",
@@ -59,6 +60,7 @@ PHRASES = {
     "person.password_changed": "changed their own password",
     "person.password_link": "made a link for {name} to set a password",
     "person.password_set": "set the password of {name}, by the link that {made_by} made",
+    "person.recovery_code_used": "used up one of their own recovery codes",
     "person.recovery_codes_made": "made new recovery codes for themselves",
     "person.roles": "changed the roles of {name}",
     "person.second_factor_off": "switched off their own second factor",
@@ -81,6 +83,7 @@ PHRASES = {
     "sign_in.refused": "refused tries at the {what} of {name}, after {tries} wrong ones from {address}",
     "service_account.close": "closed the service account {name}",
     "service_account.create": "made the service account {name}",
+    "settings.change": "started with other settings",
     "snapshot.freeze": "created the snapshot",
     "suggestion.adopted": "adopted a prompt suggestion",
     "suggestion.declined": "declined a prompt suggestion",
@@ -99,6 +102,13 @@ PHRASES = {
     "waiver.agree": "agreed to a waiver of {gate}",
     "waiver.ask": "asked for a waiver of {gate}",
     "waiver.end": "ended a waiver of {gate}",
+    "webhook.change": "changed the webhook {name}",
+    "webhook.create": "made the webhook {name}, to {to}",
+    "webhook.disable": "disabled the webhook {name}",
+    "webhook.enable": "enabled the webhook {name}",
+    "webhook.replay": "sent delivery {delivery} of the webhook {name} once more",
+    "webhook.rotate": "made a new secret for the webhook {name}",
+    "webhook.test": "tested the webhook {name}",
 }
 # What an event is about: its word, and the page that shows it.
 SUBJECTS = {
@@ -129,6 +139,7 @@ SUBJECTS = {
     "trainingrun": ("training", "training_run"),
     "user": ("account", ""),
     "waiver": ("waiver", ""),
+    "webhookendpoint": ("webhook", "webhook"),
 }
 GOOD = {"approved", "live", "succeeded", "adopted", "whole"}
 BAD = {"rejected", "failed", "rolled back", "declined", "broken"}

@@ -21,5 +21,6 @@ urlpatterns = [
     path("people/", include("models_app.web.people")),
     path("accounts/", include("models_app.web.password_links")),
     path("tokens/", include("models_app.web.tokens")),
+    path("webhooks/", include("models_app.web.webhooks")),
     path("metrics", MetricsView.as_view(), name="metrics"),
 ]

@@ -15,6 +15,7 @@ from django_q.models import Schedule
 
 from models_app.foundation import jobs
 from models_app.foundation.jobs import JobContext
+from models_app.foundation.settings_trail import record_settings
 from models_app.models import Job, ModelVersion, PromptVersion, Route
 from models_app.people.accounts import ADMINISTRATOR, create_person
 from models_app.releases.composing import compose_release
@@ -49,6 +50,7 @@ class NewAccount:
 def set_up(env: Any, *, say: Callable[[str], None]) -> Iterator[NewAccount]:
     """What is missing of an installation, by its settings; yields each account the moment it is made."""
     schedule_regular_work()
+    record_settings(env.in_words())
     administrator = create_administrator(username=env.admin_username, password=env.admin_password)
     if administrator is not None:
         shown = "(from GALLEY_ADMIN_PASSWORD)" if env.admin_password else administrator.password
@@ -109,6 +111,8 @@ REGULAR_WORK = {
     "forget old tries": ("models_app.foundation.tries.forget_old", 60),
     "forget old counts of requests": ("models_app.foundation.shared_cache.forget_expired", 60),
     "forget answers kept for their keys": ("models_app.api.kept_answers.forget_expired", 60),
+    "deliver webhooks": ("models_app.webhooks.job.deliver_later", 1),
+    "anchor the audit trail": ("models_app.webhooks.anchoring.anchor_later", 60),
     "count progress": ("reviews.reports.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.rule_runs.fill_later", 5),
     "compare documents": ("reviews.ingest.twins.start_comparing", 60),
@@ -120,7 +124,7 @@ REGULAR_WORK = {
 
 def schedule_regular_work() -> None:
     """Ask the queue to look for abandoned jobs, for assignments of people who left, for what rules want in queues, for
-    figures that take long to count, and for files and notifications whose time is over."""
+    what webhooks are to tell, for figures that take long to count, for files and notifications whose time is over."""
     for name, (function, minutes) in REGULAR_WORK.items():
         Schedule.objects.update_or_create(
             name=name,

@@ -124,7 +124,11 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
                 items.append(Item(name, url, count=count, hot=needs_somebody, current=here))
         if items:
             sections.append(Section(label, items))
-    links = [("API tokens", "tokens", "own_tokens"), ("Tables", "admin:index", "manage_people")]
+    links = [
+        ("API tokens", "tokens", "own_tokens"),
+        ("Webhooks", "webhooks", "manage_webhooks"),
+        ("Tables", "admin:index", "manage_people"),
+    ]
     nav_user = [
         Item(name, url, current=request.path == url)
         for name, url_name, capability in links

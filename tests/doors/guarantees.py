@@ -21,10 +21,14 @@ from models_app.models import (
     TrainingMetric,
     TrainingRun,
     Waiver,
+    WebhookAttempt,
+    WebhookDelivery,
     WeightMatch,
     WeightTensor,
 )
 from models_app.releases.waiving import agree_to_waiver, ask_for_waiver
+from models_app.webhooks.deliveries import send_test
+from models_app.webhooks.endpoints import create_endpoint
 from reviews.desk import claims
 from reviews.desk.reviews import submit_review
 from reviews.examples.decisions import approve_example
@@ -422,6 +426,26 @@ def chain(the: Scene) -> list[str]:
     return [*kept("models_app_auditevent"), *changes("models_app_auditevent", "hash", "previous_hash")]
 
 
+def told(the: Scene) -> list[str]:
+    endpoint, _ = create_endpoint(
+        name="CI", url="https://hooks.example.org/", events=["release.approved"], actor=the.cast.operator
+    )
+    waiting = send_test(endpoint=endpoint, actor=the.cast.operator)
+    ended = send_test(endpoint=endpoint, actor=the.cast.operator)
+    WebhookDelivery.objects.filter(pk=ended.pk).update(state="delivered", ended_at=ended.made_at)
+    WebhookAttempt.objects.create(delivery=waiting, number=1, at=waiting.made_at, milliseconds=3, words="x")
+    tables = [f"models_app_webhook{name}" for name in ("endpoint", "delivery", "attempt")]
+    return [
+        *(f"DELETE FROM {table}" for table in tables),
+        *(f"TRUNCATE {table} CASCADE" for table in tables),
+        *(f"UPDATE {table} SET id = id + 1000000" for table in tables),
+        *changes("models_app_webhookendpoint", "made_by_id", "made_at"),
+        *changes("models_app_webhookdelivery", "body", "event", "endpoint_id", "asked_by_id", "made_at"),
+        *changes("models_app_webhookattempt", "status", "words", "answer", "at", "number"),
+        *changes("models_app_webhookdelivery", "state", "due_at", "attempts", where=f"id = {ended.pk}"),
+    ]
+
+
 TRIGGER, CONSTRAINT = ("23001",), ("23502", "23503", "23505", "23514", "23P01")
 # By the line of the table: what is tried, and which refusals are meant.
 ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, ...]]]] = {
@@ -462,6 +486,9 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "document": [(votes, TRIGGER), (false_votes, CONSTRAINT)],
     "cases, the versions of their sets and what releases made of them are append-only; a set keeps its name; a run of "
     "cases is finished once, and no result comes to it afterwards": [(cases, TRIGGER)],
+    "what webhooks were told is kept, and every attempt append-only; a delivery ends once; no webhook is deleted": [
+        (told, TRIGGER)
+    ],
     "two releases were never live at the same time": [(intervals, CONSTRAINT)],
     "a token acts in the name of the person who made it, and never gets more scopes, a longer time or another person": [
         (tokens, TRIGGER)

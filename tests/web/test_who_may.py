@@ -75,6 +75,10 @@ PAGES = {
     "manage_jobs": "job_retry",
     "view_audit": "audit audit_verify audit_csv audit_jsonl",
     "own_tokens|manage_tokens": "tokens",
+    "manage_webhooks": (
+        "webhooks webhook webhook_new webhook_change webhook_rotate webhook_test webhook_disable webhook_enable "
+        "webhook_replay"
+    ),
     "manage_people": (
         "people person person_new person_roles person_password_link person_deactivate person_activate "
         "person_end_sessions person_second_factor_remove"

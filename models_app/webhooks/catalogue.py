@@ -1,0 +1,116 @@
+"""Which events of the audit trail webhooks tell, under which names. Pure; docs/webhooks.md has this list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PING = "webhook.ping"
+
+
+@dataclass(frozen=True)
+class Told:
+    """`actions`: of the audit trail; `to`: only where the event ends in this state; `facts`: which of its data go with
+    it, never texts; `soon`: it is sent within seconds, where others wait for the next minute."""
+
+    name: str
+    meaning: str
+    actions: tuple[str, ...]
+    to: str = ""
+    facts: tuple[str, ...] = ()
+    soon: bool = True
+
+
+CATALOGUE: tuple[Told, ...] = (
+    Told("documents.imported", "documents came in", ("documents.import",)),
+    Told("review.submitted", "a review was submitted", ("review.submit",), soon=False),
+    Told("review.revised", "a submitted review was changed", ("review.revise",), soon=False),
+    Told("feedback.approved", "a feedback example was approved", ("feedback.approved",), soon=False),
+    Told("feedback.declined", "a feedback example was declined", ("feedback.declined",), soon=False),
+    Told("suggestion.made", "a reviewer suggested a prompt", ("prompt.suggest",)),
+    Told("prompt_version.made", "a prompt version was made", ("prompt.version",)),
+    Told("export.written", "an export was written", ("export.write",)),
+    Told("snapshot.created", "a snapshot of training data was created", ("snapshot.freeze",)),
+    Told("test_set.created", "a test set was created", ("evaluation_set.freeze",)),
+    Told("training.started", "a training began", ("training.running",)),
+    Told(
+        "training.finished", "a training ended: succeeded, failed or cancelled, as `to` says",
+        ("training.succeeded", "training.failed", "training.cancelled"),
+    ),
+    Told("model.registered", "a model version is there", ("model.registered",)),
+    Told(
+        "evaluation.finished", "an evaluation ended: succeeded, failed or cancelled, as `to` says",
+        ("evaluation.succeeded", "evaluation.failed", "evaluation.cancelled"),
+    ),
+    Told("comparison.finished", "two releases were compared", ("comparison.finish",), facts=("candidate", "baseline")),
+    Told("release.composed", "a release was composed", ("release.compose",)),
+    Told("release.submitted", "a release was submitted", ("release.submit",)),
+    Told("release.approved", "a release has all approvals that it needs", ("release.approved",)),
+    Told("release.rejected", "a release was rejected", ("release.reject",)),
+    Told("release.withdrawn", "a release was withdrawn", ("release.withdraw",)),
+    Told("release.approvals_void", "approvals of a release became void", ("release.void",)),
+    Told("deployment.started", "the model of a release is being loaded", ("deployment.start",)),
+    Told("deployment.live", "a release is live", ("deployment.live",)),
+    Told("deployment.sent_back", "a release did not go live and waits for approval again", ("deployment.sent_back",)),
+    Told("deployment.failed", "the model of a release could not be loaded", ("deployment.failed",)),
+    Told("deployment.superseded", "another release took the place of a live one", ("deployment.superseded",)),
+    Told("deployment.rolled_back", "a release was rolled back", ("deployment.roll_back",)),
+    Told("deployment.stopped", "a deployment was stopped before it was live", ("deployment.stop",)),
+    Told("person.created", "an account was made", ("person.create",)),
+    Told("person.roles_changed", "the roles of an account were changed", ("person.roles",)),
+    Told("person.deactivated", "an account was deactivated", ("person.deactivate",)),
+    Told("person.activated", "an account was activated", ("person.activate",)),
+    Told("token.made", "an API token was made", ("token.create",)),
+    Told("token.revoked", "an API token was revoked", ("token.revoke",)),
+    Told("sign_in.refused", "too many wrong passwords or codes for an account", ("sign_in.refused",)),
+    Told("settings.changed", "Galley was started with other settings", ("settings.change",)),
+    Told(
+        "audit.anchored", "the head of the audit trail, to be kept elsewhere", ("audit.anchor",),
+        facts=("up_to", "hash"),
+    ),
+    Told("audit.broken", "the audit trail was verified and does not hold", ("audit.verify",), to="broken",
+         facts=("broken", "up_to")),
+)  # fmt: skip
+NAMES = {told.name: told for told in CATALOGUE}
+_BY_ACTION = {action: told for told in CATALOGUE for action in told.actions}
+# By the first part of an event's subject: the page that shows it.
+PAGES = {
+    "comparison": "comparison",
+    "datasetsnapshot": "snapshot",
+    "evaluationset": "test_set",
+    "feedbackexample": "feedback_example",
+    "importbatch": "document_import",
+    "modelversion": "model",
+    "promptversion": "prompt_version",
+    "release": "release",
+    "trainingrun": "training_run",
+    "user": "person",
+    "webhookendpoint": "webhook",
+}
+
+
+def told_as(action: str, to_state: str) -> Told | None:
+    """None where webhooks do not tell it."""
+    told = _BY_ACTION.get(action)
+    return told if told is not None and told.to in ("", to_state) else None
+
+
+def is_told_soon(action: str) -> bool:
+    told = _BY_ACTION.get(action)
+    return told is not None and told.soon
+
+
+def actions_of(names: Iterable[str]) -> list[str]:
+    """Of the trail; names that this version does not know have none."""
+    return sorted({action for name in names if name in NAMES for action in NAMES[name].actions})
+
+
+def facts_of(told: Told, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in told.facts if name in data}
+
+
+def table() -> str:
+    """As it stands in docs/webhooks.md."""
+    rows = [f"| `{told.name}` | {told.meaning} |" for told in CATALOGUE]
+    return "\n".join(["| event | it tells that |", "|---|---|", *rows])
