@@ -32,7 +32,7 @@ CATALOGUE: tuple[Told, ...] = (
     Told("prompt_version.made", "a prompt version was made", ("prompt.version",)),
     Told("export.written", "an export was written", ("export.write",)),
     Told("snapshot.created", "a snapshot of training data was created", ("snapshot.freeze",)),
-    Told("test_set.created", "a test set was created", ("evaluation_set.freeze",)),
+    Told("evaluation_set.created", "a test set was created", ("evaluation_set.freeze",)),
     Told("training.started", "a training began", ("training.running",)),
     Told(
         "training.finished", "a training ended: succeeded, failed or cancelled, as `to` says",
