@@ -18,7 +18,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from models_app.models import WebhookAttempt, WebhookDelivery
-from models_app.webhooks import deliveries, endpoints
+from models_app.webhooks import deliveries, endpoints, signing
 from models_app.webhooks.catalogue import table
 from models_app.webhooks.deliveries import claim_next, make_what_is_to_be_told, send, send_test
 from models_app.webhooks.targets import Inside
@@ -80,10 +80,8 @@ def test_the_documented_receiver_takes_what_galley_sends_and_nothing_else(
             refused = told()
             assert (refused.status, refused.answer) == (401, "The signature does not match.")
         with monkeypatch.context() as patch:  # an hour ago
-            signature = deliveries.signing.signature
-            patch.setattr(
-                deliveries.signing, "signature", lambda secrets, at, body: signature(secrets, at - 3600, body)
-            )
+            signature = signing.signature
+            patch.setattr(signing, "signature", lambda secrets, at, body: signature(secrets, at - 3600, body))
             send_test(endpoint=endpoint, actor=cast.operator)
             assert told().status == 401
         endpoints.rotate_secret(endpoint=endpoint, actor=cast.operator)

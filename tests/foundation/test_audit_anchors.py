@@ -217,7 +217,12 @@ def test_many_anchors_take_few_questions(django_assert_max_num_queries: Any) -> 
 def test_it_is_on_the_disk_when_it_is_said(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     fsync = os.fsync
-    monkeypatch.setattr(audit_anchors.os, "fsync", lambda number: (synced.append(number), fsync(number)))
+
+    def noted(number: int) -> None:
+        synced.append(number)
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", noted)
     record(1)
     anchor_trail(actor=None)
     assert len(synced) == 2, "the line, and the name of the new file"

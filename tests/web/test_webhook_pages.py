@@ -10,7 +10,7 @@ from django.test import Client
 
 from models_app.foundation import audit
 from models_app.models import AuditEvent, Job, WebhookDelivery, WebhookEndpoint
-from models_app.webhooks import deliveries, endpoints
+from models_app.webhooks import deliveries, endpoints, posting
 from models_app.webhooks.posting import Answer
 from tests import make
 from tests.pages import markup
@@ -47,7 +47,7 @@ def failed(
     assert delivery is not None
     with monkeypatch.context() as patch:
         patch.setattr(
-            deliveries.posting,
+            posting,
             "post",
             lambda *args, **kwargs: Answer(500, words, "<script>alert(1)</script>"),
         )
@@ -136,24 +136,26 @@ def test_the_log_shows_every_attempt_and_no_markup_of_others(
     assert otto.get(f"/webhooks/{endpoint.pk}/?state=nonsense&before=x").context["deliveries"] == [delivery]
 
 
-def test_one_that_ended_is_sent_again_and_nobody_elses(otto: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_ended_is_sent_again_and_nobody_elses(
+    otto: Client, cast: make.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
     endpoint = made(otto)
     delivery = failed(endpoint, monkeypatch)
     again = f"/webhooks/{endpoint.pk}/deliveries/{delivery.pk}/replay/"
     assert otto.post(again).status_code == 409
-    endpoints.disable_endpoint(endpoint=endpoint, actor=WebhookEndpoint.objects.get().made_by)
-    endpoints.enable_endpoint(endpoint=endpoint, actor=WebhookEndpoint.objects.get().made_by)
+    endpoints.disable_endpoint(endpoint=endpoint, actor=cast.operator)
+    endpoints.enable_endpoint(endpoint=endpoint, actor=cast.operator)
     assert otto.post(again).status_code == 302
     assert WebhookDelivery.objects.get(replay_of=delivery).body == delivery.body
     other = f"/webhooks/{endpoint.pk + 1}/deliveries/{delivery.pk}/replay/"
     assert otto.post(other).status_code == 404
 
 
-def test_another_key_of_the_installation_is_said(otto: Client, settings: Any) -> None:
+def test_another_key_of_the_installation_is_said(otto: Client, cast: make.Cast, settings: Any) -> None:
     endpoint = made(otto)
     settings.SECRET_KEY = "another-key-of-at-least-thirty-two-characters"
     client = Client()
-    client.force_login(endpoint.made_by, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.operator, "allauth.account.auth_backends.AuthenticationBackend")
     assert "Make a new secret" in markup(client.get(f"/webhooks/{endpoint.pk}/"))
 
 
@@ -165,13 +167,14 @@ def test_long_logs_have_pages_and_a_fixed_number_of_queries(
         with transaction.atomic():
             audit.record(actor=None, action="release.approved", subject=f"release:{number}")
     deliveries.make_what_is_to_be_told()
-    seen, query = [], ""
+    seen: list[int] = []
+    query: str | None = ""
     while query is not None:
         with django_assert_max_num_queries(13):
             answer = otto.get(f"/webhooks/{endpoint.pk}/{query}")
         seen += [row.pk for row in answer.context["deliveries"]]
         older = answer.context["older"]
-        query = f"?before={older}" if older else None  # type: ignore[assignment]
+        query = f"?before={older}" if older else None
     assert seen == sorted(WebhookDelivery.objects.values_list("pk", flat=True), reverse=True)
     assert len(seen) == 120
 

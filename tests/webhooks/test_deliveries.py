@@ -15,7 +15,7 @@ from django.utils import timezone
 from models_app.foundation import audit
 from models_app.foundation.errors import Refused
 from models_app.models import AuditEvent, WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from models_app.webhooks import deliveries, endpoints, signing
+from models_app.webhooks import deliveries, endpoints, posting, signing
 from models_app.webhooks.catalogue import CATALOGUE, NAMES, told_as
 from models_app.webhooks.posting import Answer
 from tests import make
@@ -43,10 +43,10 @@ def now_is_later(endpoint: WebhookEndpoint, **by: float) -> None:
         WebhookDelivery.objects.filter(pk=row.pk).update(
             due_at=row.due_at - ago, first_tried_at=row.first_tried_at and row.first_tried_at - ago
         )
-    row = WebhookEndpoint.objects.get(pk=endpoint.pk)
-    row.paused_until = row.paused_until and row.paused_until - ago
-    row.failing_since = row.failing_since and row.failing_since - ago
-    row.save()
+    found = WebhookEndpoint.objects.get(pk=endpoint.pk)
+    found.paused_until = found.paused_until and found.paused_until - ago
+    found.failing_since = found.failing_since and found.failing_since - ago
+    found.save()
 
 
 # ---------------------------------------------------------------- made
@@ -221,8 +221,8 @@ def test_what_is_not_taken_is_tried_again_until_it_is(cast: make.Cast) -> None:
     assert (made.state, made.attempts) == ("delivered", 3)
     assert [attempt.status for attempt in made.tries.all()] == [500, 302, 200]
     assert len({request.body for request in to.requests}) == 1
-    endpoint.refresh_from_db()
-    assert (endpoint.failures, endpoint.failing_since, endpoint.paused_until) == (0, None, None)
+    works = WebhookEndpoint.objects.get()
+    assert (works.failures, works.failing_since, works.paused_until) == (0, None, None)
 
 
 @pytest.mark.usefixtures("loopback")
@@ -318,9 +318,9 @@ def test_who_died_and_comes_back_late_changes_nothing(
     other = deliveries.claim_next(endpoint.pk)
     assert late is not None
     assert other is not None
-    monkeypatch.setattr(deliveries.posting, "post", lambda *args, **kwargs: Answer(200, "It answered 200."))
+    monkeypatch.setattr(posting, "post", lambda *args, **kwargs: Answer(200, "It answered 200."))
     deliveries.send(other)
-    monkeypatch.setattr(deliveries.posting, "post", lambda *args, **kwargs: Answer(500, "It answered 500."))
+    monkeypatch.setattr(posting, "post", lambda *args, **kwargs: Answer(500, "It answered 500."))
     deliveries.send(late)
     assert WebhookDelivery.objects.get().state == "delivered"
     assert [attempt.status for attempt in WebhookAttempt.objects.order_by("number")] == [500, 200]
@@ -357,7 +357,7 @@ def test_one_that_is_disabled_while_it_is_being_told_stays_given_up(
     delivery = deliveries.claim_next(endpoint.pk)
     assert delivery is not None
     endpoints.disable_endpoint(endpoint=endpoint, actor=cast.operator)
-    monkeypatch.setattr(deliveries.posting, "post", lambda *args, **kwargs: Answer(200, "It answered 200."))
+    monkeypatch.setattr(posting, "post", lambda *args, **kwargs: Answer(200, "It answered 200."))
     deliveries.send(delivery)
     delivery.refresh_from_db()
     assert (delivery.state, delivery.tries.count()) == ("given up", 1)

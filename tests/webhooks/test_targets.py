@@ -108,7 +108,11 @@ def test_a_name_that_nobody_has_says_so() -> None:
 
 
 def test_who_answers_slowly_which_address_it_is_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("socket.getaddrinfo", lambda *args, **kwargs: time.sleep(5) or [])
+    def slow(*args: object, **kwargs: object) -> list[object]:
+        time.sleep(5)
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", slow)
     began = time.monotonic()
     with pytest.raises(NotThere, match="not answered within"):
         resolve("slow.example.org", 443, 0.2)
