@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from models_app.gates import integrity, metrics
+from models_app.gates import cases, integrity, metrics
 from models_app.gates.gate import Gate
 
 GATES: Sequence[Gate] = (
     integrity.GATE,
     metrics.PRIMARY,
     metrics.GUARDS,
+    cases.GATE,
 )
 BY_NAME: Mapping[str, Gate] = {gate.name: gate for gate in GATES}

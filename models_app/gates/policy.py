@@ -14,6 +14,7 @@ from models_app.evaluation.terms import Terms
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.identity import canonical_digest
 from models_app.gates.approvals import ApprovalsPolicy
+from models_app.gates.cases import CasesPolicy
 from models_app.gates.integrity import IntegrityPolicy
 from models_app.gates.metrics import GuardsPolicy, PrimaryPolicy
 from models_app.gates.waivers import WaiversPolicy
@@ -27,6 +28,7 @@ class Policy:
     integrity: IntegrityPolicy = field(default_factory=IntegrityPolicy)
     primary: PrimaryPolicy = field(default_factory=PrimaryPolicy)
     guards: GuardsPolicy = field(default_factory=GuardsPolicy)
+    cases: CasesPolicy = field(default_factory=CasesPolicy)
     approvals: ApprovalsPolicy = field(default_factory=ApprovalsPolicy)
     waivers: WaiversPolicy = field(default_factory=WaiversPolicy)
 
