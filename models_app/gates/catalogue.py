@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from models_app.gates import cases, integrity, metrics
+from models_app.gates import cases, data_quality, integrity, leakage, metrics, personal_data
 from models_app.gates.gate import Gate
 
 GATES: Sequence[Gate] = (
     integrity.GATE,
+    leakage.GATE,
+    personal_data.GATE,
+    data_quality.GATE,
     metrics.PRIMARY,
     metrics.GUARDS,
     cases.GATE,

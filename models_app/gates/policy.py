@@ -15,8 +15,11 @@ from models_app.foundation.errors import InvalidInput
 from models_app.foundation.identity import canonical_digest
 from models_app.gates.approvals import ApprovalsPolicy
 from models_app.gates.cases import CasesPolicy
+from models_app.gates.data_quality import DataQualityPolicy
 from models_app.gates.integrity import IntegrityPolicy
+from models_app.gates.leakage import LeakagePolicy
 from models_app.gates.metrics import GuardsPolicy, PrimaryPolicy
+from models_app.gates.personal_data import PersonalDataPolicy
 from models_app.gates.waivers import WaiversPolicy
 from models_app.texts import needs
 
@@ -26,6 +29,9 @@ class Policy:
     """Sections in the order in which they are shown."""
 
     integrity: IntegrityPolicy = field(default_factory=IntegrityPolicy)
+    leakage: LeakagePolicy = field(default_factory=LeakagePolicy)
+    personal_data: PersonalDataPolicy = field(default_factory=PersonalDataPolicy)
+    data_quality: DataQualityPolicy = field(default_factory=DataQualityPolicy)
     primary: PrimaryPolicy = field(default_factory=PrimaryPolicy)
     guards: GuardsPolicy = field(default_factory=GuardsPolicy)
     cases: CasesPolicy = field(default_factory=CasesPolicy)

@@ -13,7 +13,7 @@ from models_app.texts.needs import Between, SomeOf
 
 #: Gates that a policy may allow waivers of, by name: those of the catalogue that are `waivable`. Whether a release is
 #: what was judged, learnt from its test, gives personal data away or is unsafe nobody waives.
-WAIVABLE = ("primary", "guards", "forgetting", "slices", "cases", "speed", "preference")
+WAIVABLE = ("data_quality", "primary", "guards", "forgetting", "slices", "cases", "speed", "preference")
 
 
 @dataclass(frozen=True)

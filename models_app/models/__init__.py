@@ -17,6 +17,15 @@ from models_app.models.evaluation import (
 )
 from models_app.models.gates import GatePolicy, GateResult, GateRun, Waiver
 from models_app.models.jobs import Job
+from models_app.models.leakage import (
+    CleanComparison,
+    DeclaredTraining,
+    FingerprintSet,
+    LeakageCheck,
+    LeakageFinding,
+    PublicOccurrence,
+    TextFingerprint,
+)
 from models_app.models.people import PasswordLink, Tries
 from models_app.models.prompts import Prompt, PromptVersion
 from models_app.models.registry import ModelVersion, WeightMatch, WeightTensor
@@ -35,16 +44,19 @@ __all__ = [
     "CaseSet",
     "CaseSetVersion",
     "CaseVersion",
+    "CleanComparison",
     "ClientFeedback",
     "Comparison",
     "ComparisonResult",
     "DatasetSnapshot",
+    "DeclaredTraining",
     "Deployment",
     "Environment",
     "EvaluationExample",
     "EvaluationRun",
     "EvaluationSet",
     "ExampleScore",
+    "FingerprintSet",
     "GatePolicy",
     "GateResult",
     "GateRun",
@@ -52,16 +64,20 @@ __all__ = [
     "IdempotencyKey",
     "InferenceRequest",
     "Job",
+    "LeakageCheck",
+    "LeakageFinding",
     "ModelVersion",
     "PasswordLink",
     "Prompt",
     "PromptVersion",
+    "PublicOccurrence",
     "Release",
     "Route",
     "ServiceAccount",
     "ServiceInterval",
     "Slot",
     "SnapshotExample",
+    "TextFingerprint",
     "TrainingMetric",
     "TrainingRun",
     "Tries",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from models_app.foundation import audit
 from models_app.foundation.amounts import duration
 from models_app.foundation.roles import allowed
 from models_app.foundation.scripts import imports_of
+from models_app.texts.common_passages import Stretch
 from models_app.texts.differences import around_changes, word_difference
 from models_app.texts.figures import number, signed
 
@@ -40,6 +42,16 @@ def module(name: str) -> SafeString:
     hint = '<link rel="modulepreload" href="{}">\n'
     hints = format_html_join("", hint, ((static(one),) for one in imports_of(name)))
     return format_html('{}<script type="module" src="{}"></script>', hints, static(name))
+
+
+@register.filter
+def marked(parts: Iterable[Stretch]) -> SafeString:
+    """A text, what it has in common with another one marked."""
+    return format_html_join("", "{}", ((_marked(part),) for part in parts))
+
+
+def _marked(part: Stretch) -> SafeString | str:
+    return format_html("<mark>{}</mark>", part.text) if part.common else part.text
 
 
 @register.filter

@@ -13,6 +13,7 @@ urlpatterns = [
     path("cases/", include("models_app.web.cases")),
     path("comparisons/", include("models_app.web.comparisons")),
     path("releases/", include("models_app.web.releases")),
+    path("leakage/", include("models_app.web.leakage")),
     path("releases/", include("models_app.web.gates")),
     path("policies/", include("models_app.web.policies")),
     path("deployments/", include("models_app.web.deployments")),

@@ -6,18 +6,25 @@ tables switches off are another matter (see `test_evidence.py`): what was done m
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from django.db import connection
 from django.utils import timezone
 
 from models_app.foundation import jobs
 from models_app.foundation.tokens import create_token
+from models_app.gates.clean_comparisons import clean_comparison
+from models_app.gates.leakage_checks import check
+from models_app.gates.public_sets import declare_training, load_fingerprints, occurrences
 from models_app.models import (
     CaseResult,
     CaseRun,
     CaseVersion,
     HumanVote,
+    SnapshotExample,
     TrainingMetric,
     TrainingRun,
     Waiver,
@@ -149,6 +156,35 @@ def recognised(the: Scene) -> list[str]:
     ]
 
 
+def learnt_and_held_out(the: Scene) -> list[str]:
+    """A find, the comparison without it, a public set in which it occurs, and what the base learnt."""
+    example = the.on.examples.first()
+    assert example is not None
+    SnapshotExample.objects.create(
+        snapshot=the.snapshot, position=99, split="train", document_hash=example.document_hash, origin="feedback:1",
+        source="x", target="y",
+    )  # fmt: skip
+    clean_comparison(comparison=the.comparison, check=check(release=the.candidate, evaluation_set=the.on))
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.write(json.dumps({"text": example.source}))
+        file.flush()
+        load_fingerprints(name="news test", file=Path(file.name), actor=None)
+    occurrences(the.on)
+    declare_training(model_version=the.live.model_version, name="news test", actor=None)
+    tables = (
+        "leakagecheck", "leakagefinding", "cleancomparison", "fingerprintset", "textfingerprint", "publicoccurrence",
+        "declaredtraining",
+    )  # fmt: skip
+    return [
+        *(statement for table in tables for statement in kept(f"models_app_{table}")),
+        *changes("models_app_leakagecheck", "training_digest", "test_digest", "flagged"),
+        *changes("models_app_leakagefinding", "share", "example_id", "row_id"),
+        *changes("models_app_cleancomparison", "results", "n", "comparison_id"),
+        *changes("models_app_textfingerprint", "shingles"),
+        *changes("models_app_declaredtraining", "name", "model_version_id"),
+    ]
+
+
 def as_itself(the: Scene) -> list[str]:
     return [
         "INSERT INTO models_app_weightmatch (version_id, of_id, closeness, at) VALUES "
@@ -195,8 +231,9 @@ def once(the: Scene) -> list[str]:
 
 
 EMPTIED = """
-    approval auditevent comparison comparisonresult datasetsnapshot deployment evaluationexample evaluationrun
-    evaluationset examplescore humanvote modelversion promptversion release snapshotexample trainingmetric trainingrun
+    approval auditevent cleancomparison comparison comparisonresult datasetsnapshot declaredtraining deployment
+    evaluationexample evaluationrun evaluationset examplescore fingerprintset humanvote leakagecheck leakagefinding
+    modelversion promptversion publicoccurrence release snapshotexample textfingerprint trainingmetric trainingrun
 """
 
 
@@ -474,6 +511,8 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
         (waived, TRIGGER),
         (waived_alone, CONSTRAINT),
     ],
+    "what training data and test documents have in common, comparisons without these documents, known public sets and "
+    "what a base model is declared to have learnt are append-only": [(learnt_and_held_out, TRIGGER)],
     "no test document in a snapshot": [(no_test_rows, CONSTRAINT)],
     "one assignment, one reviewer; one review a person and item; one approved demonstration a document": [
         (assignments, CONSTRAINT)

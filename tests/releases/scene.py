@@ -91,7 +91,7 @@ def snapshot(*, by: Any, curators: list[int], rows: int = 3) -> DatasetSnapshot:
             split="train" if i else "validation",
             document_hash=digest("doc", number, i),
             origin=f"feedback:{number}{i}",
-            source="A long article.",
+            source=f"A long article, number {i}.",
             target="A summary.",
         )
         for i in range(rows)
