@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from models_app.api import views
 from models_app.foundation.errors import NotFound
-from models_app.models import Deployment
+from models_app.models.releases import live_deployment
 from models_app.serving.readiness import readiness
 
 EXAMPLE = {
@@ -57,11 +57,7 @@ class LiveReleaseView(views.ApiView):
         },
     )
     def get(self, request: Request) -> Response:
-        live = (
-            Deployment.objects.filter(environment__name="production", live_to=None)
-            .select_related("release__model_version", "release__prompt_version__prompt", "environment")
-            .first()
-        )
+        live = live_deployment()
         ready, status = readiness()
         if live is None:
             raise NotFound(status)

@@ -4,8 +4,11 @@ from django.conf import settings
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import RangeOperators
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import F, Func, Q, QuerySet
 from django.utils import timezone
+
+#: The environment whose live release answers clients and writes drafts.
+PRODUCTION = "production"
 
 
 class Environment(models.Model):
@@ -175,6 +178,37 @@ class Route(models.Model):
     epoch = models.PositiveBigIntegerField(default=0)
     salt = models.CharField(max_length=64)
     updated_at = models.DateTimeField(default=timezone.now)
+
+
+def live_releases() -> QuerySet[Release]:
+    """Live is the release that the route of its environment leads to: the router sends every request there.
+
+    A release that warms up is not live yet, and the one before stays live until the switch; after a rollback, what was
+    gone back to is. The state "live" and the open `Deployment` tell the same, since a switch changes all three in one
+    transaction; by themselves they decide nothing.
+    """
+    return Release.objects.filter(pk__in=Route.objects.filter(release__isnull=False).values("release"))
+
+
+def live_release(environment: str = PRODUCTION) -> Release | None:
+    """What is live there, with its model and prompt; None where nothing is."""
+    return (
+        live_releases()
+        .filter(environment__name=environment)
+        .select_related("model_version", "prompt_version__prompt", "environment")
+        .first()
+    )
+
+
+def live_deployment(environment: str = PRODUCTION) -> Deployment | None:
+    """Since when the live release is live, and who made it so."""
+    return (
+        Deployment.objects.filter(environment__name=environment, live_to=None)
+        .select_related(
+            "release__model_version", "release__prompt_version__prompt", "environment", "started_by"
+        )
+        .first()
+    )
 
 
 class Slot(models.Model):

@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from models_app.models import InferenceRequest, Job, Route, Slot
+from models_app.models import InferenceRequest, Job, Slot
+from models_app.models.releases import live_releases
 
 
 def _share_between_processes() -> None:
@@ -93,8 +94,7 @@ class _Tables:
         yield from _slots()
         yield from _jobs()
         live = GaugeMetricFamily("galley_live_release", "Number of the live release", labels=["environment"])
-        routes = Route.objects.filter(release__isnull=False)
-        for environment, release in routes.values_list("environment__name", "release_id"):
+        for environment, release in live_releases().values_list("environment__name", "pk"):
             live.add_metric([environment], release)
         yield live
 

@@ -11,6 +11,7 @@ from django.db.models import Aggregate, Avg, Count, FloatField, Q, QuerySet, Std
 from django.db.models.functions import TruncDay, TruncHour
 
 from models_app.models import ClientFeedback, Deployment, InferenceRequest, Release
+from models_app.models.releases import PRODUCTION
 
 SERVER_FAULTS = ("overloaded", "unavailable", "timeout", "error")
 
@@ -190,7 +191,7 @@ def voice(window: Window, release: Release | None = None) -> ClientVoice:
     )
 
 
-def release_periods(*, now: datetime, environment: str = "production", limit: int = 6) -> list[ReleasePeriod]:
+def release_periods(*, now: datetime, environment: str = PRODUCTION, limit: int = 6) -> list[ReleasePeriod]:
     """The last deployments, the latest first, each with what came in while it was live."""
     deployments = (
         Deployment.objects.filter(environment__name=environment)

@@ -30,7 +30,7 @@ from models_app.models import (
     SnapshotExample,
     TrainingRun,
 )
-from models_app.models.releases import Environment
+from models_app.models.releases import PRODUCTION, Environment
 from models_app.releases import statements
 from models_app.releases.accounts import no_judges
 from models_app.releases.hands import involved, training_lineage
@@ -53,7 +53,7 @@ def compose_release(
     origin: str,
     actor: Any | None,
     note: str = "",
-    environment: str = "production",
+    environment: str = PRODUCTION,
 ) -> Release:
     """A draft release; the open one of the same content where there is one.
 
@@ -131,15 +131,6 @@ def lead_release() -> Release:
         origin="baseline",
         actor=None,
         note="The article's first three sentences.",
-    )
-
-
-def live_release(environment: str = "production") -> Release | None:
-    """What is live, with its model and prompt."""
-    return (
-        Release.objects.filter(environment__name=environment, state=Release.State.LIVE)
-        .select_related("model_version", "prompt_version__prompt", "environment")
-        .first()
     )
 
 

@@ -9,7 +9,8 @@ from django.contrib.auth.models import User
 
 from models_app.foundation.identity import canonical_digest
 from models_app.foundation.roles import allowed
-from models_app.models import Approval, Deployment, Release, Route
+from models_app.models import Approval, Deployment, Release
+from models_app.models.releases import live_release
 from models_app.releases.accounts import Accounts, Opened, accounts
 from models_app.releases.composing import evidence
 from models_app.releases.hands import Hands, involved
@@ -36,10 +37,10 @@ def evidence_problem(release: Release, *, thorough: bool = False) -> str:
     comparison = release.comparison
     if comparison is None:
         return "It was submitted without a comparison."
-    live = Route.objects.values_list("release", flat=True).get(environment=release.environment_id)
-    if live is not None and comparison.baseline.release_id != live:
+    live = live_release(release.environment.name)
+    if live is not None and comparison.baseline.release_id != live.pk:
         return (
-            f"Release {live} went live after this one was compared with release {comparison.baseline.release_id}. "
+            f"Release {live.pk} went live after this one was compared with release {comparison.baseline.release_id}. "
             "Compare it with what is live now and submit it again."
         )
     people = release.evidence.get("people", {})

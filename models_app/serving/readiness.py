@@ -6,19 +6,20 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from models_app.models import Release, Route, Slot
+from models_app.models import Release, Slot
+from models_app.models.releases import PRODUCTION, live_release
 
 # The serving supervisor writes every two seconds.
 FRESH = timedelta(seconds=15)
 
 
-def readiness(environment: str = "production") -> tuple[bool, str]:
+def readiness(environment: str = PRODUCTION) -> tuple[bool, str]:
     """Can summaries be served now, and one sentence about it."""
-    route = Route.objects.select_related("release__slot").filter(environment__name=environment).first()
-    if route is None or route.release is None:
+    live = live_release(environment)
+    if live is None:
         return False, _nothing_live(environment)
-    number = route.release.pk
-    slot = getattr(route.release, "slot", None)
+    number = live.pk
+    slot = getattr(live, "slot", None)
     if slot is None or slot.state == Slot.State.STOPPED:
         return False, f"Release {number} is live; its model is not loaded yet."
     if slot.state == Slot.State.FAILED:

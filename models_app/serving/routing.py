@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from models_app.models import Route, Slot
+from models_app.models.releases import PRODUCTION
 
 # A switch reaches every web process within this time; until then the slot of the release before still answers.
 FRESH_SECONDS = 0.5
-ENVIRONMENT = "production"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Target:
 class Router:
     """One for each process; `current` asks the database at most twice a second."""
 
-    def __init__(self, environment: str = ENVIRONMENT) -> None:
+    def __init__(self, environment: str = PRODUCTION) -> None:
         self.environment = environment
         self._lock = threading.Lock()
         self._target: Target | None = None
@@ -66,7 +66,7 @@ class Router:
         return self._target
 
 
-def read_target(environment: str = ENVIRONMENT) -> Target:
+def read_target(environment: str = PRODUCTION) -> Target:
     row = (
         Route.objects.filter(environment__name=environment)
         .values_list(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils import timezone
 
 from models_app.models import Deployment, Release, Route, Slot
-from models_app.models.releases import Environment
+from models_app.models.releases import PRODUCTION, Environment, live_deployment
 from models_app.releases.deploying import earlier_releases, files_problem
 from models_app.releases.obstacles import Holder, holders
 from models_app.serving.readiness import FRESH, readiness
@@ -79,13 +79,9 @@ class ServingState:
         return not self.ready or any(view.state in ("starting", "waiting") for view in self.slots)
 
 
-def serving_state(environment: str = "production") -> ServingState:
+def serving_state(environment: str = PRODUCTION) -> ServingState:
     route = Route.objects.select_related("environment", "previous").get(environment__name=environment)
-    live = (
-        Deployment.objects.filter(environment=route.environment, live_to=None)
-        .select_related("release__model_version", "release__prompt_version__prompt", "started_by")
-        .first()
-    )
+    live = live_deployment(environment)
     previous = route.previous if route.previous and route.previous.state == Release.State.SUPERSEDED else None
     ready, sentence = readiness(environment)
     target, passed_over = _roll_back_target(route.environment) if live is not None else (None, [])

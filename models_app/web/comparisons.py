@@ -30,8 +30,8 @@ from models_app.models import (
     ExampleScore,
     Job,
     Release,
-    Route,
 )
+from models_app.models.releases import live_release
 from models_app.releases.accounts import no_judges
 from models_app.releases.composing import lead_release, submit_release
 from models_app.releases.hands import involved
@@ -107,11 +107,11 @@ def comparisons(request: HttpRequest) -> HttpResponse:
 
 @capability("evaluate")
 def new_comparison(request: HttpRequest) -> HttpResponse:
-    live = Route.objects.filter(environment__name="production").values_list("release", flat=True).first()
+    live = live_release()
     newest = Release.objects.filter(state="draft").exclude(origin="baseline").order_by("-pk").first()
     initial = {
         "candidate": request.GET.get("candidate") or (newest.pk if newest else None),
-        "baseline": request.GET.get("baseline") or live,
+        "baseline": request.GET.get("baseline") or (live.pk if live else None),
         "evaluation_set": request.GET.get("test_set")
         or EvaluationSet.objects.values_list("pk", flat=True).first(),
         "with_lead": True,

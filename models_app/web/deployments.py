@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import InvalidInput, Unavailable
 from models_app.models import Deployment, Release
-from models_app.models.releases import Environment
+from models_app.models.releases import PRODUCTION, Environment
 from models_app.releases.deploying import as_of, roll_back, stop_warming
 from models_app.releases.obstacles import end_holder
 from models_app.serving.state import serving_state
@@ -65,7 +65,7 @@ def _moment(raw: str) -> datetime | None:
 @capability("deploy")
 def go_back(request: HttpRequest) -> HttpResponse:
     """To the release that the page named on its button."""
-    environment = Environment.objects.get(name="production")
+    environment = Environment.objects.get(name=PRODUCTION)
     try:
         deployment = roll_back(
             environment=environment,

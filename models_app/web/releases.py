@@ -20,13 +20,13 @@ from models_app.foundation.errors import GalleyError, InvalidInput, Refused, Too
 from models_app.foundation.roles import allowed
 from models_app.ml.recipe import Decoding
 from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
+from models_app.models.releases import live_release
 from models_app.releases.accounts import no_judges
 from models_app.releases.approving import approve, may_decide, reject
 from models_app.releases.composing import (
     LONGEST_NOTE,
     LONGEST_REASON,
     compose_release,
-    live_release,
     origin_beside,
     usual_decoding,
     usual_prompt,

@@ -17,7 +17,7 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.errors import NotFound, Refused
 from models_app.foundation.roles import require
 from models_app.models import ExampleScore, Job, ModelVersion, Release, SnapshotExample, TrainingRun
-from models_app.releases.composing import live_release
+from models_app.models.releases import live_release
 from models_app.releases.hands import training_lineage
 from reviews.examples.references import where_used
 from reviews.models import (

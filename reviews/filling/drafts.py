@@ -16,8 +16,8 @@ from models_app.foundation import audit, jobs
 from models_app.foundation.errors import InvalidInput, NotFound, Refused
 from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import require
-from models_app.models import Job, Release, Route
-from models_app.serving.routing import ENVIRONMENT
+from models_app.models import Job, Release
+from models_app.models.releases import live_release
 from reviews.models import QueueItem, ReviewQueue, SourceDocument, Summary
 from reviews.queues.grounding import link
 from reviews.queues.items import Entry, put_many
@@ -30,16 +30,12 @@ MOST_DOCUMENTS = 20_000
 DEADLINE_SECONDS = 12 * 3600
 
 
-def live_release() -> Release:
-    """What writes drafts unless somebody says otherwise. Raises Refused where nothing is live."""
-    route = (
-        Route.objects.filter(environment__name=ENVIRONMENT)
-        .select_related("release__model_version", "release__prompt_version__prompt")
-        .first()
-    )
-    if route is None or route.release is None:
+def usual_writer() -> Release:
+    """The live release, which writes drafts unless somebody says otherwise. Raises Refused where nothing is live."""
+    live = live_release()
+    if live is None:
         raise Refused("No release is live that could write drafts. Deploy one first.")
-    return route.release
+    return live
 
 
 def start_drafting(

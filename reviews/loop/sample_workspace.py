@@ -16,7 +16,8 @@ from django_q.models import Schedule
 from models_app.foundation import jobs
 from models_app.foundation.jobs import JobContext
 from models_app.foundation.settings_trail import record_settings
-from models_app.models import Job, ModelVersion, PromptVersion, Route
+from models_app.models import Job, ModelVersion, PromptVersion
+from models_app.models.releases import live_releases
 from models_app.people.accounts import ADMINISTRATOR, create_person
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import install_first_release
@@ -139,7 +140,7 @@ def schedule_regular_work() -> None:
 
 def prepare_workspace_later() -> Job | None:
     """Let the queue register the starter, make it live and draft summaries, unless something is live already."""
-    if Route.objects.filter(release__isnull=False).exists():
+    if live_releases().exists():
         return None
     return jobs.enqueue(
         kind="prepare_workspace", actor=None, unique_key="prepare_workspace", deadline_seconds=3600

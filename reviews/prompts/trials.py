@@ -23,8 +23,8 @@ from models_app.foundation.jobs import JobCancelled
 from models_app.foundation.roles import allowed, require
 from models_app.ml.prompting import PromptSpec
 from models_app.models import Job, PromptVersion, Release
+from models_app.models.releases import live_release
 from models_app.prompts.versions import check_template, plain
-from models_app.releases.composing import live_release
 from models_app.serving import client
 from models_app.texts.measures import unsupported_names, unsupported_numbers
 from models_app.texts.normalise import row_number

@@ -15,6 +15,8 @@ from django.db.models import Exists, QuerySet
 
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import allowed
+from models_app.models import PromptVersion
+from models_app.models.releases import live_release
 from reviews.ingest import quoting, twins
 from reviews.models import Assignment, NearDuplicate, QueueItem, Review, SourceDocument, Split
 
@@ -25,6 +27,11 @@ NO_TRIAL_OF_TWIN = (
 SAME_PROMPT = (
     "Change the prompt first: in a blind queue the live prompt as it is would tell which model wrote this."
 )
+
+
+def live_prompt() -> PromptVersion | None:
+    live = live_release()
+    return live.prompt_version if live is not None else None
 
 
 def usable_documents() -> QuerySet[SourceDocument]:

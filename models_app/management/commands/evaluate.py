@@ -30,10 +30,10 @@ from models_app.models import (
     ModelVersion,
     Release,
 )
+from models_app.models.releases import live_release
 from models_app.releases.composing import (
     compose_release,
     lead_release,
-    live_release,
     origin_beside,
     usual_decoding,
     usual_prompt,

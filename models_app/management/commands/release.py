@@ -12,10 +12,9 @@ from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import require
 from models_app.management import arguments
 from models_app.models import Comparison, ModelVersion, PromptVersion, Release
-from models_app.models.releases import Environment
+from models_app.models.releases import PRODUCTION, Environment, live_release
 from models_app.releases.composing import (
     compose_release,
-    live_release,
     origin_beside,
     submit_release,
     usual_decoding,
@@ -77,10 +76,10 @@ class Command(BaseCommand):
         back.add_argument(
             "--to", type=int, metavar="RELEASE", help="further back, or although its files are missing"
         )
-        back.add_argument("--environment", default="production")
+        back.add_argument("--environment", default=PRODUCTION)
         then = act("as-of", "What was live at a moment.")
         then.add_argument("moment", help="such as 2026-11-24T09:30")
-        then.add_argument("--environment", default="production")
+        then.add_argument("--environment", default=PRODUCTION)
         for name in ("approve", "reject"):
             act(name, "Not from the command line: " + NOT_HERE).add_argument("release", nargs="*")
 

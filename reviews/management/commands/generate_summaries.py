@@ -8,7 +8,7 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
 from models_app.models import Job, Release
-from reviews.filling.drafts import live_release, start_drafting
+from reviews.filling.drafts import start_drafting, usual_writer
 from reviews.ingest.search import DocumentFilter
 from reviews.models import Split
 
@@ -66,7 +66,7 @@ class Command(BaseCommand):
 
     def _release(self, number: int | None) -> Release:
         if number is None:
-            return live_release()
+            return usual_writer()
         release = Release.objects.filter(pk=number).first()
         if release is None:
             raise CommandError(f"There is no release {number}.")

@@ -13,8 +13,6 @@ from django.views.decorators.http import require_GET, require_POST
 
 from models_app.foundation.errors import GalleyError
 from models_app.ml.prompting import VARIABLES
-from models_app.models import PromptVersion, Route
-from models_app.serving.routing import ENVIRONMENT
 from models_app.web.pages import user_of
 from reviews.desk import claims, queries
 from reviews.desk.answers import AlreadySubmitted, StaleDraft
@@ -23,7 +21,7 @@ from reviews.desk.keys import Desk
 from reviews.desk.reviews import Answers
 from reviews.discussion import panel
 from reviews.models import Grounding, QueueItem, Review, ReviewQueue, ReviewReturn, Skip
-from reviews.prompts.trying import at_hand, why_not
+from reviews.prompts.trying import at_hand, live_prompt, why_not
 from reviews.queues import statements
 from reviews.queues.rubrics import criteria_of
 from reviews.texts.marks import ERROR_TYPES, SEVERITIES
@@ -187,16 +185,6 @@ def _grounding(item: QueueItem) -> dict[str, Any]:
         "linked": False,
         "sentences": [{"start": start, "end": end, "links": [], "unsupported": []} for start, end in spans],
     }
-
-
-def live_prompt() -> PromptVersion | None:
-    """The prompt of the release that is live; None where nothing is."""
-    route = (
-        Route.objects.filter(environment__name=ENVIRONMENT, release__isnull=False)
-        .select_related("release__prompt_version__prompt")
-        .first()
-    )
-    return route.release.prompt_version if route is not None and route.release is not None else None
 
 
 @desk_view(require_POST)

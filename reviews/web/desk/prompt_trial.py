@@ -19,9 +19,9 @@ from models_app.serving import client
 from models_app.web.pages import is_fragment, user_of
 from reviews.models import QueueItem, Review
 from reviews.prompts.suggestions import suggest_prompt
-from reviews.prompts.trying import SAME_PROMPT, refuse_quotes, require_trial, tells_model
+from reviews.prompts.trying import SAME_PROMPT, live_prompt, refuse_quotes, require_trial, tells_model
 from reviews.web.desk.form_values import integer
-from reviews.web.desk.pages import item_of, live_prompt
+from reviews.web.desk.pages import item_of
 from reviews.web.desk.requests import desk_view
 
 TRIAL_SALT = "reviews.desk.trial"

@@ -16,9 +16,10 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import GalleyError, InvalidInput
 from models_app.foundation.roles import allowed
+from models_app.models.releases import live_release
 from models_app.web.pages import capability, page_or_fragment, paginate, user_of
 from reviews.examples.proposals import propose_from_references
-from reviews.filling.drafts import live_release, start_drafting
+from reviews.filling.drafts import start_drafting, usual_writer
 from reviews.ingest import search, twins
 from reviews.ingest.search import DocumentFilter
 from reviews.lists import counted
@@ -77,7 +78,7 @@ def documents(request: HttpRequest) -> HttpResponse:
         "most_at_once": MOST_AT_ONCE,
     }
     if allowed(request.user, "import_documents"):
-        context |= {"may_act": True, "queues": _queues(), "live": _live_or_none()}
+        context |= {"may_act": True, "queues": _queues(), "live": live_release()}
     return page_or_fragment(
         request, "reviews/ingest/documents.html", "reviews/ingest/_document_list.html", context
     )
@@ -85,13 +86,6 @@ def documents(request: HttpRequest) -> HttpResponse:
 
 def _queues() -> list[ReviewQueue]:
     return list(ReviewQueue.objects.filter(active=True, kind__in=ReviewQueue.AT_DESK))
-
-
-def _live_or_none() -> Any | None:
-    try:
-        return live_release()
-    except GalleyError:
-        return None
 
 
 # ---------------------------------------------------------------- a document
@@ -121,7 +115,7 @@ def document_page(request: HttpRequest, pk: int) -> HttpResponse:
         "sees_all": sees_all,
         "hides": blindness.judged(request.user).filter(summary__document=document).exists(),
         "may_act": may_act,
-        "live": _live_or_none() if may_act else None,
+        "live": live_release() if may_act else None,
         "queues": _queues() if may_act else [],
         "examples": list(
             blindness.readable_examples(
@@ -199,7 +193,7 @@ def draft(request: HttpRequest) -> HttpResponse:
     scope, _, queue = request.POST.get("draft", "").partition(":")
     try:
         ids = chosen_documents(request, scope)
-        job = start_drafting(documents=ids, release=live_release(), queue=queue, actor=request.user)
+        job = start_drafting(documents=ids, release=usual_writer(), queue=queue, actor=request.user)
     except GalleyError as error:
         messages.error(request, " ".join(error.fields.values()) or error.message)
         return back(request, reverse("documents"))

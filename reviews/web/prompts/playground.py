@@ -18,8 +18,9 @@ from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.roles import allowed, require
 from models_app.ml.prompting import VARIABLES
 from models_app.models import PromptVersion, Release
+from models_app.models.releases import live_release
 from models_app.prompts.versions import check_template, plain
-from models_app.releases.composing import compose_release, live_release
+from models_app.releases.composing import compose_release
 from models_app.texts.normalise import row_number
 from models_app.web.pages import is_fragment, user_of
 from reviews.lists.counted import number_of
