@@ -16,6 +16,7 @@ Optimizer = Literal["adamw", "adafactor", "adam"]
 Schedule = Literal["linear", "cosine", "constant"]
 Precision = Literal["auto", "fp32", "bf16"]
 Keep = Literal["best", "last"]
+SEEDS = Between(0, 2**31 - 1)
 
 
 class _Settings:
@@ -91,7 +92,7 @@ class Recipe(_Settings):
     clip: Annotated[float, Between(0, 1000)] = 1.0  #: the largest norm of a step's gradient; 0 does not clip
     precision: Precision = "auto"
     gradient_checkpointing: bool = False
-    seed: Annotated[int, Between(0, 2**31 - 1)] = 13
+    seed: Annotated[int, SEEDS] = 13
     validations_per_epoch: Annotated[int, Between(1, 100)] = 2
     #: at most so many of the validation documents, always the same ones
     validation_examples: Annotated[int, Between(1, 100_000)] = 200

@@ -79,6 +79,22 @@ class Between:
 
 
 @dataclass(frozen=True)
+class AtLeast:
+    """A number with no most."""
+
+    least: float
+
+    def holds(self, value: Any) -> bool:
+        return bool(value >= self.least)
+
+    def noun(self, kind: str) -> str:
+        return f"{kind} of at least {_written(self.least)}"
+
+    def words(self, kind: str) -> str:
+        return f"At least {_written(self.least)}."
+
+
+@dataclass(frozen=True)
 class OneOf:
     choices: Collection[str]
     said: str = ""

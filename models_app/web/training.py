@@ -20,6 +20,7 @@ from models_app.texts.normalise import row_number
 from models_app.training.outcomes import kept_in_words
 from models_app.training.starting import cancel_training, resume_training, start_training
 from models_app.web import charts
+from models_app.web.fields import field_of
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
 
 RECIPE_FIELDS = (
@@ -55,36 +56,36 @@ class RunForm(forms.Form):
     preset = forms.ChoiceField(
         choices=[(name, name) for name in PRESETS], help_text="Sensible values; change single fields below."
     )
-    method = forms.ChoiceField(choices=[("full", "Full model or last layers"), ("lora", "LoRA")])
-    optimizer = forms.ChoiceField(choices=[(name, name) for name in ("adamw", "adafactor", "adam")])
-    learning_rate = forms.FloatField(min_value=0, max_value=1)
-    schedule = forms.ChoiceField(choices=[(name, name) for name in ("linear", "cosine", "constant")])
-    warmup_fraction = forms.FloatField(min_value=0, max_value=0.9)
-    epochs = forms.FloatField(min_value=0.01, max_value=1000)
-    batch_tokens = forms.IntegerField(
-        min_value=16, help_text="Padded tokens in a batch; articles of like length share one."
+    method = field_of(Recipe, "method", choices=[("full", "Full model or last layers"), ("lora", "LoRA")])
+    optimizer = field_of(Recipe, "optimizer")
+    learning_rate = field_of(Recipe, "learning_rate")
+    schedule = field_of(Recipe, "schedule")
+    warmup_fraction = field_of(Recipe, "warmup_fraction")
+    epochs = field_of(Recipe, "epochs", required=True)
+    batch_tokens = field_of(
+        Recipe, "batch_tokens", help_text="Padded tokens in a batch; articles of like length share one."
     )
-    gradient_accumulation = forms.IntegerField(min_value=1, max_value=1024)
-    max_source_tokens = forms.IntegerField(min_value=8, max_value=32768)
-    max_target_tokens = forms.IntegerField(min_value=4, max_value=2048)
-    weight_decay = forms.FloatField(min_value=0, max_value=1)
-    precision = forms.ChoiceField(choices=[(name, name) for name in ("auto", "fp32", "bf16")])
-    gradient_checkpointing = forms.BooleanField(required=False, help_text="Less memory, somewhat slower.")
-    validations_per_epoch = forms.IntegerField(min_value=1, max_value=100)
-    keep = forms.ChoiceField(
+    gradient_accumulation = field_of(Recipe, "gradient_accumulation")
+    max_source_tokens = field_of(Recipe, "max_source_tokens")
+    max_target_tokens = field_of(Recipe, "max_target_tokens")
+    weight_decay = field_of(Recipe, "weight_decay")
+    precision = field_of(Recipe, "precision")
+    gradient_checkpointing = field_of(
+        Recipe, "gradient_checkpointing", help_text="Less memory, somewhat slower."
+    )
+    validations_per_epoch = field_of(Recipe, "validations_per_epoch")
+    keep = field_of(
+        Recipe,
+        "keep",
         label="Weights to keep",
         choices=[("best", "of the lowest validation loss"), ("last", "of the end")],
     )
-    patience = forms.IntegerField(
-        min_value=1, max_value=1000, required=False, help_text="Stop after so many validations without gain."
-    )
-    train_last_layers = forms.IntegerField(
-        min_value=1, max_value=1000, required=False, help_text="Empty: all layers."
-    )
-    lora_rank = forms.IntegerField(min_value=1, max_value=1024)
-    lora_alpha = forms.IntegerField(min_value=1, max_value=4096)
-    lora_dropout = forms.FloatField(min_value=0, max_value=0.9)
-    seed = forms.IntegerField(min_value=0, max_value=2**31 - 1)
+    patience = field_of(Recipe, "patience", help_text="Stop after so many validations without gain.")
+    train_last_layers = field_of(Recipe, "train_last_layers", help_text="Empty: all layers.")
+    lora_rank = field_of(Recipe, "lora_rank")
+    lora_alpha = field_of(Recipe, "lora_alpha")
+    lora_dropout = field_of(Recipe, "lora_dropout")
+    seed = field_of(Recipe, "seed")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

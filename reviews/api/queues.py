@@ -194,11 +194,7 @@ _ANSWERS = {
     ],
 }
 _ERRORS = {401: views.UNAUTHORIZED, 403: views.FORBIDDEN, 404: views.NOT_FOUND, 429: views.THROTTLED}
-_NOT_YOURS = views.failure(
-    "You do not have the item checked out, or no longer.",
-    "stale",
-    "You no longer have this item checked out.",
-)
+_NOT_YOURS = views.failure("You do not have the item checked out, or no longer.", "stale", Skip.NOT_HELD)
 _WRONG = views.failure(
     "Something is missing or out of range.",
     "invalid",
@@ -411,5 +407,5 @@ def _assignment(values: dict[str, Any], item: int) -> tuple[Assignment, uuid.UUI
         Assignment.objects.select_related("item").filter(pk=values["assignment"], item=_item(item)).first()
     )
     if assignment is None:
-        raise StaleState("You no longer have this item checked out.")
+        raise StaleState(Skip.NOT_HELD)
     return assignment, values["token"]

@@ -202,7 +202,7 @@ def renew_lease(
         queue = assignment.item.queue
         renewed = _extended(mine, queue, lease or timedelta(minutes=queue.lease_minutes))
     if renewed is None:
-        raise StaleState("You no longer have this item checked out; what you typed is kept as a draft.")
+        raise StaleState(f"{Skip.NOT_HELD} What you typed is kept as a draft.")
     return renewed
 
 
@@ -244,14 +244,13 @@ def skip(*, assignment: Assignment, token: uuid.UUID, meaning: str, reason: str 
     require(reviewer, "review")
     reason = normalise(reason)
     if meaning not in Skip.SAID:
-        raise InvalidInput("Say what to do with it.", fields={"meaning": "snooze, skip or flag"})
+        raise InvalidInput(Skip.SAY_WHAT_TO_DO, fields={"meaning": f"One of {', '.join(Skip.SAID)}."})
     kept = Skip.SAID[meaning]
     if kept == Skip.Meaning.FLAG and not reason:
-        raise InvalidInput("Say what is wrong with the item.", fields={"reason": "An engineer will read it."})
+        raise InvalidInput(Skip.SAY_WHAT_IS_WRONG, fields={"reason": "An engineer will read it."})
     if len(reason) > Skip.LONGEST_REASON_CHARACTERS:
         raise InvalidInput(
-            "The reason is too long.",
-            fields={"reason": f"At most {Skip.LONGEST_REASON_CHARACTERS:,} characters."},
+            Skip.TOO_LONG, fields={"reason": f"At most {Skip.LONGEST_REASON_CHARACTERS:,} characters."}
         )
     with transaction.atomic():
         # the same order of locks as a submit: the item, then its assignment
@@ -260,7 +259,7 @@ def skip(*, assignment: Assignment, token: uuid.UUID, meaning: str, reason: str 
             pk=assignment.pk, state="held", reviewer=reviewer, lease_token=token
         ).update(state="free", reviewer=None, lease_token=None, lease_until=None)
         if not changed:
-            raise StaleState("You no longer have this item checked out.")
+            raise StaleState(Skip.NOT_HELD)
         if (
             kept != Skip.Meaning.SNOOZE
         ):  # assigned to somebody who is never asked again, it would wait for ever

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from models_app.foundation.errors import InvalidInput
+from models_app.texts.needs import Between, mistakes
 from reviews.external_ratings import rows
 from reviews.external_ratings.rows import Rules
 from reviews.ingest.life import FileOptions
-from reviews.models import Criterion, RubricVersion
+from reviews.models import Criterion, ReviewQueue, RubricVersion
 
 _NAME = re.compile(r"[\w.@+-]{1,150}")
 
@@ -25,7 +27,7 @@ class Options(FileOptions):
     rounding: bool = False
     raters: dict[str, str] = field(default_factory=dict)
     choices: dict[str, str] = field(default_factory=dict)
-    queue: str = ""
+    queue: Annotated[str, Between(0, ReviewQueue.LONGEST_NAME_CHARACTERS)] = ""
     rubric: int | None = None
     propose: bool = True
 
@@ -50,7 +52,7 @@ def criteria_of(options: Options) -> list[str]:
 
 def check(options: Options, columns: Sequence[str]) -> None:
     """Raises InvalidInput that names each field which is wrong for a file with these columns."""
-    wrong = rows.mistakes(options.rules, columns, criteria_of(options))
+    wrong = {**mistakes(options), **rows.mistakes(options.rules, columns, criteria_of(options))}
     for name in options.raters.values():
         if not _NAME.fullmatch(name):
             wrong["raters"] = f"{name[:40]!r} is no name for an account: letters, digits, @ . + - _"

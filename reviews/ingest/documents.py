@@ -29,7 +29,12 @@ from reviews.models import ImportBatch, SourceDocument
 CHUNK = 500
 LONGEST_REFERENCE_WORDS = 2000
 _ONCE = "reviews_sourcedocument_content_hash_key"
-LONGEST = {"title": 300, "external_id": 120, "group_key": 120, "licence": 120, "origin": 120}
+LONGEST = {
+    "title": SourceDocument.LONGEST_TITLE_CHARACTERS,
+    **dict.fromkeys(
+        ("external_id", "group_key", "licence", "origin"), SourceDocument.LONGEST_LABEL_CHARACTERS
+    ),
+}
 _NOT_IN_DOMAINS = re.compile(r"[^\w -]+")
 
 Result = Literal["imported", "duplicate", "refused"]
@@ -194,8 +199,9 @@ def check(row: DocumentRow) -> tuple[SourceDocument | None, str, str]:
 
 
 def clean_domain(domain: str) -> str:
-    """Lower case letters, digits, spaces and hyphens, at most 40 characters."""
-    return one_line(_NOT_IN_DOMAINS.sub(" ", one_line(domain).lower()))[:40].strip()
+    """Lower case letters, digits, spaces and hyphens, as many as are kept."""
+    kept = one_line(_NOT_IN_DOMAINS.sub(" ", one_line(domain).lower()))
+    return kept[: SourceDocument.LONGEST_DOMAIN_CHARACTERS].strip()
 
 
 def import_rows(
@@ -218,8 +224,8 @@ def import_rows(
     require(actor, "import_documents")
     report = report or ImportReport()
     defaults = {
-        "origin": one_line(origin)[:120],
-        "licence": one_line(licence)[:120],
+        "origin": one_line(origin)[: SourceDocument.LONGEST_LABEL_CHARACTERS],
+        "licence": one_line(licence)[: SourceDocument.LONGEST_LABEL_CHARACTERS],
         "domain": clean_domain(domain),
         "batch": batch and batch.pk,
         "created_by": actor and actor.pk,

@@ -29,10 +29,10 @@ class ImportOptions(FileOptions):
     """`hub` names a data set; without it there is a file."""
 
     limit: Annotated[int | None, Between(1, 10_000_000)] = None
-    domain: str = ""
-    hub: str = ""
-    config: str = ""
-    split: str = ""
+    domain: Annotated[str, Between(0, SourceDocument.LONGEST_DOMAIN_CHARACTERS)] = ""
+    hub: Annotated[str, Between(0, 200)] = ""
+    config: Annotated[str, Between(0, 100)] = ""
+    split: Annotated[str, Between(0, 100)] = ""
 
 
 class DocumentImports(ImportKind[ImportBatch, ImportOptions, ImportReport]):

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from django.conf import settings
 from django.db import transaction
@@ -26,11 +26,12 @@ from models_app.foundation import audit, jobs, memory
 from models_app.foundation.errors import InvalidInput, Refused, TooLarge
 from models_app.foundation.roles import require
 from models_app.models import Job
+from models_app.texts.needs import Between
 from reviews.ingest import uploads
 from reviews.ingest.reports import RowsReport
 from reviews.ingest.sources.files import open_file, recognised
 from reviews.ingest.sources.source import Progress, Source
-from reviews.models import Import
+from reviews.models import Import, SourceDocument
 
 DEADLINE_SECONDS = 6 * 3600
 LOOK_SECONDS = 900
@@ -42,8 +43,8 @@ class FileOptions:
 
     format: str = ""
     mapping: dict[str, str] = field(default_factory=dict)
-    origin: str = ""
-    licence: str = ""
+    origin: Annotated[str, Between(0, SourceDocument.LONGEST_LABEL_CHARACTERS)] = ""
+    licence: Annotated[str, Between(0, SourceDocument.LONGEST_LABEL_CHARACTERS)] = ""
 
 
 Row = TypeVar("Row", bound=Import)

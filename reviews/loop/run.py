@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
 from django.db import transaction
@@ -19,7 +19,7 @@ from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.gates.comparing import compare_by_policy
 from models_app.ml.prompting import default_prompt
-from models_app.ml.recipe import Recipe, default_recipe
+from models_app.ml.recipe import SEEDS, Recipe, default_recipe
 from models_app.models import (
     Comparison,
     DatasetSnapshot,
@@ -33,6 +33,7 @@ from models_app.models import (
     TrainingRun,
 )
 from models_app.releases.composing import compose_release, lead_release, submit_release
+from models_app.texts.needs import AtLeast, mistakes
 from models_app.training.registering import start_registering
 from models_app.training.starting import start_training
 from reviews.examples.decisions import approve_examples
@@ -56,17 +57,17 @@ class LoopOptions:
     base model drafts summaries for, all that may be learnt from where it is None."""
 
     documents: Path
-    train: int
-    validation: int
-    test: int
+    train: Annotated[int, AtLeast(1)]
+    validation: Annotated[int, AtLeast(1)]
+    test: Annotated[int, AtLeast(1)]
     model: str = "starter"
-    seed: int = 7
+    seed: Annotated[int, SEEDS] = 7
     preset: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
     decoding: dict[str, Any] = field(default_factory=dict)
     prompt: str = ""
     mapping: dict[str, str] = field(default_factory=dict)
-    drafts: int | None = None
+    drafts: Annotated[int | None, AtLeast(0)] = None
 
 
 @dataclass
@@ -122,7 +123,10 @@ def _cpu_seconds() -> float:
 
 
 def run_loop(*, options: LoopOptions, actor: Any | None, say: Say) -> LoopResult:
-    """Import, draft, snapshot, fine-tune, evaluate before, after and lead-3, compare, submit for approval."""
+    """Import, draft, snapshot, fine-tune, evaluate before, after and lead-3, compare, submit for approval. Raises
+    InvalidInput, before anything is done for options out of range."""
+    if wrong := mistakes(options):
+        raise InvalidInput(" ".join(f"{name}: {words}" for name, words in wrong.items()), fields=wrong)
     clock = _Clock(say)
     with clock.phase("importing documents"):
         report, hashes = _import(options, actor)

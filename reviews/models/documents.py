@@ -26,17 +26,24 @@ class Split(models.TextChoices):
 class SourceDocument(models.Model):
     """An article. Its split is set when it comes in and never changes; a database trigger holds that."""
 
-    title = models.CharField(max_length=300, blank=True)
+    LONGEST_TITLE_CHARACTERS = 300
+    LONGEST_DOMAIN_CHARACTERS = 40
+    #: Of an id, a group, an origin, a licence.
+    LONGEST_LABEL_CHARACTERS = 120
+
+    title = models.CharField(max_length=LONGEST_TITLE_CHARACTERS, blank=True)
     text = models.TextField()
-    domain = models.CharField(max_length=40, default="other")
+    domain = models.CharField(max_length=LONGEST_DOMAIN_CHARACTERS, default="other")
     language = models.CharField(max_length=8, blank=True)
     origin = models.CharField(
-        max_length=120, blank=True, help_text="where it came from: a file, a data set, the API"
+        max_length=LONGEST_LABEL_CHARACTERS,
+        blank=True,
+        help_text="where it came from: a file, a data set, the API",
     )
-    licence = models.CharField(max_length=120, blank=True)
-    external_id = models.CharField(max_length=120, blank=True, db_index=True)
+    licence = models.CharField(max_length=LONGEST_LABEL_CHARACTERS, blank=True)
+    external_id = models.CharField(max_length=LONGEST_LABEL_CHARACTERS, blank=True, db_index=True)
     group_key = models.CharField(
-        max_length=120, blank=True, help_text="documents of one group share their split"
+        max_length=LONGEST_LABEL_CHARACTERS, blank=True, help_text="documents of one group share their split"
     )
     content_hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the normalised text")
     split = models.CharField(max_length=10, choices=Split)

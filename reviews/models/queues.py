@@ -9,11 +9,22 @@ from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from reviews.models.answers import POINTS
 from reviews.models.reviews import Preference, Review
+
+# From the least to the most.
+REVIEWS_PER_ITEM = (1, 20)
+OVERLAP_PERCENT = (0, 100)
+LEASE_MINUTES = (1, 24 * 60)
+GOLD_PERCENT = (0, 50)
+DISPUTE_POINTS = (0, POINTS[-1] - POINTS[0])
 
 
 class RubricVersion(models.Model):
     """The questions a review answers. Immutable: a change is a new version."""
+
+    LONGEST_INSTRUCTIONS_CHARACTERS = 4000
+    MOST_CRITERIA = 12
 
     number = models.PositiveIntegerField(unique=True)
     instructions = models.TextField(blank=True)
@@ -29,10 +40,14 @@ class RubricVersion(models.Model):
 class Criterion(models.Model):
     """One scale of 1–5 with a worded point for each value."""
 
+    LONGEST_NAME_CHARACTERS = 60
+    LONGEST_QUESTION_CHARACTERS = 200
+    LONGEST_ANCHOR_CHARACTERS = 200
+
     rubric = models.ForeignKey(RubricVersion, on_delete=models.PROTECT, related_name="criteria")
     key = models.SlugField(max_length=40)
-    name = models.CharField(max_length=60)
-    question = models.CharField(max_length=200)
+    name = models.CharField(max_length=LONGEST_NAME_CHARACTERS)
+    question = models.CharField(max_length=LONGEST_QUESTION_CHARACTERS)
     anchors = models.JSONField(help_text="five strings, for 1 to 5")
     position = models.PositiveSmallIntegerField()
 
@@ -57,10 +72,13 @@ class ReviewQueue(models.Model):
         CONFIDENCE = "lowest confidence"
         DISAGREEMENT = "most disagreement"
 
-    name = models.CharField(max_length=100, unique=True)
+    LONGEST_NAME_CHARACTERS = 100
+    LONGEST_DESCRIPTION_CHARACTERS = 300
+
+    name = models.CharField(max_length=LONGEST_NAME_CHARACTERS, unique=True)
     slug = models.SlugField(max_length=60, unique=True)
     kind = models.CharField(max_length=20, choices=Kind, default=Kind.RATE_AND_EDIT)
-    description = models.CharField(max_length=300, blank=True)
+    description = models.CharField(max_length=LONGEST_DESCRIPTION_CHARACTERS, blank=True)
     rubric = models.ForeignKey(RubricVersion, on_delete=models.PROTECT, related_name="queues")
     reviews_per_item = models.PositiveSmallIntegerField(default=1)
     overlap_percent = models.PositiveSmallIntegerField(
@@ -85,14 +103,18 @@ class ReviewQueue(models.Model):
     class Meta:
         ordering = ["name"]
         constraints = [
-            models.CheckConstraint(condition=Q(gold_percent__range=(0, 50)), name="queue_gold_percent"),
-            models.CheckConstraint(condition=Q(dispute_points__range=(0, 4)), name="queue_dispute_points"),
+            models.CheckConstraint(condition=Q(gold_percent__range=GOLD_PERCENT), name="queue_gold_percent"),
             models.CheckConstraint(
-                condition=Q(reviews_per_item__range=(1, 20)), name="queue_reviews_per_item"
+                condition=Q(dispute_points__range=DISPUTE_POINTS), name="queue_dispute_points"
             ),
-            models.CheckConstraint(condition=Q(lease_minutes__range=(1, 1440)), name="queue_lease_minutes"),
             models.CheckConstraint(
-                condition=Q(overlap_percent__range=(0, 100)), name="queue_overlap_percent"
+                condition=Q(reviews_per_item__range=REVIEWS_PER_ITEM), name="queue_reviews_per_item"
+            ),
+            models.CheckConstraint(
+                condition=Q(lease_minutes__range=LEASE_MINUTES), name="queue_lease_minutes"
+            ),
+            models.CheckConstraint(
+                condition=Q(overlap_percent__range=OVERLAP_PERCENT), name="queue_overlap_percent"
             ),
         ]
 
@@ -181,7 +203,9 @@ class QueueItem(models.Model):
             models.CheckConstraint(
                 condition=Q(other=None) | ~Q(other=models.F("summary")), name="pair_of_two"
             ),
-            models.CheckConstraint(condition=Q(wanted_reviews__range=(1, 20)), name="item_wanted_reviews"),
+            models.CheckConstraint(
+                condition=Q(wanted_reviews__range=REVIEWS_PER_ITEM), name="item_wanted_reviews"
+            ),
             models.CheckConstraint(
                 condition=Q(confidence=None) | Q(confidence__range=(0, 1)), name="item_confidence"
             ),
@@ -366,6 +390,12 @@ class Skip(models.Model):
     #: What a person can say, at the desk and by program.
     SAID = {"snooze": Meaning.SNOOZE, "skip": Meaning.SKIP, "flag": Meaning.FLAG}
     LONGEST_REASON_CHARACTERS = 2000
+
+    # What a person is told where they cannot.
+    SAY_WHAT_TO_DO = "Say what to do with it."
+    SAY_WHAT_IS_WRONG = "Say what is wrong with the item."
+    TOO_LONG = "The reason is too long."
+    NOT_HELD = "You no longer have this item checked out."
 
     item = models.ForeignKey(QueueItem, on_delete=models.PROTECT, related_name="skips")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")

@@ -33,13 +33,14 @@ from reviews.models import (
     Review,
     ReviewQueue,
 )
+from reviews.models.queues import DISPUTE_POINTS
 from reviews.notifications.notices import notify
 from reviews.quality.disagreement import Given, differences, disagreement
 from reviews.queues.assignments import rank_assignments
 from reviews.queues.rubrics import left_open
 
+POINTS_WORDS = f"From {DISPUTE_POINTS[0]} to {DISPUTE_POINTS[1]}."
 RESOLVED = "Its reviewers differed. The final answer is learnt instead."
-MOST_POINTS = 4
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,9 @@ def _move(item: QueueItem, to: str, action: str, reason: str) -> None:
 def set_dispute_points(*, queue: ReviewQueue, points: int, actor: Any | None) -> None:
     """From how many points apart a queue's reviewers are a dispute; 0 for never. Items reviewed since follow it."""
     require(actor, "manage_queues")
-    if not 0 <= points <= MOST_POINTS:
-        raise InvalidInput(
-            "That is no distance on a scale of five.", fields={"points": f"From 0 to {MOST_POINTS}."}
-        )
+    least, most = DISPUTE_POINTS
+    if not least <= points <= most:
+        raise InvalidInput("That is no distance on a scale of five.", fields={"points": POINTS_WORDS})
     with transaction.atomic():
         if (
             ReviewQueue.objects.filter(pk=queue.pk)

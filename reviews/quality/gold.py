@@ -34,11 +34,12 @@ from reviews.models import (
     Skip,
     Summary,
 )
+from reviews.models.queues import GOLD_PERCENT
 from reviews.quality.statements import gold_figures
 from reviews.queues.grounding import link
 from reviews.queues.rubrics import left_open
 
-MOST_PERCENT = 50
+PERCENT_WORDS = f"From {GOLD_PERCENT[0]} to {GOLD_PERCENT[1]} per cent."
 MOST_TOLERANCE = 2
 BLOCK = 100
 STARS, VERDICT = "stars", "verdict"
@@ -134,10 +135,9 @@ def retire_gold(*, gold: GoldAnswer, reason: str, actor: User) -> None:
 
 def set_gold_percent(*, queue: ReviewQueue, percent: int, actor: Any | None) -> None:
     require(actor, "manage_queues")
-    if not 0 <= percent <= MOST_PERCENT:
-        raise InvalidInput(
-            "That is too large a share.", fields={"percent": f"From 0 to {MOST_PERCENT} per cent."}
-        )
+    least, most = GOLD_PERCENT
+    if not least <= percent <= most:
+        raise InvalidInput("That is too large a share.", fields={"percent": PERCENT_WORDS})
     if queue.calibration and percent:
         raise Refused("A calibration round is all gold.")
     with transaction.atomic():

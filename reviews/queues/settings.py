@@ -16,15 +16,14 @@ from models_app.foundation import audit, jobs, locks
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.roles import require
 from models_app.models import Job
-from models_app.texts.needs import Between, OneOf, mistakes
+from models_app.texts.needs import Between, OneOf, mistakes, needs_of
 from models_app.texts.normalise import normalise, one_line
 from reviews.models import Criterion, ReviewQueue, RubricVersion
+from reviews.models.answers import POINTS
+from reviews.models.queues import LEASE_MINUTES, OVERLAP_PERCENT, REVIEWS_PER_ITEM
 from reviews.queues.assignments import fit_assignments, own_queue
 from reviews.queues.statements import Rearranged
 
-MOST_CRITERIA = 12
-POINTS = 5
-LONGEST_INSTRUCTIONS = 4000
 AT_ONCE = 5000  # items
 _MOVING = ("reviews_per_item", "overlap_percent", "order")
 _RUBRIC_LOCK = 0x2B1C
@@ -35,13 +34,13 @@ _RESERVED = ("new", "rubrics", "item", "my")  # pages of their own stand at thes
 class QueueSettings:
     """What can be set on a queue. `rubric` is the number of a version."""
 
-    name: Annotated[str, Between(1, 100)]
+    name: Annotated[str, Between(1, ReviewQueue.LONGEST_NAME_CHARACTERS)]
     rubric: int
-    description: Annotated[str, Between(0, 300)] = ""
+    description: Annotated[str, Between(0, ReviewQueue.LONGEST_DESCRIPTION_CHARACTERS)] = ""
     kind: Annotated[str, OneOf(ReviewQueue.Kind.values)] = ReviewQueue.Kind.RATE_AND_EDIT
-    reviews_per_item: Annotated[int, Between(1, 20)] = 1
-    overlap_percent: Annotated[int, Between(0, 100)] = 100
-    lease_minutes: Annotated[int, Between(1, 1440)] = 30
+    reviews_per_item: Annotated[int, Between(*REVIEWS_PER_ITEM)] = 1
+    overlap_percent: Annotated[int, Between(*OVERLAP_PERCENT)] = 100
+    lease_minutes: Annotated[int, Between(*LEASE_MINUTES)] = 30
     order: Annotated[str, OneOf(ReviewQueue.Order.values)] = ReviewQueue.Order.PRIORITY
     blind_to_peers: bool = True
     blind_to_model: bool = True
@@ -58,8 +57,21 @@ class QueueSettings:
 class Question:
     """One criterion of a new rubric version; `anchors` word the five points from 1 to 5."""
 
-    name: str
-    question: str
+    name: Annotated[
+        str,
+        Between(
+            1,
+            Criterion.LONGEST_NAME_CHARACTERS,
+            said=f"A name of 1 to {Criterion.LONGEST_NAME_CHARACTERS} characters, with letters or digits.",
+        ),
+    ]
+    question: Annotated[
+        str,
+        Between(
+            1, Criterion.LONGEST_QUESTION_CHARACTERS,
+            said=f"The question in 1 to {Criterion.LONGEST_QUESTION_CHARACTERS} characters.",
+        ),
+    ]  # fmt: skip
     anchors: Sequence[str]
     key: str = ""
 
@@ -199,24 +211,28 @@ def _checked(settings: QueueSettings) -> dict[str, Any]:
 
 def _checked_questions(instructions: str, questions: Sequence[Question]) -> list[dict[str, Any]]:
     wrong = {}
-    if len(instructions) > LONGEST_INSTRUCTIONS:
-        wrong["instructions"] = f"At most {LONGEST_INSTRUCTIONS:,} characters."
-    if not 1 <= len(questions) <= MOST_CRITERIA:
-        wrong["questions"] = f"From 1 to {MOST_CRITERIA} questions."
+    if len(instructions) > RubricVersion.LONGEST_INSTRUCTIONS_CHARACTERS:
+        wrong["instructions"] = f"At most {RubricVersion.LONGEST_INSTRUCTIONS_CHARACTERS:,} characters."
+    if not 1 <= len(questions) <= RubricVersion.MOST_CRITERIA:
+        wrong["questions"] = f"From 1 to {RubricVersion.MOST_CRITERIA} questions."
     criteria: list[dict[str, Any]] = []
-    for place, question in enumerate(questions):
-        name, text = one_line(question.name), one_line(question.question)
+    for place, given in enumerate(questions):
+        question = replace(given, name=one_line(given.name), question=one_line(given.question))
         anchors = [one_line(anchor) for anchor in question.anchors]
-        key = question.key or slugify(name)[:40]
-        if not 1 <= len(name) <= 60 or not key:
-            wrong[f"name-{place}"] = "A name of 1 to 60 characters, with letters or digits."
+        key = question.key or slugify(question.name)[:40]
+        wrong |= {f"{name}-{place}": words for name, words in mistakes(question).items()}
+        if not key:
+            wrong[f"name-{place}"] = needs_of(Question)["name"].words
         elif key in {values["key"] for values in criteria}:
-            wrong[f"name-{place}"] = "Two questions have the same name."
-        if not 1 <= len(text) <= 200:
-            wrong[f"question-{place}"] = "The question in 1 to 200 characters."
-        if len(anchors) != POINTS or not all(1 <= len(anchor) <= 200 for anchor in anchors):
-            wrong[f"anchors-{place}"] = f"Word each of the {POINTS} points, in at most 200 characters."
-        criteria.append({"key": key, "name": name, "question": text, "anchors": anchors})
+            wrong.setdefault(f"name-{place}", "Two questions have the same name.")
+        longest = Criterion.LONGEST_ANCHOR_CHARACTERS
+        if len(anchors) != len(POINTS) or not all(1 <= len(anchor) <= longest for anchor in anchors):
+            wrong[f"anchors-{place}"] = (
+                f"Word each of the {len(POINTS)} points, in at most {longest} characters."
+            )
+        criteria.append(
+            {"key": key, "name": question.name, "question": question.question, "anchors": anchors}
+        )
     if wrong:
         raise InvalidInput("The rubric is not whole.", fields=wrong)
     return criteria

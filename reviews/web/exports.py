@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
 from models_app.models import DatasetSnapshot, PromptVersion
+from models_app.web.fields import field_of
 from models_app.web.pages import capability, page_or_fragment, paginate, user_of
 from reviews.exports import requests
 from reviews.exports.download import download_of
@@ -72,9 +73,9 @@ class ExportForm(forms.Form):
     prompt = forms.ChoiceField(
         required=False, label="Prompt", help_text="What the model is shown around the article."
     )
-    max_words = forms.IntegerField(
-        min_value=1,
-        max_value=2000,
+    max_words = field_of(
+        Request,
+        "max_words",
         initial=60,
         required=False,
         label="Words",

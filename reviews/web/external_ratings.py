@@ -9,6 +9,7 @@ from django import forms
 from django.http import HttpRequest
 
 from models_app.foundation.errors import InvalidInput
+from models_app.web.fields import field_of
 from reviews.external_ratings import rows as rating_rows
 from reviews.external_ratings.imports import RATINGS, looked
 from reviews.external_ratings.options import Options, criteria_of, rubric_of
@@ -35,13 +36,15 @@ class RatingsForm(MappingForm):
 
     low = forms.FloatField(initial=1, label="Numbers from")
     high = forms.FloatField(initial=5, label="to")
-    rounding = forms.BooleanField(
-        required=False,
+    rounding = field_of(
+        Options,
+        "rounding",
         label="Round to the nearest point",
         help_text="Else numbers between two points are refused.",
     )
-    propose = forms.BooleanField(
-        required=False,
+    propose = field_of(
+        Options,
+        "propose",
         initial=True,
         label="Propose edits as examples",
         help_text="They wait to be decided on.",
@@ -50,11 +53,9 @@ class RatingsForm(MappingForm):
         required=False, label="Names of raters", widget=forms.Textarea(attrs={"rows": 3}),
         help_text="A line for each: value=name. They become accounts that cannot sign in.",
     )  # fmt: skip
-    queue = forms.CharField(
-        max_length=100, required=False, label="Queue", help_text="By the file’s name unless given."
-    )
-    origin = forms.CharField(max_length=120, required=False, label="Origin", help_text="Of new articles.")
-    licence = forms.CharField(max_length=120, required=False, label="Licence", help_text="Of new articles.")
+    queue = field_of(Options, "queue", label="Queue", help_text="By the file’s name unless given.")
+    origin = field_of(Options, "origin", label="Origin", help_text="Of new articles.")
+    licence = field_of(Options, "licence", label="Licence", help_text="Of new articles.")
 
     def __init__(self, *args: Any, kind: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

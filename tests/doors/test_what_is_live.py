@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -138,9 +139,9 @@ def told(cast: make.Cast) -> dict[str, int | None]:
     }
 
 
-def _signed_in(user: object) -> Client:
+def _signed_in(user: Any) -> Client:
     client = Client()
-    client.force_login(user)  # type: ignore[arg-type]
+    client.force_login(user)
     return client
 
 

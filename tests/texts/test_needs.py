@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from models_app.texts.needs import Between, OneOf, mistakes, unmet
+from models_app.texts.needs import AtLeast, Between, OneOf, mistakes, unmet
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Settings:
     on: bool = True
     day: date | None = None
     places: tuple[str, ...] = ()
+    times: Annotated[int | None, AtLeast(1)] = None
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ class Settings:
         ("kind", ("", "wide"), "One of long, short."),
         ("stars", (5,), "From 1 to 4 stars."),
         ("on", (1, None, "yes"), "True or false."),
+        ("times", (0, -1, 1.0, "1"), "At least 1."),
     ],
 )
 def test_what_is_not_met_is_said_at_its_field(field: str, values: tuple[Any, ...], words: str) -> None:
@@ -47,7 +49,7 @@ def test_what_is_not_met_is_said_at_its_field(field: str, values: tuple[Any, ...
 
 def test_what_is_met_says_nothing() -> None:
     assert mistakes(Settings()) == {}
-    good = Settings("abcde", "abc", 2000, 1, 0.9, "blue", "short", 4, False, date(2026, 1, 1), ("a",))
+    good = Settings("abcde", "abc", 2000, 1, 0.9, "blue", "short", 4, False, date(2026, 1, 1), ("a",), 1)
     assert mistakes(good) == {}
 
 
@@ -62,6 +64,7 @@ def test_several_mistakes_are_told_at_once() -> None:
         ({"share": 0}, "a number above 0 and up to 1"),
         ({"colour": ""}, "one of red, blue"),
         ({"on": 1}, "true or false"),
+        ({"times": 0}, "a whole number of at least 1"),
     ],
 )
 def test_a_need_is_named_for_a_sentence(values: dict[str, Any], noun: str) -> None:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
+from models_app.texts.needs import mistakes
 from reviews.loop.report import write_report
 from reviews.loop.run import LoopOptions, run_loop
 
@@ -57,9 +58,6 @@ class Command(BaseCommand):
         arguments.add_user(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        for name in ("train", "validation", "test"):
-            if options[name] < 1:
-                raise CommandError(f"--{name}: at least 1.")
         actor = arguments.actor(options["user"])
         loop = LoopOptions(
             documents=options["documents"],
@@ -75,6 +73,8 @@ class Command(BaseCommand):
             mapping=dict(pair.split("=", 1) for pair in options["map"] if "=" in pair),
             drafts=options["drafts"],
         )
+        if wrong := mistakes(loop):
+            raise CommandError(" ".join(f"--{name}: {words}" for name, words in wrong.items()))
         try:
             result = run_loop(options=loop, actor=actor, say=self._say)
         except GalleyError as error:

@@ -15,6 +15,7 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 
 from models_app.foundation.errors import InvalidInput
+from models_app.web.fields import field_of
 from models_app.web.pages import capability
 from reviews.ingest import twins
 from reviews.ingest.columns import guess_columns
@@ -43,32 +44,28 @@ class FileForm(forms.Form):
 
 
 class HubForm(forms.Form):
-    hub = forms.CharField(
-        max_length=200,
+    hub = field_of(
+        ImportOptions,
+        "hub",
+        required=True,
         label="Data set",
         help_text="Its name on Hugging Face, such as abisee/cnn_dailymail.",
         widget=forms.TextInput(attrs={"placeholder": "abisee/cnn_dailymail", "autocapitalize": "off"}),
     )
-    config = forms.CharField(
-        max_length=100, required=False, label="Configuration", help_text="CNN/DailyMail: 3.0.0"
-    )
-    split = forms.CharField(
-        max_length=100,
-        required=False,
+    config = field_of(ImportOptions, "config", label="Configuration", help_text="CNN/DailyMail: 3.0.0")
+    split = field_of(
+        ImportOptions,
+        "split",
         label="Part",
         help_text="train unless given. Galley splits by itself, whatever the part is called.",
     )
 
 
 class OptionsForm(MappingForm):
-    domain = forms.CharField(max_length=40, required=False, help_text="For rows that name none.")
-    licence = forms.CharField(max_length=120, required=False, help_text="For rows that name none.")
-    origin = forms.CharField(
-        max_length=120, required=False, help_text="Where it is from; the file's name unless given."
-    )
-    limit = forms.IntegerField(
-        min_value=1, max_value=10_000_000, required=False, label="Rows", help_text="All unless given."
-    )
+    domain = field_of(ImportOptions, "domain", help_text="For rows that name none.")
+    licence = field_of(ImportOptions, "licence", help_text="For rows that name none.")
+    origin = field_of(ImportOptions, "origin", help_text="Where it is from; the file's name unless given.")
+    limit = field_of(ImportOptions, "limit", label="Rows", help_text="All unless given.")
 
     def __init__(self, *args: Any, columns: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -16,8 +16,9 @@ from models_app.texts.normalise import row_number
 from models_app.web.pages import capability, paginate, user_of
 from reviews.models import Adjudication, QueueItem, Review, ReviewQueue
 from reviews.quality import disputes
-from reviews.quality.adjudication import Ruling, objection, resolve_dispute, set_dispute_points
+from reviews.quality.adjudication import POINTS_WORDS, Ruling, objection, resolve_dispute, set_dispute_points
 from reviews.quality.disputes import Dispute
+from reviews.queues.rubrics import LONGEST_EXPLANATION_CHARACTERS
 from reviews.web.desk.answers import VERDICTS
 from reviews.web.desk.form_values import integer, ratings_of, scales
 from reviews.web.desk.placed_text import paragraphs
@@ -150,6 +151,7 @@ def _screen(
         "ruling": ruling,
         "verdicts": VERDICTS,
         "longest": Review.LONGEST_EDIT_CHARACTERS,
+        "longest_explanation": LONGEST_EXPLANATION_CHARACTERS,
         "scales": scales(found.criteria, ruling.ratings, errors),
         "errors": errors,
         "error": error,
@@ -164,7 +166,7 @@ def points(request: HttpRequest, pk: int) -> HttpResponse:
     queue = get_object_or_404(ReviewQueue, pk=pk)
     wanted = integer(request.POST, "points")
     if wanted is None:
-        raise InvalidInput("Say how many points apart are a dispute.", fields={"points": "From 0 to 4."})
+        raise InvalidInput("Say how many points apart are a dispute.", fields={"points": POINTS_WORDS})
     set_dispute_points(queue=queue, points=wanted, actor=request.user)
     messages.success(request, f"Saved for {queue.name}. It counts for what is submitted from now on.")
     return redirect("disputes")

@@ -26,10 +26,12 @@ from reviews.models import (
     RubricVersion,
     Summary,
 )
+from reviews.models.queues import GOLD_PERCENT
 from reviews.quality import gold
 from reviews.quality.agreement_report import question_names
 from reviews.quality.gold import Known, Share
 from reviews.queues.queries import reviewers
+from reviews.queues.rubrics import LONGEST_EXPLANATION_CHARACTERS
 from reviews.web.desk.answers import VERDICTS
 from reviews.web.desk.form_values import integer, ratings_of, scales
 from reviews.web.desk.placed_text import paragraphs
@@ -72,7 +74,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "queues": ReviewQueue.objects.filter(
             active=True, calibration=False, kind__in=ReviewQueue.AT_DESK
         ).order_by("name"),
-        "most": gold.MOST_PERCENT,
+        "most": GOLD_PERCENT[1],
     }
     return render(request, "reviews/quality/gold.html", context)
 
@@ -157,6 +159,7 @@ def _form(
         "scales": scales(Criterion.objects.filter(rubric=rubric), known.ratings, errors),
         "errors": errors,
         "error": error,
+        "longest_explanation": LONGEST_EXPLANATION_CHARACTERS,
     }
     return render(request, "reviews/quality/gold_new.html", context, status=error.status if error else 200)
 
@@ -179,9 +182,7 @@ def percent(request: HttpRequest, pk: int) -> HttpResponse:
     queue = get_object_or_404(ReviewQueue, pk=pk)
     wanted = integer(request.POST, "percent")
     if wanted is None:
-        raise InvalidInput(
-            "Say what share is to be gold.", fields={"percent": f"From 0 to {gold.MOST_PERCENT} per cent."}
-        )
+        raise InvalidInput("Say what share is to be gold.", fields={"percent": gold.PERCENT_WORDS})
     gold.set_gold_percent(queue=queue, percent=wanted, actor=request.user)
     messages.success(request, f"Saved for {queue.name}.")
     return redirect("gold")

@@ -12,11 +12,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from models_app.foundation.errors import InvalidInput
+from models_app.web.fields import field_of
 from models_app.web.pages import paginate
-from reviews.models import RubricVersion
+from reviews.models import Criterion, RubricVersion
+from reviews.models.answers import POINTS
 from reviews.queues import queries
 from reviews.queues import settings as managing
-from reviews.queues.settings import MOST_CRITERIA, POINTS, Question
+from reviews.queues.settings import Question
 from reviews.web.queues.shared import manages
 
 
@@ -35,23 +37,23 @@ class RubricForm(forms.Form):
 
     instructions = forms.CharField(
         required=False,
-        max_length=managing.LONGEST_INSTRUCTIONS,
+        max_length=RubricVersion.LONGEST_INSTRUCTIONS_CHARACTERS,
         widget=forms.Textarea(attrs={"rows": 3, "dir": "auto"}),
         help_text="Reviewers read it above the questions.",
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for place in range(MOST_CRITERIA):
-            self.fields[f"name-{place}"] = forms.CharField(label="Name", required=False, max_length=60)
-            self.fields[f"question-{place}"] = forms.CharField(
-                label="Question", required=False, max_length=200
+        for place in range(RubricVersion.MOST_CRITERIA):
+            self.fields[f"name-{place}"] = field_of(Question, "name", label="Name", required=False)
+            self.fields[f"question-{place}"] = field_of(
+                Question, "question", label="Question", required=False
             )
-            for point in range(1, POINTS + 1):
+            for point in POINTS:
                 self.fields[f"point-{place}-{point}"] = forms.CharField(
                     label=str(point),
                     required=False,
-                    max_length=200,
+                    max_length=Criterion.LONGEST_ANCHOR_CHARACTERS,
                     widget=forms.Textarea(attrs={"rows": 2, "dir": "auto"}),
                 )
 
@@ -61,18 +63,18 @@ class RubricForm(forms.Form):
                 "number": place + 1,
                 "name": self[f"name-{place}"],
                 "question": self[f"question-{place}"],
-                "points": [self[f"point-{place}-{point}"] for point in range(1, POINTS + 1)],
+                "points": [self[f"point-{place}-{point}"] for point in POINTS],
                 "used": bool(self[f"name-{place}"].value() or self[f"question-{place}"].value()),
             }
-            for place in range(MOST_CRITERIA)
+            for place in range(RubricVersion.MOST_CRITERIA)
         ]
 
 
 def _questions(values: Mapping[str, Any]) -> tuple[list[Question], list[int]]:
     """The questions that are not empty, and at which place of the form each stands."""
     found, places = [], []
-    for place in range(MOST_CRITERIA):
-        points = [values.get(f"point-{place}-{point}", "") for point in range(1, POINTS + 1)]
+    for place in range(RubricVersion.MOST_CRITERIA):
+        points = [values.get(f"point-{place}-{point}", "") for point in POINTS]
         name, question = values.get(f"name-{place}", ""), values.get(f"question-{place}", "")
         if name or question or any(points):
             found.append(Question(name, question, points))

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from models_app.foundation.errors import InvalidInput
 from models_app.texts.comment_classes import COMPLAINTS
+from models_app.web.fields import field_of
 from reviews.filling import rule_runs
 from reviews.models import QueueRule
 from reviews.queues import queries, rules
@@ -17,7 +18,7 @@ from reviews.web.queues.shared import manages, put_errors, queue_of
 
 
 class FewStarsForm(forms.Form):
-    at_most = forms.IntegerField(label="Stars or fewer", min_value=1, max_value=4)
+    at_most = field_of(rules.FewStars, "at_most", label="Stars or fewer")
 
 
 class ComplaintForm(forms.Form):
@@ -29,49 +30,48 @@ class ComplaintForm(forms.Form):
 
 
 class WantsForm(forms.Form):
-    retrain = forms.BooleanField(label="Needs retraining", required=False)
-    refine = forms.BooleanField(label="Prompt problem", required=False)
+    retrain = field_of(rules.Wants, "retrain", label="Needs retraining")
+    refine = field_of(rules.Wants, "refine", label="Prompt problem")
 
 
 SOURCES = [("both", "drafts and live requests"), ("drafts", "drafts"), ("requests", "live requests")]
 
 
 class CheckForm(forms.Form):
-    of = forms.ChoiceField(label="Of", choices=SOURCES)
-    numbers = forms.BooleanField(label="Numbers that the article does not have", required=False)
-    names = forms.BooleanField(
+    of = field_of(rules.Check, "of", label="Of", choices=SOURCES)
+    numbers = field_of(rules.Check, "numbers", label="Numbers that the article does not have")
+    names = field_of(
+        rules.Check,
+        "names",
         label="Names that the article does not have",
-        required=False,
         help_text="Other spellings of a name are flagged too.",
     )
-    repetition = forms.FloatField(
+    repetition = field_of(
+        rules.Check,
+        "repetition",
         label="More repeated than",
-        required=False,
-        min_value=0.01,
-        max_value=1,
         help_text="Share of repeated groups of three words, such as 0.2. Empty: not looked at.",
     )
-    shortest = forms.IntegerField(label="Fewer words than", required=False, min_value=1, max_value=5000)
-    longest = forms.IntegerField(label="More words than", required=False, min_value=1, max_value=5000)
+    shortest = field_of(rules.Check, "shortest", label="Fewer words than")
+    longest = field_of(rules.Check, "longest", label="More words than")
 
 
 class ShareForm(forms.Form):
-    of = forms.ChoiceField(label="Of", choices=SOURCES)
-    percent = forms.FloatField(label="Per cent", min_value=0.01, max_value=100)
+    of = field_of(rules.Share, "of", label="Of", choices=SOURCES)
+    percent = field_of(rules.Share, "percent", label="Per cent")
 
 
 class DriftForm(forms.Form):
-    by = forms.ChoiceField(label="By", choices=[("domain", "domain"), ("length", "length of the article")])
-    days = forms.IntegerField(label="Days", min_value=1, max_value=90)
-    reference_days = forms.IntegerField(label="Compared with the days before", min_value=1, max_value=365)
-    least = forms.IntegerField(
-        label="Requests needed in either",
-        min_value=20,
-        max_value=100_000,
-        help_text="With fewer nothing is said.",
+    by = field_of(
+        rules.Drift, "by", label="By", choices=[("domain", "domain"), ("length", "length of the article")]
     )
-    most = forms.IntegerField(label="Items at most", min_value=1, max_value=1000)
-    certainty = forms.FloatField(label="Certainty", min_value=0.9, max_value=0.9999)
+    days = field_of(rules.Drift, "days", label="Days")
+    reference_days = field_of(rules.Drift, "reference_days", label="Compared with the days before")
+    least = field_of(
+        rules.Drift, "least", label="Requests needed in either", help_text="With fewer nothing is said."
+    )
+    most = field_of(rules.Drift, "most", label="Items at most")
+    certainty = field_of(rules.Drift, "certainty", label="Certainty")
 
 
 RULES: dict[str, tuple[type[forms.Form], str]] = {

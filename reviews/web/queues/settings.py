@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 
 from models_app.foundation.errors import InvalidInput
 from models_app.models import Job
+from models_app.web.fields import field_of
 from models_app.web.pages import user_of
 from reviews.models import ReviewQueue, RubricVersion
 from reviews.queues import settings as managing
@@ -20,11 +21,13 @@ from reviews.web.queues.shared import manages, put_errors, queue_of
 
 
 class SettingsForm(forms.Form):
-    name = forms.CharField(max_length=100)
-    description = forms.CharField(
-        max_length=300, required=False, help_text="Reviewers read it where they choose a queue."
+    name = field_of(QueueSettings, "name")
+    description = field_of(
+        QueueSettings, "description", help_text="Reviewers read it where they choose a queue."
     )
-    kind = forms.ChoiceField(
+    kind = field_of(
+        QueueSettings,
+        "kind",
         choices=[
             (ReviewQueue.Kind.RATE_AND_EDIT, "Rate and edit"),
             (ReviewQueue.Kind.PAIRWISE, "Pairwise: which of two is better"),
@@ -38,25 +41,27 @@ class SettingsForm(forms.Form):
     rubric = forms.TypedChoiceField(
         coerce=int, help_text="Reviews that were begun keep the version they began with."
     )
-    reviews_per_item = forms.IntegerField(
+    reviews_per_item = field_of(
+        QueueSettings,
+        "reviews_per_item",
         label="Reviews per item",
-        min_value=1,
-        max_value=20,
         help_text="By different people. More add assignments and open finished items again; fewer take open ones away.",
     )
-    overlap_percent = forms.IntegerField(
+    overlap_percent = field_of(
+        QueueSettings,
+        "overlap_percent",
         label="Share that gets all of them",
-        min_value=0,
-        max_value=100,
         help_text="Per cent of the items, drawn by a hash; the others get one review.",
     )
-    lease_minutes = forms.IntegerField(
+    lease_minutes = field_of(
+        QueueSettings,
+        "lease_minutes",
         label="Lock in minutes",
-        min_value=1,
-        max_value=1440,
         help_text="Without activity others may get it after that; what was typed is kept.",
     )
-    order = forms.ChoiceField(
+    order = field_of(
+        QueueSettings,
+        "order",
         choices=[
             (ReviewQueue.Order.OLDEST, "Oldest first"),
             (ReviewQueue.Order.PRIORITY, "By priority"),
@@ -65,20 +70,28 @@ class SettingsForm(forms.Form):
             (ReviewQueue.Order.DISAGREEMENT, "Most disagreement first"),
         ],
     )
-    blind_to_peers = forms.BooleanField(
-        label="Hide others' answers", required=False, help_text="Nobody sees what others answered before."
+    blind_to_peers = field_of(
+        QueueSettings,
+        "blind_to_peers",
+        label="Hide others' answers",
+        help_text="Nobody sees what others answered before.",
     )
-    blind_to_model = forms.BooleanField(
-        label="Hide the model", required=False, help_text="Nobody sees which model wrote the summary."
+    blind_to_model = field_of(
+        QueueSettings,
+        "blind_to_model",
+        label="Hide the model",
+        help_text="Nobody sees which model wrote the summary.",
     )
-    calibration = forms.BooleanField(
+    calibration = field_of(
+        QueueSettings,
+        "calibration",
         label="A calibration round",
-        required=False,
         help_text="On gold items: answers are explained, nothing is learnt from them.",
     )
-    active = forms.BooleanField(
+    active = field_of(
+        QueueSettings,
+        "active",
         label="Open",
-        required=False,
         help_text="A closed queue gives nothing out; what is checked out can be submitted.",
     )
 
