@@ -188,3 +188,19 @@ def test_somebody_s_own_keys_work_and_are_shown_on_the_buttons(enter: Enter, ite
     assert not Review.objects.filter(state="submitted").exists(), "it is not my key any more"
     page.keyboard.press("Control+Shift+Enter")
     eventually(page, lambda: Review.objects.filter(state="submitted").exists())
+
+
+def test_digits_with_shift_are_written_as_they_are_read(enter: Enter, items: list[QueueItem]) -> None:
+    """Shift and 1 make an exclamation mark, which the desk reads as Shift and 1."""
+    page = at_desk(enter("rita"))
+    page.keyboard.press("?")
+    with page.expect_navigation():
+        page.get_by_role("link", name="Choose other keys").click()
+    field = page.get_by_label("correct the summary")
+    field.focus()
+    page.keyboard.press("Alt+Shift+Digit1")
+    expect(field).to_have_value("alt+shift+1")
+    page.get_by_role("button", name="Use these keys").click()
+    expect(page.locator("form[data-ready]")).to_be_visible()
+    page.keyboard.press("Alt+Shift+Digit1")
+    expect(page.locator("#edit")).to_be_focused()

@@ -11,7 +11,7 @@ export function plain(event) {
 }
 
 /** `ctrl+alt+shift+key`; on a Mac Cmd is Ctrl. Shift is not named where it only makes another character. */
-function name(event) {
+export function written(event) {
   const key = plain(event);
   const shift = event.shiftKey && (key.length > 1 || /^[\p{L}\d]$/u.test(key));
   return [event.ctrlKey || event.metaKey ? "ctrl+" : "", event.altKey ? "alt+" : "", shift ? "shift+" : "", key].join(
@@ -30,7 +30,7 @@ export class Keys {
   /** The action, or "". */
   actionOf(event, typing) {
     if (event.getModifierState("AltGraph")) return "";
-    const whole = name(event);
+    const whole = written(event);
     const action = this.actions.get(whole);
     if (action && !isSingle(whole)) return action;
     // some keyboards type digits with Shift
