@@ -46,14 +46,14 @@ def test_assignments_are_kept_given_back_and_a_review_is_sent_back(cast: make.Ca
     page.get_by_role("checkbox", name="rita").check()
     page.get_by_role("button", name="Assign").click()
     expect(page.get_by_text("New assignments: rita 1.")).to_be_visible()
-    expect(page.get_by_role("button", name="Give back what is kept for rita")).to_be_visible()
+    expect(page.get_by_role("button", name="Give back what is assigned to rita")).to_be_visible()
     assert Assignment.objects.get(assigned_to=cast.reviewer, state="free").item.queue == queue
     page.get_by_role("checkbox", name="rita").check()
     page.get_by_role("button", name="Assign").click()
     expect(page.get_by_text("No open assignment is left for them.")).to_be_visible()
     no_violation(page)
-    page.get_by_role("button", name="Give back what is kept for rita").click()
-    expect(page.get_by_role("button", name="Give back what is kept for rita")).to_have_count(0)
+    page.get_by_role("button", name="Give back what is assigned to rita").click()
+    expect(page.get_by_role("button", name="Give back what is assigned to rita")).to_have_count(0)
     assert not Assignment.objects.filter(assigned_to=cast.reviewer, state="free").exists()
 
     page.get_by_role("link", name="Items", exact=True).click()
