@@ -19,6 +19,7 @@ from models_app.evaluation.running import resume_evaluation, start_evaluation
 from models_app.evaluation.signature import SIGNATURE
 from models_app.foundation import jobs
 from models_app.foundation.errors import Refused
+from models_app.gates.comparing import compare_by_policy
 from models_app.models import (
     Comparison,
     EvaluationExample,
@@ -244,7 +245,7 @@ def test_every_door_says_what_fell_within_its_margin(capsys: pytest.CaptureFixtu
     """ROUGE-1 falls by 0.6 points, surely; ROUGE-2 improves."""
     the = scene()
     on = scenes.evaluation_set(40)
-    made = compare_releases(
+    made = compare_by_policy(
         candidate=scenes.evaluated(the.candidate, on, level=0.16, rouge1_above=0.134),
         baseline=scenes.evaluated(the.live, on, level=0.10),
         lead=None,
@@ -261,7 +262,7 @@ def test_every_door_says_what_fell_within_its_margin(capsys: pytest.CaptureFixtu
     call_command("evaluate", "--candidate", str(the.candidate.pk), "--no-lead")
     said = capsys.readouterr().out
     assert fell in said
-    assert "Margins: ROUGE-1, ROUGE-2, ROUGE-L, ROUGE-Lsum: 1.0 points" in said
+    assert "Margins: ROUGE-1, ROUGE-L, ROUGE-Lsum: 1.0 points; ROUGE-2: 0.5 points" in said
     the.submitted(comparison=made)
     evidence = (
         signed_in(the.cast.approver).get(f"/releases/{the.candidate.pk}/evidence.json").json()["evidence"]
