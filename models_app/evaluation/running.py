@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -187,7 +188,11 @@ def carry_out(context: JobContext) -> dict[str, Any]:
         n=Count("pk"), **{f"mean_{name}": Avg(name) for name in AVERAGED}
     )
     EvaluationRun.objects.filter(pk=run.pk).update(
-        means={"n": means["n"], **{name: means[f"mean_{name}"] for name in AVERAGED}},
+        means={
+            "n": means["n"],
+            **{name: means[f"mean_{name}"] for name in AVERAGED},
+            "peak_memory_bytes": _peak_memory(),
+        },
         seconds=(run.seconds or 0) + time.monotonic() - started,
     )
     return {"documents": means["n"]}
@@ -199,6 +204,11 @@ def _run_cases(context: JobContext, release: Release, engine: ReleaseEngine) -> 
     if versions:
         context.phase("running behavioural cases", sum(version.cases for version in versions))
         run_cases(release=release, versions=versions, write=engine.write, progress=context.step)
+
+
+def _peak_memory() -> int:
+    """The most that this process took, which does nothing but evaluate."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _score(run: EvaluationRun, batch: Sequence[EvaluationExample], engine: Any) -> None:

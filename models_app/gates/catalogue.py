@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from models_app.gates import cases, data_quality, integrity, leakage, metrics, personal_data
+from models_app.gates import cases, data_quality, integrity, leakage, metrics, personal_data, safety, speed
 from models_app.gates.gate import Gate
 
 GATES: Sequence[Gate] = (
@@ -15,5 +15,7 @@ GATES: Sequence[Gate] = (
     metrics.PRIMARY,
     metrics.GUARDS,
     cases.GATE,
+    safety.GATE,
+    speed.GATE,
 )
 BY_NAME: Mapping[str, Gate] = {gate.name: gate for gate in GATES}

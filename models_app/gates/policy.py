@@ -20,6 +20,8 @@ from models_app.gates.integrity import IntegrityPolicy
 from models_app.gates.leakage import LeakagePolicy
 from models_app.gates.metrics import GuardsPolicy, PrimaryPolicy
 from models_app.gates.personal_data import PersonalDataPolicy
+from models_app.gates.safety import SafetyPolicy
+from models_app.gates.speed import SpeedPolicy
 from models_app.gates.waivers import WaiversPolicy
 from models_app.texts import needs
 
@@ -35,6 +37,8 @@ class Policy:
     primary: PrimaryPolicy = field(default_factory=PrimaryPolicy)
     guards: GuardsPolicy = field(default_factory=GuardsPolicy)
     cases: CasesPolicy = field(default_factory=CasesPolicy)
+    safety: SafetyPolicy = field(default_factory=SafetyPolicy)
+    speed: SpeedPolicy = field(default_factory=SpeedPolicy)
     approvals: ApprovalsPolicy = field(default_factory=ApprovalsPolicy)
     waivers: WaiversPolicy = field(default_factory=WaiversPolicy)
 

@@ -158,6 +158,7 @@ def evaluated(
         state="succeeded",
         signature=SIGNATURE,
         seconds=12.0,
+        means={"peak_memory_bytes": 800 * 2**20},
         requested_by=by,
     )
     noise = random.Random(5)
@@ -177,7 +178,7 @@ def evaluated(
             copied_share=0.8,
             unsupported_numbers=0,
             unsupported_names=0,
-            latency_ms=100.0 + example.position // 4,
+            latency_ms=100.0 + example.position // 2,
             finish="stop",
         )
         for example in EvaluationExample.objects.filter(evaluation_set=on).order_by("position")
