@@ -8,12 +8,12 @@ from django.conf import settings
 
 from models_app.foundation.errors import GalleyError, InvalidInput, Unavailable
 from models_app.foundation.fingerprints import fingerprint
-from models_app.foundation.rows import Insertion
 from models_app.models import InferenceRequest
 from models_app.monitoring import metrics
 from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
 from models_app.serving.routing import Target, person_hash, router
+from models_app.serving.statements import log_request
 from models_app.texts.measures import unsupported_numbers
 from models_app.texts.normalise import normalise, one_line
 
@@ -103,7 +103,7 @@ def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> Inf
     row.confidence = served.confidence
     row.outcome = InferenceRequest.Outcome.OK
     row.flags = _flags(text, served)
-    _REQUESTS.add(row)
+    log_request(row)
     row.summary = served.text
     metrics.summary_served(row)
     return row
@@ -131,7 +131,7 @@ def _log_failure(row: InferenceRequest, target: Target, error: Exception) -> Non
     code = error.code if isinstance(error, Unavailable) else "error"
     row.outcome = OUTCOMES.get(code, InferenceRequest.Outcome.ERROR)
     row.error = _said(error)[:300]
-    _REQUESTS.add(row)
+    log_request(row)
     metrics.summary_failed(row)
 
 
@@ -140,8 +140,3 @@ def _said(error: Exception) -> str:
     if not settings.GALLEY_KEEP_REQUEST_TEXT:
         return error.code if isinstance(error, GalleyError) else type(error).__name__
     return error.message if isinstance(error, GalleyError) else f"{type(error).__name__}: {error}"
-
-
-# In one message to the database, and without waiting for its disk: both would take longer than all else we do. Where
-# the database's machine loses power, the log may lack its last half second; readers see the row at once.
-_REQUESTS = Insertion(InferenceRequest, first="SET LOCAL synchronous_commit TO off; ")

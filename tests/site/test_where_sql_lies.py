@@ -21,10 +21,7 @@ NO_QUERIES = {
     "models_app/serving/supervising.py": "LISTEN",
 }
 #: Still to be asked of the ORM, or to be moved.
-LEFT = (
-    "models_app/foundation/rows.py",
-    "reviews/lists/compiled.py",
-)
+LEFT = ("reviews/lists/compiled.py",)
 BENCHMARK = re.compile(r"benchmarks/\w+\.py")
 #: What a statement says that no benchmark can ask for.
 WITHOUT_ORM = re.compile(r"ORM\s+has\s+no\s+words|ORM\s+is\s+not\s+there")
