@@ -2,8 +2,8 @@
 
     script/python benchmarks/audit_speed.py                   200,000 events
 
-Events like those of a working installation, each appended as the application does it, in a database of its own. Prints
-the seconds of each of three looks and the events a second. Budget: 20,000 events a second.
+Events like those of a working installation, in a database of its own. Prints the seconds of three looks, those of
+the processor in which this process did its part, and the events a second. Budget: 20,000 events a second.
 """
 
 from __future__ import annotations
@@ -28,20 +28,28 @@ KINDS = (
 
 
 def fill(events: int) -> None:
+    """With the hashes that the application would have given them."""
     from django.contrib.auth.models import User
-    from django.db import transaction
+    from django.utils import timezone
 
     from models_app.foundation import audit
+    from models_app.models import AuditEvent
 
     people = [User.objects.create_user(f"person{number}") for number in range(20)]
-    for start in range(0, events, 1000):
-        with transaction.atomic():
-            for number in range(start, min(start + 1000, events)):
-                action, about, before, after, data = KINDS[number % len(KINDS)]
-                audit.record(
-                    actor=people[number % 20], action=action, subject=f"{about}:{number}", from_state=before,
-                    to_state=after, reason="Numbers were wrong – corrected." if number % 3 else "", data=data,
-                )  # fmt: skip
+    previous = AuditEvent.objects.order_by("-pk").values_list("hash", flat=True).first() or audit.GENESIS
+    for start in range(0, events, 2000):
+        rows = []
+        for number in range(start, min(start + 2000, events)):
+            action, about, before, after, data = KINDS[number % len(KINDS)]
+            event = AuditEvent(
+                at=timezone.now(), actor=people[number % 20], actor_name=people[number % 20].username, action=action,
+                subject=f"{about}:{number}", from_state=before, to_state=after, data=data, door="page",
+                door_which="desk_submit", reason="Numbers were wrong – corrected." if number % 3 else "",
+                previous_hash=previous,
+            )  # fmt: skip
+            event.hash = previous = audit._digest(previous, audit._parts(event))
+            rows.append(event)
+        AuditEvent.objects.bulk_create(rows)
 
 
 def main() -> None:
@@ -53,16 +61,16 @@ def main() -> None:
     with installation.temporary():
         from models_app.foundation import audit
 
-        began = time.perf_counter()
         fill(events)
-        print(f"{events / (time.perf_counter() - began):,.0f} events/s were appended")
-        took = []
+        took, worked = [], []
         for _ in range(3):
-            began = time.perf_counter()
+            began, before = time.perf_counter(), time.process_time()
             found = audit.verify()
             took.append(time.perf_counter() - began)
+            worked.append(time.process_time() - before)
             assert found.whole, found.sentence
         print(f"{found.events:,} events verified: {', '.join(f'{seconds:.2f}' for seconds in took)} s")
+        print(f"of the processor: {', '.join(f'{seconds:.2f}' for seconds in worked)} s")
         print(f"best: {found.events / min(took):,.0f} events/s")
 
 

@@ -12,13 +12,15 @@ PING = "webhook.ping"
 @dataclass(frozen=True)
 class Told:
     """`actions`: of the audit trail; `to`: only where the event ends in this state; `facts`: which of its data go with
-    it, never texts; `soon`: it is sent within seconds, where others wait for the next minute."""
+    it, never texts; `verdict`: so does its reason, which is a verdict and no person's words; `soon`: it is sent within
+    seconds, where others wait for the next minute."""
 
     name: str
     meaning: str
     actions: tuple[str, ...]
     to: str = ""
     facts: tuple[str, ...] = ()
+    verdict: bool = False
     soon: bool = True
 
 
@@ -43,9 +45,22 @@ CATALOGUE: tuple[Told, ...] = (
         "evaluation.finished", "an evaluation ended: succeeded, failed or cancelled, as `to` says",
         ("evaluation.succeeded", "evaluation.failed", "evaluation.cancelled"),
     ),
-    Told("comparison.finished", "two releases were compared", ("comparison.finish",), facts=("candidate", "baseline")),
+    Told(
+        "comparison.finished", "two releases were compared", ("comparison.finish",),
+        facts=("candidate", "baseline"), verdict=True,
+    ),
+    Told("cases.finished", "a release was tried on behavioural cases", ("cases.run",), facts=("passed", "of")),
     Told("release.composed", "a release was composed", ("release.compose",)),
     Told("release.submitted", "a release was submitted", ("release.submit",)),
+    Told(
+        "gates.finished", "a release was judged by its gates", ("gates.finished",), facts=("release",), verdict=True
+    ),
+    Told("gates.failed", "the gates of a release could not be judged", ("gates.failed",), facts=("release",)),
+    Told("policy.changed", "the policy of an environment was changed", ("policy.change",),
+         facts=("environment", "number")),
+    Told("waiver.asked", "somebody asked for a waiver", ("waiver.ask",), facts=("release", "gate")),
+    Told("waiver.agreed", "a waiver was agreed to", ("waiver.agree",), facts=("release", "gate")),
+    Told("waiver.ended", "a waiver was ended", ("waiver.end",), facts=("release", "gate")),
     Told("release.approved", "a release has all approvals that it needs", ("release.approved",)),
     Told("release.rejected", "a release was rejected", ("release.reject",)),
     Told("release.withdrawn", "a release was withdrawn", ("release.withdraw",)),
@@ -106,8 +121,9 @@ def actions_of(names: Iterable[str]) -> list[str]:
     return sorted({action for name in names if name in NAMES for action in NAMES[name].actions})
 
 
-def facts_of(told: Told, data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: data[name] for name in told.facts if name in data}
+def facts_of(told: Told, data: Mapping[str, Any], reason: str) -> dict[str, Any]:
+    facts = {name: data[name] for name in told.facts if name in data}
+    return {**facts, "verdict": reason} if told.verdict else facts
 
 
 def table() -> str:

@@ -83,7 +83,7 @@ def _delivery(endpoint: WebhookEndpoint, event: AuditEvent) -> WebhookDelivery |
         "from": event.from_state,
         "to": event.to_state,
         "url": page_of(event.subject),
-        **facts_of(told, event.data),
+        **facts_of(told, event.data, event.reason),
     }
     return WebhookDelivery(
         endpoint=endpoint, key=key, event=told.name, audit_event=event, body=json.dumps(body)

@@ -170,6 +170,28 @@ def test_an_anchor_is_told_with_its_hash_and_a_broken_trail_with_its_place() -> 
     assert NAMES["audit.anchored"].facts == ("up_to", "hash")
 
 
+def test_a_verdict_goes_with_it_and_what_somebody_wrote_does_not(cast: make.Cast) -> None:
+    endpoint_to("https://one.example.org/", cast, "gates.finished", "gates.failed", "comparison.finished")
+    happened(
+        "gates.finished",
+        "gaterun:3",
+        to_state="finished",
+        reason="inconclusive",
+        data={"release": 14, "pass": 5},
+    )
+    happened(
+        "gates.failed", "gaterun:4", to_state="failed", reason="RuntimeError: words", data={"release": 14}
+    )
+    happened(
+        "comparison.finish", "comparison:5", reason="worse", data={"candidate": 14, "baseline": 9, "n": 300}
+    )
+    deliveries.make_what_is_to_be_told()
+    gates, failed, compared = (json.loads(row.body) for row in WebhookDelivery.objects.order_by("pk"))
+    assert (gates["release"], gates["verdict"]) == (14, "inconclusive")
+    assert "words" not in str(failed)
+    assert (compared["candidate"], compared["baseline"], compared["verdict"]) == (14, 9, "worse")
+
+
 def test_no_name_is_given_twice_and_no_action_told_under_two_names() -> None:
     actions = [action for told in CATALOGUE for action in told.actions]
     assert len({told.name for told in CATALOGUE}) == len(CATALOGUE)
