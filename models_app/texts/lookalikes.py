@@ -24,7 +24,8 @@ _SMALL = {
     "t": "тᴛ", "u": "սυʋᴜ", "v": "ѵνᴠ", "w": "ԝѡᴡ", "x": "хχ", "y": "уγүʏ", "z": "ᴢ",
 }  # fmt: skip
 
-_WORD = re.compile(r"[^\W\d_]+")
+# Words with a letter that is not ASCII, from their beginning: replacing in those alone costs a fraction.
+_STRANGE = re.compile(r"(?<![^\W\d_])[A-Za-z]*+[^\x00-\x7f\W\d_][^\W\d_]*+")
 _LATIN = re.compile(r"[A-Za-z]")
 _ALIKE = [(alike, letter) for table in (_SMALL, _CAPITALS) for letter, row in table.items() for alike in row]
 _AS_SEEN = {ord(alike): letter for alike, letter in _ALIKE}
@@ -37,9 +38,11 @@ _AS_CAPITAL = {
 
 def in_latin(text: str) -> str:
     """The text without case, its look-alikes as the letters that a reader takes them for."""
-    return _WORD.sub(_word, text).casefold().translate(_AS_CAPITAL)
+    return _STRANGE.sub(_word, text).casefold()
 
 
 def _word(found: re.Match[str]) -> str:
     word = found[0]
-    return word.translate(_AS_SEEN) if not word.isascii() and _LATIN.search(word) else word
+    if _LATIN.search(word):
+        word = word.translate(_AS_SEEN)
+    return word.casefold().translate(_AS_CAPITAL)

@@ -61,7 +61,7 @@ _GAP, _LETTER, _ALONE = range(3)
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _DASHES = re.compile(r"[^\w\x00-\x7f\u3000-\U0010ffff]+")
 # What compatibility forms would make something else of than a reader sees: blank letters of Hangul, lunate sigmas.
-_BEFORE = {0x3164: " ", 0xFFA0: " ", 0x3F2: "c", 0x3F9: "C"}
+_BEFORE = (("\u3164", " "), ("\uffa0", " "), ("\u03f2", "c"), ("\u03f9", "C"))
 _FILLERS = (0x115F, 0x1160)
 # Scripts without spaces between words: each character counts as a word.
 UNSPACED = (
@@ -90,7 +90,9 @@ def plain(text: str) -> str:
         text = _TAG.sub(" ", text)
     if text.isascii():
         return text.replace("'", "").replace("`", "").lower()
-    text = unicodedata.normalize("NFKD", text.translate(_BEFORE)).replace("'", "").replace("`", "")
+    for seen, meant in _BEFORE:
+        text = text.replace(seen, meant)
+    text = unicodedata.normalize("NFKD", text).replace("'", "").replace("`", "")
     text = _NOT_ASCII.sub(_in_words, text)
     return text.lower() if text.isascii() else in_latin(text)
 

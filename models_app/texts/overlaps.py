@@ -246,7 +246,7 @@ class _Index:
         self._sizes = np.array([len(text) for text in texts], dtype=np.int64)
         self._ends = np.cumsum(self._sizes)
         self._flat = np.concatenate(texts) if texts else np.empty(0, dtype=np.uint64)
-        order = np.argsort(self._flat, kind="stable")
+        order = np.argsort(self._flat)
         ordered = self._flat[order]
         fresh = np.ones(len(ordered), dtype=np.bool_)
         np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
@@ -341,7 +341,7 @@ class _Index:
 
 def _ranks(owners: npt.NDArray[np.integer], frequency: Counts, sizes: Counts) -> Counts:
     """Of each shingle its place among those of its owner, the rarest first. `sizes`: how many each owner has here."""
-    order = np.argsort((owners.astype(np.int64) << 32) | np.minimum(frequency, (1 << 32) - 1), kind="stable")
+    order = np.argsort((owners.astype(np.int64) << 32) | np.minimum(frequency, (1 << 32) - 1))
     first = np.cumsum(sizes) - sizes
     ranks = np.empty(len(order), dtype=np.int64)
     ranks[order] = np.arange(len(order)) - first[owners[order]]
