@@ -48,7 +48,7 @@ class LeakagePolicy:
         "clean_documents": "Where documents had to be left out; else the gate is inconclusive.",
     }
 
-    blocks: Annotated[float, Between(LOOK, 0.9)] = BLOCKS
+    blocks: Annotated[float, Between(LOOK, BLOCKS)] = BLOCKS
     clean_documents: Annotated[int, Between(MINIMUM_DOCUMENTS, 100_000)] = 100
     public_sets: Literal["shown", "none allowed"] = "shown"
     declared_sets: Literal["shown", "none allowed"] = "shown"

@@ -30,7 +30,7 @@ from models_app.models import (
     SnapshotExample,
 )
 from models_app.texts.common_passages import common_passages, excerpt
-from models_app.texts.overlaps import HeldOut, HeldOutText, Learnt, LearntText, Overlap, Overlaps
+from models_app.texts.overlaps import BLOCKS, HeldOut, HeldOutText, Learnt, LearntText, Overlap, Overlaps
 from models_app.training.lineage import made_from
 
 METHOD = "shares of 3-word shingles, 1"
@@ -112,12 +112,26 @@ def check(
 
 def kept_check(*, release: Release, evaluation_set: EvaluationSet) -> LeakageCheck | None:
     """The newest of the release's snapshots, prompts and test set, without reading a text: for pages. 6 queries."""
-    lineage = learnt_from(release)
+    return _kept(learnt_from(release), evaluation_set)
+
+
+def _kept(lineage: Lineage, evaluation_set: EvaluationSet) -> LeakageCheck | None:
     return LeakageCheck.objects.filter(
         evaluation_set=evaluation_set,
         snapshots=lineage.snapshot_keys,
         prompt_versions=lineage.prompt_keys,
     ).first()
+
+
+def known_leaks(*, release: Release, evaluation_set: EvaluationSet) -> int:
+    """How many test documents are known to be in what it learnt from, without reading a text: by their hashes, and by
+    the check that there is. 8 queries."""
+    lineage = learnt_from(release)
+    known = {one.document for one in _same_documents(lineage.snapshots, evaluation_set)}
+    found = _kept(lineage, evaluation_set)
+    if found is not None:
+        known.update(found.findings.filter(share__gte=BLOCKS).values_list("example", flat=True))
+    return len(known)
 
 
 def _look(

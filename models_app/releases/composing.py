@@ -17,17 +17,16 @@ from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.identity import canonical_digest, release_digest
 from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
+from models_app.gates.leakage_checks import known_leaks
 from models_app.ml.recipe import Decoding
 from models_app.models import (
     Approval,
     Comparison,
     ComparisonResult,
-    EvaluationExample,
     ModelVersion,
     PromptVersion,
     Release,
     Route,
-    SnapshotExample,
     TrainingRun,
 )
 from models_app.models.releases import PRODUCTION, Environment
@@ -188,7 +187,9 @@ def evidence(
         "decoding": release.decoding,
         "snapshots": [run.snapshot.digest for run in lineage],
         "recipes": [run.recipe_digest for run in lineage],
-        "test_documents_in_training_data": _leaked(lineage, comparison),
+        "test_documents_in_training_data": known_leaks(
+            release=release, evaluation_set=comparison.candidate.evaluation_set
+        ),
         "comparison": {
             "id": comparison.pk,
             "digest": comparison.digest,
@@ -308,13 +309,6 @@ def _refuse_another_baseline(comparison: Comparison, live: int | None) -> None:
             f"Comparison {comparison.pk} is against release {comparison.baseline.release_id}, but release {live} is "
             "live now. Compare with the live release, then submit."
         )
-
-
-def _leaked(lineage: Sequence[TrainingRun], comparison: Comparison) -> int:
-    """How many documents of the test set were trained on, by this model or an ancestor of it."""
-    seen = SnapshotExample.objects.filter(snapshot__in=[run.snapshot_id for run in lineage])
-    tested = EvaluationExample.objects.filter(evaluation_set=comparison.candidate.evaluation_set_id)
-    return tested.filter(document_hash__in=seen.values("document_hash")).count()
 
 
 def _refuse_leakage(seen: int) -> None:

@@ -11,10 +11,11 @@ import pytest
 from models_app.evaluation.sets import Reference
 from models_app.evaluation.statistics import MetricComparison
 from models_app.evaluation.statistics import Verdict as Word
+from models_app.foundation.errors import Refused
 from models_app.gates import leakage, leakage_checks
 from models_app.gates.clean_comparisons import clean_comparison
 from models_app.gates.leakage import Facts, LeakagePolicy, Public, judge_facts
-from models_app.gates.leakage_checks import check, kept_check, texts_of
+from models_app.gates.leakage_checks import check, kept_check, known_leaks, texts_of
 from models_app.gates.results import Result, Verdict
 from models_app.models import (
     AuditEvent,
@@ -26,7 +27,7 @@ from models_app.models import (
     SnapshotExample,
 )
 from models_app.prompts.versions import create_version
-from models_app.releases.composing import compose_release
+from models_app.releases.composing import compose_release, submit_release
 from models_app.texts.overlaps import Learnt
 from tests.database import without_guards
 from tests.releases import scene as scenes
@@ -396,6 +397,17 @@ def test_a_release_that_learnt_a_reference_is_blocked(the: Scene) -> None:
     assert row.verdict == "fail"
     assert "1 of 40 test documents is in 4 training rows: 1 as a summary." in row.words
     assert run.verdict == "fail"
+
+
+def test_what_a_check_has_found_is_refused_at_the_next_submission(the: Scene) -> None:
+    with_texts(the)
+    learnt(the, target=REFERENCE)
+    comparison = scenes.compared(the.candidate, the.live, the.on)
+    assert known_leaks(release=the.candidate, evaluation_set=the.on) == 0
+    look(the)
+    assert known_leaks(release=the.candidate, evaluation_set=the.on) == 1
+    with pytest.raises(Refused, match="1 document of the test set is in the data"):
+        submit_release(release=the.candidate, comparison=comparison, actor=the.cast.ml_engineer)
 
 
 def test_random_rows_of_real_length_make_no_find(the: Scene) -> None:
