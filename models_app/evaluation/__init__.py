@@ -12,14 +12,16 @@ than 1e-9 the evaluation fails, and the reason names the document, the metric an
 processor, nearly all of it the import of `rouge-score`. Paired bootstrap over documents gives the interval,
 approximate randomization gives p; a verdict of *improved* or *worse* needs both. *Not worse* means that a loss of the
 margin or more is excluded, even where a smaller loss is certain; everything else is *inconclusive*, with how many
-more documents would settle it. Slices are corrected after Holm. The margin is 1.0 for ROUGE (points) and repeated
-trigrams (percentage points), 0.05 a summary for numbers and names that the source lacks; it is kept with each result
-and stands on the page.
+more documents would settle it. Slices (`evaluation/slices.py`: domain, length, language, any other field that the
+test set froze) need 100 documents for a verdict and are corrected after Holm, of one metric. The margin is 1.0 for
+ROUGE (points) and repeated trigrams (percentage points), 0.05 a summary for numbers and names that the source lacks;
+it is kept with each result and stands on the page.
 
-The overall verdict is ROUGE-2's, unless another ROUGE got worse. The sentence beside it (`wording.verdict_in_words`,
-pure) names every judged measure whose interval excludes zero on the worse side: those that got worse, those that did
-so within their margin, and those that the second test does not confirm; of slices those that hold after the
-correction, and how many do not. Only without any of these does it say that nothing else got worse.
+The overall verdict is ROUGE-2's, unless another ROUGE got worse, or ROUGE-2 on a slice. The sentence beside it
+(`wording.verdict_in_words`, pure) names every judged measure whose interval excludes zero on the worse side: those
+that got worse, those that did so within their margin, and those that the second test does not confirm; of slices
+those that hold after the correction, apart from those of other measures, which decide nothing, and how many do not.
+Only without any of these does it say that nothing else got worse.
 
 References come with the documents, or from people: `reviews/examples/references.py` takes final corrections of test
 documents. Of an item that nobody disputes these are its reviewers' texts, of an adjudicated one the adjudicator's
@@ -35,6 +37,10 @@ not decide on it. Test documents train nothing, so no correction is used for bot
 The same process runs the behavioural cases that the release has not been run on (`models_app/cases`): the model is
 loaded, and what they find is of the artefact, prompt and decoding that would be served. Of a release whose evaluation
 was there before the cases were, `cases_job` runs them.
+
+A test set whose references are mostly in another script than a–z is scored with words of any script
+(`EvaluationSet.words`, `evaluation/rouge.py`), since rouge-score's own words would give it zero. That is another metric
+with another signature.
 
 What scores an evaluation is its *signature* (`evaluation/signature.py`): the metric, its options, and the versions of
 stemmer, sentence splitter and measures. The last two are numbers that a person raises; tests pin what each version
@@ -70,6 +76,10 @@ studies of 400 votes, a look after every one):
 | 60 % | 89.2 % | 163 | 99.2 % | 97.5 % |
 | 65 % | 100.0 % | 87 | 100.0 % | 100.0 % |
 | 70 % | 100.0 % | 53 | 100.0 % | 100.0 % |
+
+How far the candidate is behind at most is read from all documents, ties among them (`net_interval`); the gate in
+`gates/preference.py` asks for it. `docs/evaluation.md` has it in plain words, with the table of
+`benchmarks/gate_calibration.py`.
 
 The guarantee is for one judge a document. With several, whose majority may turn while votes come, it does not follow
 from theory; with two, three or five judges, independent or agreeing in half of the cases, in rounds or in any order,

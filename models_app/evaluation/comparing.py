@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.running import start_evaluation
 from models_app.evaluation.sets import whom_references_favour
-from models_app.evaluation.statistics import (
-    MetricComparison,
-    Verdict,
-    compare,
-    slices_by_label,
-    slices_by_length,
-)
+from models_app.evaluation.slices import Document, slices_of
+from models_app.evaluation.statistics import EVERYTHING, Mask, MetricComparison, Verdict, compare
 from models_app.evaluation.terms import PRIMARY, Terms
 from models_app.evaluation.wording import verdict_in_words
 from models_app.foundation import audit, jobs
@@ -111,7 +106,8 @@ def _compared(
     metrics = [METRICS[name] for name in COMPARED]
     after, before, *others = (scores.values for scores in columns)
     found = {"baseline": compare(
-        before, after, metrics, slices=columns[0].slices(), margins=terms.margins, seed=seed, resamples=resamples
+        before, after, metrics, slices=columns[0].slices(terms.fields), margins=terms.margins,
+        slice_floor=terms.floor, seed=seed, resamples=resamples,
     )}  # fmt: skip
     for lead in others:
         found["lead"] = compare(lead, after, metrics, margins=terms.margins, seed=seed, resamples=resamples)
@@ -187,7 +183,14 @@ class _Scores:
         rows = list(
             ExampleScore.objects.filter(run=run)
             .order_by("example__position")
-            .values("example__document_hash", "example__domain", "example__source", "output", *COMPARED)
+            .values(
+                "example__document_hash",
+                "example__domain",
+                "example__fields",
+                "example__source",
+                "output",
+                *COMPARED,
+            )
         )
         if len(rows) != run.evaluation_set.rows:
             raise Refused(f"Evaluation {run.pk} has {len(rows)} of {run.evaluation_set.rows} documents.")
@@ -196,16 +199,26 @@ class _Scores:
             [[row[name] for name in COMPARED] for row in rows], dtype=np.float64
         )
 
-    def slices(self) -> dict[str, NDArray[np.bool_]]:
-        by_domain = slices_by_label([row["example__domain"] for row in self.rows], "domain")
-        by_length = slices_by_length([len(row["example__source"].split()) for row in self.rows])
-        return {**(by_domain if len(by_domain) > 1 else {}), **(by_length if len(by_length) > 1 else {})}
+    def slices(self, fields: Sequence[str]) -> dict[str, Mask]:
+        documents = [
+            Document(
+                len(row["example__source"].split()),
+                {**row["example__fields"], "domain": row["example__domain"]},
+            )
+            for row in self.rows
+        ]
+        return {
+            name: mask for groups in slices_of(documents, fields).values() for name, mask in groups.items()
+        }
 
 
 def overall_verdict(results: Sequence[MetricComparison], *, primary: str = PRIMARY) -> str:
-    """The primary metric's verdict on all documents, unless another ROUGE got worse: then that is the verdict."""
-    whole = {result.metric: result.verdict for result in results if result.slice == "all"}
+    """The primary metric's verdict on all documents, unless another ROUGE got worse, or the primary metric on a slice:
+    then that is the verdict."""
+    whole = {result.metric: result.verdict for result in results if result.slice == EVERYTHING}
     if any(whole[name] is Verdict.WORSE for name in ROUGE):
+        return Verdict.WORSE.value
+    if any(result.metric == primary and result.verdict is Verdict.WORSE for result in results):
         return Verdict.WORSE.value
     return whole[primary].value
 

@@ -8,6 +8,9 @@ Game-theoretic statistics and safe anytime-valid inference, 2023). The interval 
 kind does not reject. Documents without a side say nothing about which is preferred; they are told beside it.
 `benchmarks/preference_calibration.py` measures all that.
 
+They do say that the two are alike. So how far the candidate is behind at most is read from all documents, those without
+a side included: `net_interval`. `benchmarks/gate_calibration.py` measures it.
+
 Votes are rows that are never changed. People who decide on a release are shown the votes up to the one that was the
 last when it was submitted: later ones neither change that nor make it void.
 """
@@ -73,6 +76,51 @@ def interval(won: int, lost: int) -> tuple[float, float]:
     low = brentq(against, least, best) if won and against(least) > 0 else 0.0
     high = brentq(against, best, most) if lost and against(most) > 0 else 1.0
     return low, high
+
+
+def net_interval(won: int, ties: int, lost: int) -> tuple[float, float]:
+    """Bounds of the net preference, the share of documents for the candidate minus the share for the baseline, valid at
+    every look; (-1, 1) without any document.
+
+    A net preference lies inside unless the likeliest distribution over the three outcomes that has it is 20 times less
+    likely than a mixture: any share of ties alike, and of those with a side the mixture above. For every distribution
+    the ratio of the two is a martingale, so that the true one stays inside at every look with 95 % confidence (Ville's
+    inequality; the maximum over a composite null as in Wasserman, Ramdas and Balakrishnan, Universal inference, PNAS
+    2020, section 7).
+    """
+    from scipy.optimize import brentq
+    from scipy.special import betaln
+
+    if min(won, ties, lost) < 0:
+        raise ValueError(f"{won} won, {ties} ties and {lost} lost are no counts")
+    total = won + ties + lost
+    if not total:
+        return -1.0, 1.0
+    mixture = _log_mixture(won, lost) + float(betaln(1 + ties, 1 + won + lost))
+
+    def against(net: float) -> float:
+        return mixture - _likeliest(won, ties, lost, net) - math.log(ESTABLISHED)
+
+    best, least, most = (won - lost) / total, -1 + 1e-9, 1 - 1e-9
+    best = min(max(best, least), most)
+    low = brentq(against, least, best) if against(least) > 0 > against(best) else -1.0
+    high = brentq(against, best, most) if against(most) > 0 > against(best) else 1.0
+    return low, high
+
+
+def _likeliest(won: int, ties: int, lost: int, net: float) -> float:
+    """Log likelihood of the likeliest distribution over won, tie and lost of which won − lost is `net`."""
+    if net < 0:
+        return _likeliest(lost, ties, won, -net)
+    # The derivative by the share of lost documents is a quadratic with one root between its bounds.
+    total = won + ties + lost
+    linear = won * (1 - net) + lost * (1 - 3 * net) - 2 * ties * net
+    share = (linear + math.sqrt(linear * linear + 8 * total * lost * net * (1 - net))) / (4 * total)
+    shares = (share + net, 1 - 2 * share - net, share)
+    counts = (won, ties, lost)
+    return sum(
+        count * math.log(max(part, 1e-300)) for count, part in zip(counts, shares, strict=True) if count
+    )
 
 
 @functools.cache
@@ -217,6 +265,7 @@ class Count:
     up_to: int  # the last vote's id; 0 without any vote
     digest: str  # over all these votes, those that do not count included
     judges_left_out: tuple[int, ...] = ()  # who voted and had a hand in the candidate
+    judges: int = 0  # whose choices count; not among the facts, since the votes say it
 
     def facts(self) -> dict[str, Any]:
         """As JSON, for evidence: which votes there are and how they are counted, nothing that follows from it. Another
@@ -280,6 +329,7 @@ def _counted(
         rows[-1].pk if rows else 0,
         digest.hexdigest() if rows else "",
         tuple(sorted({row.judge_id for row in rows if row.judge_id is not None and row.judge_id in hands})),
+        len({vote.judge_id for vote in counting}),
     )
 
 

@@ -5,15 +5,21 @@ the same choice among equally long common subsequences. The time goes elsewhere:
 process, a stem is one character, and subsequences come from bit-parallel arithmetic instead of tables.
 
 ROUGE-Lsum wants one sentence a line on both sides; `score_pair` and `score_best` see to that with `as_lines`.
+
+rouge-score knows words of a–z and 0–9 only: a Chinese, Russian or Arabic summary has none and scores zero, whatever it
+says. Test sets in such scripts are scored with other words, which are a metric of their own with its own signature:
+runs of letters, digits and combining marks of any script, without regard to case and width, and each character by
+itself where a script writes no spaces. No stemmer, since Porter's is for English.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, count, pairwise
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from rapidfuzz.distance import LCSseq
 
@@ -22,13 +28,27 @@ from models_app.texts.stemming import stem as porter_stem
 
 METRICS = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
+Words = Literal["latin", "unicode"]
+LATIN: Words = "latin"
+UNICODE: Words = "unicode"
+# Raise it with every change that may take any text apart in another way; scores of two versions are not compared.
+# A test pins what each version gives.
+UNICODE_VERSION = 1
+
 # A part of `signature.SIGNATURE`, which says what scored an evaluation.
-SIGNATURE = (
-    "rouge1+2+L+Lsum|tokens:[a-z0-9]+|stemmer:porter-nltk-3.10.4|"
-    f"lsum:sentence-a-line,splitter-{sentences.VERSION}|as:rouge-score-0.1.2"
-)
+_LINES = f"lsum:sentence-a-line,splitter-{sentences.VERSION}|as:rouge-score-0.1.2"
+SIGNATURE = f"rouge1+2+L+Lsum|tokens:[a-z0-9]+|stemmer:porter-nltk-3.10.4|{_LINES}"
+SIGNATURES: dict[Words, str] = {
+    LATIN: SIGNATURE,
+    UNICODE: f"rouge1+2+L+Lsum|tokens:unicode-{UNICODE_VERSION}|stemmer:none|{_LINES}",
+}
 
 _WORD = re.compile("[a-z0-9]+")
+# Thai, Lao, Burmese, Khmer, kana and Han write no spaces. Marks of Indic scripts, of Arabic and of Hebrew are parts of
+# their words.
+_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u200c\u200d"
+_UNICODE_WORD = re.compile(rf"[{_SPACELESS}]|(?:(?![{_SPACELESS}])[^\W_]|[{_MARKS}])+")
 _VOCABULARY_LIMIT = 200_000  # words; about 25 MB
 
 
@@ -58,27 +78,28 @@ def as_lines(text: str) -> str:
     return "\n".join(sentence for line in text.split("\n") for sentence in sentences.split_sentences(line))
 
 
-def score_pair(reference: str, prediction: str) -> RougeScores:
+def score_pair(reference: str, prediction: str, words: Words = LATIN) -> RougeScores:
     """What rouge-score gives for `as_lines` of both texts."""
-    return score_lines(as_lines(reference), as_lines(prediction))
+    return score_lines(as_lines(reference), as_lines(prediction), words)
 
 
-def score_best(references: Sequence[str], prediction: str) -> RougeScores:
+def score_best(references: Sequence[str], prediction: str, words: Words = LATIN) -> RougeScores:
     """Against several references of one text: for each metric the one with the largest F-measure, of equals the first;
     what `RougeScorer.score_multi` gives for `as_lines` of all."""
     if not references:
         raise ValueError("there is no reference")
     lines = as_lines(prediction)
-    columns = zip(*(score_lines(as_lines(reference), lines) for reference in references), strict=True)
+    columns = zip(*(score_lines(as_lines(reference), lines, words) for reference in references), strict=True)
     return RougeScores(*(max(scores, key=lambda score: score.fmeasure) for scores in columns))
 
 
-def score_lines(reference: str, prediction: str) -> RougeScores:
+def score_lines(reference: str, prediction: str, words: Words = LATIN) -> RougeScores:
     """What `RougeScorer(METRICS, use_stemmer=True).score(reference, prediction)` gives: texts taken as they are.
 
-    Tokens are ASCII letters and digits only, so a text in another script has none and scores zero.
+    Its tokens are ASCII letters and digits only, so a text in another script has none and scores zero. With "unicode"
+    it is what RougeScorer gives with `unicode_words` as its tokenizer.
     """
-    vocabulary = _vocabulary()
+    vocabulary = _vocabulary(words)
     reference_sentences = _sentence_tokens(reference, vocabulary)
     prediction_sentences = _sentence_tokens(prediction, vocabulary)
     if not reference_sentences or not prediction_sentences:
@@ -113,26 +134,62 @@ def _score(hits: int, n_reference: int, n_prediction: int) -> RougeScore:
 # Tokens
 
 
+def latin_words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def unicode_words(text: str) -> list[str]:
+    return _UNICODE_WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def words_for(texts: Iterable[str]) -> Words:
+    """The words that these texts are to be scored with: "unicode" where most of their letters are none of a–z once
+    accents are off."""
+    known = letters = 0
+    for text in texts:
+        plain = unicodedata.normalize("NFKD", text).casefold()
+        letters += sum(map(str.isalpha, plain))
+        known += sum("a" <= letter <= "z" for letter in plain)
+    return UNICODE if 2 * known < letters else LATIN
+
+
+def _porter(word: str) -> str:
+    return porter_stem(word) if len(word) > 3 else word
+
+
+def _as_it_is(word: str) -> str:
+    return word
+
+
 class _Vocabulary(dict[str, str]):
     """Word → its stem as one character."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        found: Callable[[str], list[str]] = latin_words,
+        stem: Callable[[str], str] = _porter,
+    ) -> None:
+        self.found, self.stem = found, stem
         self._characters: dict[str, str] = {}
         self._next = count()
 
     def __missing__(self, word: str) -> str:
-        stem = porter_stem(word) if len(word) > 3 else word
         # Both steps are atomic: threads that meet the same stem agree, and no two stems share a number.
-        self[word] = character = self._characters.setdefault(stem, chr(next(self._next)))
+        self[word] = character = self._characters.setdefault(self.stem(word), chr(next(self._next)))
         return character
 
 
 _current = _Vocabulary()
+_current_unicode = _Vocabulary(unicode_words, _as_it_is)
 
 
-def _vocabulary() -> _Vocabulary:
+def _vocabulary(words: Words) -> _Vocabulary:
     """Started afresh when it has grown too large; callers that still hold the old one go on with that."""
-    global _current
+    global _current, _current_unicode
+    if words == UNICODE:
+        if len(_current_unicode) > _VOCABULARY_LIMIT:
+            _current_unicode = _Vocabulary(unicode_words, _as_it_is)
+        return _current_unicode
     if len(_current) > _VOCABULARY_LIMIT:
         _current = _Vocabulary()
     return _current
@@ -140,7 +197,7 @@ def _vocabulary() -> _Vocabulary:
 
 def _sentence_tokens(text: str, vocabulary: _Vocabulary) -> list[list[str]]:
     """The lines that have tokens, each token one character."""
-    lines = [list(map(vocabulary.__getitem__, _WORD.findall(line))) for line in text.lower().split("\n")]
+    lines = [list(map(vocabulary.__getitem__, vocabulary.found(line))) for line in text.split("\n")]
     return [line for line in lines if line]
 
 

@@ -10,6 +10,7 @@ import random
 from importlib.metadata import version
 
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import Tokenizer
 
 from models_app.evaluation import rouge
 from models_app.foundation.errors import GalleyError
@@ -17,6 +18,21 @@ from models_app.models import EvaluationRun, ExampleScore
 
 SAMPLE = 20
 TOLERANCE = 1e-9
+
+
+class UnicodeWords(Tokenizer):
+    """Our words in place of rouge-score's own, which are ASCII; what is counted of them stays its business."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return rouge.unicode_words(text)
+
+
+def scorer_for(words: str) -> RougeScorer:
+    """With the settings of our metric: its stemmer, or words of any script."""
+    names = list(rouge.METRICS)
+    if words == rouge.UNICODE:
+        return RougeScorer(names, tokenizer=UnicodeWords())
+    return RougeScorer(names, use_stemmer=True)
 
 
 class ScoresDiffer(GalleyError):
@@ -29,8 +45,8 @@ def check_sample(run: EvaluationRun) -> None:
     scores = ExampleScore.objects.filter(run=run)
     scored = list(scores.order_by("example").values_list("pk", flat=True))
     chosen = random.Random(run.pk).sample(scored, min(SAMPLE, len(scored)))
-    # the settings of our metric: its stemmer, one sentence a line, the best of several references
-    scorer = RougeScorer(list(rouge.METRICS), use_stemmer=True)
+    # as our metric: one sentence a line, the best of several references
+    scorer = scorer_for(run.evaluation_set.words)
     for score in scores.filter(pk__in=chosen).select_related("example").order_by("example"):
         references = [rouge.as_lines(text) for text in score.example.texts]
         theirs = scorer.score_multi(references, rouge.as_lines(score.output))

@@ -212,12 +212,13 @@ def _peak_memory() -> int:
 
 
 def _score(run: EvaluationRun, batch: Sequence[EvaluationExample], engine: Any) -> None:
+    words: rouge.Words = rouge.UNICODE if run.evaluation_set.words == rouge.UNICODE else rouge.LATIN
     began = time.monotonic()
     outputs = engine.write([(example.source, example.title, example.domain) for example in batch])
     latency = (time.monotonic() - began) * 1000 / len(batch)
     rows = []
     for example, output in zip(batch, outputs, strict=True):
-        scores = rouge.score_best(example.texts, output.text)
+        scores = rouge.score_best(example.texts, output.text, words)
         found = measures.measure(
             source=example.source,
             reference=measures.closest_in_length(example.texts, output.text),

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Func, JSONField, Value
 
+from models_app.evaluation import rouge
 from models_app.foundation import audit
 from models_app.foundation.errors import Refused
 from models_app.foundation.roles import require
@@ -47,6 +48,7 @@ class EvaluationRow:
     title: str = ""
     domain: str = ""
     references: tuple[Reference, ...] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)  # language and whatever else slices may be cut by
 
     def known(self) -> list[dict[str, Any]]:
         """As `EvaluationExample.all_references` has it."""
@@ -60,14 +62,25 @@ class EvaluationRow:
     def canonical(self) -> list[Any]:
         """All that a model is shown, a metric reads or a slice is cut by; of corrections also where they came from,
         since that says whom they favour."""
-        row = [self.document_hash, self.source, self.reference, self.title, self.domain]
-        return [*row, known] if (known := self.known()) else row
+        row: list[Any] = [self.document_hash, self.source, self.reference, self.title, self.domain]
+        if known := self.known():
+            row.append(known)
+        return [*row, self.labels()] if self.labels() else row
+
+    def labels(self) -> dict[str, str]:
+        return {name: value for name, value in sorted(self.fields.items()) if value}
 
 
 def freeze_evaluation_set(
-    *, rows: Sequence[EvaluationRow], name: str, selection: dict[str, Any], actor: Any | None
+    *,
+    rows: Sequence[EvaluationRow],
+    name: str,
+    selection: dict[str, Any],
+    actor: Any | None,
+    words: rouge.Words | None = None,
 ) -> EvaluationSet:
-    """Freeze test documents; the same documents and references give the set there is."""
+    """Freeze test documents; the same documents and references give the set there is. `words`: those that ROUGE counts
+    on it; without, those that its references are written in."""
     require(actor, "evaluate")
     if not rows:
         raise Refused("No test document has a reference summary. Import some, then evaluate.")
@@ -76,7 +89,8 @@ def freeze_evaluation_set(
     if any(row.references and row.references[0].text != row.reference for row in rows):
         raise ValueError("the first of the references is the reference")
     ordered = sorted(rows, key=lambda row: row.document_hash)
-    digest = _digest(row.canonical() for row in ordered)
+    words = words or rouge.words_for(text for row in rows for text in _texts(row))
+    digest = _digest((row.canonical() for row in ordered), words)
     existing = EvaluationSet.objects.filter(digest=digest).first()
     if existing is not None:
         return existing
@@ -84,14 +98,14 @@ def freeze_evaluation_set(
         with transaction.atomic():
             frozen = EvaluationSet.objects.create(
                 name=name, digest=digest, rows=len(ordered), selection=selection, created_by=actor,
-                most_references=max(len(_texts(row)) for row in ordered),
+                most_references=max(len(_texts(row)) for row in ordered), words=words,
             )  # fmt: skip
             EvaluationExample.objects.bulk_create(
                 [
                     EvaluationExample(
                         evaluation_set=frozen, position=i, document_hash=row.document_hash, origin=row.origin,
                         source=row.source, reference=row.reference, title=row.title, domain=row.domain,
-                        all_references=row.known(),
+                        all_references=row.known(), fields=row.labels(),
                     )
                     for i, row in enumerate(ordered)
                 ],
@@ -108,23 +122,26 @@ def freeze_evaluation_set(
     return frozen
 
 
-def _digest(canonical: Iterable[list[Any]]) -> str:
+def _digest(canonical: Iterable[list[Any]], words: str) -> str:
     lines = [json.dumps(row, ensure_ascii=False) for row in canonical]
+    if words != rouge.LATIN:
+        lines.append(json.dumps(["words", words]))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def digest_of_documents(evaluation_set: EvaluationSet) -> str:
     """Of its documents as the database has them now; the set's own where nobody rewrote one. 1 query."""
     rows = EvaluationExample.objects.filter(evaluation_set=evaluation_set).order_by("position")
-    return _digest(_canonical(row) for row in rows.iterator(chunk_size=2000))
+    return _digest((_canonical(row) for row in rows.iterator(chunk_size=2000)), evaluation_set.words)
 
 
 def _canonical(row: EvaluationExample) -> list[Any]:
     """As `EvaluationRow.canonical` has it: the database has its own order for the parts of a reference."""
-    values = [row.document_hash, row.source, row.reference, row.title, row.domain]
-    names = [field.name for field in fields(Reference)]
-    known = [{name: one[name] for name in names} for one in row.all_references]
-    return [*values, known] if known else values
+    values: list[Any] = [row.document_hash, row.source, row.reference, row.title, row.domain]
+    names = [one.name for one in fields(Reference)]
+    if row.all_references:
+        values.append([{name: one[name] for name in names} for one in row.all_references])
+    return [*values, dict(sorted(row.fields.items()))] if row.fields else values
 
 
 def _texts(row: EvaluationRow) -> list[str]:

@@ -11,10 +11,15 @@ from models_app.models import EvaluationSet
 from models_app.texts import measures
 
 SIGNATURE = f"{rouge.SIGNATURE}|measures-{measures.VERSION}"
+_OF: dict[str, str] = {
+    words: f"{signature}|measures-{measures.VERSION}" for words, signature in rouge.SIGNATURES.items()
+}
 
 
 def signature_of(evaluation_set: EvaluationSet) -> str:
-    """Of an evaluation on this test set: it says so where documents have several references."""
+    """Of an evaluation on this test set: it says which words ROUGE counts there, and where documents have several
+    references."""
+    signature = _OF[evaluation_set.words]
     if evaluation_set.most_references == 1:
-        return SIGNATURE
-    return f"{SIGNATURE}|references:best-of-up-to-{evaluation_set.most_references}"
+        return signature
+    return f"{signature}|references:best-of-up-to-{evaluation_set.most_references}"

@@ -52,7 +52,7 @@ class MetricComparison:
     is what the verdict uses. `mde` is the smallest true difference found with 80 % power at this n. `wins` and
     `losses` count documents that got better and worse (greater and smaller where neither is better). `more_needed` is
     how many further documents would settle an inconclusive verdict if the difference stays what it is; None: out of
-    reach. Interval, p and mde are None below MINIMUM_DOCUMENTS.
+    reach. Interval, p and mde are None below MINIMUM_DOCUMENTS, and on slices below the floor that was asked for.
     """
 
     metric: str
@@ -110,6 +110,7 @@ def compare(
     *,
     slices: Mapping[str, Mask] | None = None,
     margins: Mapping[str, float] | None = None,
+    slice_floor: int = MINIMUM_DOCUMENTS,
     seed: int = 0,
     resamples: int = RESAMPLES,
 ) -> list[MetricComparison]:
@@ -117,7 +118,8 @@ def compare(
 
     `before` and `after` are stored values, one row a document (the same in both), one column a metric; NaN leaves a
     document out of that metric. `slices` are masks over the documents, `margins` (shown units) override those of the
-    metrics. Intervals depend on `seed` and on the documents of a slice, not on what else is asked for.
+    metrics. A slice of fewer than `slice_floor` documents has no verdict of its own and no part in Holm's correction.
+    Intervals depend on `seed` and on the documents of a slice, not on what else is asked for.
     """
     before, after = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     slices = slices or {}
@@ -126,16 +128,18 @@ def compare(
     scales = np.array([metric.scale for metric in metrics])
     before, after = before * scales, after * scales
     everything = [
-        _judged(row, metric, 1)
+        _judged(row, metric, 1, MINIMUM_DOCUMENTS)
         for row, metric in zip(
             _measured(before, after, metrics, EVERYTHING, seed, resamples), metrics, strict=True
         )
     ]
+    floor = max(slice_floor, MINIMUM_DOCUMENTS)
     in_slices = [
-        _measured(before[mask], after[mask], metrics, name, seed, resamples) for name, mask in slices.items()
+        _measured(before[mask], after[mask], metrics, name, seed, resamples, floor)
+        for name, mask in slices.items()
     ]
     columns = [
-        [_judged(row, metric, len(slices)) for row in _holm(list(column))]
+        [_judged(row, metric, len(slices), floor) for row in _holm(list(column))]
         for metric, column in zip(metrics, zip(*in_slices, strict=True), strict=False)
     ]
     return everything + [row for rows in zip(*columns, strict=True) for row in rows]
@@ -167,7 +171,13 @@ def _with_margins(metrics: Sequence[Metric], margins: Mapping[str, float]) -> li
 
 
 def _measured(
-    before: Floats, after: Floats, metrics: Sequence[Metric], name: str, seed: int, resamples: int
+    before: Floats,
+    after: Floats,
+    metrics: Sequence[Metric],
+    name: str,
+    seed: int,
+    resamples: int,
+    floor: int = MINIMUM_DOCUMENTS,
 ) -> list[MetricComparison]:
     """All but the verdicts. Metrics that the same documents have share their resamples."""
     present = ~(np.isnan(before) | np.isnan(after))
@@ -181,7 +191,7 @@ def _measured(
         bounds: list[tuple[float, float, float] | tuple[None, None, None]] = [(None, None, None)] * len(
             columns
         )
-        if len(old) >= MINIMUM_DOCUMENTS:
+        if len(old) >= floor:
             stream = [seed, *name.encode()]
             lows, highs = bootstrap_interval(new - old, np.random.default_rng([1, *stream]), resamples)
             chances = swap_p(new - old, np.random.default_rng([2, *stream]), resamples)
@@ -246,7 +256,7 @@ def verdict(*, low: float, high: float, p: float, better: Better, margin: float 
     return Verdict.INCONCLUSIVE
 
 
-def _judged(row: MetricComparison, metric: Metric, tests: int) -> MetricComparison:
+def _judged(row: MetricComparison, metric: Metric, tests: int, floor: int) -> MetricComparison:
     if metric.better == "neither":
         return row
     if row.low is None or row.high is None or row.p_adjusted is None or row.delta_sd is None:
@@ -254,8 +264,8 @@ def _judged(row: MetricComparison, metric: Metric, tests: int) -> MetricComparis
         return replace(
             row,
             verdict=Verdict.INCONCLUSIVE,
-            reason=f"{documents} to compare; at least {MINIMUM_DOCUMENTS} are needed",
-            more_needed=MINIMUM_DOCUMENTS - row.n,
+            reason=f"{documents} to compare; at least {floor} are needed",
+            more_needed=floor - row.n,
         )
     found = verdict(low=row.low, high=row.high, p=row.p_adjusted, better=metric.better, margin=metric.margin)
     if found is not Verdict.INCONCLUSIVE:
@@ -295,6 +305,51 @@ def holm(p: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p) - rank) * p[place]))
         adjusted[place] = highest
     return adjusted
+
+
+# Groups
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How much more, or less, a group gained than the other groups of its field: the difference between the two mean
+    changes, in shown units. The bounds of all gaps that were computed together hold at once with 95 % confidence."""
+
+    group: str
+    n: int
+    others: int
+    delta: float
+    low: float
+    high: float
+
+
+def gaps(changes: Floats, groups: Mapping[str, Mask], *, among: int = 1) -> list[Gap]:
+    """Each group beside all others of these groups together. `changes`: after minus before, one a document; groups
+    need two documents and something to be set beside, else they are left out. `among`: so many gaps are looked at in
+    all, which the bounds allow for (Bonferroni). Two independent samples of unequal spread: Welch 1947."""
+    everybody = np.logical_or.reduce(list(groups.values())) if groups else np.zeros(len(changes), bool)
+    found = []
+    for name, mask in groups.items():
+        inside, outside = changes[mask], changes[everybody & ~mask]
+        if len(inside) < 2 or len(outside) < 2:
+            continue
+        half = _welch_half(inside, outside, ALPHA / max(1, among))
+        delta = float(inside.mean() - outside.mean())
+        found.append(Gap(name, len(inside), len(outside), delta, delta - half, delta + half))
+    return found
+
+
+def _welch_half(one: Floats, other: Floats, alpha: float) -> float:
+    from scipy.special import stdtrit
+
+    parts = [float(values.var(ddof=1)) / len(values) for values in (one, other)]
+    spread = sum(parts)
+    if spread == 0:
+        return 0.0
+    freedom = spread**2 / sum(
+        part**2 / (len(values) - 1) for part, values in zip(parts, (one, other), strict=True)
+    )
+    return float(-stdtrit(freedom, alpha / 2)) * math.sqrt(spread)
 
 
 # Resampling

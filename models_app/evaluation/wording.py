@@ -138,7 +138,7 @@ def verdict_in_words(results: Sequence[MetricComparison], *, primary: str) -> st
     on_all = [fall for fall in found if fall.is_whole and fall.result.metric != primary]
     on_slices = [fall for fall in found if not fall.is_whole]
     words = [sentence(first), *_losses(on_all), *_nothing_else(results, primary, on_all, on_slices)]
-    words += _losses_on_slices(on_slices)
+    words += _losses_on_slices(on_slices, primary)
     thin = [r.slice for r in results if r.metric == primary and r.slice != EVERYTHING and r.low is None]
     if thin:
         names = ", ".join(name.partition(": ")[2] or name for name in thin)
@@ -182,16 +182,24 @@ def _nothing_else(
     return [f"No other judged measure got worse beyond chance{where}."]
 
 
-def _losses_on_slices(on_slices: Sequence[Fall]) -> list[str]:
+def _losses_on_slices(on_slices: Sequence[Fall], primary: str) -> list[str]:
+    """Those of the primary metric decide. Those of the others are told: Holm's correction is over the slices of one
+    metric, so that among several metrics one in twenty is no limit any more."""
     heads = {
-        Severity.WORSE: "Worse on slices",
-        Severity.WITHIN_MARGIN: "Worse beyond chance on slices, but within the margin",
+        Severity.WORSE: "orse on slices",
+        Severity.WITHIN_MARGIN: "orse beyond chance on slices, but within the margin",
     }
     lines = []
-    for severity, head in heads.items():
-        of_kind = [_short_loss(fall) for fall in on_slices if fall.severity is severity]
-        if of_kind:
-            lines.append(f"{head}: {'; '.join(of_kind)}.")
+    for decides in (True, False):
+        for severity, head in heads.items():
+            of_kind = [
+                _short_loss(fall)
+                for fall in on_slices
+                if fall.severity is severity and (fall.result.metric == primary) is decides
+            ]
+            if of_kind:
+                start = "W" if decides else "Beside the decision, not corrected for the number of measures: w"
+                lines.append(f"{start}{head}: {'; '.join(of_kind)}.")
     count = sum(fall.severity is Severity.UNCONFIRMED for fall in on_slices)
     if count:
         lines.append(

@@ -60,11 +60,21 @@ class SnapshotExample(models.Model):
 class EvaluationSet(models.Model):
     """Frozen test documents with references. Everything that is compared is compared on one of these."""
 
+    class Words(models.TextChoices):
+        LATIN = "latin"
+        UNICODE = "unicode"
+
     name = models.CharField(max_length=120)
     digest = models.CharField(max_length=64, unique=True)
     rows = models.PositiveIntegerField()
     most_references = models.PositiveSmallIntegerField(
         default=1, help_text="that a document of it has; scores are the best over a document's references"
+    )
+    words = models.CharField(
+        max_length=10,
+        choices=Words,
+        default=Words.LATIN,
+        help_text="what ROUGE counts on it: words of a–z and 0–9, or of any script",
     )
     selection = models.JSONField(default=dict)
     created_by = models.ForeignKey(
@@ -74,6 +84,9 @@ class EvaluationSet(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(words__in=["latin", "unicode"]), name="evaluation_set_words")
+        ]
 
     def __str__(self) -> str:
         return f"test set {self.pk}"
@@ -85,6 +98,9 @@ class EvaluationExample(models.Model):
     document_hash = models.CharField(max_length=64, db_index=True)
     origin = models.CharField(max_length=60, help_text="e.g. document:17")
     domain = models.CharField(max_length=40, blank=True)
+    fields = models.JSONField(
+        default=dict, help_text="what else slices are cut by: the document's language, origin, licence, group"
+    )
     title = models.CharField(max_length=300, blank=True)
     source = models.TextField()
     reference = models.TextField(help_text="the first one")

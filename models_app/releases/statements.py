@@ -79,9 +79,11 @@ _SCORES = _digest(f"""
       FROM {ExampleScore._meta.db_table} s JOIN {EvaluationExample._meta.db_table} e ON e.id = s.example_id
      WHERE s.run_id = %s
 """)  # nosec B608 (names of ours; values are parameters)
+_DOCUMENT = _texts(
+    "document_hash", "source", "reference", "title", "domain", "all_references::text", "fields::text"
+)
 _TEST_SET = _digest(f"""
-    SELECT position AS place, sha256(convert_to(
-           {_texts("document_hash", "source", "reference", "title", "domain", "all_references::text")}, 'UTF8')) AS h
+    SELECT position AS place, sha256(convert_to({_DOCUMENT}, 'UTF8')) AS h
       FROM {EvaluationExample._meta.db_table} WHERE evaluation_set_id = %s
 """)  # nosec B608
 _SNAPSHOT = _digest(f"""

@@ -56,6 +56,15 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Unjudged:
+    """A row of a forest plot without an interval, and why there is none."""
+
+    label: str
+    n: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Share:
     label: str
     n: int
@@ -293,7 +302,23 @@ def _point_mark(cx: float, cy: float, tone: str) -> SafeString:
     return tag("circle", cx=cx, cy=cy, r=5.5, class_=f"point-mark {tone}")
 
 
-def _forest_row(row: Interval, cy: float, x: _Scale, places: int, width: float) -> SafeString:
+def _unjudged_row(row: Unjudged, cy: float, x: _Scale, width: float) -> SafeString:
+    """Hatched, without mark and number, so that nobody reads one into it."""
+    return tag(
+        "g",
+        tag("title", f"{row.label}, n = {row.n:,}: {row.why}"),
+        tag("rect", x=0, y=cy - 16, width=width, height=32, rx=6, class_="hover"),
+        text(0, cy + 4.5, textwrap.shorten(row.label, 22, placeholder="…"), "quiet"),
+        text(x.start - 18, cy + 4.5, f"{row.n:,}", "tick", "end"),
+        line(x.start, cy, x.end, cy, "unjudged"),
+        text((x.start + x.end) / 2, cy + 4.5, row.why, "axis-name halo", "middle"),
+        class_="forest-row",
+    )
+
+
+def _forest_row(row: Interval | Unjudged, cy: float, x: _Scale, places: int, width: float) -> SafeString:
+    if isinstance(row, Unjudged):
+        return _unjudged_row(row, cy, x, width)
     tone = TONES.get(row.verdict, row.verdict)
     low, high = signed(row.low, places), signed(row.high, places)
     said = f"{row.label}, n = {row.n:,}: {signed(row.mid, places)} ({low} … {high})"
@@ -313,29 +338,31 @@ def _forest_row(row: Interval, cy: float, x: _Scale, places: int, width: float) 
 
 
 def forest_plot(
-    rows: Sequence[Interval],
+    rows: Sequence[Interval | Unjudged],
     *,
     title: str,
     zero_name: str = "no change",
     places: int = 1,
+    margin: float | None = None,
     width: int = 560,
 ) -> SafeString:
-    """Differences with their intervals, one row each, against the line of no change.
+    """Differences with their intervals, one row each, against the line of no change; dashed, a loss of the margin.
 
-    The mark's shape says the verdict too: disc improved or not worse, square worse, open diamond
-    inconclusive.
+    The mark's shape says the verdict too: disc improved, ring not worse, square worse, open diamond inconclusive.
     """
     if not rows:
         return _nothing_yet("forest", title, "Nothing to compare yet")
+    judged = [row for row in rows if isinstance(row, Interval)]
+    ends = [0.0, *(end for row in judged for end in (row.low, row.high)), *([-margin] if margin else [])]
     left, right, row_height, top = 214.0, width - 14.0, 34, 26
-    low, high = min([0.0, *(row.low for row in rows)]), max([0.0, *(row.high for row in rows)])
-    x = _scale(low, high, left, right, pad=0.04)
+    x = _scale(min(ends), max(ends), left, right, pad=0.04)
     bottom = top + row_height * len(rows)
     ticks = nice_ticks(x.low, x.high, 5)
     pieces = [
         text(left - 18, 12, "n", "axis-name", "end"),
         text(x(0), 12, zero_name, "axis-name", "middle"),
         line(x(0), 18, x(0), bottom, "zero"),
+        *([line(x(-margin), 18, x(-margin), bottom, "margin")] if margin else []),
         *(_forest_row(row, top + row_height * (at + 0.5), x, places, width) for at, row in enumerate(rows)),
         line(left, bottom, right, bottom, "axis"),
         *(line(x(tick), bottom, x(tick), bottom + 4, "axis") for tick in ticks),

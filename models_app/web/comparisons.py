@@ -19,6 +19,7 @@ from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.people import People, preferences
 from models_app.evaluation.signature import signature_of
 from models_app.evaluation.statistics import STORED, from_stored
+from models_app.evaluation.terms import SLICE_FLOOR
 from models_app.evaluation.wording import Fall, Figures, falls, figures_of, margins_in_words
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
@@ -36,7 +37,7 @@ from models_app.releases.accounts import no_judges
 from models_app.releases.composing import lead_release, submit_release
 from models_app.releases.hands import involved
 from models_app.texts.figures import DASH
-from models_app.web import charts
+from models_app.web import charts, slices
 from models_app.web.pages import capability, page_or_fragment, paginate
 
 SORTS = ("loss", "gain", "title", "words")
@@ -166,18 +167,6 @@ def falls_of(results: Sequence[ComparisonResult]) -> list[tuple[Metric, Fall]]:
     return [(METRICS[fall.result.metric], fall) for fall in falls(stored)]
 
 
-def forest(results: Sequence[ComparisonResult], metric: str) -> str:
-    """Intervals of the difference by slice."""
-    rows = [
-        charts.Interval(row.slice, row.n, row.low, row.delta, row.high, row.verdict)
-        for row in results
-        if row.against == "baseline" and row.metric == metric and row.low is not None and row.high is not None
-    ]
-    return charts.forest_plot(
-        rows, title=f"{METRICS[metric].label}, difference by slice", zero_name="no change"
-    )
-
-
 def paired(comparison: Comparison, metric: str) -> QuerySet[Any]:
     """The candidate's scores with the baseline's beside them: `old`, `old_output`, `change` (in stored units)."""
     from django.db.models import OuterRef, Subquery
@@ -235,8 +224,7 @@ def comparison_page(request: HttpRequest, pk: int) -> HttpResponse:
         "rows": rows,
         "margins": margins_in_words((row.metric, row.result.margin) for row in rows),
         "falls": falls_of(results),
-        "forest": forest(results, metric),
-        "slices": [(row, figures_of(row)) for row in results if row.slice != "all" and row.metric == metric],
+        "slices": slices.of_comparison(results, metric, floor=comparison.terms.get("floor", SLICE_FLOOR)),
         "histogram": charts.histogram(
             changes, title=f"{METRICS[metric].label}, after minus before, by document"
         ),

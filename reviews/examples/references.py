@@ -17,6 +17,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Trim
 
+from models_app.evaluation.rouge import Words
 from models_app.evaluation.sets import EvaluationRow, Reference, freeze_evaluation_set
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.models import EvaluationExample, EvaluationSet
@@ -43,10 +44,12 @@ def freeze_test_set(
     documents: Sequence[int] = (),
     limit: int | None = None,
     references: Sources = "imported",
+    words: Words | None = None,
 ) -> EvaluationSet:
     """Freeze the test documents that have a reference of the wanted kind; the lowest content hashes where there is a
-    limit. Those that are nearly the same as what some snapshot learns from are left out; the set names them. Raises
-    Refused where none has a reference, and says what there is instead."""
+    limit. Those that are nearly the same as what some snapshot learns from are left out; the set names them. `words`:
+    what ROUGE counts on them; without, what their references are written in. Raises Refused where none has a reference,
+    and says what there is instead."""
     if references not in SOURCES:
         raise InvalidInput(
             "Which references?", fields={"references": f"One of {', '.join(SOURCES)}, not {references}."}
@@ -116,6 +119,12 @@ def _row(document: SourceDocument, known: Sequence[Reference]) -> EvaluationRow:
         title=document.title,
         domain=document.domain,
         references=tuple(known),
+        fields={
+            "language": document.language,
+            "origin": document.origin,
+            "licence": document.licence,
+            "group": document.group_key,
+        },
     )
 
 

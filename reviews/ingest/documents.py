@@ -18,6 +18,7 @@ from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import Unavailable
 from models_app.foundation.roles import require
+from models_app.texts.language import language_of
 from models_app.texts.near_duplicates import shingles
 from models_app.texts.normalise import normalise, one_line
 from reviews.ingest import statements, twins
@@ -189,6 +190,7 @@ def check(row: DocumentRow) -> tuple[SourceDocument | None, str, str]:
     document = SourceDocument(
         text=text,
         domain=(row.domain and clean_domain(row.domain)) or "other",
+        language=language_of(text),
         reference=reference,
         words=words,
         content_hash=digest,

@@ -266,6 +266,17 @@ class TestSetForm(forms.Form):
         help_text="A correction began as some release's summary, so it favours that release. The test set and every "
         "comparison on it say so.",
     )
+    words = forms.ChoiceField(
+        choices=(
+            ("", "what its references are written in"),
+            ("latin", "words of a–z and 0–9, stemmed, as rouge-score has them"),
+            ("unicode", "words of any script"),
+        ),
+        required=False,
+        label="ROUGE counts",
+        help_text="Chinese, Russian or Arabic has no word of a–z and would score zero. Scores of the two are never "
+        "compared.",
+    )
 
 
 @capability("evaluate")
@@ -282,6 +293,7 @@ def test_set(request: HttpRequest) -> HttpResponse:
                 name=form.cleaned_data["name"],
                 limit=form.cleaned_data["limit"],
                 references=form.cleaned_data["references"] or "imported",
+                words=form.cleaned_data["words"] or None,
             )
         except GalleyError as error:
             form.add_error(None, error.message)

@@ -56,10 +56,11 @@ class DraftPairsForm(PairsForm):
 
 @capability("manage_queues")
 def new_pairs(request: HttpRequest) -> HttpResponse:
-    """From `?comparison=ID`, or from the drafts of two releases."""
+    """From `?comparison=ID`, or from the drafts of two releases. `&documents=N`: how many a policy asks for."""
     require(request.user, "view_models")
     comparison = _comparison(request)
-    form = (PairsForm if comparison else DraftPairsForm)(request.POST or None)
+    initial = {"limit": max(1, min(integer(request.GET, "documents") or SUGGESTED_PAIRS, MOST_PAIRS))}
+    form = (PairsForm if comparison else DraftPairsForm)(request.POST or None, initial=initial)
     has_queue = form.fields["queue"].queryset.exists()  # type: ignore[attr-defined]
     if not has_queue:
         del form.fields["queue"]

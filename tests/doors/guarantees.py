@@ -116,7 +116,7 @@ def origins(the: Scene) -> list[str]:
     the.approved_by(the.cast.approver)
     return [
         *changes("models_app_datasetsnapshot", "digest", "selection", "curators", "created_by_id"),
-        *changes("models_app_evaluationset", "digest", "rows", "selection", "created_by_id"),
+        *changes("models_app_evaluationset", "digest", "rows", "selection", "created_by_id", "words"),
         *changes("models_app_evaluationrun", "release_id", "evaluation_set_id", "requested_by_id"),
         *changes("models_app_trainingrun", "snapshot_id", "base", "recipe", "recipe_digest", "requested_by_id"),
         *changes(

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from benchmarks.gate_calibration import check, excluded
+from benchmarks.gate_calibration import looks as votes_of_many
 from benchmarks.preference_calibration import looks
 from models_app.evaluation.people import (
     ESTABLISHED,
@@ -19,6 +21,7 @@ from models_app.evaluation.people import (
     in_words,
     interval,
     least_that_can_tell,
+    net_interval,
     tally,
     two_sided_p,
 )
@@ -145,3 +148,53 @@ def test_a_side_that_is_chosen_too_often_is_said() -> None:
 @pytest.mark.parametrize(("won", "total"), [(3, 10), (5, 10), (0, 6), (20, 53), (53, 53)])
 def test_the_side_is_judged_by_the_exact_sign_test(won: int, total: int) -> None:
     assert two_sided_p(won, total) == pytest.approx(binomtest(won, total).pvalue)
+
+
+# ---------------------------------------------------------------- how far behind, ties counted
+
+
+def profile(won: int, ties: int, lost: int, net: float) -> float:
+    """The largest likelihood of all distributions with this net preference, by trying 20,000 of them."""
+    low, high = max(0.0, -net), (1 - net) / 2
+    behind = np.linspace(low, high, 20_001)[1:-1]
+    parts = (behind + net, 1 - 2 * behind - net, behind)
+    logs = sum(count * np.log(part) for count, part in zip((won, ties, lost), parts, strict=True) if count)
+    return float(np.max(logs))
+
+
+def test_the_net_interval_is_where_no_distribution_is_twenty_times_less_likely_than_the_mixture() -> None:
+    """The mixture against a numerical integral, the likeliest distribution against trying all."""
+    rng = np.random.default_rng(1)
+    tied, side = rng.random(2_000_000), rng.beta(10, 10, 2_000_000)
+    for won, ties, lost in ((3, 2, 1), (8, 4, 15), (0, 9, 0)):
+        likelihood = ((1 - tied) * side) ** won * tied**ties * ((1 - tied) * (1 - side)) ** lost
+        mixture = np.log(likelihood.mean())
+        for bound in net_interval(won, ties, lost):
+            if -1 < bound < 1:
+                assert profile(won, ties, lost, bound) == pytest.approx(
+                    mixture - np.log(ESTABLISHED), abs=0.02
+                )
+
+
+def test_the_net_interval_turns_with_the_sides_and_narrows_with_ties() -> None:
+    for won, ties, lost in ((40, 20, 40), (60, 10, 12), (0, 5, 0), (1, 0, 0), (0, 0, 400)):
+        low, high = net_interval(won, ties, lost)
+        other = net_interval(lost, ties, won)
+        assert -1 <= low <= (won - lost) / (won + ties + lost) <= high <= 1
+        assert (low, high) == pytest.approx((-other[1], -other[0]), abs=1e-9)
+    assert net_interval(0, 0, 0) == (-1.0, 1.0)
+    widths = [
+        high - low
+        for low, high in (net_interval(50, 0, 50), net_interval(25, 50, 25), net_interval(5, 90, 5))
+    ]
+    assert widths == sorted(widths, reverse=True), "people who see no difference say that there is little"
+    with pytest.raises(ValueError):
+        net_interval(1, -1, 0)
+
+
+def test_a_true_net_preference_is_excluded_at_some_look_in_at_most_five_of_a_hundred_studies() -> None:
+    rng = np.random.default_rng(12)
+    for shares in ((0.35, 0.0, 0.65), (0.2, 0.3, 0.5), (0.0, 0.7, 0.3)):
+        won, ties, lost = votes_of_many(rng, shares, 1, 2000, 300)
+        assert excluded(won, ties, lost, 0.3).any(axis=1).mean() <= 0.05
+        check(won, ties, lost)

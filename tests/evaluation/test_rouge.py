@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from models_app.evaluation import rouge
+from models_app.evaluation.rouge_check import scorer_for
 from models_app.texts.sentences import split_sentences
 from tests.evaluation.shared_data import records
 
@@ -205,3 +206,67 @@ def test_scoring_loads_neither_nltk_nor_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+# Words of any script
+
+WRITTEN = {
+    "ru": (
+        "Портовое управление закроет старый пирс.",
+        "Старый пирс закроет портовое управление на девять месяцев.",
+    ),
+    "zh": ("港口管理局将关闭旧码头九个月。", "旧码头将关闭九个月。"),
+    "ar": ("ستغلق هيئة الميناء الرصيف القديم.", "الرصيف القديم ستغلقه هيئة الميناء."),
+    "hi": ("पुराना घाट नौ महीने के लिए बंद रहेगा।", "घाट नौ महीने बंद रहेगा।"),
+    "th": ("ท่าเรือเก่าจะปิดเก้าเดือน", "ท่าเรือจะปิดเก้าเดือน"),
+    "el": ("Η παλιά προβλήτα θα κλείσει.", "Θα κλείσει η παλιά προβλήτα."),
+}
+
+
+@pytest.mark.parametrize("code", WRITTEN)
+def test_a_script_that_scores_zero_by_the_default_words_is_scored_by_those_of_any_script(code: str) -> None:
+    reference, prediction = WRITTEN[code]
+    assert rouge.score_pair(reference, prediction).rouge1.fmeasure == 0
+    found = rouge.score_pair(reference, prediction, rouge.UNICODE)
+    assert 0.3 < found.rouge1.fmeasure <= 1
+    assert found.rouge2.fmeasure < found.rouge1.fmeasure
+    assert rouge.score_pair(reference, reference, rouge.UNICODE).rouge2.fmeasure == 1
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(tied_text, any_text, st.sampled_from([text for pair in WRITTEN.values() for text in pair])),
+    st.one_of(tied_text, any_text, st.sampled_from([text for pair in WRITTEN.values() for text in pair])),
+)
+@example("İstanbul K ſ ß ΑΣ\nΣ", "i̇stanbul k s ss ας")
+@example("\ud800 lone surrogate", "lone \udfff surrogate")
+@example("ｆｕｌｌ ＷＩＤＴＨ １２", "full width 12")
+@example("a\r\nb\x85c\u2028d", "a b\nc d")
+def test_with_words_of_any_script_texts_score_as_in_rouge_score_with_these_words(
+    reference: str, prediction: str
+) -> None:
+    scores = scorer_for(rouge.UNICODE).score(reference, prediction)
+    wanted = tuple(tuple(scores[metric]) for metric in rouge.METRICS)
+    assert tuple(map(tuple, rouge.score_lines(reference, prediction, rouge.UNICODE))) == wanted
+
+
+def test_words_of_any_script_know_no_case_width_or_punctuation() -> None:
+    assert rouge.unicode_words("Straße, STRASSE! ﬁn") == ["strasse", "strasse", "fin"]
+    assert rouge.unicode_words("ＡＢＣ １２") == ["abc", "12"]
+    assert rouge.unicode_words("日本の3人") == ["日", "本", "の", "3", "人"]
+    assert rouge.unicode_words("बंद रहेगा।") == ["बंद", "रहेगा"]
+    assert rouge.unicode_words("_ — …") == []
+
+
+def test_the_words_of_a_test_set_are_those_that_its_references_are_written_in() -> None:
+    assert rouge.words_for(["The old pier closes.", "Der alte Pier schließt für ein Jahr."]) == rouge.LATIN
+    assert rouge.words_for([text for pair in WRITTEN.values() for text in pair]) == rouge.UNICODE
+    assert rouge.words_for(["Žluťoučký kůň úpěl ďábelské ódy"]) == rouge.LATIN, "accents are no other script"
+    assert rouge.words_for(["Apple 发布 iPhone 17，售价上涨百分之十，股价随后下跌"]) == rouge.UNICODE
+    assert rouge.words_for([]) == rouge.words_for(["12 345"]) == rouge.LATIN
+
+
+def test_the_two_kinds_of_words_have_two_signatures() -> None:
+    assert rouge.SIGNATURES[rouge.LATIN] == rouge.SIGNATURE
+    assert f"tokens:unicode-{rouge.UNICODE_VERSION}|" in rouge.SIGNATURES[rouge.UNICODE]
+    assert "stemmer:none" in rouge.SIGNATURES[rouge.UNICODE]

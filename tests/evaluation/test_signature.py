@@ -20,6 +20,7 @@ from models_app.texts import measures, sentences
 ROOT = Path(__file__).resolve().parents[2]
 #: Version → SHA-256 over what it makes of the texts below.
 SPLITTER = {1: "14b75e51a30b881acf1bd35a8ae71000a4aaf5d0d61f1668771d95b96d29b68b"}
+UNICODE_WORDS = {1: "634513d0641511b42fed4b8b864508950b67153c26f327fc2516712b77b00d24"}
 MEASURES = {1: "d58b66a3ede030a97dfe84ca585e0db022cbaea65842786176c2f65728376e54"}
 
 HARD = (
@@ -73,6 +74,14 @@ def test_the_measures_give_what_their_version_gives() -> None:
         asdict(measures.measure(source=source, reference=other, summary=other)) for source, other in pairs
     )
     assert MEASURES.get(measures.VERSION) == found, "measures.py measures differently: raise its VERSION"
+
+
+def test_the_words_of_any_script_are_what_their_version_gives() -> None:
+    texts = chain(hard(), chain.from_iterable(articles()))
+    found = digest(rouge.unicode_words(text) for text in texts)
+    assert UNICODE_WORDS.get(rouge.UNICODE_VERSION) == found, (
+        "rouge.py finds other words: raise UNICODE_VERSION"
+    )
 
 
 def test_the_versions_are_numbers_that_the_signature_carries() -> None:

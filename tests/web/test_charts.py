@@ -15,6 +15,7 @@ from models_app.web.charts import (
     Interval,
     Series,
     Share,
+    Unjudged,
     daily_bars,
     forest_plot,
     histogram,
@@ -37,6 +38,7 @@ DRAWINGS: dict[str, Callable[[str], SafeString]] = {
         [Series(name, [(0, 3.0), (10, 2.0)])], title=name, x_name=name, y_name=name
     ),
     "forest": lambda name: forest_plot([Interval(name, 12, -1, 0, 1)], title=name, zero_name=name),
+    "unjudged": lambda name: forest_plot([Unjudged(name, 12, name)], title=name, margin=1.0),
     "histogram": lambda name: histogram([-1.0, 0.0, 2.0], title=name),
     "daily bars": lambda name: daily_bars([(date(2026, 11, 23), 3), (date(2026, 11, 24), 0)], title=name),
     "shares": lambda name: stacked_shares([Share(name, 3, "ok"), Share("Poor", 1, "bad")], title=name),
@@ -177,6 +179,26 @@ def test_the_line_of_no_change_is_drawn_even_where_no_interval_reaches_it() -> N
     tree = parsed(forest_plot([Interval("a", 9, 5, 6, 7, "improved")], title="t"))
     zero = numbers(by_class(tree, "zero")[0], "x1")[0]
     assert zero < numbers(by_class(tree, "interval")[0], "x1")[0]
+
+
+def test_a_row_that_is_not_judged_has_neither_mark_nor_interval_and_says_why() -> None:
+    rows = [
+        Interval("News", 300, -0.4, 1.0, 2.4, "not worse"),
+        Unjudged("Sport", 42, "not judged: under 100"),
+    ]
+    tree = parsed(forest_plot(rows, title="t", margin=1.5))
+    assert len(by_class(tree, "point-mark")) == 1
+    assert len(by_class(tree, "unjudged")) == 1
+    assert by_class(tree, "forest-row")[1][0].text == "Sport, n = 42: not judged: under 100"
+    assert "not judged: under 100" in {element.text for element in tree.iter()}
+
+
+def test_the_margin_is_a_line_on_the_worse_side_of_no_change() -> None:
+    rows = [Interval("News", 300, 0.4, 1.0, 2.4, "improved")]
+    tree = parsed(forest_plot(rows, title="t", margin=1.5))
+    (margin,) = by_class(tree, "margin")
+    assert numbers(margin, "x1")[0] < numbers(by_class(tree, "zero")[0], "x1")[0]
+    assert by_class(parsed(forest_plot(rows, title="t")), "margin") == []
 
 
 def test_every_document_is_in_a_bin() -> None:

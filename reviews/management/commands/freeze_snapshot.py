@@ -38,6 +38,10 @@ class Command(BaseCommand):
             help="with --test-set: what summaries are measured against; final corrections favour the release that "
             "wrote what was corrected",
         )  # fmt: skip
+        parser.add_argument(
+            "--words", choices=EvaluationSet.Words.values,
+            help="with --test-set: what ROUGE counts, words of a–z or of any script [what its references are in]",
+        )  # fmt: skip
         parser.add_argument("--json", action="store_true")
         arguments.add_user(parser)
 
@@ -91,9 +95,10 @@ class Command(BaseCommand):
             batch=options["batch"],
             limit=options["limit"],
             references=options["references"],
+            words=options["words"],
         )
         self._say(
-            {"test_set": frozen.pk, "digest": frozen.digest, "rows": frozen.rows},
+            {"test_set": frozen.pk, "digest": frozen.digest, "rows": frozen.rows, "words": frozen.words},
             f"Test set {frozen.pk} ({frozen.name}): {frozen.rows:,} documents, digest {frozen.digest}"
             + _known(frozen, before),
         )
