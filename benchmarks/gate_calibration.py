@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -29,15 +29,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
 
 import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 from scipy.special import betaln  # noqa: E402
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from models_app.gates.results import Verdict
 
-    Floats = NDArray[np.float64]
-    Counts = NDArray[np.int64]
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
 
 DOCUMENTS = 1000
 SPREAD = 0.10  # of paired differences, as fractions: ten points

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from models_app.gates.policy import Policy
 
 
+def _unknown() -> Collection[int]:
+    raise ValueError("nobody said whose votes on the release do not count")
+
+
 @dataclass(frozen=True)
 class Judged:
     """`progress` says in a few words where a gate is that takes longer than a second; it stops a job that somebody
-    cancelled, so a gate calls it every now and then and lets what it raises pass."""
+    cancelled, so a gate calls it every now and then and lets what it raises pass. `no_judges`: ids of the people whose
+    votes on the release do not count, since they had a hand in it; `releases` knows them."""
 
     release: Release
     comparison: Comparison
     policy: Policy
     progress: Callable[[str], None]
+    no_judges: Callable[[], Collection[int]] = _unknown
 
 
 def always(policy: Policy) -> bool:

@@ -16,11 +16,14 @@ from models_app.foundation.identity import canonical_digest
 from models_app.gates.approvals import ApprovalsPolicy
 from models_app.gates.cases import CasesPolicy
 from models_app.gates.data_quality import DataQualityPolicy
+from models_app.gates.forgetting import ForgettingPolicy
 from models_app.gates.integrity import IntegrityPolicy
 from models_app.gates.leakage import LeakagePolicy
 from models_app.gates.metrics import GuardsPolicy, PrimaryPolicy
 from models_app.gates.personal_data import PersonalDataPolicy
+from models_app.gates.preference import PreferencePolicy
 from models_app.gates.safety import SafetyPolicy
+from models_app.gates.slices import SlicesPolicy
 from models_app.gates.speed import SpeedPolicy
 from models_app.gates.waivers import WaiversPolicy
 from models_app.texts import needs
@@ -36,9 +39,12 @@ class Policy:
     data_quality: DataQualityPolicy = field(default_factory=DataQualityPolicy)
     primary: PrimaryPolicy = field(default_factory=PrimaryPolicy)
     guards: GuardsPolicy = field(default_factory=GuardsPolicy)
+    forgetting: ForgettingPolicy = field(default_factory=ForgettingPolicy)
+    slices: SlicesPolicy = field(default_factory=SlicesPolicy)
     cases: CasesPolicy = field(default_factory=CasesPolicy)
     safety: SafetyPolicy = field(default_factory=SafetyPolicy)
     speed: SpeedPolicy = field(default_factory=SpeedPolicy)
+    preference: PreferencePolicy = field(default_factory=PreferencePolicy)
     approvals: ApprovalsPolicy = field(default_factory=ApprovalsPolicy)
     waivers: WaiversPolicy = field(default_factory=WaiversPolicy)
 
@@ -50,7 +56,12 @@ class Policy:
     @property
     def terms(self) -> Terms:
         """What comparisons are made by."""
-        return Terms(self.primary.metric, {**self.guards.margins, self.primary.metric: self.primary.margin})
+        return Terms(
+            self.primary.metric,
+            {**self.guards.margins, self.primary.metric: self.primary.margin},
+            fields=self.slices.fields,
+            floor=self.slices.floor,
+        )
 
     def as_settings(self) -> dict[str, Any]:
         """As JSON, by section and field."""

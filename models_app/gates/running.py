@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -94,9 +94,9 @@ def again(job: Job) -> Job | None:
 # ---------------------------------------------------------------- the job
 
 
-def carry_out(context: JobContext) -> dict[str, Any]:
+def carry_out(context: JobContext, *, no_judges: Callable[[Release], Collection[int]]) -> dict[str, Any]:
     """The job: gate after gate, each kept as it ends. A run that another attempt has begun goes on with what is
-    missing; one that has ended stays as it is."""
+    missing; one that has ended stays as it is. `no_judges`: whose votes on a release do not count."""
     run = GateRun.objects.select_related(
         "policy", "release__model_version__training_run__snapshot", "release__prompt_version__prompt",
         "release__environment", "comparison__candidate__evaluation_set", "comparison__baseline__release",
@@ -112,7 +112,13 @@ def carry_out(context: JobContext) -> dict[str, Any]:
     for number, gate in enumerate(wanted):
         context.phase(gate.label[:50], total=len(wanted))
         context.step(number)
-        judged = Judged(run.release, run.comparison, policy, _progress(context, gate, number))
+        judged = Judged(
+            run.release,
+            run.comparison,
+            policy,
+            _progress(context, gate, number),
+            lambda: no_judges(run.release),
+        )
         _keep(run, _judged(gate, judged))
     return _finish(run)
 

@@ -14,8 +14,16 @@ import pytest
 from llmops_site.supervisor import availability as probe
 from llmops_site.supervisor import output, supervise
 from models_app.api.pagination import Pages
+from models_app.evaluation import people, rouge_check, statistics
+from models_app.evaluation.comparing import ROUGE
 from models_app.evaluation.metrics import METRICS
+from models_app.evaluation.statistics import MINIMUM_DOCUMENTS
 from models_app.foundation import tries, turns
+from models_app.gates.forgetting import ForgettingPolicy
+from models_app.gates.policy import Policy
+from models_app.gates.preference import PreferencePolicy
+from models_app.gates.slices import FIELDS, SlicesPolicy
+from models_app.gates.waivers import WAIVABLE
 from models_app.people import links
 from reviews.api.ingest import MOST_DOCUMENTS
 from reviews.desk import claims
@@ -56,6 +64,53 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
             "unsupported_numbers": 0.05,
             "unsupported_names": 0.05,
         },
+    ),
+    ("evaluation.md", "Below 10 documents nothing is judged", lambda: MINIMUM_DOCUMENTS == 10),
+    (
+        "evaluation.md",
+        "0.5 points for the primary metric and 1.0 for the other ROUGE, as Galley comes",
+        lambda: (
+            Policy().primary.margin == 0.5
+            and {Policy().guards.margins[name] for name in ROUGE if name != Policy().primary.metric} == {1.0}
+        ),
+    ),
+    ("evaluation.md", "A slice needs 100 documents for a verdict of its own", lambda: SlicesPolicy().floor == 100),
+    ("evaluation.md", "it is certainly 3.0 points behind", lambda: SlicesPolicy().gap == 3.0),
+    (
+        "evaluation.md",
+        "domain, length in thirds, language, or what else the test set keeps of a document (origin, licence, group)",
+        lambda: FIELDS == ("domain", "length", "language", "origin", "licence", "group"),
+    ),
+    (
+        "evaluation.md",
+        "beside the one that went live ten approvals ago (the oldest, where there are fewer), and a loss of 1.0 points "
+        "or more has to be excluded",
+        lambda: ForgettingPolicy() == ForgettingPolicy(loss=1.0, approvals_ago=10),
+    ),
+    (
+        "evaluation.md",
+        "Where the primary metric moved by less than 1.0 points, the policy asks people",
+        lambda: PreferencePolicy() == PreferencePolicy(ask="small", below=1.0),
+    ),
+    (
+        "evaluation.md",
+        "once 100 documents are judged by at least 2 people, and a net preference for *before* of 30 of 100 documents "
+        "is excluded",
+        lambda: PreferencePolicy() == PreferencePolicy(documents=100, judges=2, behind=30.0),
+    ),
+    ("evaluation.md", "e = B(10 + w, 10 + l) / B(10, 10)", lambda: people.A == 10.0),
+    ("evaluation.md", "established when e reaches 20", lambda: people.ESTABLISHED == 20.0),
+    (
+        "evaluation.md",
+        "20 of its documents scored a second time by `rouge-score`, and ends without a result where one differs by "
+        "more than 1e-9",
+        lambda: (rouge_check.SAMPLE, rouge_check.TOLERANCE) == (20, 1e-9),
+    ),
+    ("evaluation.md", "10,000 resamples", lambda: statistics.RESAMPLES == 10_000),
+    (
+        "evaluation.md",
+        "Integrity, leakage, personal data and safety are never waived",
+        lambda: {"integrity", "leakage", "personal_data", "safety"}.isdisjoint(WAIVABLE),
     ),
     ("reviewing.md", "it comes back to you in two hours", lambda: timedelta(hours=2) == claims.SNOOZED),
     ("api.md", "A comment is changed within 15 minutes", lambda: timedelta(minutes=15) == visibility.EDITABLE),

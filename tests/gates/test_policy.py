@@ -94,9 +94,14 @@ def test_the_gates_that_may_be_waived_are_those_that_say_so() -> None:
 
 def test_comparisons_are_made_by_the_margins_of_the_policy() -> None:
     policy = from_settings(
-        {"primary": {"metric": "rougeL", "margin": 0.7}, "guards": {"margins": {"rouge2": 2}}}
-    )
-    assert policy.terms.as_json() == {"primary": "rougeL", "margins": {"rouge2": 2.0, "rougeL": 0.7}}
+        {
+            "primary": {"metric": "rougeL", "margin": 0.7}, "guards": {"margins": {"rouge2": 2}},
+            "slices": {"fields": ["licence"], "floor": 50},
+        }
+    )  # fmt: skip
+    assert policy.terms.as_json() == {
+        "primary": "rougeL", "margins": {"rouge2": 2.0, "rougeL": 0.7}, "fields": ["licence"], "floor": 50,
+    }  # fmt: skip
 
 
 def test_what_two_policies_have_otherwise_is_named_field_by_field() -> None:

@@ -210,7 +210,7 @@ def approved(release: Release) -> Release:
     """A draft, compared with what is live, submitted by Galley itself and approved by a person: it warms up."""
     live = Route.objects.select_related("release").get(environment=release.environment).release
     assert live is not None
-    comparison = compared(release, live, evaluation_set(12))
+    comparison = compared(release, live, evaluation_set(24))
     submit_release(release=release, comparison=comparison, actor=None)
     return approve(
         release=release, actor=make.user(f"approver {next(_numbers)}", "approver"), reason="Better.",
@@ -226,6 +226,8 @@ def small_policy(**sections: Mapping[str, Any]) -> GatePolicy:
     for name, values in {
         "primary": {"least_documents": 10},
         "guards": {"least_documents": 10},
+        "slices": {"floor": 10},
+        "preference": {"ask": "never"},
         **sections,
     }.items():
         settings[name] |= values

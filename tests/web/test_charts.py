@@ -182,7 +182,7 @@ def test_the_line_of_no_change_is_drawn_even_where_no_interval_reaches_it() -> N
 
 
 def test_a_row_that_is_not_judged_has_neither_mark_nor_interval_and_says_why() -> None:
-    rows = [
+    rows: list[Interval | Unjudged] = [
         Interval("News", 300, -0.4, 1.0, 2.4, "not worse"),
         Unjudged("Sport", 42, "not judged: under 100"),
     ]

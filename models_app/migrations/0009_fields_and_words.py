@@ -6,7 +6,7 @@ from models_app.foundation import immutable
 
 
 class Migration(migrations.Migration):
-    dependencies = [("models_app", "0007_webhooks")]
+    dependencies = [("models_app", "0008_leakage")]
 
     operations = [
         migrations.AddField(
