@@ -45,6 +45,8 @@ from models_app.web.trail import page_url
 PER_PAGE = 50
 RESULTS_PER_PAGE = 20
 RUNS_SHOWN = 20
+#: Characters of an article up to which a page marks what a change did: it takes time and memory with their square.
+LONGEST_COMPARED = 20_000
 #: The pages of what a case was made from.
 ORIGINS = {
     "document": ("document", "document"),
@@ -162,6 +164,7 @@ def case(request: HttpRequest, pk: int, number: int) -> HttpResponse:
             (assertion.words(), assertion.test.value) for assertion in case_forms.read_assertions(newest)
         ],
         "changed": queries.changed_articles(newest),
+        "compared": len(newest.article) <= LONGEST_COMPARED,
         "results": queries.result_rows(list(results), {}),
         "history": _with_before(history),
         "origin": words,

@@ -12,10 +12,12 @@ from models_app.cases import queries
 from models_app.cases.writing import edit_case, retire_case
 from models_app.evaluation.running import start_evaluation
 from models_app.models import CaseRun, CaseSet, CaseVersion, ClientFeedback, InferenceRequest, Job, Release
+from models_app.releases.hands import involved
 from reviews.models import FeedbackExample
 from tests import make
 from tests.cases import scene
 from tests.pages import markup
+from tests.releases import scene as release_scenes
 from tests.releases.scene import evaluation_set
 
 pytestmark = pytest.mark.django_db
@@ -178,6 +180,25 @@ def test_an_edit_is_a_new_version_and_the_page_has_the_history(mila: Client) -> 
     history = markup(mila.get(f"/cases/{the.pk}/history/"))
     assert "edited case 1" in history
     assert "Stricter." in history
+
+
+def test_a_long_article_is_shown_without_marking_what_a_change_did(mila: Client) -> None:
+    """Marking it would take a gigabyte for the longest."""
+    the = scene.case_set()
+    text = " ".join(f"word{n} and more" for n in range(16_000))
+    scene.add(the, [{"kind": "upper case"}], article=text)
+    page = markup(mila.get(f"/cases/{the.pk}/1/"))
+    assert "WORD15999 AND MORE" in page
+    assert "<ins>" not in page
+
+
+def test_who_wrote_cases_has_no_hand_in_a_release_by_that() -> None:
+    the = release_scenes.scene()
+    writer = make.user("written", "ml engineer")
+    signed_in(writer).post("/cases/new/", form(None))
+    assert CaseVersion.objects.get().set_version.made_by == writer
+    evaluated(the.candidate)
+    assert writer.pk not in involved(the.candidate)
 
 
 def test_a_case_is_retired_with_a_reason(mila: Client) -> None:
