@@ -9,8 +9,10 @@ from django.core.exceptions import TooManyFieldsSent
 from django.test import Client
 
 from models_app.cases import queries
+from models_app.cases.running import missing_runs, run_cases
 from models_app.cases.writing import edit_case, retire_case
 from models_app.evaluation.running import start_evaluation
+from models_app.ml.engines import GenerationRequest
 from models_app.models import CaseRun, CaseSet, CaseVersion, ClientFeedback, InferenceRequest, Job, Release
 from models_app.releases.hands import involved
 from reviews.models import FeedbackExample
@@ -197,7 +199,13 @@ def test_who_wrote_cases_has_no_hand_in_a_release_by_that() -> None:
     writer = make.user("written", "ml engineer")
     signed_in(writer).post("/cases/new/", form(None))
     assert CaseVersion.objects.get().set_version.made_by == writer
-    evaluated(the.candidate)
+    run_cases(
+        release=the.candidate,
+        versions=missing_runs(the.candidate),
+        write=lambda articles: [GenerationRequest(text=text) for text, _, _ in articles],
+        progress=lambda done, of: None,
+    )
+    assert CaseRun.objects.get().finished_at is not None
     assert writer.pk not in involved(the.candidate)
 
 
