@@ -76,7 +76,9 @@ def main() -> int:
     doors.of_process(doors.Kind.GALLEY, "start")
     django.setup()
     logging.disable(logging.INFO)  # the console gets what `_say` says, and warnings
+    from models_app.evidence import keys
     from models_app.foundation import jobs
+    from models_app.foundation.errors import Unavailable
     from reviews.loop import sample_workspace
 
     try:
@@ -84,6 +86,7 @@ def main() -> int:
             _say("The database's tables were brought up to date.")
         if collect_static_files():
             _say("The pages' static files were collected.")
+        keys.signing_key()
         with os.fdopen(options.accounts_to, "w") as file:
             for account in sample_workspace.set_up(settings.ENV, say=_say):
                 file.write(json.dumps([account.username, account.password, account.role]) + "\n")
@@ -91,7 +94,7 @@ def main() -> int:
         # Work that the last stop interrupted goes on now, not at the reaper's next round.
         if jobs.reap():
             _say("Unfinished jobs go on.")
-    except tables.TablesUnfit as error:
+    except (tables.TablesUnfit, Unavailable) as error:
         print(error, file=sys.stderr)
         return 1
     except (CommandError, DatabaseError, OSError) as error:

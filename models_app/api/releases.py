@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
     OpenApiParameter,
     OpenApiResponse,
     extend_schema,
+    inline_serializer,
 )
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -18,6 +20,7 @@ from rest_framework.reverse import reverse
 
 from models_app import queries
 from models_app.api import idempotency, pagination, views
+from models_app.evidence.files import evidence_file
 from models_app.foundation.errors import InvalidInput, NotFound
 from models_app.models import Comparison, Release
 from models_app.releases.composing import LONGEST_REASON, submit_release
@@ -248,3 +251,40 @@ class EvidenceView(views.ApiView):
     )
     def get(self, request: Request, pk: int) -> Response:
         return Response(EvidenceSerializer(queries.evidence_document(_release(pk))).data)
+
+
+class EvidenceFileView(views.ApiView):
+    scope = "releases:read"
+
+    @extend_schema(
+        operation_id="releases_evidence_file",
+        summary="The same and all it rests on, signed",
+        description="The file that the release's page offers: policy, gates, waivers, comparison, lineage, decisions "
+        "and audit trail, signed with the installation's Ed25519 key. "
+        "`script/manage verify_evidence FILE --key PUBLIC` checks it on any machine; the page *Audit* shows "
+        "the public key.",
+        tags=["releases"],
+        responses={
+            200: OpenApiResponse(
+                inline_serializer(
+                    "SignedEvidence",
+                    {
+                        "format": serializers.CharField(),
+                        "document": serializers.DictField(),
+                        "signature": inline_serializer(
+                            "EvidenceSignature",
+                            {
+                                "algorithm": serializers.CharField(),
+                                "key": serializers.CharField(help_text="the public key, 43 characters"),
+                                "value": serializers.CharField(help_text="base64"),
+                            },
+                        ),
+                    },
+                )
+            ),
+            404: views.NOT_FOUND,
+            **READ_ERRORS,
+        },
+    )
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        return HttpResponse(evidence_file(_release(pk)), content_type="application/json")

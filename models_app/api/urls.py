@@ -4,7 +4,7 @@ from django.urls import path
 
 from models_app.api import schema  # noqa: F401  (registers itself)
 from models_app.api.live_release import LiveReleaseView
-from models_app.api.releases import EvidenceView, ReleasesView, ReleaseView
+from models_app.api.releases import EvidenceFileView, EvidenceView, ReleasesView, ReleaseView
 from models_app.api.summaries import SummariesView, SummaryFeedbackView, SummaryView
 
 urlpatterns = [
@@ -15,4 +15,5 @@ urlpatterns = [
     path("releases/", ReleasesView.as_view(), name="api_releases"),
     path("releases/<int:pk>/", ReleaseView.as_view(), name="api_release"),
     path("releases/<int:pk>/evidence/", EvidenceView.as_view(), name="api_release_evidence"),
+    path("releases/<int:pk>/evidence/file/", EvidenceFileView.as_view(), name="api_release_evidence_file"),
 ]

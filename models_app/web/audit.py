@@ -19,6 +19,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app import doors
+from models_app.evidence import keys
+from models_app.evidence.envelope import fingerprint
 from models_app.foundation import audit as chain
 from models_app.foundation import audit_anchors, jobs
 from models_app.models import AuditEvent, Job
@@ -146,6 +148,8 @@ def audit(request: HttpRequest) -> HttpResponse:
         "verified": last.get(chain.VERIFIED),
         "anchored": last.get(audit_anchors.ACTION),
         "newest": AuditEvent.objects.order_by("-id").values_list("id", flat=True).first() or 0,
+        "evidence_key": keys.public_key(),
+        "evidence_fingerprint": fingerprint(keys.public_key()),
         "verifying": Job.objects.filter(kind="verify_audit", state__in=Job.ACTIVE).first(),
     }
     status = 422 if form.errors else 200

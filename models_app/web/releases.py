@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path, reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -16,6 +16,7 @@ from models_app import queries
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.people import preferences, said_when_submitted
 from models_app.evaluation.wording import margins_in_words
+from models_app.evidence.files import evidence_file
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused, TooManyTries
 from models_app.foundation.roles import allowed
 from models_app.ml.recipe import Decoding
@@ -398,11 +399,9 @@ def _live(release: Release) -> Step:
 @require_safe
 @capability("view_models")
 def evidence(request: HttpRequest, pk: int) -> HttpResponse:
-    """What the decision is bound to, as a file."""
+    """Everything the decision is based on, as a signed file."""
     release = _release(pk)
-    answer = JsonResponse(
-        queries.evidence_document(release), json_dumps_params={"indent": 2, "ensure_ascii": False}
-    )
+    answer = HttpResponse(evidence_file(release), content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="release-{release.pk}-evidence.json"'
     return answer
 

@@ -13,6 +13,8 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from django_q.models import Schedule
 
+from models_app.evidence.envelope import fingerprint
+from models_app.evidence.keys import public_key
 from models_app.foundation import jobs
 from models_app.foundation.jobs import JobContext
 from models_app.foundation.settings_trail import record_settings
@@ -51,7 +53,7 @@ class NewAccount:
 def set_up(env: Any, *, say: Callable[[str], None]) -> Iterator[NewAccount]:
     """What is missing of an installation, by its settings; yields each account the moment it is made."""
     schedule_regular_work()
-    record_settings(env.in_words())
+    record_settings({**env.in_words(), "evidence_key": fingerprint(public_key())})
     administrator = create_administrator(username=env.admin_username, password=env.admin_password)
     if administrator is not None:
         shown = "(from GALLEY_ADMIN_PASSWORD)" if env.admin_password else administrator.password

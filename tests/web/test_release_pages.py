@@ -7,6 +7,8 @@ from django.contrib.auth.models import Group
 from django.core.cache import cache
 from django.test import Client
 
+from models_app.evidence.envelope import check
+from models_app.evidence.keys import public_key
 from models_app.models import Approval, Job, Release
 from models_app.models.releases import Environment
 from models_app.prompts.versions import create_version
@@ -202,8 +204,8 @@ def test_article_text_and_reasons_are_never_markup(waiting: Scene) -> None:
 def test_the_evidence_is_a_file_that_says_whether_it_holds(waiting: Scene) -> None:
     answer = signed_in(waiting.cast.approver).get(f"/releases/{waiting.candidate.pk}/evidence.json")
     assert "attachment" in answer["Content-Disposition"]
-    body = answer.json()
-    assert (body["holds"], body["evidence"]["comparison"]["verdict"]) == (True, "improved")
+    decision = check(answer.content, key=public_key()).document["decision"]
+    assert (decision["holds"], decision["evidence"]["comparison"]["verdict"]) == (True, "improved")
 
 
 def test_a_missing_release_is_not_found(the: Scene) -> None:

@@ -113,7 +113,10 @@ API = {
     "exports:write": (
         "GET api_exports, POST api_exports, GET api_export, DELETE api_export, GET api_export_file"
     ),
-    "releases:read": "GET api_live_release, GET api_releases, GET api_release, GET api_release_evidence",
+    "releases:read": (
+        "GET api_live_release, GET api_releases, GET api_release, GET api_release_evidence, "
+        "GET api_release_evidence_file"
+    ),
     "releases:submit": "POST api_releases",
 }
 
