@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -254,14 +255,21 @@ def scores_digest(comparison: Comparison) -> str:
 _SAMPLING = 0.1
 
 
-def rewritten_results(comparison: Comparison) -> list[str]:
-    """Which results are not what the scores in the database give, as "against metric slice"; also those that are
-    missing, or more than there should be. Takes as long as comparing."""
+@dataclass(frozen=True)
+class ReadAgain:
+    """What the scores in the database give now: their digest, and which results are not what they give, as "against
+    metric slice", those that are missing or too many included."""
+
+    digest: str
+    wrong: Sequence[str]
+
+
+def read_again(comparison: Comparison) -> ReadAgain:
+    """Takes as long as comparing. Raises Refused where documents are missing."""
     runs = [comparison.candidate, comparison.baseline, *([comparison.lead] if comparison.lead else [])]
+    columns = [_Scores(run) for run in runs]
     terms = Terms(**comparison.terms) if comparison.terms else Terms()
-    computed = _compared(
-        [_Scores(run) for run in runs], terms, seed=comparison.seed, resamples=comparison.resamples
-    )
+    computed = _compared(columns, terms, seed=comparison.seed, resamples=comparison.resamples)
     expected = {
         (against, result.metric, result.slice): result
         for against, results in computed.items()
@@ -270,7 +278,10 @@ def rewritten_results(comparison: Comparison) -> list[str]:
     stored = {(row.against, row.metric, row.slice): row for row in comparison.results.all()}
     wrong = [key for key in expected if key not in stored or not _is_as_computed(stored[key], expected[key])]
     wrong += [key for key in stored if key not in expected]
-    return [f"{against} {metric} {where}" for against, metric, where in wrong]
+    return ReadAgain(
+        _digest(columns, comparison.seed, comparison.resamples),
+        [f"{against} {metric} {where}" for against, metric, where in wrong],
+    )
 
 
 def _is_as_computed(row: ComparisonResult, result: MetricComparison) -> bool:

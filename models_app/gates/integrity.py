@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from models_app.datasets.freezing import digest_of_rows
-from models_app.evaluation.comparing import rewritten_results, scores_digest
+from models_app.evaluation.comparing import read_again
 from models_app.evaluation.sets import digest_of_documents
 from models_app.foundation.errors import Refused
 from models_app.foundation.identity import canonical_digest, release_digest
@@ -78,9 +78,7 @@ def facts_of(judged: Judged) -> Facts:
     release, comparison = judged.release, judged.comparison
     judged.progress("scores")
     runs = [comparison.candidate, comparison.baseline, *([comparison.lead] if comparison.lead else [])]
-    checks = [_runs(runs), _scores(judged)]
-    judged.progress("results")
-    checks.append(_results(judged))
+    checks = [_runs(runs), *_scores_and_results(judged)]
     judged.progress("test documents")
     checks.append(_test_set(comparison.candidate))
     judged.progress("training data")
@@ -104,31 +102,26 @@ def _runs(runs: Sequence[EvaluationRun]) -> Check:
     return Check("evaluations", "Evaluations", len(runs), problem, f"evaluationrun:{runs[0].pk}")
 
 
-def _scores(judged: Judged) -> Check:
+def _scores_and_results(judged: Judged) -> list[Check]:
     comparison = judged.comparison
-    problem = ""
+    rewritten = wrong = ""
     try:
-        if scores_digest(comparison) != comparison.digest:
-            problem = f"The scores or outputs are not those that comparison {comparison.pk} was made from."
+        found = read_again(comparison)
     except Refused as refused:
-        problem = refused.message
-    return Check("scores", "Scores and outputs", comparison.n, problem, f"comparison:{comparison.pk}")
-
-
-def _results(judged: Judged) -> Check:
-    comparison = judged.comparison
-    problem = ""
-    try:
-        wrong = rewritten_results(comparison)
-        if wrong:
-            problem = (
-                f"Figures of comparison {comparison.pk} are not what its scores give: {', '.join(wrong[:3])}"
-                f"{' and more' if len(wrong) > 3 else ''}."
+        rewritten = wrong = refused.message
+    else:
+        if found.digest != comparison.digest:
+            rewritten = f"The scores or outputs are not those that comparison {comparison.pk} was made from."
+        if found.wrong:
+            wrong = (
+                f"Figures of comparison {comparison.pk} are not what its scores give: {', '.join(found.wrong[:3])}"
+                f"{' and more' if len(found.wrong) > 3 else ''}."
             )
-    except Refused as refused:
-        problem = refused.message
-    count = comparison.results.count()
-    return Check("results", "Results of the comparison", count, problem, f"comparison:{comparison.pk}")
+    evidence = f"comparison:{comparison.pk}"
+    return [
+        Check("scores", "Scores and outputs", comparison.n, rewritten, evidence),
+        Check("results", "Results of the comparison", comparison.results.count(), wrong, evidence),
+    ]
 
 
 def _test_set(run: EvaluationRun) -> Check:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +156,36 @@ def test_a_job_that_was_killed_goes_on_with_the_gates_that_are_missing(
     assert done(run).verdict == "pass"
     assert asked == ["guards", "speed"]
     assert [row.position for row in run.results.all()] == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_killed_in_the_middle_it_is_tried_again_and_judges_each_gate_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The real child process."""
+    run = started(scene())
+    assert run.job is not None
+    killed: list[int] = []
+
+    def kill(job: Job) -> None:
+        if killed or not GateRun.objects.filter(pk=run.pk, state="running").exists():
+            return
+        for process in Path("/proc").glob("[0-9]*/cmdline"):
+            if process.read_bytes().split(b"\0")[-3:] == [b"run_job", str(job.pk).encode(), b""]:
+                killed.append(int(process.parent.name))
+                os.kill(killed[-1], signal.SIGKILL)
+
+    monkeypatch.setattr(jobs, "POLL_SECONDS", 0.02)
+    jobs.supervise(run.job.pk, watch=kill)
+    run.job.refresh_from_db()
+    assert killed
+    assert (run.job.state, "signal 9" in run.job.reason) == ("queued", True)
+    jobs.supervise(run.job.pk)
+    run.refresh_from_db()
+    assert (run.state, run.verdict, run.digest) == ("finished", "pass", running.digest_of(run))
+    asked = [gate.name for gate in catalogue.GATES if gate.applies(policies.read(run.policy))]
+    assert list(dict.fromkeys(run.results.order_by("position").values_list("gate", flat=True))) == asked
 
 
 def test_a_job_that_is_cancelled_ends_its_run_as_failed(the: Scene) -> None:
