@@ -200,8 +200,8 @@ GALLEY_JOB_KINDS = {
     ),
     "compare": JobKind(run="models_app.gates.comparing.carry_out"),
     "judge_release": JobKind(
-        run="models_app.releases.judging_job.run",
-        ended="models_app.releases.judging_job.ended",
+        run="models_app.releases.judging.carry_out",
+        ended="models_app.gates.running.ended",
         again="models_app.gates.running.again",
     ),
     "evaluate": JobKind(

@@ -17,23 +17,23 @@ from models_app.models import (
     Comparison,
     DatasetSnapshot,
     Deployment,
+    Incident,
     Job,
     Release,
+    ReleaseComment,
     SnapshotExample,
     TrainingRun,
 )
 from models_app.releases.accounts import opened_accounts, openers
 from models_app.releases.hands import Hands, involved
-from models_app.releases.standing import approvals, evidence_problem, standings
+from models_app.releases.standing import approvals, evidence_problem, needed_approvals, standings
 
 # ---------------------------------------------------------------- releases
 
-ENDED = (Release.State.REJECTED, Release.State.WITHDRAWN, Release.State.FAILED, Release.State.ROLLED_BACK)
 #: What waits for somebody first, then what moves, what is live, drafts, and what is over.
 _RANK = {
+    **dict.fromkeys(Release.ON_ITS_WAY, 1),
     Release.State.AWAITING: 0,
-    Release.State.APPROVED: 1,
-    Release.State.WARMING: 1,
     Release.State.LIVE: 2,
     Release.State.DRAFT: 3,
 }
@@ -200,7 +200,7 @@ def evidence_document(release: Release) -> dict[str, Any]:
         "evidence_digest": release.evidence_digest,
         "holds": waiting and not problem,
         "problem": problem,
-        "approvals_required": release.environment.approvals_required,
+        "approvals_required": needed_approvals(release),
         "decisions": [
             {
                 "by": row.approver.get_username(),
@@ -223,6 +223,17 @@ def evidence_document(release: Release) -> dict[str, Any]:
 def decisions(release: Release) -> list[Approval]:
     """1 query."""
     return list(Approval.objects.filter(release=release).select_related("approver").order_by("id"))
+
+
+def comments(release: Release) -> list[ReleaseComment]:
+    """The first one first. 1 query."""
+    return list(ReleaseComment.objects.filter(release=release).select_related("author"))
+
+
+def incidents(release: Release) -> list[Incident]:
+    """Newest first. 1 query."""
+    rows = Incident.objects.filter(release=release)
+    return list(rows.select_related("release", "opened_by", "reviewed_by"))
 
 
 def times_live(release: Release) -> list[Deployment]:

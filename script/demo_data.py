@@ -63,6 +63,7 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
         with story():
             at(13, 9)
             self.accounts()
+            self.policy()
             self.documents()
             base = self.base_release()
             self.drafts(base)

@@ -22,7 +22,7 @@ from models_app import queries
 from models_app.api import idempotency, pagination, views
 from models_app.evidence.files import evidence_file
 from models_app.foundation.errors import InvalidInput, NotFound
-from models_app.models import Comparison, Release
+from models_app.models import Approval, Comparison, Release
 from models_app.releases.composing import LONGEST_REASON, submit_release
 
 EXAMPLE = {
@@ -44,6 +44,7 @@ EXAMPLE = {
     "created_at": "2026-11-24T09:05:00Z",
     "submitted_at": "2026-11-24T10:12:00Z",
 }
+SUBMITTED = {**EXAMPLE, "state": "evaluating"}
 
 
 class ReleaseSerializer(serializers.Serializer):
@@ -77,7 +78,7 @@ class ReleaseSerializer(serializers.Serializer):
 
 class DecisionSerializer(serializers.Serializer):
     by = serializers.CharField()
-    decision = serializers.ChoiceField(choices=["approved", "rejected"])
+    decision = serializers.ChoiceField(choices=Approval.Decision.choices)
     reason = serializers.CharField()
     at = serializers.DateTimeField()
     evidence_digest = serializers.CharField()
@@ -173,7 +174,9 @@ class ReleasesView(views.ApiView):
         operation_id="releases_submit",
         summary="Submit a release for approval",
         description="The comparison has to be with what is live, on documents that the model was not trained on. "
-        "Submitting twice is submitting once. No token can approve: a person decides, on the release's page.",
+        "The release is `evaluating` then: its environment's gates are judged in a job, and it becomes `blocked`, "
+        "`needs evidence` or `awaiting approval`. Submitting twice is submitting once. No token can approve: a person "
+        "decides, on the release's page.",
         tags=["releases"],
         parameters=[idempotency.PARAMETER],
         request=SubmitSerializer,
@@ -183,7 +186,7 @@ class ReleasesView(views.ApiView):
             )
         ],
         responses={
-            201: OpenApiResponse(ReleaseSerializer, "", [OpenApiExample("submitted", value=EXAMPLE)]),
+            201: OpenApiResponse(ReleaseSerializer, "", [OpenApiExample("submitted", value=SUBMITTED)]),
             404: views.failure("There is no such comparison.", "not_found", "There is no comparison 31."),
             409: views.failure(
                 "A rule forbids it: not compared with what is live (`refused`), test documents in the training data "

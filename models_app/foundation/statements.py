@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -51,3 +52,12 @@ def delete_expired_cache_entries() -> int:
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM galley_cache WHERE expires < now()")
         return cursor.rowcount
+
+
+def database_time() -> datetime:
+    """The clock that all processes on all machines share; their own may differ. The ORM has no statement without a
+    table."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+    return now

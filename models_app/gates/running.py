@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -78,9 +79,13 @@ def start(*, release: Release, comparison: Comparison, actor: Any | None, delive
 
 
 def _give_up(run: GateRun, actor: Any | None) -> None:
-    _end(run, "It was begun again, on another comparison or by another policy.")
+    """The job first, as its own end does, which locks it, the run and the audit trail in this order."""
     if run.job is not None and run.job.is_active:
-        jobs.request_cancel(job=run.job, actor=actor)
+        with contextlib.suppress(Refused):  # it ends at this instant
+            jobs.request_cancel(job=run.job, actor=actor)
+        run.refresh_from_db(fields=["state"])
+    if run.state in GateRun.ACTIVE:
+        _end(run, "It was begun again, on another comparison or by another policy.")
 
 
 def again(job: Job) -> Job | None:

@@ -29,7 +29,16 @@ from models_app.models.leakage import (
 from models_app.models.people import PasswordLink, Tries
 from models_app.models.prompts import Prompt, PromptVersion
 from models_app.models.registry import ModelVersion, WeightMatch, WeightTensor
-from models_app.models.releases import Approval, Deployment, Environment, Release, Route, Slot
+from models_app.models.releases import (
+    Approval,
+    Deployment,
+    Environment,
+    Incident,
+    Release,
+    ReleaseComment,
+    Route,
+    Slot,
+)
 from models_app.models.requests import ClientFeedback, IdempotencyKey, InferenceRequest
 from models_app.models.training import TrainingMetric, TrainingRun
 from models_app.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
@@ -62,6 +71,7 @@ __all__ = [
     "GateRun",
     "HumanVote",
     "IdempotencyKey",
+    "Incident",
     "InferenceRequest",
     "Job",
     "LeakageCheck",
@@ -72,6 +82,7 @@ __all__ = [
     "PromptVersion",
     "PublicOccurrence",
     "Release",
+    "ReleaseComment",
     "Route",
     "ServiceAccount",
     "ServiceInterval",

@@ -15,7 +15,7 @@ class Environment(models.Model):
     """Where releases go live; rules of approval belong to it, not to the release."""
 
     name = models.CharField(max_length=40, unique=True)
-    approvals_required = models.PositiveSmallIntegerField(default=1)
+    approvals_required = models.PositiveSmallIntegerField(default=2)
 
     class Meta:
         constraints = [
@@ -34,8 +34,13 @@ class Release(models.Model):
 
     class State(models.TextChoices):
         DRAFT = "draft"
+        EVALUATING = "evaluating"
+        BLOCKED = "blocked"
+        NEEDS_EVIDENCE = "needs evidence"
         AWAITING = "awaiting approval"
+        CHANGES = "changes requested"
         REJECTED = "rejected"
+        EXPIRED = "expired"
         WITHDRAWN = "withdrawn"
         APPROVED = "approved"
         WARMING = "warming"
@@ -45,16 +50,38 @@ class Release(models.Model):
         ROLLED_BACK = "rolled back"
 
     MOVES = {
-        "draft": ("awaiting approval", "withdrawn", "warming"),
+        "draft": ("evaluating", "withdrawn", "warming"),
         # submitted again, with another comparison
-        "awaiting approval": ("awaiting approval", "approved", "rejected", "withdrawn"),
-        "approved": ("warming", "withdrawn"),
-        # back to approval where what it was approved on no longer holds
-        "warming": ("live", "failed", "rolled back", "awaiting approval"),
+        "evaluating": ("evaluating", "blocked", "needs evidence", "awaiting approval", "withdrawn"),
+        "blocked": ("evaluating", "withdrawn"),
+        "needs evidence": ("evaluating", "withdrawn"),
+        "awaiting approval": (
+            "evaluating",
+            "changes requested",
+            "approved",
+            "rejected",
+            "expired",
+            "withdrawn",
+        ),
+        "changes requested": ("evaluating", "expired", "withdrawn"),
+        # back to approval where what it was approved on no longer holds; approved, where a freeze has begun
+        "approved": ("warming", "awaiting approval", "withdrawn"),
+        "warming": ("live", "failed", "rolled back", "awaiting approval", "approved"),
         "live": ("superseded", "rolled back"),
         "superseded": ("live", "rolled back"),
     }
-    OPEN = ("draft", "awaiting approval", "approved", "warming", "live", "superseded")
+    #: Submitted, and submitted anew, by its requester where it is one of these.
+    SUBMITTABLE = (
+        "draft",
+        "evaluating",
+        "blocked",
+        "needs evidence",
+        "awaiting approval",
+        "changes requested",
+    )
+    #: Neither ended nor ever live: one of the same content at a time.
+    ON_ITS_WAY = (*SUBMITTABLE, "approved", "warming")
+    ENDED = ("rejected", "expired", "withdrawn", "failed", "rolled back")
 
     class Origin(models.TextChoices):
         INITIAL = "initial"
@@ -89,6 +116,12 @@ class Release(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now)
     submitted_at = models.DateTimeField(null=True, blank=True)
+    requester_reason = models.TextField(blank=True, help_text="why it should go live, as it was submitted")
+    decide_by = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="when it expires; by the database's clock, as is what it is compared with",
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -96,7 +129,18 @@ class Release(models.Model):
             models.UniqueConstraint(
                 fields=["digest", "environment"],
                 # Not "live": what becomes live again by a rollback must never collide with a draft of the same content.
-                condition=Q(state__in=["draft", "awaiting approval", "approved", "warming"]),
+                condition=Q(
+                    state__in=[
+                        "draft",
+                        "evaluating",
+                        "blocked",
+                        "needs evidence",
+                        "awaiting approval",
+                        "changes requested",
+                        "approved",
+                        "warming",
+                    ]
+                ),
                 name="release_one_open_per_content",
             ),
             models.UniqueConstraint(
@@ -111,9 +155,14 @@ class Release(models.Model):
 class Approval(models.Model):
     """A person's decision, bound to the digest of the evidence. Never edited; voided once, when that changes."""
 
+    class Decision(models.TextChoices):
+        APPROVED = "approved", "approved"
+        REJECTED = "rejected", "rejected"
+        CHANGES = "changes", "asked for changes"
+
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="approvals")
     approver = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    decision = models.CharField(max_length=10, choices=[("approved", "approved"), ("rejected", "rejected")])
+    decision = models.CharField(max_length=10, choices=Decision)
     reason = models.TextField()
     evidence_digest = models.CharField(max_length=64)
     at = models.DateTimeField(default=timezone.now)
@@ -130,6 +179,60 @@ class Approval(models.Model):
             ),
             models.CheckConstraint(condition=~Q(reason=""), name="approval_has_reason"),
         ]
+
+
+class ReleaseComment(models.Model):
+    """What somebody says about a release to all who see it. Never edited: decisions are taken on it."""
+
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="comments")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    text = models.TextField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.CheckConstraint(condition=~Q(text=""), name="release_comment_says_something")]
+
+
+class Incident(models.Model):
+    """A release was put live in an emergency, by one approver. Open until another person has reviewed it."""
+
+    release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="incidents")
+    opened_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    opened_at = models.DateTimeField(default=timezone.now)
+    reason = models.TextField(help_text="why it could not wait")
+    evidence_digest = models.CharField(max_length=64, help_text="what its approval is bound to")
+    skipped = models.JSONField(default=list, help_text="in words, what was not waited for")
+    reviewed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reviewed_at = models.DateTimeField(null=True, blank=True)
+    review = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(reason=""), name="incident_has_reason"),
+            models.CheckConstraint(
+                condition=Q(reviewed_by=None, reviewed_at=None, review="")
+                | Q(reviewed_by__isnull=False, reviewed_at__isnull=False) & ~Q(review=""),
+                name="incident_is_reviewed_with_words",
+            ),
+            models.CheckConstraint(
+                condition=Q(reviewed_by=None) | ~Q(reviewed_by=F("opened_by")),
+                name="incident_is_reviewed_by_another_person",
+            ),
+            models.UniqueConstraint(
+                fields=["release", "evidence_digest"], name="incident_once_for_the_same_evidence"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"incident {self.pk}"
+
+    @property
+    def number(self) -> str:
+        return str(self.pk)
 
 
 class Deployment(models.Model):

@@ -2,6 +2,17 @@
 
 Knows nothing of slots: `serving` keeps up what is to be live.
 
+From a draft to live
+--------------------
+`submit_release` (`composing.py`) binds a release to the comparison that speaks for it and has its environment's gates
+judged in a job; `judging.py` moves it to what they came to: *blocked*, *needs evidence* or *awaiting approval*. An
+approver approves, rejects or asks for changes (`approving.py`), by the password or a code, and types the verdict where
+it is not an improvement. Too late is `expiring.py`; what is approved in a freeze window waits for its end
+(`freezes.py`). `emergency.py` puts what cannot wait live with one approver and opens an incident, which somebody else
+reviews. Whatever is submitted again, or whose policy is another one meanwhile, loses its approvals: they are bound to a
+digest of the evidence, of which the gate run is a part. Moves are declared beside the table (`Release.MOVES`), and the
+database refuses all others, and each that lacks gates or approvals.
+
 Who may decide
 --------------
 `releases/hands.py` says who had a hand in a release: who composed, requested, trained, registered or evaluated it,

@@ -6,25 +6,33 @@ neither deadlock with a switch nor overlook one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from models_app.foundation import audit, tries
+from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.transitions import move
 from models_app.models import Approval, Release, Route
+from models_app.people.proving import unproven
 from models_app.releases.accounts import accounts
 from models_app.releases.composing import LONGEST_REASON, void_approvals
-from models_app.releases.deploying import start_deployment
+from models_app.releases.deploying import send_back, start_deployment
+from models_app.releases.expiring import decide_by, expire
+from models_app.releases.freezes import freeze_for
 from models_app.releases.hands import Hands, involved
-from models_app.releases.standing import approvals, evidence_problem, listed, why_not
+from models_app.releases.standing import approvals, evidence_problem, listed, needed_approvals, why_not
+from models_app.texts.normalise import normalise
+
+MAY = "You did not request, train, register or evaluate it, curate its data or write its prompt."
 
 
-def may_decide(release: Release, user: Any, *, hands: Hands | None = None) -> tuple[bool, str]:
-    """(True, why this person may) or (False, why not), in words for the page. `hands`: where they are known already."""
+def may_judge(release: Release, user: Any, *, hands: Hands | None = None) -> tuple[bool, str]:
+    """(True, why this person may) or (False, why not), in words for the page, whatever they decided so far.
+    `hands`: where they are known already."""
     if not isinstance(user, User):
         return False, "Only a person decides on a release."
     if not allowed(user, "approve_release"):
@@ -35,36 +43,83 @@ def may_decide(release: Release, user: Any, *, hands: Hands | None = None) -> tu
     problem = why_not(user, hands=hands, accounts=accounts(release, hands))
     if problem:
         return False, f"{problem} So somebody else has to decide."
-    if Approval.objects.filter(release=release, approver=user, voided_at=None).exists():
+    return True, MAY
+
+
+def may_decide(release: Release, user: Any, *, hands: Hands | None = None) -> tuple[bool, str]:
+    """`may_judge`, once for the same evidence."""
+    may, why = may_judge(release, user, hands=hands)
+    if may and Approval.objects.filter(release=release, approver=user, voided_at=None).exists():
         return False, "You have decided already; another approver is needed."
-    return True, "You did not request, train, register or evaluate it, curate its data or write its prompt."
+    return may, why
 
 
-def approve(*, release: Release, actor: User, reason: str, evidence_digest: str, password: str) -> Release:
+def confirmation(release: Release) -> str:
+    """What an approver types, so that the verdict was read; empty where the release improved."""
+    comparison = release.comparison
+    if comparison is None or comparison.verdict == "improved":
+        return ""
+    return f"release {release.pk} is {comparison.verdict}"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a person gives with a decision. `evidence_digest` is that of the evidence they saw; the password is their
+    own, asked for again, or a code of their authenticator app in its place; `said` is the confirmation, typed."""
+
+    reason: str
+    evidence_digest: str
+    password: str = ""
+    code: str = ""
+    said: str = ""
+
+
+def approve(
+    *,
+    release: Release,
+    actor: User,
+    reason: str,
+    evidence_digest: str,
+    password: str = "",
+    code: str = "",
+    said: str = "",
+) -> Release:
     """Record an approval; with enough of them the release is approved and its deployment starts.
 
-    `evidence_digest` is the one that the person saw, `password` the person's own, asked for again. Raises NotAllowed,
-    InvalidInput, StaleState where somebody was faster, and Refused where the evidence no longer holds: then earlier
-    approvals are void too.
+    Raises NotAllowed, InvalidInput, StaleState where somebody was faster, and Refused where the evidence no longer
+    holds: then earlier approvals are void too.
     """
-    reason = _checked(release, actor, reason, password)
+    signed = Signature(reason, evidence_digest, password, code, said)
+    reason = checked(release, actor, signed, approving=True)
     with transaction.atomic():
         Route.objects.select_for_update().get(environment=release.environment_id)
-        _lock(release, evidence_digest)
-        problem = evidence_problem(release, thorough=True)
-        if problem:
-            void_approvals(release=release, reason=problem)
-        else:
-            _record(release, actor, "approved", reason)
-            _approve_if_enough(release, actor, reason)
+        problem, gone = problem_now(release, evidence_digest)
+        if not problem:
+            record_decision(release, actor, Approval.Decision.APPROVED, reason)
+            approve_if_enough(release, actor, reason)
     if problem:
-        raise Refused(problem, code="evidence_changed")
+        raise Refused(problem, code="expired" if gone else "evidence_changed")
     return release
 
 
-def _approve_if_enough(release: Release, actor: User, reason: str) -> None:
+def problem_now(
+    release: Release, evidence_digest: str, *, states: tuple[str, ...] = (Release.State.AWAITING,)
+) -> tuple[str, bool]:
+    """(why the locked release cannot be approved, whether it has expired): what that means is done to it."""
+    lock(release, evidence_digest, states=states)
+    if expire(release):
+        return f"Release {release.pk} has expired. {release.reason}", True
+    problem = evidence_problem(release, thorough=True)
+    if problem and release.state == Release.State.APPROVED:
+        send_back(release, problem, evidence_changed=True)
+    elif problem:
+        void_approvals(release=release, reason=problem)
+    return problem, False
+
+
+def approve_if_enough(release: Release, actor: User, reason: str) -> None:
     count = approvals(release)
-    needed = release.environment.approvals_required
+    needed = needed_approvals(release)
     audit.record(
         actor=actor, action="release.approve", subject=release, reason=reason,
         data={"evidence": release.evidence_digest, "approvals": count, "needed": needed},
@@ -72,52 +127,98 @@ def _approve_if_enough(release: Release, actor: User, reason: str) -> None:
     if count >= needed:
         move(release, to="approved", actor=actor, action="release.approved", data={"approvals": count})
         Release.objects.filter(pk=release.pk).update(reason="")  # why it was sent back, where it was
-        start_deployment(release=release, actor=None)
+        if freeze_for(release) is None:  # else the regular work starts it when that is over
+            start_deployment(release=release, actor=None)
 
 
-def reject(*, release: Release, actor: User, reason: str, evidence_digest: str, password: str) -> Release:
+def reject(
+    *, release: Release, actor: User, reason: str, evidence_digest: str, password: str = "", code: str = ""
+) -> Release:
     """One rejection ends the release; a better one is a new release. Raises what `approve` raises."""
-    reason = _checked(release, actor, reason, password)
+    signed = Signature(reason, evidence_digest, password, code)
+    return _turn_down(release, actor, signed, Approval.Decision.REJECTED, "rejected", "release.reject")
+
+
+def ask_for_changes(
+    *, release: Release, actor: User, reason: str, evidence_digest: str, password: str = "", code: str = ""
+) -> Release:
+    """Back to its requester, who submits it with another comparison or withdraws it. Raises what `approve` raises."""
+    signed = Signature(reason, evidence_digest, password, code)
+    return _turn_down(
+        release, actor, signed, Approval.Decision.CHANGES, "changes requested", "release.ask_for_changes"
+    )
+
+
+def _turn_down(
+    release: Release, actor: User, signed: Signature, decision: Approval.Decision, to: str, action: str
+) -> Release:
+    reason = checked(release, actor, signed)
     with transaction.atomic():
-        _lock(release, evidence_digest)
-        _record(release, actor, "rejected", reason)
-        move(
-            release, to="rejected", actor=actor, action="release.reject", reason=reason,
-            data={"evidence": release.evidence_digest},
-        )  # fmt: skip
-        Release.objects.filter(pk=release.pk).update(reason=reason)
-        release.reason = reason
+        lock(release, signed.evidence_digest)
+        gone = expire(release)
+        if not gone:
+            record_decision(release, actor, decision, reason)
+            changes: dict[str, Any] = (
+                {"decide_by": decide_by(release.environment)} if to == "changes requested" else {}
+            )
+            move(
+                release, to=to, actor=actor, action=action, reason=reason,
+                data={"evidence": release.evidence_digest}, **changes,
+            )  # fmt: skip
+            Release.objects.filter(pk=release.pk).update(reason=reason)
+            release.refresh_from_db(fields=["reason", "decide_by"])
+    if gone:
+        raise Refused(f"Release {release.pk} has expired. {release.reason}", code="expired")
     return release
 
 
-def _checked(release: Release, actor: User, reason: str, password: str) -> str:
-    """The reason, cleaned. What takes long (the password's hash) is done before any lock."""
+def checked(
+    release: Release,
+    actor: User,
+    signed: Signature,
+    *,
+    approving: bool = False,
+    again: bool = False,
+    states: tuple[str, ...] = (Release.State.AWAITING,),
+) -> str:
+    """The reason, cleaned. What takes long (the password's hash) is done before any lock, and what uses a code up when
+    nothing else is wrong. `again`: also where this person has decided already."""
     if not isinstance(actor, User):
         raise NotAllowed("Only a person decides on a release, on its page.")
     require(actor, "approve_release")
-    if release.state != Release.State.AWAITING:
+    if release.state not in states:
         raise StaleState(f"Release {release.pk} is {release.state}; there is nothing to decide.")
-    may, why = may_decide(release, actor)
+    may, why = may_judge(release, actor) if again else may_decide(release, actor)
     if not may:
         raise NotAllowed(why)
     fields = {}
-    reason = reason.replace("\x00", "").strip()
+    reason = normalise(signed.reason)
     if not reason:
         fields["reason"] = "Write why; the record keeps it."
     elif len(reason) > LONGEST_REASON:
         fields["reason"] = f"Write at most {LONGEST_REASON:,} characters."
-    if not tries.is_password_of(actor, password):
-        fields["password"] = "This is not your password."
+    if approving and not _is_said(confirmation(release), signed.said):
+        fields["said"] = (
+            f"It is not an improvement. To approve it all the same, type: {confirmation(release)}"
+        )
+    if not (signed.code.strip() and fields):
+        fields |= unproven(actor, password=signed.password, code=signed.code)
     if fields:
         raise InvalidInput(" ".join(fields.values()), fields=fields)
     return reason
 
 
-def _lock(release: Release, evidence_digest: str) -> None:
+def _is_said(wanted: str, said: str) -> bool:
+    return " ".join(said.split()).rstrip(".").casefold() == wanted if wanted else True
+
+
+def lock(
+    release: Release, evidence_digest: str, *, states: tuple[str, ...] = (Release.State.AWAITING,)
+) -> None:
     """The row as it is now, held until the transaction ends: decisions come one after another."""
     Release.objects.select_for_update().get(pk=release.pk)
     release.refresh_from_db()
-    if release.state != Release.State.AWAITING:
+    if release.state not in states:
         raise StaleState(f"Release {release.pk} is {release.state} meanwhile; there is nothing to decide.")
     if evidence_digest != release.evidence_digest:
         raise StaleState(
@@ -125,7 +226,7 @@ def _lock(release: Release, evidence_digest: str) -> None:
         )
 
 
-def _record(release: Release, actor: User, decision: str, reason: str) -> None:
+def record_decision(release: Release, actor: User, decision: Approval.Decision, reason: str) -> None:
     try:
         with transaction.atomic():
             Approval.objects.create(

@@ -17,6 +17,7 @@ from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.identity import canonical_digest, release_digest
 from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
+from models_app.gates import policies, running
 from models_app.gates.leakage_checks import known_leaks
 from models_app.ml.recipe import Decoding
 from models_app.models import (
@@ -106,7 +107,7 @@ def _open_release(digest: str, environment: Environment) -> Release | None:
     return Release.objects.filter(
         digest=digest,
         environment=environment,
-        state__in=("draft", "awaiting approval", "approved", "warming", "live"),
+        state__in=(*Release.ON_ITS_WAY, Release.State.LIVE),
     ).first()
 
 
@@ -229,12 +230,16 @@ def _plain(value: Any) -> Any:
     return value + 0.0 if isinstance(value, float) else value
 
 
-def submit_release(*, release: Release, comparison: Comparison, note: str = "", actor: Any | None) -> Release:
-    """Hand a draft to the approvers, with the comparison that speaks for it; twice is once.
+def submit_release(
+    *, release: Release, comparison: Comparison, note: str = "", actor: Any | None, deliver: bool = True
+) -> Release:
+    """Ask for a release to go live, on the comparison that speaks for it: its environment's gates are judged in a job,
+    and what passes them waits for approval. Twice is once.
 
-    A release that waits already can be submitted with another comparison, such as one with what went live meanwhile:
-    decisions made on the earlier evidence are void then. Raises Refused where the comparison is not about this
-    release, is against something that is not live, or where training and test data overlap.
+    A release that is on its way can be submitted again: with another comparison, such as one with what went live
+    meanwhile, or with the same one where the gates are to be judged again. Decisions made on earlier evidence are void
+    then. Raises Refused where the comparison is not about this release, is against something that is not live, or
+    where training and test data overlap. `deliver=False` is for a caller that carries the job out at once.
     """
     require(actor, "submit_release")
     note = _note(note, LONGEST_REASON)
@@ -248,12 +253,9 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
         route = Route.objects.select_for_update().get(environment=release.environment_id)
         Release.objects.select_for_update().get(pk=release.pk)
         release.refresh_from_db()
-        if release.state == Release.State.AWAITING and release.comparison_id == comparison.pk:
+        if _is_submitted_so(release, comparison):
             return release
-        if release.state not in (Release.State.DRAFT, Release.State.AWAITING):
-            raise Refused(
-                f"Release {release.pk} is {release.state}; a draft is submitted, or what waits for approval."
-            )
+        _refuse_state(release, comparison)
         _refuse_another_baseline(comparison, route.release_id)
         if scores_digest(comparison) != comparison.digest:
             raise Refused(
@@ -269,18 +271,48 @@ def submit_release(*, release: Release, comparison: Comparison, note: str = "", 
         _refuse_leakage(facts["test_documents_in_training_data"])
         # The digest is over the votes alone: how it was said then stands in the trail.
         people = in_words(release.pk, comparison.baseline.release_id, Count.of_facts(facts["people"]))
-        again = release.state == Release.State.AWAITING
+        again = release.state != Release.State.DRAFT
+        # before anything is told to the trail: an earlier run's job, which this ends, may end at this instant
+        running.start(release=release, comparison=comparison, actor=actor, deliver=deliver)
         move(
-            release, to="awaiting approval", actor=actor, action="release.submit", reason=note,
+            release, to="evaluating", actor=actor, action="release.submit", reason=note,
             data={"comparison": comparison.pk, "verdict": comparison.verdict, "people": people.sentence},
-            comparison=comparison, evidence=facts, evidence_digest=canonical_digest(facts), requested_by=actor,
-            submitted_at=timezone.now(),
+            comparison=comparison, evidence=facts, evidence_digest=canonical_digest(facts),
+            requested_by=actor or release.requested_by, submitted_at=timezone.now(), decide_by=None,
+            requester_reason=note or release.requester_reason,
             note=textwrap.shorten(note, LONGEST_NOTE, placeholder=" …") or release.note,
         )  # fmt: skip
         Release.objects.filter(pk=release.pk).update(reason="")
+        release.reason = ""
         if again:
-            void_approvals(release=release, reason="It was submitted with another comparison.")
+            void_approvals(release=release, reason="It was submitted again.")
     return release
+
+
+def _is_submitted_so(release: Release, comparison: Comparison) -> bool:
+    """Whether it is judged, or waits for approval, on this comparison by the policy that holds."""
+    if release.comparison_id != comparison.pk:
+        return False
+    run = running.newest(release)
+    if run is None:
+        return False
+    if release.state == Release.State.EVALUATING:
+        held = policies.holding(release.environment_id)
+        return run.state in run.ACTIVE and run.policy_id == held.pk
+    same = release.evidence.get("gates", {}).get("run") == run.pk
+    return release.state == Release.State.AWAITING and same and not running.problem(release)
+
+
+def _refuse_state(release: Release, comparison: Comparison) -> None:
+    if release.state not in Release.SUBMITTABLE:
+        raise Refused(
+            f"Release {release.pk} is {release.state}; a draft is submitted, or what waits for approval."
+        )
+    if release.state == Release.State.CHANGES and release.comparison_id == comparison.pk:
+        raise Refused(
+            f"Changes were asked for on comparison {comparison.pk}. Submit release {release.pk} with another "
+            "comparison, or withdraw it and compose another release."
+        )
 
 
 def void_approvals(*, release: Release, reason: str) -> int:

@@ -20,8 +20,9 @@ from models_app.foundation.transitions import move
 from models_app.models import Approval, Deployment, Release, Route
 from models_app.models.releases import Environment
 from models_app.releases.composing import void_approvals
+from models_app.releases.freezes import freeze_for
 from models_app.releases.obstacles import at_most, wait_at_most
-from models_app.releases.standing import obstacle_to_going_live
+from models_app.releases.standing import needs_approvals, obstacle_to_going_live
 from models_app.training.registering import artefact_path
 
 CHANNEL = "galley_serving"
@@ -40,16 +41,50 @@ def start_deployment(*, release: Release, actor: Any | None) -> Release:
     """approved → warming: its slot is started, and it goes live by itself once the model answers.
 
     The last decision counts: a release that was still warming up is ended, since it was compared with what will not
-    be live any more.
+    be live any more. Raises Refused in a freeze window, unless an emergency was declared.
     """
     require(actor, "deploy")
     with transaction.atomic():
         _lock_route(release.environment)
+        freeze = freeze_for(release)
+        if freeze is not None:
+            raise Refused(
+                f"Nothing goes live in {release.environment} {freeze.words} Release {release.pk} stays approved and "
+                "starts by itself afterwards.",
+                code="frozen",
+            )
         _end_warming(
             release.environment, actor, f"Release {release.pk} was deployed before this one was ready."
         )
         _warm_up(release, actor, expected="approved")
     return release
+
+
+def start_approved() -> int:
+    """Regular work: starts what was approved in a freeze window that is over, in the order of the decisions; what does
+    not stand any more waits for approval again. Returns how many started."""
+    waiting = Release.objects.filter(state=Release.State.APPROVED).select_related("environment")
+    last = {release.pk: approved_at(release) for release in waiting}
+    started = 0
+    for release in sorted(waiting, key=lambda one: last[one.pk]):
+        with transaction.atomic():
+            _lock_route(release.environment)
+            release.refresh_from_db(fields=["state"])
+            if release.state != Release.State.APPROVED or freeze_for(release) is not None:
+                continue
+            problem, changed = obstacle_to_going_live(release)
+            if problem:
+                send_back(release, problem, evidence_changed=changed)
+            else:
+                start_deployment(release=release, actor=None)
+                started += 1
+    return started
+
+
+def approved_at(release: Release) -> datetime:
+    """When the last of its approvals was given."""
+    given = Approval.objects.filter(release=release, decision=Approval.Decision.APPROVED, voided_at=None)
+    return given.aggregate(last=Max("at"))["last"] or release.created_at
 
 
 def install_first_release(*, release: Release) -> Release:
@@ -91,25 +126,33 @@ def _move_with_reason(release: Release, *, to: str, actor: Any | None, action: s
 def go_live(*, release: Release, actor: Any | None = None) -> Deployment:
     """warming → live, once its slot answers, if it still stands on its evidence and on enough approvals.
 
-    Where it does not, it waits for approval again and Refused is raised; StaleState for the call that comes second.
+    Where it does not, it waits for approval again, in a freeze window for its end, and Refused is raised; StaleState
+    for the call that comes second.
     """
     require(actor, "deploy")
     with transaction.atomic():
         _lock_route(release.environment)
         release.refresh_from_db()
-        problem, changed = "", False
+        problem, changed, freeze = "", False, None
         if release.state == Release.State.WARMING:
             problem, changed = obstacle_to_going_live(release)
+            freeze = freeze_for(release) if needs_approvals(release) else None
         if problem:
-            _send_back(release, problem, evidence_changed=changed)
+            send_back(release, problem, evidence_changed=changed)
+        elif freeze is not None:
+            problem = f"Nothing goes live in {release.environment} {freeze.words}"
+            _move_with_reason(release, to="approved", actor=None, action="deployment.frozen", reason=problem)
+            announce()
         else:
             deployment = put_live(release=release, actor=actor)
     if problem:
-        raise Refused(f"Release {release.pk} does not go live. {problem}", code="not_approved")
+        code = "frozen" if freeze is not None and release.state == Release.State.APPROVED else "not_approved"
+        raise Refused(f"Release {release.pk} does not go live. {problem}", code=code)
     return deployment
 
 
-def _send_back(release: Release, problem: str, *, evidence_changed: bool) -> None:
+def send_back(release: Release, problem: str, *, evidence_changed: bool) -> None:
+    """To approval, by who holds the route and the release. Its approvals are void where the evidence changed."""
     _move_with_reason(
         release, to="awaiting approval", actor=None, action="deployment.sent_back", reason=problem
     )
@@ -245,7 +288,7 @@ def _withdraw_the_same(target: Release, actor: Any | None) -> None:
     same = Release.objects.select_for_update().filter(
         environment=target.environment_id,
         digest=target.digest,
-        state__in=(Release.State.DRAFT, Release.State.AWAITING, Release.State.APPROVED),
+        state__in=set(Release.ON_ITS_WAY) - {Release.State.WARMING},
     )
     for other in same.order_by("pk"):
         _move_with_reason(

@@ -9,10 +9,12 @@ from django.contrib.auth.models import User
 
 from models_app.foundation.identity import canonical_digest
 from models_app.foundation.roles import allowed
+from models_app.gates import running
 from models_app.models import Approval, Deployment, Release
 from models_app.models.releases import live_release
 from models_app.releases.accounts import Accounts, Opened, accounts
 from models_app.releases.composing import evidence
+from models_app.releases.freezes import is_emergency
 from models_app.releases.hands import Hands, involved
 
 
@@ -43,6 +45,9 @@ def evidence_problem(release: Release, *, thorough: bool = False) -> str:
             f"Release {live.pk} went live after this one was compared with release {comparison.baseline.release_id}. "
             "Compare it with what is live now and submit it again."
         )
+    problem = running.problem(release)
+    if problem:
+        return problem
     people = release.evidence.get("people", {})
     facts = evidence(
         release,
@@ -52,6 +57,7 @@ def evidence_problem(release: Release, *, thorough: bool = False) -> str:
         votes_up_to=people.get("votes_up_to"),
         rows=None if thorough else release.evidence.get("rows", {}),
     )
+    facts["gates"] = running.evidence_of(release)
     # what is decided on is what the rows say, and what the release shows is that
     if {canonical_digest(facts), canonical_digest(release.evidence)} != {release.evidence_digest}:
         return (
@@ -125,6 +131,11 @@ def approvals(release: Release) -> int:
     return sum(standing.counts for standing in standings(release))
 
 
+def needed_approvals(release: Release) -> int:
+    """As many as its environment asks for; one where an emergency was declared on the same evidence."""
+    return 1 if is_emergency(release) else release.environment.approvals_required
+
+
 def needs_approvals(release: Release) -> bool:
     """All do but the first of an environment, which Galley installs by itself: there is nothing to compare it with.
     One that was submitted was decided on, also where nothing has been live."""
@@ -142,7 +153,7 @@ def obstacle_to_going_live(release: Release) -> tuple[str, bool]:
         return problem, True
     found = standings(release)
     counting = sum(standing.counts for standing in found)
-    needed = release.environment.approvals_required
+    needed = needed_approvals(release)
     if counting >= needed:
         return "", False
     words = [f"{counting} of {needed} approval{'s' if needed > 1 else ''} count"]

@@ -15,9 +15,10 @@ from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.gates import policies, running, waivers
-from models_app.models import GateResult, GateRun, Release, Waiver
+from models_app.models import GateResult, GateRun, Release, Route, Waiver
 from models_app.releases.accounts import accounts
 from models_app.releases.hands import Hands, involved
+from models_app.releases.judging import reconsider
 from models_app.releases.standing import why_not
 from models_app.texts.normalise import normalise
 
@@ -80,6 +81,7 @@ def agree_to_waiver(*, waiver: Waiver, reason: str, password: str, actor: User) 
         raise InvalidInput(" ".join(fields.values()), fields=fields)
     reason = normalise(reason)
     with transaction.atomic():
+        Route.objects.select_for_update().get(environment=waiver.release.environment_id)
         Release.objects.select_for_update(no_key=True).get(pk=waiver.release_id)
         now = Waiver.objects.select_for_update().get(pk=waiver.pk)
         if now.ended_at is not None or now.agreed_at is not None or now.expires_at <= timezone.now():
@@ -96,6 +98,7 @@ def agree_to_waiver(*, waiver: Waiver, reason: str, password: str, actor: User) 
             agreed_by=actor, agreed_at=timezone.now(), agreed_reason=reason
         )
         _record(now, actor, "waiver.agree", reason)
+        reconsider(now.release)
     waiver.refresh_from_db()
     return waiver
 

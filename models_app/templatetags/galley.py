@@ -30,8 +30,8 @@ register.filter(signed)
 # The colour of a word that says how something ended or how good it is; other words have none.
 TONES = {
     **dict.fromkeys(("approved", "good", "imported", "improved", "live", "succeeded"), "ok"),
-    **dict.fromkeys(("cancelled", "fair", "inconclusive"), "maybe"),
-    **dict.fromkeys(("failed", "poor", "rejected", "rolled back", "worse"), "bad"),
+    **dict.fromkeys(("cancelled", "changes requested", "fair", "inconclusive", "needs evidence"), "maybe"),
+    **dict.fromkeys(("blocked", "expired", "failed", "poor", "rejected", "rolled back", "worse"), "bad"),
     "not worse": "info",
 }
 

@@ -256,10 +256,9 @@ def _people(comparison: Comparison) -> list[People]:
 
 
 def _submittable(comparison: Comparison, release: Release) -> bool:
-    """A draft; or one that waits already, with newer evidence."""
-    open_states = (Release.State.DRAFT, Release.State.AWAITING)
+    """A draft; or one that is on its way, with other evidence."""
     return (
-        release.state in open_states
+        release.state in Release.SUBMITTABLE
         and release.origin != "baseline"
         and release.comparison_id != comparison.pk
     )
@@ -339,7 +338,9 @@ def submit(request: HttpRequest, pk: int) -> HttpResponse:
         note=request.POST.get("reason", "").strip(),
         actor=request.user,
     )
-    messages.success(request, f"Release {comparison.candidate.release_id} waits for an approver.")
+    messages.success(
+        request, f"Release {comparison.candidate.release_id} is submitted. Its gates are being judged."
+    )
     return redirect("release", comparison.candidate.release_id)
 
 

@@ -20,6 +20,7 @@ from models_app.gates import policies, running
 from models_app.gates.running import Finding
 from models_app.models import GateRun, Release, Waiver
 from models_app.releases.hands import Hands, involved
+from models_app.releases.judging import judge_again, may_be_judged_again
 from models_app.releases.waiving import LONGEST_REASON, agree_to_waiver, ask_for_waiver, end_waiver, may_agree
 from models_app.texts.figures import interval, number
 from models_app.web.pages import capability, page_or_fragment, user_of
@@ -115,7 +116,7 @@ def _page(
         "outcome": outcome,
         "rows": rows,
         "waivers": [_told(one, rows, request.user, hands, agreed) for one in all_waivers],
-        "may_run": allowed(request.user, "evaluate") and (run is not None or release.comparison is not None),
+        "may_run": may_be_judged_again(release) and allowed(request.user, "submit_release"),
         "longest_days": policies.read(run.policy).waivers.longest_days if run is not None else 0,
         "problem": problem,
         "tone": {"awaiting approval": "ok", "blocked": "bad"}.get(outcome.state, "maybe") if outcome else "",
@@ -185,15 +186,15 @@ def _refusal(form: forms.Form, act: Callable[[], Any]) -> GalleyError | None:
 
 
 @require_POST
-@capability("evaluate")
+@capability("submit_release")
 def run_again(request: HttpRequest, pk: int) -> HttpResponse:
-    release = _release(pk)
-    last = running.newest(release)
-    comparison = release.comparison or (last.comparison if last is not None else None)
-    if comparison is None:
-        raise Refused(f"Release {pk} has no comparison to judge it on. Compare it with what is live first.")
-    running.start(release=release, comparison=comparison, actor=request.user)
-    messages.success(request, "The gates are being judged.")
+    release = judge_again(release=_release(pk), actor=request.user)
+    if release.state == Release.State.EVALUATING:
+        messages.success(request, "The gates are being judged.")
+    else:
+        messages.info(
+            request, f"Nothing has changed since they were judged; release {pk} is {release.state}."
+        )
     return redirect("release_gates", pk)
 
 

@@ -19,11 +19,23 @@ from models_app.evaluation.wording import margins_in_words
 from models_app.evidence.files import evidence_file
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused, TooManyTries
 from models_app.foundation.roles import allowed
+from models_app.gates import running
 from models_app.ml.recipe import Decoding
-from models_app.models import Comparison, ComparisonResult, ModelVersion, PromptVersion, Release, Slot
-from models_app.models.releases import live_release
+from models_app.models import (
+    Approval,
+    Comparison,
+    ComparisonResult,
+    Incident,
+    ModelVersion,
+    PromptVersion,
+    Release,
+    Slot,
+)
+from models_app.models.releases import Environment, live_release
+from models_app.people.proving import has_codes
 from models_app.releases.accounts import no_judges
-from models_app.releases.approving import approve, may_decide, reject
+from models_app.releases.approving import approve, ask_for_changes, confirmation, may_decide, reject
+from models_app.releases.commenting import LONGEST_COMMENT, comment_on_release
 from models_app.releases.composing import (
     LONGEST_NOTE,
     LONGEST_REASON,
@@ -33,11 +45,19 @@ from models_app.releases.composing import (
     usual_prompt,
     withdraw_release,
 )
+from models_app.releases.emergency import (
+    may_declare,
+    may_review,
+    open_incidents,
+    put_live_in_emergency,
+    review_incident,
+)
+from models_app.releases.freezes import freeze_for
 from models_app.releases.hands import involved
-from models_app.releases.standing import evidence_problem
+from models_app.releases.standing import evidence_problem, needed_approvals
 from models_app.texts.normalise import row_number
 from models_app.web.comparisons import MetricRow, metric_rows
-from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate
+from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate, user_of
 from models_app.web.trail import page_url, tell
 
 TABS = (("", "All"), ("open", "Open"), ("ended", "Ended"), ("all", "Include baselines"))
@@ -52,8 +72,13 @@ SHOWN_METRICS = (
 )
 HEADINGS = {
     "draft": "is a draft",
+    "evaluating": "is evaluated",
+    "blocked": "is blocked",
+    "needs evidence": "needs evidence",
     "awaiting approval": "waits for approval",
+    "changes requested": "needs changes",
     "rejected": "was rejected",
+    "expired": "has expired",
     "withdrawn": "was withdrawn",
     "approved": "is approved",
     "warming": "is warming up",
@@ -62,6 +87,11 @@ HEADINGS = {
     "superseded": "was superseded",
     "rolled back": "was rolled back",
 }
+
+#: What goes on without anybody doing anything.
+MOVING = (Release.State.EVALUATING, Release.State.WARMING)
+#: What is submitted again with the same comparison, to have the gates judged anew.
+JUDGED_AGAIN = (Release.State.BLOCKED, Release.State.NEEDS_EVIDENCE, Release.State.AWAITING)
 
 
 # ---------------------------------------------------------------- the list
@@ -78,7 +108,9 @@ def releases(request: HttpRequest) -> HttpResponse:
         "rows": [(release, held.get(release.pk, 0)) for release in page],
         "tabs": TABS,
         "shown": shown,
-        "moving": any(release.state in ("approved", "warming") for release in page),
+        "moving": any(release.state in MOVING for release in page),
+        "incidents": open_incidents(),
+        "single": Environment.objects.filter(approvals_required=1),
     }
     return page_or_fragment(
         request, "models_app/releases/index.html", "models_app/releases/_list.html", context
@@ -205,17 +237,57 @@ class Step:
     url: str = ""
 
 
+#: What a person may do with a release that waits, by the value of the button.
+DECISIONS: dict[str, Any] = {
+    "approve": approve,
+    "reject": reject,
+    "changes": ask_for_changes,
+    "emergency": put_live_in_emergency,
+}
+
+
 class DecisionForm(forms.Form):
     reason = forms.CharField(
         max_length=LONGEST_REASON, widget=forms.Textarea(attrs={"rows": 3}), help_text="The record keeps it."
     )
+    said = forms.CharField(
+        required=False,
+        max_length=200,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
     password = forms.CharField(
         label="Your password",
+        required=False,
         strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "required": True}),
         help_text="Asked for again, so that an open screen decides nothing.",
     )
+    code = forms.CharField(
+        label="Or a code",
+        required=False,
+        max_length=20,
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+        help_text="Of your authenticator app, in place of the password.",
+    )
     evidence_digest = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, data: Any = None, *, release: Release, user: Any) -> None:
+        super().__init__(data, initial={"evidence_digest": release.evidence_digest})
+        sentence = confirmation(release)
+        if sentence:
+            self.fields["said"].label = f"To approve, type “{sentence}”"
+            self.fields["said"].help_text = "It is not an improvement. Only Approve needs it."
+        else:
+            del self.fields["said"]
+        if has_codes(user):
+            del self.fields["password"].widget.attrs["required"]
+        else:
+            del self.fields["code"]
+
+    @property
+    def signed(self) -> dict[str, str]:
+        """What was given, for the use case."""
+        return dict(self.cleaned_data)
 
 
 def _release(pk: int) -> Release:
@@ -256,12 +328,15 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
     # once it has been live, what let it go live is history
     judged = release.state in (Release.State.AWAITING, Release.State.APPROVED, Release.State.WARMING)
     held = sum(
-        told.row.decision == "approved" and told.row.voided_at is None and not (judged and told.problem)
+        told.row.decision == Approval.Decision.APPROVED
+        and told.row.voided_at is None
+        and not (judged and told.problem)
         for told in decisions
     )
+    needed = needed_approvals(release)
     comparing = queries.comparing(release)
     may, why = may_decide(release, request.user, hands=hands) if waiting else (False, "")
-    initial = {"evidence_digest": release.evidence_digest}
+    declares = may_declare(release, request.user, hands=hands)
     rows = _metric_rows(comparison)
     return {
         "release": release,
@@ -276,28 +351,46 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "submitted": said_when_submitted(release),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         "comparing": comparing,
-        "steps": _steps(release, comparison, comparing is not None, held),
+        "steps": _steps(release, comparison, comparing is not None, held, needed),
         "settings": settings,
         "decoding_changed": any(setting.changed for setting in settings),
         "decisions": decisions,
         "judged": judged,
         "held": held,
-        "needed": release.environment.approvals_required,
+        "needed": needed,
         "may": may,
         "why": why,
         "problem": evidence_problem(release) if waiting else "",
-        "form": form or DecisionForm(initial=initial),
+        "form": form or (DecisionForm(release=release, user=request.user) if may or declares else None),
+        "confirmation": confirmation(release),
+        "may_declare": declares,
+        **_said(request, release),
         "trail": tell(queries.trail(release, comparisons)),
         "times": queries.times_live(release),
         "slot": Slot.objects.filter(release=release).first()
         if release.state == Release.State.WARMING
         else None,
         "newer": _newer(release, comparisons, live),
-        "moving": release.state in ("approved", "warming") or (comparing is not None and not waiting),
+        "run": running.newest(release) if release.submitted_at is not None else None,
+        "same": _same(release, live),
+        "freeze": freeze_for(release)
+        if release.state in (Release.State.AWAITING, Release.State.APPROVED)
+        else None,
+        "moving": release.state in MOVING or (comparing is not None and not waiting),
         "is_baseline": release.origin == Release.Origin.BASELINE,
-        "ended": release.state in queries.ENDED,
-        "may_withdraw": release.state in ("draft", "awaiting approval")
-        and allowed(request.user, "submit_release"),
+        "ended": release.state in Release.ENDED,
+        "may_withdraw": release.state in Release.SUBMITTABLE and allowed(request.user, "submit_release"),
+    }
+
+
+def _said(request: HttpRequest, release: Release, comment: CommentForm | None = None) -> dict[str, Any]:
+    """Comments, and emergencies with whoever may review them."""
+    return {
+        "comments": queries.comments(release),
+        "comment_form": comment or CommentForm(),
+        "incidents": [
+            (incident, *may_review(incident, request.user)) for incident in queries.incidents(release)
+        ],
     }
 
 
@@ -305,19 +398,27 @@ def _baseline(release: Release, comparison: Comparison | None, live: Release | N
     """What the release is set beside: what it was compared with, what it replaced, or what is live."""
     if comparison is not None:
         return comparison.baseline.release
-    if release.state in (Release.State.DRAFT, Release.State.AWAITING):
+    if release.state in Release.SUBMITTABLE:
         return live if live is not None and live.pk != release.pk else None
     return queries.before_in_service(release)
 
 
 def _newer(release: Release, comparisons: list[Comparison], live: Release | None) -> Comparison | None:
     """A comparison with what is live that a release can be submitted with: a draft, or one that waits on an older."""
-    if release.state not in (Release.State.DRAFT, Release.State.AWAITING):
+    if release.state not in Release.SUBMITTABLE:
         return None
     for row in comparisons:
         if row.pk != release.comparison_id and (live is None or row.baseline.release_id == live.pk):
             return row
     return None
+
+
+def _same(release: Release, live: Release | None) -> Comparison | None:
+    """The comparison that it was submitted with, where the gates can be judged on it again."""
+    comparison = release.comparison
+    if comparison is None or release.state not in JUDGED_AGAIN:
+        return None
+    return comparison if live is None or comparison.baseline.release_id == live.pk else None
 
 
 def _metric_rows(comparison: Comparison | None) -> list[MetricRow]:
@@ -328,11 +429,14 @@ def _metric_rows(comparison: Comparison | None) -> list[MetricRow]:
     return [rows[name] for name in SHOWN_METRICS if name in rows and name in METRICS]
 
 
-def _steps(release: Release, comparison: Comparison | None, comparing: bool, held: int) -> list[Step]:
+def _steps(
+    release: Release, comparison: Comparison | None, comparing: bool, held: int, needed: int
+) -> list[Step]:
     return [
         *_origins(release),
         _compared(comparison, comparing),
-        _decided(release, comparison, held),
+        _gated(release),
+        _decided(release, comparison, held, needed),
         _live(release),
     ]
 
@@ -371,13 +475,27 @@ def _compared(comparison: Comparison | None, comparing: bool) -> Step:
     return Step(f"Comparison {comparison.pk}", comparison.verdict, kind, url)
 
 
-def _decided(release: Release, comparison: Comparison | None, held: int) -> Step:
-    needed = release.environment.approvals_required
+def _gated(release: Release) -> Step:
+    state = release.state
+    if state == Release.State.EVALUATING:
+        return Step("Gates", "being judged", "now")
+    if state in (Release.State.BLOCKED, Release.State.NEEDS_EVIDENCE):
+        return Step("Gates", state, "bad" if state == Release.State.BLOCKED else "now")
+    if state == Release.State.DRAFT or not release.evidence.get("gates"):
+        return Step("Gates", "–")
+    return Step("Gates", "passed", "done")
+
+
+def _decided(release: Release, comparison: Comparison | None, held: int, needed: int) -> Step:
     if release.state == Release.State.DRAFT:
         return Step("Approval", "not asked for", "now" if comparison is not None else "")
     if release.state == Release.State.AWAITING:
         return Step("Approval", f"{held} of {needed}", "now")
-    if release.state in (Release.State.REJECTED, Release.State.WITHDRAWN):
+    if release.state in (Release.State.EVALUATING, Release.State.BLOCKED, Release.State.NEEDS_EVIDENCE):
+        return Step("Approval", "–")
+    if release.state == Release.State.CHANGES:
+        return Step("Approval", release.state, "now")
+    if release.state in (Release.State.REJECTED, Release.State.EXPIRED, Release.State.WITHDRAWN):
         return Step("Approval", release.state, "bad")
     if not release.evidence_digest:
         return Step("Approval", "installed by Galley", "done")
@@ -387,7 +505,9 @@ def _decided(release: Release, comparison: Comparison | None, held: int) -> Step
 def _live(release: Release) -> Step:
     url = page_url("deployments")
     state = release.state
-    if state in (Release.State.APPROVED, Release.State.WARMING):
+    if state == Release.State.APPROVED:
+        return Step("Live", "waits to be started", "now", url)
+    if state == Release.State.WARMING:
         return Step("Live", "its model is loading", "now", url)
     if state in (Release.State.FAILED, Release.State.ROLLED_BACK):
         return Step("Live", state, "bad", url)
@@ -413,13 +533,13 @@ def evidence(request: HttpRequest, pk: int) -> HttpResponse:
 @capability("approve_release")
 def decide(request: HttpRequest, pk: int) -> HttpResponse:
     release = _release(pk)
-    form = DecisionForm(request.POST)
-    approving = request.POST.get("decision") == "approve"
-    if not approving and request.POST.get("decision") != "reject":
-        raise InvalidInput("Say whether you approve or reject.")
+    form = DecisionForm(request.POST, release=release, user=request.user)
+    act = DECISIONS.get(request.POST.get("decision", ""))
+    if act is None:
+        raise InvalidInput("Say whether you approve, reject or ask for changes.")
     problem: GalleyError | None = None
     if form.is_valid():
-        problem = _decided_by(request, release, form, approve if approving else reject)
+        problem = _decided_by(request, release, form, act)
         if problem is None:
             return redirect("release", pk)
     context = _context(request, _release(pk), form)
@@ -432,16 +552,13 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _decided_by(request: HttpRequest, release: Release, form: DecisionForm, act: Any) -> GalleyError | None:
     """None where the decision stands; what is wrong is put on the form."""
+    given = form.signed
+    if act not in (approve, put_live_in_emergency):
+        given.pop("said", None)
     try:
-        act(
-            release=release,
-            actor=request.user,
-            reason=form.cleaned_data["reason"],
-            evidence_digest=form.cleaned_data["evidence_digest"],
-            password=form.cleaned_data["password"],
-        )
+        act(release=release, actor=request.user, **given)
     except TooManyTries as error:
-        form.add_error("password", error.message)
+        form.add_error("code" if given.get("code") else "password", error.message)
         return error
     except (InvalidInput, Refused) as error:
         for name, message in (error.fields or {"": error.message}).items():
@@ -450,8 +567,11 @@ def _decided_by(request: HttpRequest, release: Release, form: DecisionForm, act:
         digest = Release.objects.values_list("evidence_digest", flat=True).get(pk=release.pk)
         form.data = {**{name: form.data.get(name) for name in form.data}, "evidence_digest": digest}
         return error
+    release.refresh_from_db(fields=["state"])
     said = {
         "awaiting approval": "Your approval is recorded; it takes another one.",
+        "approved": f"Release {release.pk} is approved and starts when the freeze window is over.",
+        "changes requested": f"Release {release.pk} went back to who asked for it, with what you wrote.",
         "rejected": f"Release {release.pk} is rejected. What is live stays live.",
     }
     messages.success(
@@ -459,6 +579,40 @@ def _decided_by(request: HttpRequest, release: Release, form: DecisionForm, act:
         said.get(release.state, f"Release {release.pk} is approved and goes live when its model answers."),
     )
     return None
+
+
+class CommentForm(forms.Form):
+    text = forms.CharField(
+        label="Comment",
+        max_length=LONGEST_COMMENT,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="All who see the release read it; nobody changes it afterwards.",
+    )
+
+
+@require_POST
+@capability("view_models")
+def comment(request: HttpRequest, pk: int) -> HttpResponse:
+    release = _release(pk)
+    form = CommentForm(request.POST)
+    if form.is_valid():
+        try:
+            comment_on_release(release=release, text=form.cleaned_data["text"], actor=request.user)
+        except InvalidInput as error:
+            form.add_error("text", error.message)
+        else:
+            return redirect(f"{reverse('release', args=[pk])}#comments")
+    context = _context(request, release) | _said(request, release, form)
+    return render(request, "models_app/releases/release.html", context, status=422)
+
+
+@require_POST
+@capability("approve_release")
+def review(request: HttpRequest, pk: int) -> HttpResponse:
+    incident = get_object_or_404(Incident.objects.select_related("release"), pk=pk)
+    review_incident(incident=incident, actor=user_of(request), words=request.POST.get("reason", ""))
+    messages.success(request, f"Incident {pk} is reviewed.")
+    return redirect("release", incident.release_id)
 
 
 @require_POST
@@ -476,5 +630,7 @@ urlpatterns = [
     path("<int:pk>/", release_page, name="release"),
     path("<int:pk>/evidence.json", evidence, name="release_evidence"),
     path("<int:pk>/decide/", decide, name="release_decide"),
+    path("<int:pk>/comment/", comment, name="release_comment"),
     path("<int:pk>/withdraw/", withdraw, name="release_withdraw"),
+    path("incidents/<int:pk>/review/", review, name="incident_review"),
 ]

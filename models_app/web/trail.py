@@ -23,6 +23,7 @@ PHRASES = {
     "comparison.finish": "compared release {candidate} with {baseline}",
     "deployment.end_session": "ended session {session} of the database, which kept switches waiting",
     "deployment.failed": "could not load its model",
+    "deployment.frozen": "held it back",
     "deployment.live": "took it live",
     "deployment.roll_back": "rolled it back",
     "deployment.sent_back": "did not let it go live",
@@ -74,9 +75,15 @@ PHRASES = {
     "prompt.suggest": "suggested a prompt",
     "prompt.trial": "tried a prompt on {articles} articles",
     "prompt.version": "made a prompt version",
+    "release.ask_for_changes": "asked for changes",
     "release.approve": "approved, {approvals} of {needed}",
     "release.approved": "completed the approvals",
+    "release.comment": "commented",
     "release.compose": "created the release",
+    "release.emergency": "put it live in an emergency, at {skipped}",
+    "release.expire": "let it expire",
+    "release.incident_reviewed": "reviewed incident {incident}",
+    "release.judged": "moved it to what its gates came to",
     "release.reject": "rejected the release",
     "release.submit": "asked for approval",
     "release.void": "voided earlier decisions",
@@ -148,8 +155,8 @@ SUBJECTS = {
     "webhookendpoint": ("webhook", "webhook"),
 }
 GOOD = {"approved", "live", "succeeded", "adopted", "whole"}
-BAD = {"rejected", "failed", "rolled back", "declined", "broken"}
-GIVEN_UP = {"withdrawn", "cancelled"}
+BAD = {"rejected", "expired", "failed", "rolled back", "declined", "broken", "blocked"}
+GIVEN_UP = {"withdrawn", "cancelled", "changes requested", "needs evidence"}
 
 
 @dataclass(frozen=True)
@@ -228,7 +235,7 @@ def page_url(url_name: str, *args: object) -> str:
 
 
 def _kind(event: AuditEvent) -> str:
-    if event.action == "release.void":
+    if event.action in ("release.void", "release.emergency"):
         return "maybe"
     if event.action == "release.approve":
         return "ok"

@@ -17,6 +17,7 @@ from django.db import transaction
 from models_app.evaluation.running import start_evaluation
 from models_app.foundation import jobs
 from models_app.foundation.errors import InvalidInput, Refused
+from models_app.gates import running
 from models_app.gates.comparing import compare_by_policy
 from models_app.ml.prompting import default_prompt
 from models_app.ml.recipe import SEEDS, Recipe, default_recipe
@@ -182,14 +183,25 @@ def run_loop(*, options: LoopOptions, actor: Any | None, say: Say) -> LoopResult
             candidate=after, baseline=before, lead=lead, actor=actor, seed=options.seed
         )
     if release.state == Release.State.DRAFT:
-        submit_release(release=release, comparison=comparison, note="From run_loop.", actor=actor)
-    say(f"Release {release.pk} awaits approval. {comparison.sentence}")
+        submit_release(
+            release=release, comparison=comparison, note="From run_loop.", actor=actor, deliver=False
+        )
+        with clock.phase("judging the gates"):
+            _judged(release, say)
+    say(f"Release {release.pk}: {release.state}. {release.reason} {comparison.sentence}")
     return LoopResult(
         options=options, recipe=recipe, decoding=decoding, prompt=prompt, imported=report, snapshot=snapshot,
         test_set=test_set, training=TrainingRun.objects.get(pk=training.pk), base=base, tuned=tuned, before=before,
         after=after, lead=lead, comparison=comparison, release=release, drafted=drafted, phases=clock.phases,
         machine=machine(),
     )  # fmt: skip
+
+
+def _judged(release: Release, say: Say) -> None:
+    run = running.newest(release)
+    assert run is not None and run.job is not None  # noqa: PT018  # nosec B101
+    jobs.carry_out(run.job, watch=_watcher(say))
+    release.refresh_from_db()
 
 
 def machine() -> dict[str, Any]:

@@ -18,8 +18,9 @@ from models_app.evidence.keys import public_key
 from models_app.foundation import jobs
 from models_app.foundation.jobs import JobContext
 from models_app.foundation.settings_trail import record_settings
+from models_app.gates import policies
 from models_app.models import Job, ModelVersion, PromptVersion
-from models_app.models.releases import live_releases
+from models_app.models.releases import PRODUCTION, Environment, live_releases
 from models_app.people.accounts import ADMINISTRATOR, create_person
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import install_first_release
@@ -61,6 +62,7 @@ def set_up(env: Any, *, say: Callable[[str], None]) -> Iterator[NewAccount]:
     if not env.sample:
         return
     yield from create_sample_accounts()
+    let_one_approve()
     if imported := load_sample():
         say(f"The sample workspace was loaded: {imported} articles.")
     if prepare_workspace_later() is not None:
@@ -85,6 +87,18 @@ def create_sample_accounts() -> Iterator[NewAccount]:
         password = secrets.token_urlsafe(9)
         create_person(name=username, roles=[role], actor=None, password=password)
         yield NewAccount(username, password, role)
+
+
+def let_one_approve() -> None:
+    """The sample workspace has one account that approves, and production asks for two by default. A policy that
+    somebody has made is left alone."""
+    environment = Environment.objects.get(name=PRODUCTION)
+    held = policies.holding(environment)
+    if held.number == 1:
+        policies.change_policy(
+            environment=environment, settings={"approvals": {"approvers": 1}}, expected=1, actor=None,
+            reason="The sample workspace has one approver. Ask for two before real releases go live.",
+        )  # fmt: skip
 
 
 def load_sample() -> int:
@@ -118,6 +132,9 @@ REGULAR_WORK = {
     "anchor the audit trail": ("models_app.webhooks.anchoring.anchor_later", 60),
     "count progress": ("reviews.reports.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.rule_runs.fill_later", 5),
+    "settle judged releases": ("models_app.releases.judging.settle_ended", 1),
+    "start approved releases": ("models_app.releases.deploying.start_approved", 1),
+    "expire releases": ("models_app.releases.expiring.expire_waiting", 10),
     "compare documents": ("reviews.ingest.twins.start_comparing", 60),
     "remove expired exports": ("reviews.exports.requests.remove_expired", 60),
     "forget files left behind": ("reviews.jobs.forget_files_left_behind", 60),
@@ -127,7 +144,8 @@ REGULAR_WORK = {
 
 def schedule_regular_work() -> None:
     """Ask the queue to look for abandoned jobs, for assignments of people who left, for what rules want in queues, for
-    what webhooks are to tell, for figures that take long to count, for files and notifications whose time is over."""
+    what webhooks are to tell, for figures that take long to count, for releases, files and notifications whose time is
+    over."""
     for name, (function, minutes) in REGULAR_WORK.items():
         Schedule.objects.update_or_create(
             name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import uuid
@@ -13,6 +14,8 @@ from django.contrib.auth.models import Group, User
 
 from models_app.foundation import audit, jobs
 from models_app.foundation.tokens import create_token
+from models_app.gates import policies
+from models_app.ml import artefacts
 from models_app.models import (
     ApiToken,
     EvaluationSet,
@@ -22,8 +25,10 @@ from models_app.models import (
     Release,
     Slot,
 )
+from models_app.models.releases import Environment
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import go_live, install_first_release
+from models_app.training.registering import store
 from reviews.ingest.imports import DOCUMENTS, ImportOptions
 from reviews.ingest.sources.files import open_file
 from reviews.loop.sample_workspace import STARTER_DECODING, create_administrator, create_sample_accounts
@@ -82,21 +87,46 @@ class Newsroom:
         DOCUMENTS.import_at_once(source=open_file(path), options=options, actor=self.mila)
 
     def model(self, name: str, **fields: Any) -> ModelVersion:
+        """With files that are what its manifest says; nobody loads them."""
+        relative = f"newsroom-{uuid.uuid5(uuid.NAMESPACE_OID, name).hex[:16]}"
+        directory = store() / relative
+        for path in ("weights/model.safetensors", "ct2-int8/model.bin"):
+            (directory / path).parent.mkdir(parents=True, exist_ok=True)
+            (directory / path).write_text(f"{name} {path}")
+        parent, run = fields.get("parent"), fields.get("training_run")
+        manifest = artefacts.Manifest(
+            format=artefacts.FORMAT, family="llama", architecture="LlamaForCausalLM", kind="decoder-only",
+            base="starter", parent_digest=parent.digest if parent is not None else None,
+            snapshot_digest=run.snapshot.digest if run is not None else None, recipe=None, seed=None,
+            libraries={"torch": "2.8.0", "transformers": "4.57.1", "ctranslate2": "4.6.0"}, parameters=134_515_008,
+            files=artefacts.hash_files(directory, artefacts.WEIGHTS), digest="", created="2026-01-01T00:00:00+00:00",
+        )  # fmt: skip
+        artefacts._write(
+            directory, dataclasses.replace(manifest, digest=artefacts._digest(manifest.to_dict()))
+        )
+        parity = {"probes": 8, "tokenizer": True, "logprob": 0.0002, "beam_score": 0.0, "tolerance": 0.001}
+        manifest = artefacts.record_conversion(
+            directory, {"engine": "ctranslate2", "precision": "int8", "path": "ct2-int8", "parity": parity}
+        )
         values: dict[str, Any] = {
-            "family": "llama", "architecture": "LlamaForCausalLM", "base": "starter",
-            "artefact": f"models/{name.lower()[:16]}", "digest": uuid.uuid5(uuid.NAMESPACE_OID, name).hex * 2,
-            "engine": "ctranslate2", "precision": "int8", "parameters": 134_515_008, "size_bytes": 538_100_000,
-            "weights_digest": uuid.uuid5(uuid.NAMESPACE_URL, name).hex * 2,
-            "manifest": {
-                "libraries": {"torch": "2.8.0", "transformers": "4.57.1", "ctranslate2": "4.6.0"},
-                "conversions": [
-                    {"engine": "ctranslate2", "precision": "int8", "parity": {"prompts": 8, "equal_first_tokens": 8}}
-                ],
-            },
+            "family": "llama", "architecture": "LlamaForCausalLM", "base": "starter", "artefact": relative,
+            "digest": manifest.digest, "engine": "ctranslate2", "precision": "int8", "parameters": 134_515_008,
+            "size_bytes": 538_100_000, "weights_digest": uuid.uuid5(uuid.NAMESPACE_URL, name).hex * 2,
+            "manifest": manifest.to_dict(),
         }  # fmt: skip
         version = ModelVersion.objects.create(name=name, **{**values, **fields})
         audit.record(actor=fields.get("created_by"), action="model.registered", subject=version)
         return version
+
+    def policy(self) -> None:
+        """For a newsroom that has one approver and few test documents."""
+        environment = Environment.objects.get(name="production")
+        held = policies.holding(environment)
+        few = {"least_documents": 20}
+        policies.change_policy(
+            environment=environment, expected=held.number, actor=None, reason="A small desk: one approver, few tests.",
+            settings={"approvals": {"approvers": 1}, "primary": few, "guards": few, "safety": few},
+        )  # fmt: skip
 
     def base_release(self) -> Release:
         from django.db import transaction

@@ -8,6 +8,7 @@ from unittest import mock
 from models_app.cases.assertions import Answers, Assertion, AtMostWords, Lacks, to_json
 from models_app.cases.writing import Draft, add_case, create_case_set
 from models_app.evaluation import running
+from models_app.gates import running as gates
 from models_app.gates.comparing import compare_by_policy
 from models_app.models import (
     Comparison,
@@ -18,7 +19,7 @@ from models_app.models import (
     Release,
 )
 from models_app.models.releases import Environment
-from models_app.releases.approving import approve, reject
+from models_app.releases.approving import approve, confirmation, reject
 from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.releases.deploying import roll_back
 from reviews.loop.sample_workspace import STARTER_DECODING
@@ -64,16 +65,23 @@ class Releasing(Newsroom):
             note=note, actor=self.mila,
         )  # fmt: skip
 
+    def submitted(self, release: Release, comparison: Comparison, why: str) -> None:
+        """And judged by its gates, by the real job."""
+        submit_release(release=release, comparison=comparison, note=why, actor=self.mila, deliver=False)
+        run = gates.newest(release)
+        assert run is not None and run.job is not None  # noqa: PT018
+        in_this_process(run.job)
+        later(1)
+        release.refresh_from_db()
+
     def decided(self, decide: Any, release: Release, reason: str) -> None:
         later(95)
         release.refresh_from_db()
+        said = {"said": confirmation(release)} if decide is approve else {}
         decide(
-            release=release,
-            actor=self.ada,
-            reason=reason,
-            evidence_digest=release.evidence_digest,
-            password=PASSWORD,
-        )
+            release=release, actor=self.ada, reason=reason, evidence_digest=release.evidence_digest,
+            password=PASSWORD, **said,
+        )  # fmt: skip
 
     def cases(self) -> None:
         """What every release has to do right, made from test documents; the made-up texts do."""
@@ -103,9 +111,7 @@ class Releasing(Newsroom):
             base.model_version, base.prompt_version, "decoding", "Shorter summaries.", max_words=25
         )
         comparison = self.compared(short, short_of, base, draft_of)
-        submit_release(
-            release=short, comparison=comparison, note="Readers asked for less text.", actor=self.mila
-        )
+        self.submitted(short, comparison, "Readers asked for less text.")
         self.decided(
             reject, short, "Too much is lost: deadlines and sums are gone in half of the losses I read."
         )
@@ -115,12 +121,7 @@ class Releasing(Newsroom):
         )
         comparison = self.compared(release, tuned_of, base, draft_of)
         self.places["comparison"] = comparison.pk
-        submit_release(
-            release=release,
-            comparison=comparison,
-            note="Learnt from 26 reviews and the references.",
-            actor=self.mila,
-        )
+        self.submitted(release, comparison, "Learnt from 26 reviews and the references.")
         self.decided(
             approve,
             release,
@@ -130,9 +131,7 @@ class Releasing(Newsroom):
         at(3, 15)
         beams = self.composed(tuned, base.prompt_version, "decoding", "Two beams.", beams=2)
         comparison = self.compared(beams, tuned_of, release, tuned_of)
-        submit_release(
-            release=beams, comparison=comparison, note="Somewhat smoother sentences.", actor=self.mila
-        )
+        self.submitted(beams, comparison, "Somewhat smoother sentences.")
         self.decided(approve, beams, "No worse, and it reads better.")
         self.live(beams, seconds=12)
         later(180)
@@ -144,11 +143,6 @@ class Releasing(Newsroom):
         at(1, 9)
         waiting = self.composed(tuned, self.refined, "prompt", "Rita’s prompt on the tuned model.")
         comparison = self.compared(waiting, refined_of, release, tuned_of)
-        submit_release(
-            release=waiting,
-            comparison=comparison,
-            note="Rita’s prompt keeps the numbers right more often.",
-            actor=self.mila,
-        )
+        self.submitted(waiting, comparison, "Rita’s prompt keeps the numbers right more often.")
         self.places |= {"release": waiting.pk, "release_live": release.pk, "release_rejected": short.pk}
         self.composed(tuned, self.refined, "prompt", "With less repetition.", repetition_penalty=1.15)

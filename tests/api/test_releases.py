@@ -90,7 +90,7 @@ def test_a_program_submits_with_the_comparison_that_speaks_for_it(the: Scene, su
     body = answer.json()
     assert (body["id"], body["state"], body["note"]) == (
         the.candidate.pk,
-        "awaiting approval",
+        "evaluating",
         "From the pipeline.",
     )
     assert answer["Location"].endswith(f"/api/v1/releases/{the.candidate.pk}/")

@@ -126,10 +126,71 @@ def test_deciding_with_the_keyboard_alone(enter: Enter, the: Scene) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Approve")).to_be_focused()
     page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Ask for changes")).to_be_focused()
+    page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(f"Release {the.candidate.pk} was rejected")
     no_violation(page)
     assert state(the) == "rejected"
+
+
+def test_a_requester_a_policy_editor_and_two_approvers(enter: Enter, the: Scene) -> None:
+    """A policy that is changed between two approvals makes the first one void, until the gates are judged by it."""
+    make.user("pia", "policy editor")
+    the.approvers_needed(2)
+    path = f"/releases/{the.candidate.pk}/"
+    ada, anton, mila, pia = (enter(name) for name in ("ada", "anton", "mila", "pia"))
+    ada.goto(path)
+    fill_decision(ada)
+    ada.get_by_role("button", name="Approve").click()
+    expect(ada.get_by_text("it takes another one")).to_be_visible()
+
+    pia.goto("/policies/production/edit/")
+    pia.locator("[name='guards.least_documents']").fill("12")
+    pia.get_by_label("Reason").fill("Ten are too few.")
+    pia.get_by_role("button", name="Save").click()
+    expect(pia.get_by_text("has to be judged by it")).to_be_visible()
+
+    anton.goto(path)
+    expect(anton.locator("#decide")).to_contain_text("pia changed the policy")
+    expect(anton.get_by_role("button", name="Approve")).to_be_disabled()
+    no_violation(anton)
+    mila.goto(path)
+    mila.get_by_role("button", name="Run the gates again").click()
+    mila.get_by_label("What changed").fill("The policy.")
+    mila.get_by_role("button", name="Run the gates", exact=True).click()
+    expect(mila.get_by_role("heading", name="The gates are being judged")).to_be_visible()
+    no_violation(mila)
+    scenes.gates_done(Release.objects.get(pk=the.candidate.pk))
+    expect(mila.get_by_role("heading", level=1)).to_have_text(
+        f"Release {the.candidate.pk} waits for approval", timeout=15_000
+    )
+    for page, more in ((ada, "awaiting approval"), (anton, "warming")):
+        page.goto(path)
+        fill_decision(page)
+        page.get_by_role("button", name="Approve").click()
+        expect(page.locator(".message, .toast").first).to_be_visible()
+        assert state(the) == more
+
+
+def test_an_emergency_is_declared_and_reviewed_by_another_person(enter: Enter, the: Scene) -> None:
+    the.approvers_needed(2)
+    ada, anton = enter("ada"), enter("anton", width=390)
+    ada.goto(f"/releases/{the.candidate.pk}/")
+    fill_decision(ada, reason="It leaks telephone numbers.")
+    ada.get_by_text("It cannot wait").click()
+    no_violation(ada)
+    ada.get_by_role("button", name="Put live in an emergency").click()
+    expect(ada.get_by_role("heading", name=re.compile("Incident .* to be reviewed"))).to_be_visible()
+    anton.goto("/")
+    expect(anton.get_by_text("was put live in an emergency by ada")).to_be_visible()
+    no_violation(anton)
+    anton.goto(f"/releases/{the.candidate.pk}/")
+    anton.get_by_role("button", name="Review").click()
+    anton.get_by_label("What you found").fill("Right: fourteen of them.")
+    anton.get_by_role("button", name="Close the incident").click()
+    expect(anton.get_by_role("heading", name=re.compile("Incident .* reviewed"))).to_be_visible()
+    no_violation(anton)
 
 
 def test_a_mistake_is_shown_where_it_was_made(enter: Enter, the: Scene) -> None:

@@ -11,7 +11,6 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from models_app.foundation import audit
-from models_app.models.releases import Environment
 from models_app.training.registering import store
 from tests import make
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless
@@ -25,7 +24,7 @@ def cast(transactional_db: None) -> scenes.Scene:
     """Two approvals are needed; Ada gave one and left, Alma gave another, and Mila once made her account."""
     the = scenes.scene()
     the.submitted()
-    Environment.objects.update(approvals_required=3)
+    the.approvers_needed(3)
     with transaction.atomic():
         audit.record(
             actor=the.cast.ml_engineer, action="person.create", subject=f"user:{the.cast.administrator.pk}"

@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from models_app.models import Approval, AuditEvent, Release, Route
+from models_app.models import Approval, AuditEvent, Job, Release, Route
 from tests import make
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
@@ -25,6 +25,7 @@ def the() -> Scene:
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Any:
     def run(*words: object, **options: Any) -> str:
+        capsys.readouterr()  # what jobs said before
         call_command("release", *[str(word) for word in words], **options)
         return capsys.readouterr().out
 
@@ -69,7 +70,9 @@ def test_compose_and_submit_on_behalf_of_a_user(the: Scene, said: Any) -> None:
         420,
         the.cast.ml_engineer,
     )
-    said("submit", the.candidate.pk, "--user", "mila", "--note", "From the pipeline.")
+    out = said("submit", the.candidate.pk, "--user", "mila", "--note", "From the pipeline.")
+    job = Job.objects.get(kind="judge_release")
+    assert out == f"Release {the.candidate.pk} is evaluating; job {job.pk} judges its gates.\n"
     event = AuditEvent.objects.get(action="release.submit")
     assert (event.actor, event.data["comparison"]) == (the.cast.ml_engineer, the.comparison.pk)
 

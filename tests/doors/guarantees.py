@@ -24,6 +24,8 @@ from models_app.models import (
     CaseRun,
     CaseVersion,
     HumanVote,
+    Incident,
+    Release,
     SnapshotExample,
     TrainingMetric,
     TrainingRun,
@@ -33,6 +35,8 @@ from models_app.models import (
     WeightMatch,
     WeightTensor,
 )
+from models_app.releases.commenting import comment_on_release
+from models_app.releases.emergency import review_incident
 from models_app.releases.waiving import agree_to_waiver, ask_for_waiver
 from models_app.webhooks.deliveries import send_test
 from models_app.webhooks.endpoints import create_endpoint
@@ -43,6 +47,7 @@ from reviews.models import Adjudication, FeedbackExample, QueueItem, ReviewQueue
 from reviews.quality.gold import mark_gold
 from tests import make
 from tests.cases import scene as case_scenes
+from tests.database import without_guards
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene
 from tests.reviews.quality.test_gold import ANSWERS, KNOWN
@@ -98,8 +103,9 @@ def append_only(the: Scene) -> list[str]:
     tables = (
         "models_app_promptversion", "reviews_reviewrevision", "models_app_auditevent", "models_app_snapshotexample",
         "models_app_evaluationexample", "models_app_examplescore", "models_app_comparison",
-        "models_app_comparisonresult",
+        "models_app_comparisonresult", "models_app_releasecomment",
     )  # fmt: skip
+    comment_on_release(release=the.candidate, text="Why so long?", actor=the.cast.operator)
     return [
         *(statement for table in tables for statement in kept(table)),
         *changes("models_app_examplescore", "output", "rouge2", "unsupported_names"),
@@ -327,6 +333,89 @@ def waived_alone(the: Scene) -> list[str]:
     ]
 
 
+def too_late(the: Scene) -> list[str]:
+    make.approval(the.candidate)
+    with without_guards(Release):
+        Release.objects.filter(pk=the.candidate.pk).update(decide_by=the.candidate.created_at)
+    return [f"UPDATE models_app_release SET state = 'approved' WHERE id = {the.candidate.pk}"]
+
+
+def other_approvals(the: Scene) -> list[str]:
+    return ["UPDATE models_app_environment SET approvals_required = 7"]
+
+
+def waiting_evidence(the: Scene) -> list[str]:
+    return changes(
+        "models_app_release", "comparison_id", "evidence", "evidence_digest", "requested_by_id", "submitted_at",
+        "requester_reason", where=f"id = {the.candidate.pk}",
+    )  # fmt: skip
+
+
+def no_gates(the: Scene) -> list[str]:
+    """The policy is another one than that which judged it."""
+    make.approval(the.candidate)
+    scenes.small_policy(guards={"least_documents": 11})
+    evaluating, warming = make.release(), make.release()
+    for release, state in ((evaluating, "evaluating"), (warming, "warming")):
+        make.forced(release, state)
+        make.approval(release)
+    away = f"UPDATE models_app_release SET state = 'superseded' WHERE id = {the.live.pk}"
+    return [
+        f"UPDATE models_app_release SET state = 'approved' WHERE id = {the.candidate.pk}",
+        f"UPDATE models_app_release SET state = 'awaiting approval' WHERE id = {evaluating.pk}",
+        f"{away}; UPDATE models_app_release SET state = 'live' WHERE id = {warming.pk}",
+    ]
+
+
+def in_a_freeze(the: Scene) -> list[str]:
+    window = {"from": "2000-01-01T00:00+00:00", "to": "2199-01-01T00:00+00:00", "reason": "For ever."}
+    scenes.small_policy(approvals={"approvers": 1, "freezes": [window]})
+    the.submitted(release=Release.objects.get(pk=the.candidate.pk))
+    the.approved_by(the.cast.approver)
+    away = f"UPDATE models_app_release SET state = 'superseded' WHERE id = {the.live.pk}"
+    to = "UPDATE models_app_release SET state = '{}' WHERE id = {}"
+    return [f"{away}; {to.format('warming', the.candidate.pk)}; {to.format('live', the.candidate.pk)}"]
+
+
+def own_work(the: Scene) -> list[str]:
+    columns = "release_id, approver_id, decision, reason, evidence_digest, at, void_reason"
+    return [
+        f"INSERT INTO models_app_approval ({columns}) VALUES ({the.candidate.pk}, {the.cast.ml_engineer.pk}, "
+        f"'{decision}', 'x', 'x', now(), '')"
+        for decision in ("approved", "rejected", "changes")
+    ]
+
+
+def an_incident(the: Scene) -> Incident:
+    return Incident.objects.create(
+        release=the.candidate, opened_by=the.cast.approver, reason="It leaks.", evidence_digest="x"
+    )
+
+
+def reviewed_incidents(the: Scene) -> list[str]:
+    review_incident(incident=an_incident(the), actor=the.cast.another_approver, words="Right.")
+    return [
+        *kept("models_app_incident"),
+        *changes(
+            "models_app_incident", "release_id", "opened_by_id", "opened_at", "reason", "evidence_digest"
+        ),
+        *changes("models_app_incident", "skipped", "reviewed_by_id", "reviewed_at", "review"),
+        "TRUNCATE models_app_incident",
+    ]
+
+
+def reviews_of_nobody(the: Scene) -> list[str]:
+    an_incident(the)
+    said = "UPDATE models_app_incident SET reviewed_at = now(), reviewed_by_id"
+    return [
+        f"{said} = {the.cast.another_approver.pk}",
+        f"{said} = {the.cast.approver.pk}, review = 'Right.'",
+        again("models_app_incident"),
+        "INSERT INTO models_app_incident (release_id, opened_by_id, opened_at, reason, evidence_digest, skipped, "
+        f"review) VALUES ({the.candidate.pk}, {the.cast.approver.pk}, now(), '', 'y', '[]', '')",
+    ]
+
+
 def no_test_rows(the: Scene) -> list[str]:
     return [
         "INSERT INTO models_app_snapshotexample (snapshot_id, position, split, document_hash, origin, domain, title, "
@@ -487,8 +576,8 @@ TRIGGER, CONSTRAINT = ("23001",), ("23502", "23503", "23505", "23514", "23P01")
 # By the line of the table: what is tried, and which refusals are meant.
 ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, ...]]]] = {
     "a document's split, text and reference never change": [(documents, TRIGGER)],
-    "prompt versions, snapshot rows, test documents, scores, comparisons with their results, submitted revisions and "
-    "audit events are append-only": [(append_only, TRIGGER)],
+    "prompt versions, snapshot rows, test documents, scores, comparisons with their results, submitted revisions, "
+    "comments on releases and audit events are append-only": [(append_only, TRIGGER)],
     "snapshots, test sets, evaluations, trainings, model versions and releases keep their number, what they are made "
     "of, when and by whom, a prompt its kind; none of them is deleted": [(origins, TRIGGER)],
     "what weights are recognised by, and as what, is append-only; a version gets its fingerprint once, and is not "
@@ -502,9 +591,22 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     ],
     "none of these tables is emptied": [(emptied, TRIGGER)],
     "a release begins as a draft and makes the moves of its table alone; it becomes approved, warms up and goes live "
-    "only with enough approvals of its evidence, as the first of its environment, or by a rollback to what was live; "
-    "an environment asks for one approval at least; requests are routed to what is live; what it was decided on does "
-    "not change after the decision": [(states, TRIGGER), (no_approvals, CONSTRAINT)],
+    "only with enough approvals of its evidence (one, where an incident is open or reviewed for it), as the first of "
+    "its environment, or by a rollback to what was live; none is approved after its time; an environment asks for one "
+    "approval at least, and for as many as its policy says; requests are routed to what is live; what it waits for "
+    "approval on, and was decided on, does not change": [
+        (states, TRIGGER),
+        (too_late, TRIGGER),
+        (other_approvals, TRIGGER),
+        (no_approvals, (*TRIGGER, *CONSTRAINT)),
+        (waiting_evidence, TRIGGER),
+    ],
+    "a release waits for approval, is approved and goes live only where every result of its newest gate "
+    "run, on its comparison and by the policy that holds, passes or has a waiver in force; none goes live in a freeze "
+    "window of the policy but in an emergency": [(no_gates, TRIGGER), (in_a_freeze, TRIGGER)],
+    "nobody decides on a release that they composed or requested": [(own_work, TRIGGER)],
+    "an incident says why, and is reviewed once, with words, by another person than who opened it; nothing else of it "
+    "changes": [(reviewed_incidents, TRIGGER), (reviews_of_nobody, CONSTRAINT)],
     "versions of a policy are append-only; a gate run gets results while it goes on, ends with the verdict that they "
     "give, and keeps both": [(judged, TRIGGER)],
     "a waiver is agreed to by another person than asked for it, is about one result for a time, and ends once": [

@@ -22,7 +22,6 @@ from models_app.api.urls import urlpatterns as api_routes
 from models_app.foundation import audit
 from models_app.foundation.errors import NotAllowed, Refused
 from models_app.models import Approval, AuditEvent, Deployment, Release, Route
-from models_app.models.releases import Environment
 from models_app.releases.approving import may_decide
 from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live, install_first_release, start_deployment
@@ -46,10 +45,9 @@ def the() -> Scene:
 
 
 @pytest.fixture
-def two_needed(the: Scene) -> Iterator[Scene]:
-    Environment.objects.update(approvals_required=2)
-    yield the
-    Environment.objects.update(approvals_required=1)
+def two_needed(the: Scene) -> Scene:
+    the.approvers_needed(2)
+    return the
 
 
 def now(the: Scene) -> Release:
@@ -464,7 +462,7 @@ def test_submitting_again_while_somebody_approves_leaves_no_approval_on_other_ev
     )
     release = now(the)
     counting = [standing for standing in standings(release) if standing.counts]
-    assert (release.state, len(counting)) in (("warming", 1), ("awaiting approval", 0))
+    assert (release.state, len(counting)) in (("warming", 1), ("evaluating", 0))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -408,7 +408,7 @@ def test_votes_of_one_who_requests_the_release_later_are_left_out(
     for item in pairs[:16]:
         prefer("after", item, wants_it)
     assert said(the).verdict == "improved"
-    release = submit_release(release=the.candidate, comparison=the.comparison, note="Mine.", actor=wants_it)
+    release = scenes.submitted(the.candidate, the.comparison, note="Mine.", actor=wants_it)
     people = release.evidence["people"]
     assert (people["candidate_preferred"], people["choices_left_out"]) == (0, 16)
     said_then = said_when_submitted(release)

@@ -19,7 +19,7 @@ from models_app.models.releases import Environment
 from models_app.people.accounts import change_roles
 from models_app.people.links import make_password_link, set_password_by_link
 from models_app.releases.approving import may_decide
-from models_app.releases.composing import compose_release, submit_release
+from models_app.releases.composing import compose_release
 from models_app.releases.deploying import go_live
 from models_app.releases.hands import involved, work_began
 from models_app.training.registering import start_registering
@@ -195,12 +195,13 @@ def test_a_first_release_that_was_submitted_needs_its_approvals_when_it_goes_liv
     """What Galley installs by itself needs none; what people decided on stands on what they decided."""
     empty = Environment.objects.create(name="empty")
     Route.objects.create(environment=empty, salt="x")
+    scenes.same_policy(empty)
     release = compose_release(
         model_version=the.model, prompt_version=scenes.chat_prompt(), decoding={}, origin="initial",
         actor=the.cast.ml_engineer, environment="empty",
     )  # fmt: skip
     comparison = scenes.compared(release, the.live, the.on)
-    submit_release(release=release, comparison=comparison, actor=the.cast.ml_engineer)
+    scenes.submitted(release, comparison, actor=the.cast.ml_engineer)
     the.approved_by(the.cast.approver, release=release, evidence_digest=release.evidence_digest)
     User.objects.filter(pk=the.cast.approver.pk).update(is_active=False)
     with pytest.raises(Refused, match="0 of 1"):

@@ -14,11 +14,13 @@ from tests.releases.scene import Scene, scene
 
 pytestmark = pytest.mark.django_db
 
-#: Declared, and not for a release that nobody approved and that was never live.
+#: Declared, and not for a release that no gates let pass, that nobody approved and that was never live.
 NEED_MORE = {
     ("draft", "warming"),
+    ("evaluating", "awaiting approval"),
     ("awaiting approval", "approved"),
     ("approved", "warming"),
+    ("warming", "approved"),
     ("warming", "live"),
     ("superseded", "live"),
 }
@@ -110,5 +112,6 @@ def test_what_was_live_becomes_live_again_and_what_never_was_does_not(the: Scene
             transaction.set_rollback(True)
 
 
-def test_an_environment_asks_for_an_approval_at_least(the: Scene) -> None:
-    assert refusal("UPDATE models_app_environment SET approvals_required = 0") == "23514"
+def test_an_environment_asks_for_an_approval_at_least_and_for_as_many_as_its_policy(the: Scene) -> None:
+    assert refusal("UPDATE models_app_environment SET approvals_required = 0") == "23001"
+    assert refusal("INSERT INTO models_app_environment (name, approvals_required) VALUES ('x', 0)") == "23514"

@@ -21,6 +21,7 @@ from models_app.models import (
     Release,
     TrainingRun,
 )
+from models_app.releases.approving import confirmation
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import install_first_release
 from models_app.serving.routing import router
@@ -253,6 +254,8 @@ def approve(page: Page, release: Release, reason: str) -> None:
     page.goto("/releases/")
     page.get_by_role("link", name=f"Release {release.pk}").first.click()
     page.locator("#decide").get_by_label("Reason").fill(reason)
+    if sentence := confirmation(Release.objects.get(pk=release.pk)):
+        page.locator("#decide").get_by_label("To approve, type").fill(sentence)
     page.locator("#decide").get_by_label("password").fill("not the password")
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("alert").or_(page.locator(".errorlist li")).first).to_be_visible()

@@ -34,7 +34,7 @@ from models_app.models import (
     TrainingRun,
 )
 from models_app.models.releases import Environment
-from models_app.releases.approving import approve
+from models_app.releases.approving import approve, confirmation
 from models_app.releases.composing import compose_release, submit_release
 from models_app.training.registering import store
 from tests import make
@@ -211,7 +211,7 @@ def approved(release: Release) -> Release:
     live = Route.objects.select_related("release").get(environment=release.environment).release
     assert live is not None
     comparison = compared(release, live, evaluation_set(24))
-    submit_release(release=release, comparison=comparison, actor=None)
+    submitted(release, comparison)
     return approve(
         release=release, actor=make.user(f"approver {next(_numbers)}", "approver"), reason="Better.",
         evidence_digest=release.evidence_digest, password=make.PASSWORD,
@@ -219,7 +219,8 @@ def approved(release: Release) -> Release:
 
 
 def small_policy(**sections: Mapping[str, Any]) -> GatePolicy:
-    """Production's, for tests with few documents; by Galley itself, so that nobody has a hand in what it judges."""
+    """Production's, for tests with few documents and one approver; by Galley itself, so that nobody has a hand in what
+    it judges."""
     environment = Environment.objects.get(name="production")
     held = policies.holding(environment)
     settings = policies.read(held).as_settings()
@@ -228,6 +229,8 @@ def small_policy(**sections: Mapping[str, Any]) -> GatePolicy:
         "guards": {"least_documents": 10},
         "slices": {"floor": 10},
         "preference": {"ask": "never"},
+        "safety": {"least_documents": 10},
+        "approvals": {"approvers": 1},
         **sections,
     }.items():
         settings[name] |= values
@@ -242,6 +245,20 @@ def small_policy(**sections: Mapping[str, Any]) -> GatePolicy:
     )
 
 
+def same_policy(environment: Environment) -> None:
+    """As production's: a new environment has none, and nothing is judged without."""
+    held = policies.holding(Environment.objects.get(name="production"))
+    GatePolicy.objects.create(
+        environment=environment,
+        number=1,
+        settings=held.settings,
+        digest=held.digest,
+        reason="As in production.",
+    )
+    environment.approvals_required = policies.read(held).approvals.approvers
+    environment.save()
+
+
 def judged(release: Release, comparison: Comparison, *, actor: Any = None) -> GateRun:
     """By all gates, as the job does it."""
     run = running.start(release=release, comparison=comparison, actor=actor)
@@ -250,6 +267,21 @@ def judged(release: Release, comparison: Comparison, *, actor: Any = None) -> Ga
         make.carried_out(run.job)
         run.refresh_from_db()
     return run
+
+
+def submitted(release: Release, comparison: Comparison, **fields: Any) -> Release:
+    """Submitted, and its gates judged by the job in this process."""
+    return gates_done(submit_release(release=release, comparison=comparison, **{"actor": None, **fields}))
+
+
+def gates_done(release: Release) -> Release:
+    """Of a release that was submitted by any door: the job, in this process."""
+    run = running.newest(release)
+    if run is not None and run.state in GateRun.ACTIVE:
+        assert run.job is not None
+        make.carried_out(run.job)
+    release.refresh_from_db()
+    return release
 
 
 def made_live(release: Release) -> Release:
@@ -267,7 +299,8 @@ class Scene:
     model: ModelVersion
 
     def submitted(self, **fields: Any) -> Release:
-        return submit_release(
+        """And judged: it waits for approval, unless its gates say otherwise."""
+        return submitted(
             **{
                 "release": self.candidate,
                 "comparison": self.comparison,
@@ -276,6 +309,15 @@ class Scene:
                 **fields,
             }
         )
+
+    def approvers_needed(self, number: int) -> None:
+        """By another policy, by which the candidate is judged again where it waits already."""
+        small_policy(approvals={"approvers": number})
+        release = Release.objects.get(pk=self.candidate.pk)
+        if release.state == Release.State.AWAITING:
+            assert release.comparison is not None
+            self.submitted(release=release, comparison=release.comparison)
+            self.candidate.refresh_from_db()
 
     def approved_by(self, person: Any, **fields: Any) -> Release:
         release = Release.objects.get(pk=self.candidate.pk)
@@ -286,6 +328,7 @@ class Scene:
                 "reason": "Clear gain on ROUGE-2.",
                 "evidence_digest": release.evidence_digest,
                 "password": make.PASSWORD,
+                "said": confirmation(release),
                 **fields,
             }
         )

@@ -52,8 +52,8 @@ def make_approver(*people: Any) -> None:
             person.__dict__.pop(cache, None)
 
 
-def two_needed() -> None:
-    Environment.objects.update(approvals_required=2)
+def two_needed(the: Scene) -> None:
+    the.approvers_needed(2)
 
 
 # ---------------------------------------------------------------- who may
@@ -67,12 +67,13 @@ def test_another_person_approves_and_its_deployment_starts(the: Scene) -> None:
     assert [(event.action, event.actor_name) for event in trail] == [
         ("release.compose", "mila"),
         ("release.submit", "mila"),
+        ("release.judged", "galley"),
         ("release.approve", "ada"),
         ("release.approved", "ada"),
         ("deployment.start", "galley"),
     ]
-    assert trail[2].reason == "Clear gain on ROUGE-2."
-    assert trail[2].data["evidence"] == release.evidence_digest
+    assert trail[3].reason == "Clear gain on ROUGE-2."
+    assert trail[3].data["evidence"] == release.evidence_digest
     assert audit.verify().whole
 
 
@@ -252,7 +253,7 @@ def test_the_decision_is_bound_to_the_evidence_that_was_seen(the: Scene) -> None
 
 
 def test_where_two_are_needed_one_does_not_deploy(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     the.approved_by(the.cast.approver)
     assert state(the) == "awaiting approval"
     with pytest.raises(NotAllowed, match="decided already"):
@@ -263,7 +264,7 @@ def test_where_two_are_needed_one_does_not_deploy(the: Scene) -> None:
 
 
 def test_the_database_keeps_a_person_from_approving_twice(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     the.approved_by(the.cast.approver)
     with pytest.raises(DatabaseError), transaction.atomic():
         Approval.objects.create(
@@ -276,7 +277,7 @@ def test_the_database_keeps_a_person_from_approving_twice(the: Scene) -> None:
 
 
 def test_a_decision_cannot_be_changed_or_deleted(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     the.approved_by(the.cast.approver)
     with pytest.raises(DatabaseError), transaction.atomic():
         Approval.objects.update(decision="rejected")
@@ -297,7 +298,7 @@ def go_live_with_something_else(the: Scene) -> Release:
 
 
 def test_a_switch_after_the_comparison_voids_what_was_decided(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     the.approved_by(the.cast.approver)
     newer = go_live_with_something_else(the)
     with pytest.raises(Refused, match=f"Release {newer.pk} went live") as refused:
@@ -310,7 +311,7 @@ def test_a_switch_after_the_comparison_voids_what_was_decided(the: Scene) -> Non
 
 
 def test_compared_with_what_is_live_now_it_is_decided_afresh(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     the.approved_by(the.cast.approver)
     seen_before = the.candidate.evidence_digest
     newer = go_live_with_something_else(the)
@@ -325,7 +326,7 @@ def test_compared_with_what_is_live_now_it_is_decided_afresh(the: Scene) -> None
 
 
 def test_scores_that_were_tampered_with_void_the_approvals(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     the.approved_by(the.cast.approver)
     with without_guards(ComparisonResult):
         ComparisonResult.objects.filter(comparison=the.comparison, metric="rouge2").update(after=99.0)
@@ -360,7 +361,7 @@ def rejected(the: Scene, person: Any, **fields: Any) -> Release:
 
 
 def test_one_rejection_ends_it_for_good(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     the.approved_by(the.cast.approver)
     release = rejected(the, the.cast.another_approver)
     assert (release.state, release.reason) == ("rejected", "It invents numbers.")
@@ -437,7 +438,7 @@ def test_of_two_approvers_at_once_where_one_is_needed_one_deploys_it(the: Scene)
 
 @pytest.mark.django_db(transaction=True)
 def test_of_two_approvers_at_once_where_two_are_needed_both_count(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     both = (the.cast.approver, the.cast.another_approver)
     assert at_once(*[lambda person=person: the.approved_by(person) for person in both]) == ["done", "done"]
     assert (state(the), Approval.objects.count()) == ("warming", 2)
@@ -445,7 +446,7 @@ def test_of_two_approvers_at_once_where_two_are_needed_both_count(the: Scene) ->
 
 @pytest.mark.django_db(transaction=True)
 def test_a_person_who_presses_twice_at_once_approves_once(the: Scene) -> None:
-    two_needed()
+    two_needed(the)
     twice = [lambda: the.approved_by(the.cast.approver)] * 2
     assert at_once(*twice)[0] == "done"
     assert (state(the), Approval.objects.count()) == ("awaiting approval", 1)
@@ -464,8 +465,12 @@ def test_approving_and_rejecting_at_once_end_in_one_of_the_two(the: Scene) -> No
 @pytest.mark.django_db(transaction=True)
 def test_approving_while_the_live_release_switches_never_deadlocks(the: Scene) -> None:
     """A switch before the decision is seen by it; one after the decision finds the release warming up."""
-    other = make.release(the.live.model_version, state="warming")
-    make.approval(other)
+    other = scenes.approved(
+        compose_release(
+            model_version=the.live.model_version, prompt_version=scenes.chat_prompt(), decoding={"beams": 2},
+            origin="decoding", actor=None,
+        )
+    )  # fmt: skip
     outcomes = at_once(
         lambda: the.approved_by(the.cast.approver),
         lambda: put_live(release=Release.objects.get(pk=other.pk)),

@@ -150,7 +150,7 @@ def test_a_draft_is_handed_to_the_approvers_with_its_evidence(the: Scene) -> Non
     assert (event.actor, event.reason, event.to_state) == (
         the.cast.ml_engineer,
         "Learnt from 3 corrections.",
-        "awaiting approval",
+        "evaluating",
     )
 
 

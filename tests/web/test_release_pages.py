@@ -128,7 +128,7 @@ def test_the_list_asks_a_fixed_number_of_questions(the: Scene, django_assert_max
             actor=the.cast.ml_engineer,
         )  # fmt: skip
     client = signed_in(the.cast.approver)
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(11):
         client.get("/releases/")
 
 
@@ -170,7 +170,7 @@ def test_the_questions_a_page_asks_do_not_grow_with_its_history(
     waiting: Scene, django_assert_max_num_queries: Any
 ) -> None:
     client = signed_in(waiting.cast.approver)
-    with django_assert_max_num_queries(41):
+    with django_assert_max_num_queries(62):
         client.get(f"/releases/{waiting.candidate.pk}/")
 
 
@@ -310,6 +310,8 @@ def test_a_draft_that_was_compared_can_be_submitted_from_its_page(the: Scene) ->
     assert "every 2s" not in shown
     answer = client.post(f"/comparisons/{the.comparison.pk}/submit/", {"reason": "Numbers are right now."})
     assert answer["Location"] == f"/releases/{the.candidate.pk}/"
+    assert state(the) == "evaluating"
+    scenes.gates_done(the.candidate)
     assert state(the) == "awaiting approval"
 
 
@@ -392,12 +394,13 @@ def test_when_something_else_went_live_the_page_says_what_to_do(waiting: Scene) 
     signed_in(waiting.cast.ml_engineer).post(
         f"/comparisons/{comparison.pk}/submit/", {"reason": "Compared again."}
     )
+    scenes.gates_done(release)
     assert decide(waiting, waiting.cast.approver).status_code == 302
     assert state(waiting) == "warming"
 
 
 def test_the_first_of_two_approvals_is_shown(waiting: Scene) -> None:
-    Environment.objects.update(approvals_required=2)
+    waiting.approvers_needed(2)
     decide(waiting, waiting.cast.approver, reason="Numbers are right now.")
     shown = page(waiting.cast.another_approver, f"/releases/{waiting.candidate.pk}/")
     assert "1 of 2 approvals" in shown

@@ -56,7 +56,7 @@ PAGES = {
     ),
     "freeze_snapshot": "snapshot_freeze",
     "evaluate": (
-        "test_set_freeze comparison_new release_gates_run case_set_new case_set_retire case_new case_edit case_retire "
+        "test_set_freeze comparison_new case_set_new case_set_retire case_new case_edit case_retire "
         "release_cases_run"
     ),
     "evaluate&view_documents": "document_case",
@@ -64,11 +64,11 @@ PAGES = {
         "snapshots snapshot snapshot_file test_set models model training training_run comparisons comparison "
         "comparison_document comparison_evidence releases release release_evidence policies policy "
         "policy_version policy_changes release_gates waiver_end case_sets case_set case_set_history case case_run "
-        "release_cases leakage leakage_finding"
+        "release_cases release_comment leakage leakage_finding"
     ),
     "train": "model_register training_new training_resume",
-    "submit_release": "comparison_submit release_new release_withdraw waiver_ask",
-    "approve_release": "release_decide waiver_agree",
+    "submit_release": "comparison_submit release_new release_withdraw release_gates_run waiver_ask",
+    "approve_release": "release_decide incident_review waiver_agree",
     "edit_policy": "policy_edit",
     "view_monitoring": "monitoring deployments jobs job job_cancel",
     "deploy": "deployment_roll_back deployment_stop deployment_end_session",

@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from models_app import queries
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import require
+from models_app.gates import running
 from models_app.management import arguments
 from models_app.models import Comparison, ModelVersion, PromptVersion, Release
 from models_app.models.releases import PRODUCTION, Environment, live_release
@@ -56,7 +57,9 @@ class Command(BaseCommand):
             "--decoding", type=json.loads, default={}, help='changes, as JSON: {"max_words": 50}'
         )
         compose.add_argument("--note", default="")
-        submit = act("submit", "Submit a release for approval; its requester cannot approve it.", user=True)
+        submit = act(
+            "submit", "Submit a release: its gates are judged, then it waits for approval.", user=True
+        )
         submit.add_argument("release", type=int)
         submit.add_argument(
             "--comparison", type=int, help="number of the comparison [its newest with what is live]"
@@ -179,7 +182,9 @@ class Command(BaseCommand):
             note=options["note"],
             actor=arguments.actor(options["user"]),
         )
-        self.stdout.write(f"Release {release.pk} is {release.state}.")
+        run = running.newest(release)
+        by = f"; job {run.job_id} judges its gates" if run is not None and run.state in run.ACTIVE else ""
+        self.stdout.write(f"Release {release.pk} is {release.state}{by}.")
 
     def _comparison(self, release: Release, number: int | None) -> Comparison:
         rows = Comparison.objects.select_related("candidate", "baseline")

@@ -33,7 +33,7 @@ from reviews.prompts.suggestions import adopt_suggestion, decline_suggestion, sa
 from reviews.queues.blindness import readable_suggestions
 
 MOST_CHOICES = 500
-OPEN_STATES = ("draft", "awaiting approval", "approved", "warming", "live")
+OPEN_STATES = (*Release.ON_ITS_WAY, Release.State.LIVE)
 
 
 def readers(view: View) -> View:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from models_app.foundation.roles import allowed
+from models_app.releases.emergency import open_incidents
 from models_app.web import loop_picture
 from reviews.queues.statements import in_words
 from reviews.reports.overview import Overview, overview, shown
@@ -127,6 +128,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "may_review": allowed(request.user, "review"),
         "may_import": allowed(request.user, "import_documents"),
         "may_watch": allowed(request.user, "view_monitoring"),
+        "incidents": open_incidents() if allowed(request.user, "view_models") else (),
     }
     return render(request, "reviews/reports/home.html", context)
 

@@ -1,0 +1,39 @@
+"""Whoever decides proves again to be the person of the account, by the password or by a code of the authenticator app:
+an open screen decides nothing."""
+
+from __future__ import annotations
+
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import User
+
+from models_app.foundation import tries
+
+DIGITS = (6, 8)
+
+
+def has_codes(user: User) -> bool:
+    return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
+
+
+def unproven(user: User, *, password: str, code: str = "") -> dict[str, str]:
+    """What is wrong, by field; empty where the password is right, or the code where one is given.
+
+    Each try is counted; a code is good once. Raises TooManyTries.
+    """
+    if code.strip():
+        if _is_code_of(user, "".join(code.split())):
+            return {}
+        return {"code": "This is not the code that your authenticator app shows now, or it was used already."}
+    if tries.is_password_of(user, password):
+        return {}
+    return {"password": "This is not your password."}
+
+
+def _is_code_of(user: User, code: str) -> bool:
+    attempt = tries.count(tries.CODE, user=user)
+    app = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
+    written = code.isascii() and code.isdecimal() and DIGITS[0] <= len(code) <= DIGITS[1]
+    if app is None or not written or not app.wrap().validate_code(code):
+        return False
+    attempt.right()
+    return True

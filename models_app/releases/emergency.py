@@ -1,0 +1,169 @@
+"""The emergency path: what cannot wait goes live with one approver, and somebody else reviews that afterwards.
+
+It has passed the gates and is as bound to the evidence as any release, and who takes it had no hand in it. What is
+left out is the waiting: for further approvers, and for the end of a freeze window. It opens an incident, which stays
+open until another person has reviewed it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+
+from models_app.foundation import audit
+from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
+from models_app.foundation.roles import allowed, require
+from models_app.foundation.statements import database_time
+from models_app.gates import policies
+from models_app.models import Approval, Incident, Release, Route
+from models_app.releases.accounts import accounts
+from models_app.releases.approving import (
+    Signature,
+    approve_if_enough,
+    checked,
+    may_judge,
+    problem_now,
+    record_decision,
+)
+from models_app.releases.composing import LONGEST_REASON
+from models_app.releases.deploying import start_deployment
+from models_app.releases.freezes import freeze_for
+from models_app.releases.hands import Hands, involved
+from models_app.releases.standing import approvals, listed, needed_approvals, why_not
+from models_app.texts.normalise import normalise
+
+STATES = (Release.State.AWAITING, Release.State.APPROVED)
+
+
+def put_live_in_emergency(
+    *,
+    release: Release,
+    actor: User,
+    reason: str,
+    evidence_digest: str,
+    password: str = "",
+    code: str = "",
+    said: str = "",
+) -> Incident:
+    """Approve a release and let it go live although other approvals are missing or a freeze window holds; opens an
+    incident.
+
+    Raises what `approve` raises, and Refused where nothing is missing that an emergency would leave out, or the policy
+    knows no emergencies.
+    """
+    signed = Signature(reason, evidence_digest, password, code, said)
+    reason = checked(release, actor, signed, approving=True, again=True, states=STATES)
+    if not policies.policy_of(release.environment_id).approvals.emergency:
+        raise Refused(f"The policy of {release.environment} allows no emergencies.", code="no_emergency")
+    with transaction.atomic():
+        Route.objects.select_for_update().get(environment=release.environment_id)
+        problem, gone = problem_now(release, evidence_digest, states=STATES)
+        if not problem:
+            incident = _opened(release, actor, reason)
+    if problem:
+        raise Refused(problem, code="expired" if gone else "evidence_changed")
+    return incident
+
+
+def _opened(release: Release, actor: User, reason: str) -> Incident:
+    waiting = release.state == Release.State.AWAITING
+    own = Approval.objects.filter(release=release, approver=actor, voided_at=None)
+    if waiting and not own.exists():
+        record_decision(release, actor, Approval.Decision.APPROVED, reason)
+    skipped = missing(release)
+    if not skipped:
+        raise Refused(
+            f"Nothing is missing that an emergency would leave out. Approve release {release.pk} as usual.",
+            code="no_emergency",
+        )
+    incident = Incident.objects.create(
+        release=release, opened_by=actor, opened_at=database_time(), reason=reason, skipped=skipped,
+        evidence_digest=release.evidence_digest,
+    )  # fmt: skip
+    audit.record(
+        actor=actor, action="release.emergency", subject=release, reason=reason,
+        data={"incident": incident.pk, "skipped": ", ".join(skipped), "evidence": release.evidence_digest},
+    )  # fmt: skip
+    if waiting:
+        approve_if_enough(release, actor, reason)
+    else:
+        start_deployment(release=release, actor=None)
+    return incident
+
+
+def missing(release: Release) -> list[str]:
+    """In words, what a release that one person has approved waits for and an emergency would leave out."""
+    found = []
+    needed, count = needed_approvals(release), approvals(release)
+    if count < needed:
+        found.append(f"{count} of {needed} approvals")
+    freeze = freeze_for(release)
+    if freeze is not None:
+        found.append(f"in a freeze {freeze.words}")
+    return found
+
+
+def may_declare(release: Release, user: Any, *, hands: Hands | None = None) -> bool:
+    """Whether the page offers the emergency path to this person: an ordinary approval of theirs would not do."""
+    if release.state not in STATES or not may_judge(release, user, hands=hands)[0]:
+        return False
+    if not policies.policy_of(release.environment_id).approvals.emergency:
+        return False
+    given = Approval.objects.filter(release=release, approver=user, voided_at=None).exists()
+    short = approvals(release) + (not given) < needed_approvals(release)
+    return short or freeze_for(release) is not None
+
+
+# ---------------------------------------------------------------- the review afterwards
+
+
+def may_review(incident: Incident, user: Any) -> tuple[bool, str]:
+    """(True, "") or (False, why not), in words for the page."""
+    if not isinstance(user, User) or not allowed(user, "approve_release"):
+        return False, "An approver who did not take this decision reviews it."
+    if user.pk == incident.opened_by_id:
+        return False, "You took this decision, so somebody else has to review it."
+    hands = involved(incident.release)
+    if user.pk in hands:
+        return False, f"You {listed(hands[user.pk])}, so somebody else has to review it."
+    hands.setdefault(incident.opened_by_id, []).append("put it live in an emergency")
+    problem = why_not(user, hands=hands, accounts=accounts(incident.release, hands))
+    return (False, f"{problem} So somebody else has to review it.") if problem else (True, "")
+
+
+def review_incident(*, incident: Incident, actor: User, words: str) -> Incident:
+    """Close an incident with what another approver says about it. Raises NotAllowed, InvalidInput, StaleState."""
+    if not isinstance(actor, User):
+        raise NotAllowed("Only a person reviews an incident, on the release's page.")
+    require(actor, "approve_release")
+    may, why = may_review(incident, actor)
+    if not may:
+        raise NotAllowed(why)
+    words = normalise(words)
+    if not words or len(words) > LONGEST_REASON:
+        message = (
+            f"Write at most {LONGEST_REASON:,} characters."
+            if words
+            else "Write what you found; the record keeps it."
+        )
+        raise InvalidInput(message, fields={"review": message})
+    with transaction.atomic():
+        now = database_time()
+        changed = Incident.objects.filter(pk=incident.pk, reviewed_by=None).update(
+            reviewed_by=actor, reviewed_at=now, review=words
+        )
+        if not changed:
+            raise StaleState(f"Incident {incident.pk} is reviewed already.")
+        audit.record(
+            actor=actor, action="release.incident_reviewed", subject=incident.release, reason=words,
+            data={"incident": incident.pk},
+        )  # fmt: skip
+    incident.refresh_from_db()
+    return incident
+
+
+def open_incidents() -> QuerySet[Incident]:
+    return Incident.objects.filter(reviewed_by=None).select_related("release", "opened_by")

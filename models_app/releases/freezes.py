@@ -1,0 +1,31 @@
+"""Freeze windows: times in which nothing goes live in an environment, such as an election night or a holiday.
+
+The environment's policy declares them. A release that is approved in one waits for its end and is started then; one
+that warms up when it begins goes back to being approved. An emergency goes through, and so does a rollback, which puts
+live what was live before. The database's clock counts, and the database refuses the switch by itself.
+"""
+
+from __future__ import annotations
+
+from models_app.foundation.statements import database_time
+from models_app.gates import policies
+from models_app.gates.approvals import Freeze
+from models_app.models import Incident, Release
+from models_app.models.releases import Environment
+
+
+def freeze_of(environment: Environment | int) -> Freeze | None:
+    """The window that holds now; of several the one that ends last."""
+    windows = policies.policy_of(environment).approvals.windows
+    now = database_time()
+    return max((one for one in windows if one.holds(now)), key=lambda one: one.until, default=None)
+
+
+def is_emergency(release: Release) -> bool:
+    """Whether an emergency was declared on the evidence that the release has now."""
+    return Incident.objects.filter(release=release, evidence_digest=release.evidence_digest).exists()
+
+
+def freeze_for(release: Release) -> Freeze | None:
+    """The window that keeps this release from going live now."""
+    return None if is_emergency(release) else freeze_of(release.environment_id)

@@ -1,0 +1,205 @@
+"""The emergency path: one approver, an incident, and another person's review afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
+from models_app.models import Approval, AuditEvent, Incident, Release, Route
+from models_app.releases.approving import confirmation
+from models_app.releases.deploying import go_live
+from models_app.releases.emergency import may_declare, open_incidents, put_live_in_emergency, review_incident
+from tests import make
+from tests.doors.test_evidence import refusal
+from tests.pages import markup
+from tests.releases import scene as scenes
+from tests.releases.scene import Scene, decisions, scene
+from tests.releases.test_approving import at_once, make_approver
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def the() -> Scene:
+    """Waits for two approvals."""
+    cache.clear()
+    made = scene()
+    made.approvers_needed(2)
+    made.submitted()
+    return made
+
+
+def now(the: Scene) -> Release:
+    return Release.objects.get(pk=the.candidate.pk)
+
+
+def declared(the: Scene, person: Any = None, **fields: Any) -> Incident:
+    release = now(the)
+    values = {
+        "release": release, "actor": person or the.cast.approver, "reason": "It leaks telephone numbers now.",
+        "password": make.PASSWORD, "evidence_digest": release.evidence_digest, "said": confirmation(release),
+    }  # fmt: skip
+    return put_live_in_emergency(**{**values, **fields})
+
+
+def test_it_goes_live_with_one_approver_and_opens_an_incident(the: Scene) -> None:
+    incident = declared(the)
+    assert now(the).state == "warming"
+    assert decisions(the.candidate) == [("ada", "approved", True)]
+    assert (incident.opened_by, incident.skipped) == (the.cast.approver, ["1 of 2 approvals"])
+    event = AuditEvent.objects.get(action="release.emergency")
+    assert (event.actor, event.reason) == (the.cast.approver, "It leaks telephone numbers now.")
+    go_live(release=now(the))
+    assert Route.objects.get().release == the.candidate
+    assert list(open_incidents()) == [incident], "it stays open although everything went well"
+
+
+def test_whoever_approved_already_may_still_declare_an_emergency(the: Scene) -> None:
+    the.approved_by(the.cast.approver)
+    assert may_declare(now(the), the.cast.approver)
+    assert not may_declare(now(the), the.cast.another_approver), "an approval of his is enough"
+    declared(the)
+    assert (now(the).state, Approval.objects.count()) == ("warming", 1)
+
+
+def test_where_nothing_is_missing_there_is_no_emergency(the: Scene) -> None:
+    the.approvers_needed(1)
+    assert not may_declare(now(the), the.cast.approver)
+    with pytest.raises(Refused) as refused:
+        declared(the)
+    assert refused.value.code == "no_emergency"
+    assert (now(the).state, Approval.objects.count()) == ("awaiting approval", 0)
+
+
+def test_it_asks_the_same_of_a_person_as_approving(the: Scene) -> None:
+    make_approver(the.cast.ml_engineer)
+    for person in (the.cast.reviewer, the.cast.operator, the.cast.ml_engineer, the.cast.stranger):
+        with pytest.raises(NotAllowed):
+            declared(the, person)
+    for wrong in ({"password": "no"}, {"reason": " "}):
+        with pytest.raises(InvalidInput):
+            declared(the, **wrong)
+    with pytest.raises(StaleState):
+        declared(the, evidence_digest="0" * 64)
+    assert not Incident.objects.exists()
+
+
+def test_it_goes_live_on_no_evidence_that_changed(the: Scene) -> None:
+    newer = scenes.made_live(make.release(the.model))
+    with pytest.raises(Refused, match=f"Release {newer.pk} went live"):
+        declared(the)
+    assert (now(the).state, Incident.objects.count()) == ("awaiting approval", 0)
+
+
+def test_what_one_emergency_let_through_lets_nothing_else_through(the: Scene) -> None:
+    """The incident is of the evidence: a release that is sent back and submitted anew needs two again."""
+    declared(the)
+    the.cast.approver.groups.clear()
+    with pytest.raises(Refused, match="0 of 1 approval"):
+        go_live(release=now(the))
+    the.submitted(release=now(the), comparison=scenes.compared(now(the), the.live, scenes.evaluation_set(24)))
+    the.approved_by(the.cast.another_approver)
+    assert now(the).state == "awaiting approval"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_emergencies_at_once_are_one(the: Scene) -> None:
+    outcomes = at_once(lambda: declared(the), lambda: declared(the, the.cast.another_approver))
+    assert outcomes == ["done", "stale"]
+    assert (now(the).state, Incident.objects.count()) == ("warming", 1)
+
+
+# ---------------------------------------------------------------- the review
+
+
+def test_another_approver_reviews_it_with_words(the: Scene) -> None:
+    incident = review_incident(
+        incident=declared(the), actor=the.cast.another_approver, words="Right: 14 numbers leaked."
+    )
+    assert (incident.reviewed_by, incident.review) == (the.cast.another_approver, "Right: 14 numbers leaked.")
+    assert not open_incidents().exists()
+    with pytest.raises(StaleState, match="reviewed already"):
+        review_incident(incident=incident, actor=make.user("third", "approver"), words="Me too.")
+
+
+def test_nobody_reviews_their_own(the: Scene) -> None:
+    incident = declared(the)
+    make_approver(the.cast.ml_engineer)
+    for person, why in (
+        (the.cast.approver, "You took this decision"),
+        (the.cast.ml_engineer, "requested it"),
+        (the.cast.operator, "role"),
+        (the.cast.stranger, "role"),
+    ):
+        with pytest.raises(NotAllowed, match=why):
+            review_incident(incident=incident, actor=person, words="Fine.")
+    for words in ("", " \n", "x" * 2001):
+        with pytest.raises(InvalidInput):
+            review_incident(incident=incident, actor=the.cast.another_approver, words=words)
+    assert open_incidents().count() == 1
+
+
+def test_the_database_keeps_incidents_as_they_were(the: Scene) -> None:
+    incident = declared(the)
+    reviewed = "review = 'Fine.', reviewed_at = now(), reviewed_by_id"
+    for change, state in (
+        (f"{reviewed} = {the.cast.approver.pk}", "23514"),
+        (f"reviewed_at = now(), reviewed_by_id = {the.cast.another_approver.pk}", "23514"),
+        ("reason = 'other'", "23001"),
+        (f"opened_by_id = {the.cast.operator.pk}", "23001"),
+        ("evidence_digest = 'other'", "23001"),
+        (f"{reviewed} = {the.cast.another_approver.pk}", ""),
+    ):
+        assert refusal(f"UPDATE models_app_incident SET {change}") == state, change
+    review_incident(incident=incident, actor=the.cast.another_approver, words="Fine.")
+    assert refusal("UPDATE models_app_incident SET review = 'Not fine.'") == "23001"
+    assert refusal("DELETE FROM models_app_incident") == "23001"
+    assert refusal("TRUNCATE models_app_incident") == "23001"
+
+
+def test_an_incident_that_is_inserted_puts_nothing_live_without_an_approval(the: Scene) -> None:
+    Incident.objects.create(
+        release=the.candidate,
+        opened_by=the.cast.approver,
+        reason="x",
+        evidence_digest=now(the).evidence_digest,
+    )
+    assert (
+        refusal(f"UPDATE models_app_release SET state = 'approved' WHERE id = {the.candidate.pk}") == "23001"
+    )
+
+
+# ---------------------------------------------------------------- on the pages
+
+
+def signed_in(person: Any) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def test_the_pages_offer_it_show_it_and_let_another_person_review_it(the: Scene) -> None:
+    path = f"/releases/{the.candidate.pk}/"
+    ada, anton = signed_in(the.cast.approver), signed_in(the.cast.another_approver)
+    assert "Put live in an emergency" in markup(ada.get(path))
+    assert "Put live in an emergency" not in markup(signed_in(the.cast.operator).get(path))
+    values = {
+        "decision": "emergency", "reason": "It leaks.", "password": make.PASSWORD,
+        "evidence_digest": now(the).evidence_digest,
+    }  # fmt: skip
+    assert ada.post(f"{path}decide/", values).status_code == 302
+    incident = Incident.objects.get()
+    for page in ("/", "/releases/"):
+        assert "was put live in an emergency by ada" in " ".join(markup(anton.get(page)).split())
+    assert "in an emergency" not in markup(signed_in(the.cast.reviewer).get("/"))
+    assert "You took this decision" in markup(ada.get(path))
+    review = f"/releases/incidents/{incident.pk}/review/"
+    assert ada.post(review, {"reason": "Fine."}).status_code == 403
+    assert anton.post(review, {"reason": " "}).status_code == 422
+    assert anton.post(review, {"reason": "Right."}).status_code == 302
+    assert "in an emergency" not in markup(anton.get("/"))
+    assert "Right." in markup(ada.get(path)), "it stays on the release's page"
