@@ -146,7 +146,7 @@ def half_done() -> EvaluationRun:
     """Begun by another version of the metrics: 2 of 6 documents are scored."""
     make.cast()
     on = scenes.evaluation_set(6)
-    with mock.patch.object(signature, "SIGNATURE", OLDER):
+    with mock.patch.dict(signature._OF, latin=OLDER):
         run = start_evaluation(release=make.release(), evaluation_set=on, actor=None, deliver=False)
         with (
             mock.patch.object(running, "BATCH", 2),
@@ -182,7 +182,7 @@ def test_a_run_resumed_after_an_upgrade_is_refused_with_what_to_do(half_done: Ev
 
 
 def test_a_job_that_goes_on_after_an_upgrade_scores_nothing(half_done: EvaluationRun) -> None:
-    with mock.patch.object(signature, "SIGNATURE", OLDER):
+    with mock.patch.dict(signature._OF, latin=OLDER):
         resume_evaluation(run=half_done, actor=None, deliver=False)
     half_done.refresh_from_db()
     done = make.carried_out(half_done.job)  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ def test_a_job_that_goes_on_after_an_upgrade_scores_nothing(half_done: Evaluatio
 def test_a_run_that_scored_nothing_yet_takes_the_new_signature() -> None:
     make.cast()
     on = scenes.evaluation_set(6)
-    with mock.patch.object(signature, "SIGNATURE", OLDER):
+    with mock.patch.dict(signature._OF, latin=OLDER):
         run = start_evaluation(release=make.release(), evaluation_set=on, actor=None, deliver=False)
     assert make.carried_out(run.job).state == "succeeded"  # type: ignore[arg-type]
     run.refresh_from_db()
