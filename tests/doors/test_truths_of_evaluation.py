@@ -17,6 +17,8 @@ from models_app.evaluation import running, signature
 from models_app.evaluation.comparing import compare_releases
 from models_app.evaluation.running import resume_evaluation, start_evaluation
 from models_app.evaluation.signature import SIGNATURE
+from models_app.evidence.envelope import check
+from models_app.evidence.keys import public_key
 from models_app.foundation import jobs
 from models_app.foundation.errors import Refused
 from models_app.gates.comparing import compare_by_policy
@@ -264,9 +266,8 @@ def test_every_door_says_what_fell_within_its_margin(capsys: pytest.CaptureFixtu
     assert fell in said
     assert "Margins: ROUGE-1, ROUGE-L, ROUGE-Lsum: 1.0 points; ROUGE-2: 0.5 points" in said
     the.submitted(comparison=made)
-    evidence = (
-        signed_in(the.cast.approver).get(f"/releases/{the.candidate.pk}/evidence.json").json()["evidence"]
-    )
+    signed = signed_in(the.cast.approver).get(f"/releases/{the.candidate.pk}/evidence.json").content
+    evidence = check(signed, key=public_key()).document["decision"]["evidence"]
     assert fell in evidence["comparison"]["sentence"]
     assert {row["margin"] for row in evidence["comparison"]["results"] if row["metric"] == "rouge1"} == {1.0}
     assert fell in markup(signed_in(the.cast.approver).get(f"/releases/{the.candidate.pk}/"))
