@@ -122,10 +122,16 @@ class Newsroom:
         """For a newsroom that has one approver and few test documents."""
         environment = Environment.objects.get(name="production")
         held = policies.holding(environment)
-        few = {"least_documents": 20}
+        few = {"least_documents": 10}
         policies.change_policy(
-            environment=environment, expected=held.number, actor=None, reason="A small desk: one approver, few tests.",
-            settings={"approvals": {"approvers": 1}, "primary": few, "guards": few, "safety": few},
+            environment=environment, expected=held.number, actor=None,
+            reason="A small desk: one approver, few test documents, made-up times.",
+            settings={
+                "approvals": {"approvers": 1}, "primary": few,
+                "guards": {**few, "margins": {"rouge1": 2.0, "rougeL": 2.0, "rougeLsum": 2.0}},
+                "safety": {**few, "numbers_percent": 90.0, "names_percent": 95.0},
+                "slices": {"fields": []}, "speed": {"times_slower": None}, "preference": {"ask": "never"},
+            },
         )  # fmt: skip
 
     def base_release(self) -> Release:

@@ -30,15 +30,17 @@ from script.demo.texts import StoredOutputs, Writer, draft_of, lead_of, refined_
 
 
 class Releasing(Newsroom):
-    def evaluated(self, release: Release, test_set: EvaluationSet, writer: Writer) -> EvaluationRun:
-        """The real job, with made-up texts in the model's place."""
+    def evaluated(
+        self, release: Release, test_set: EvaluationSet, writer: Writer, *, like: Release | None = None
+    ) -> EvaluationRun:
+        """The real job, with made-up texts in the model's place; `like` writes the same."""
         run = running.start_evaluation(
             release=release, evaluation_set=test_set, actor=self.mila, deliver=False
         )
         if run.state == "succeeded":
             return run
         assert run.job is not None
-        outputs = StoredOutputs(writer, release.pk)
+        outputs = StoredOutputs(writer, (like or release).pk)
         with mock.patch.object(running, "open_engine", return_value=outputs):
             in_this_process(run.job)
         later(2)
@@ -48,10 +50,16 @@ class Releasing(Newsroom):
         return EvaluationRun.objects.get(pk=run.pk)
 
     def compared(
-        self, release: Release, writer: Writer, before: Release, before_writer: Writer
+        self,
+        release: Release,
+        writer: Writer,
+        before: Release,
+        before_writer: Writer,
+        *,
+        like: Release | None = None,
     ) -> Comparison:
         return compare_by_policy(
-            candidate=self.evaluated(release, self.test_set, writer),
+            candidate=self.evaluated(release, self.test_set, writer, like=like),
             baseline=self.evaluated(before, self.test_set, before_writer),
             lead=self.evaluated(lead_release(), self.test_set, lead_of),
             actor=self.mila,
@@ -112,9 +120,6 @@ class Releasing(Newsroom):
         )
         comparison = self.compared(short, short_of, base, draft_of)
         self.submitted(short, comparison, "Readers asked for less text.")
-        self.decided(
-            reject, short, "Too much is lost: deadlines and sums are gone in half of the losses I read."
-        )
         at(5, 10)
         release = self.composed(
             tuned, base.prompt_version, "retraining", "Fine-tuned on the first fortnight’s corrections."
@@ -128,9 +133,16 @@ class Releasing(Newsroom):
             "The gain is clear of zero, and I read the ten worst losses: none invents anything.",
         )
         self.live(release, seconds=14)
+        at(4, 9)
+        longer = self.composed(tuned, base.prompt_version, "decoding", "Room for more words.", max_words=75)
+        comparison = self.compared(longer, tuned_of, release, tuned_of, like=release)
+        self.submitted(longer, comparison, "Nothing is cut any more.")
+        self.decided(
+            reject, longer, "Not one reader would see a difference, and each summary takes longer to write."
+        )
         at(3, 15)
         beams = self.composed(tuned, base.prompt_version, "decoding", "Two beams.", beams=2)
-        comparison = self.compared(beams, tuned_of, release, tuned_of)
+        comparison = self.compared(beams, tuned_of, release, tuned_of, like=release)
         self.submitted(beams, comparison, "Somewhat smoother sentences.")
         self.decided(approve, beams, "No worse, and it reads better.")
         self.live(beams, seconds=12)
@@ -144,5 +156,8 @@ class Releasing(Newsroom):
         waiting = self.composed(tuned, self.refined, "prompt", "Rita’s prompt on the tuned model.")
         comparison = self.compared(waiting, refined_of, release, tuned_of)
         self.submitted(waiting, comparison, "Rita’s prompt keeps the numbers right more often.")
-        self.places |= {"release": waiting.pk, "release_live": release.pk, "release_rejected": short.pk}
+        self.places |= {
+            "release_blocked": short.pk, "release": waiting.pk, "release_live": release.pk,
+            "release_rejected": longer.pk,
+        }  # fmt: skip
         self.composed(tuned, self.refined, "prompt", "With less repetition.", repetition_penalty=1.15)
