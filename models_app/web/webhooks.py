@@ -38,8 +38,9 @@ class WebhookForm(forms.Form):
     )
     events = forms.MultipleChoiceField(
         label="Events",
-        choices=[(told.name, f"{told.name}: {told.meaning}") for told in CATALOGUE],
+        choices=[(told.name, told.name) for told in CATALOGUE],
         widget=forms.CheckboxSelectMultiple(attrs={"class": "choices"}),
+        help_text="What each tells stands in docs/webhooks.md.",
     )
 
     def take_over(self, error: InvalidInput) -> None:

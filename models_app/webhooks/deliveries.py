@@ -24,6 +24,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import Refused
 from models_app.foundation.roles import require
 from models_app.models import AuditEvent, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from models_app.texts.normalise import row_number
 from models_app.webhooks import posting, retrying, signing
 from models_app.webhooks.catalogue import PAGES, PING, actions_of, facts_of, told_as
 from models_app.webhooks.endpoints import key_is_known, newest_event, secrets_of
@@ -79,7 +80,7 @@ def _delivery(endpoint: WebhookEndpoint, event: AuditEvent) -> WebhookDelivery |
         "event": told.name,
         "at": event.at.isoformat(),
         "audit_event": event.pk,
-        "about": event.subject,
+        "about": about(event.subject),
         "from": event.from_state,
         "to": event.to_state,
         "url": page_of(event.subject),
@@ -88,6 +89,12 @@ def _delivery(endpoint: WebhookEndpoint, event: AuditEvent) -> WebhookDelivery |
     return WebhookDelivery(
         endpoint=endpoint, key=key, event=told.name, audit_event=event, body=json.dumps(body)
     )
+
+
+def about(subject: str) -> str:
+    """'release:14'. A token is named in the trail by its first characters, which stay here."""
+    name, _, number = subject.partition(":")
+    return subject if row_number(number) is not None else name
 
 
 def page_of(subject: str) -> str:

@@ -128,7 +128,7 @@ def test_the_log_shows_every_attempt_and_no_markup_of_others(
     delivery = failed(endpoint, monkeypatch)
     text = markup(otto.get(f"/webhooks/{endpoint.pk}/"))
     assert "It answered 500." in text
-    assert "1 attempt in a row failed." in text
+    assert "The last attempt failed." in text
     assert "<script>alert" not in text
     assert "release:14" in text
     assert "fails" in markup(otto.get("/webhooks/"))

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from models_app.foundation import audit
 from models_app.foundation.errors import Refused
+from models_app.foundation.tokens import create_token
 from models_app.models import AuditEvent, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from models_app.webhooks import deliveries, endpoints, posting, signing
 from models_app.webhooks.catalogue import CATALOGUE, NAMES, told_as
@@ -68,6 +69,18 @@ def test_what_is_told_is_small_and_has_no_texts(
         "url": "https://galley.example.org/releases/14/",
     }  # fmt: skip
     assert (made.state, made.attempts, made.audit_event) == ("waiting", 0, event)
+
+
+def test_of_a_token_not_even_its_beginning_is_told(cast: make.Cast) -> None:
+    endpoint_to("https://one.example.org/", cast, "token.made", "audit.anchored")
+    row, _ = create_token(
+        user=cast.ml_engineer, name="x", scopes=["documents:read"], days=9, actor=cast.ml_engineer
+    )
+    happened("audit.anchor", "audit", data={"up_to": 3, "hash": "0" * 64})
+    deliveries.make_what_is_to_be_told()
+    token, anchor = (row.body for row in WebhookDelivery.objects.order_by("pk"))
+    assert row.token_key not in token
+    assert (json.loads(token)["about"], json.loads(anchor)["about"]) == ("token", "audit")
 
 
 def test_each_event_is_told_once_to_each_that_wants_it(cast: make.Cast) -> None:
