@@ -27,7 +27,7 @@ FORM = {
 def otto(cast: make.Cast) -> Client:
     """The operator, who has shown the password just now."""
     client = Client()
-    client.force_login(cast.operator, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.operator)
     client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
     return client
 
@@ -73,7 +73,7 @@ def test_the_secret_is_shown_once(otto: Client) -> None:
 
 def test_who_has_not_shown_a_password_lately_is_asked_first(cast: make.Cast) -> None:
     client = Client()
-    client.force_login(cast.operator, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.operator)
     answer = client.post("/webhooks/new/", FORM)
     assert answer.status_code == 302
     assert "reauthenticate" in answer["Location"]
@@ -155,7 +155,7 @@ def test_another_key_of_the_installation_is_said(otto: Client, cast: make.Cast, 
     endpoint = made(otto)
     settings.SECRET_KEY = "another-key-of-at-least-thirty-two-characters"
     client = Client()
-    client.force_login(cast.operator, "allauth.account.auth_backends.AuthenticationBackend")
+    client.force_login(cast.operator)
     assert "Make a new secret" in markup(client.get(f"/webhooks/{endpoint.pk}/"))
 
 
