@@ -43,7 +43,7 @@ def page(the: Scene, address: str, **headers: Any) -> Any:
 def test_the_page_says_how_many_were_learnt_and_names_both_rows(the: Scene) -> None:
     found = looked(the)
     text = markup(page(the, f"/leakage/{found.pk}/"))
-    assert "1 of 40 test documents were learnt" in text
+    assert "1 of 40 test documents was learnt" in text
     assert "in row 99 of" in text
     assert f"snapshot {the.snapshot.pk}" in text
     assert "Old pier, part" in text
