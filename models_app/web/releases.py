@@ -57,6 +57,7 @@ from models_app.releases.hands import involved
 from models_app.releases.standing import evidence_problem, needed_approvals
 from models_app.texts.normalise import row_number
 from models_app.web.comparisons import MetricRow, metric_rows
+from models_app.web.human_evaluation import asked_about
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate, user_of
 from models_app.web.trail import page_url, tell
 
@@ -324,6 +325,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
     settings = queries.settings_beside(baseline, release)
     waiting = release.state == Release.State.AWAITING
     hands = involved(release)
+    left_out = no_judges(release, hands)
     decisions = queries.decisions_told(release, hands=hands)
     # once it has been live, what let it go live is history
     judged = release.state in (Release.State.AWAITING, Release.State.APPROVED, Release.State.WARMING)
@@ -347,7 +349,9 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "comparison": comparison,
         "rows": rows,
         "margins": margins_in_words((row.metric, row.result.margin) for row in rows),
-        "people": preferences(candidate=release, hands=no_judges(release, hands)),
+        "people": preferences(candidate=release, hands=left_out),
+        "asked": asked_about(release, comparison, left_out=left_out),
+        "may_let_choose": allowed(request.user, "manage_queues"),
         "submitted": said_when_submitted(release),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         "comparing": comparing,
