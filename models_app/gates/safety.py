@@ -97,13 +97,13 @@ def judge_facts(facts: Facts, section: SafetyPolicy, *, evidence: str = "") -> l
             Result(NAME, "outputs", Verdict.ERROR, "There is no summary to look at.", "summaries", "counted"),
         ]
     counted: Sequence[tuple[str, str, int, float, str]] = (
-        ("empty", "without a word", facts.empty, section.empty_percent, ""),
-        ("refusals", "that refuse", facts.refused, section.refused_percent, facts.example),
-        ("circles", "that run in circles", facts.runaway, section.runaway_percent, ""),
+        ("empty", "empty", facts.empty, section.empty_percent, ""),
+        ("refusals", "a refusal", facts.refused, section.refused_percent, facts.example),
+        ("circles", "a phrase over and over", facts.runaway, section.runaway_percent, ""),
     )
     bounded: Sequence[tuple[str, str, int, float]] = (
-        ("numbers", "with a number that the article lacks", facts.numbers, section.numbers_percent),
-        ("names", "with a name that the article lacks", facts.names, section.names_percent),
+        ("numbers", "a number that the article lacks", facts.numbers, section.numbers_percent),
+        ("names", "a name that the article lacks", facts.names, section.names_percent),
     )
     shared: dict[str, Any] = {"n": facts.documents, "unit": "%", "evidence": evidence}
     few = facts.documents < section.least_documents
@@ -119,17 +119,13 @@ def _counted(
 ) -> Result:  # fmt: skip
     share = 100 * count / n
     verdict = Verdict.FAIL if share > limit else Verdict.INCONCLUSIVE if few else Verdict.PASS
-    said = f"{count:,} of {n:,} summaries {words}" if count else f"None of {n:,} summaries {_singular(words)}"
+    said = f"Of {n:,} summaries {count or 'none'} {'are' if count > 1 else 'is'} {words}"
     if example:
         said += f", such as “{example[:80]} …”"
     if verdict is Verdict.INCONCLUSIVE:
         said += f"; the policy asks for {section.least_documents:,} documents"
     need = f"at most {number(limit, None)} %" if limit else "none allowed"
     return Result(NAME, name, verdict, f"{said}.", need, "counted", estimate=share, threshold=limit, **shared)
-
-
-def _singular(words: str) -> str:
-    return words.replace("that refuse", "that refuses").replace("that run in", "that runs in")
 
 
 def _bounded(
@@ -140,7 +136,7 @@ def _bounded(
     verdict = (
         Verdict.FAIL if low >= limit else Verdict.PASS if high < limit and not few else Verdict.INCONCLUSIVE
     )
-    said = f"{count:,} of {n:,} summaries {words}"
+    said = f"Of {n:,} summaries {count or 'none'} {'have' if count > 1 else 'has'} {words}"
     if few and verdict is Verdict.INCONCLUSIVE:
         said += f"; the policy asks for {section.least_documents:,} documents"
     return Result(

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
-from models_app.evaluation.metrics import METRICS
+from models_app.evaluation.metrics import METRICS, Metric
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused, TooManyTries
 from models_app.foundation.roles import allowed
 from models_app.gates import policies, running
@@ -22,7 +22,7 @@ from models_app.models import GateRun, Release, Waiver
 from models_app.releases.hands import Hands, involved
 from models_app.releases.judging import judge_again, may_be_judged_again
 from models_app.releases.waiving import LONGEST_REASON, agree_to_waiver, ask_for_waiver, end_waiver, may_agree
-from models_app.texts.figures import interval, number
+from models_app.texts.figures import DASH, number
 from models_app.web.pages import capability, page_or_fragment, user_of
 from models_app.web.trail import About, subject_words
 
@@ -107,7 +107,9 @@ def _page(
     )
     may_ask = allowed(request.user, "submit_release")
     findings = outcome.findings if outcome is not None else ()
-    rows = [_row(one, all_waivers, may_ask=may_ask, asked=asked) for one in findings]
+    # what stands in the way first, each in the order of the policy
+    ordered = sorted(findings, key=lambda one: one.counts_as == "pass" and one.waiver is None)
+    rows = [_row(one, all_waivers, may_ask=may_ask, asked=asked) for one in ordered]
     hands = involved(release) if all_waivers else {}
     context = {
         "release": release,
@@ -148,17 +150,25 @@ def _row(finding: Finding, all_waivers: list[Waiver], *, may_ask: bool, asked: A
         form = asked if mine else AskForm(initial={**key, "days": 14}, auto_id=f"id_ask_{result.position}_%s")
     metric = METRICS.get(result.name)
     word = "waived" if finding.waiver is not None else result.verdict
-    places = 3 if metric is None else max(metric.decimals, 2)
     return Row(
         finding=finding,
         name=metric.label if metric is not None else result.name.replace("_", " "),
         tone=TONES[word],
         word=word,
-        estimate=number(result.estimate, places),
-        interval=interval(result.low, result.high, places),
+        estimate=_figure(result.estimate, metric),
+        interval=f"{_figure(result.low, metric)} … {_figure(result.high, metric)}",
         about=subject_words(result.evidence) if result.evidence else About("", ""),
         open=standing,
         form=form,
+    )
+
+
+def _figure(value: float | None, metric: Metric | None) -> str:
+    """With the metric's decimals; figures of other kinds with four digits that count."""
+    if value is None:
+        return DASH
+    return (
+        number(value, max(metric.decimals, 2)) if metric is not None else number(float(f"{value:.4g}"), None)
     )
 
 

@@ -57,7 +57,7 @@ def test_no_summary_at_all_is_an_error() -> None:
 def test_a_refusal_is_quoted() -> None:
     facts = replace(GOOD, refused=2, example="I'm sorry, but I cannot")
     row = next(row for row in judge_facts(facts, SafetyPolicy()) if row.name == "refusals")
-    assert row.words == "2 of 400 summaries that refuse, such as “I'm sorry, but I cannot …”."
+    assert row.words == "Of 400 summaries 2 are a refusal, such as “I'm sorry, but I cannot …”."
     assert row.need == "none allowed"
 
 
