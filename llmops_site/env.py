@@ -65,6 +65,16 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def _stars(value: str) -> float:
+    try:
+        stars = float(value)
+    except ValueError as error:
+        raise ValueError("write a number of stars such as 3 or 3.5") from error
+    if not 0 <= stars <= 5:
+        raise ValueError("write a number of stars from 0 to 5")
+    return stars
+
+
 def _shares(value: str) -> tuple[int, int, int]:
     parts = value.split("/")
     numbers = tuple(int(part) for part in parts if part.strip().isdigit())
@@ -200,6 +210,10 @@ FIELDS = (
     Field("GALLEY_SPLIT_SHARES", "70/10/20", _shares, "train/validation/test percentages of new documents"),
     Field("GALLEY_SPLIT_SALT", "galley", str, "salt of the split's hash; never change it once documents are in"),
     Field("GALLEY_MIN_TRAINING_EXAMPLES", "20", _whole(1, 1000000), "smallest snapshot that may be trained on"),
+    Field("GALLEY_REQUEST_AFTER_CORRECTIONS", "50", _whole(0, 1000000),
+          "retraining is requested once so many accepted corrections are new to the live model; 0: never"),
+    Field("GALLEY_REQUEST_BELOW_STARS", "3", _stars,
+          "and where reviewers give the live model fewer stars in at least 30 reviews; 0: never"),
     Field("GALLEY_JOB_LEASE_SECONDS", "60", _whole(5, 3600), "a job whose worker is silent for so long is taken over"),
     Field("GALLEY_WEDGE_SECONDS", "60", _whole(10, 3600), "a queue that lets due work lie for so long is restarted"),
     Field("GALLEY_TRAINING_HOURS", "24", _whole(1, 1000), "longest training run"),

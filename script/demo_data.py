@@ -77,6 +77,7 @@ class Demo(Reviewing, Learning, Releasing, Traffic):
             self.second_opinions()
             self.gold_items()
             self.traffic()
+            self.requests()
             self.loose_ends(snapshot, tuned)
             self.told()
         heartbeat()

@@ -72,6 +72,9 @@ PAGES = {
     "ratings": ("mila", "/ratings/"),
     "ratings-file": ("mila", "/ratings/{rating_import}/"),
     "freeze": ("mila", "/feedback/freeze/"),
+    "requests": ("mila", "/requests/"),
+    "request": ("mila", "/requests/{request}/"),
+    "request-new": ("mila", "/requests/new/"),
     "snapshots": ("mila", "/snapshots/"),
     "snapshot": ("mila", "/snapshots/{snapshot}/"),
     "test-sets": ("mila", "/snapshots/?list=test-sets"),
@@ -147,6 +150,7 @@ def places() -> dict[str, int]:
         Adjudication,
         FeedbackExample,
         ImportBatch,
+        ImprovementRequest,
         Preference,
         PromptTrial,
         QueueItem,
@@ -163,6 +167,7 @@ def places() -> dict[str, int]:
     ).first() or ExampleScore.objects.filter(run=comparison.candidate).earliest("rouge2")
     return {
         "person": User.objects.get(username="rita").pk,
+        "request": ImprovementRequest.objects.get(state="open").pk,
         "desk_item": Review.objects.get(state="draft").item_id,
         "pair_item": Preference.objects.get(state="draft", revision__gt=0).item_id,
         "queue_item": Review.objects.filter(state="submitted", item__queue__slug="new-drafts")

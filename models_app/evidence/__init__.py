@@ -7,6 +7,8 @@ on the page *Audit*.
 
 A signature says that this installation wrote the file and that nobody changed a byte of it since. It does not say that
 the file is the latest: a file names the submission that it is about and when it was written, and of two files of one
-release `verify_evidence` says which one is superseded. Whoever has the key can sign anything, and so can whoever
-administers the machine; the audit trail's anchors (`foundation/audit_anchors.py`) are what holds against those.
+release `verify_evidence` says which one is superseded. Who has the key can sign anything, and so can who administers
+the machine; the audit trail's anchors (`foundation/audit_anchors.py`) are what holds against those.
+
+Knows nothing of how a release is judged or approved.
 """

@@ -55,8 +55,8 @@ def delete_expired_cache_entries() -> int:
 
 
 def database_time() -> datetime:
-    """The clock that all processes on all machines share; their own may differ. The ORM has no statement without a
-    table."""
+    """The clock that all processes on all machines share; their own may differ. The ORM has no words
+    for a question without a table."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()

@@ -11,6 +11,7 @@ from reviews.api.discussion import (
     ResolveView,
 )
 from reviews.api.exports import ExportFileView, ExportsView, ExportView
+from reviews.api.improvement import ImprovementsView, ImprovementView
 from reviews.api.ingest import DocumentsView, DocumentView
 from reviews.api.queues import NextView, QueuesView, RenewView, SkipView, SubmitView
 
@@ -28,6 +29,8 @@ urlpatterns = [
     path("threads/<int:pk>/resolve/", ResolveView.as_view(), name="api_thread_resolve"),
     path("threads/<int:pk>/reopen/", ReopenView.as_view(), name="api_thread_reopen"),
     path("comments/<int:pk>/", CommentView.as_view(), name="api_comment"),
+    path("improvement-requests/", ImprovementsView.as_view(), name="api_improvements"),
+    path("improvement-requests/<int:pk>/", ImprovementView.as_view(), name="api_improvement"),
     path("exports/", ExportsView.as_view(), name="api_exports"),
     path("exports/<int:pk>/", ExportView.as_view(), name="api_export"),
     path("exports/<int:pk>/file/", ExportFileView.as_view(), name="api_export_file"),

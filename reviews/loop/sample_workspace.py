@@ -135,6 +135,7 @@ REGULAR_WORK = {
     "settle judged releases": ("models_app.releases.judging.settle_ended", 1),
     "start approved releases": ("models_app.releases.deploying.start_approved", 1),
     "expire releases": ("models_app.releases.expiring.expire_waiting", 10),
+    "request retraining": ("reviews.improvement.requests.open_by_itself", 60),
     "compare documents": ("reviews.ingest.twins.start_comparing", 60),
     "remove expired exports": ("reviews.exports.requests.remove_expired", 60),
     "forget files left behind": ("reviews.jobs.forget_files_left_behind", 60),

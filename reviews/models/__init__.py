@@ -14,6 +14,7 @@ from reviews.models.documents import (
 )
 from reviews.models.exports import Export
 from reviews.models.imports import Import, ImportBatch, RatingImport
+from reviews.models.improvement import ImprovementRequest, ImprovementVote
 from reviews.models.queues import (
     Assignment,
     Criterion,
@@ -58,6 +59,8 @@ __all__ = [
     "Grounding",
     "Import",
     "ImportBatch",
+    "ImprovementRequest",
+    "ImprovementVote",
     "Mention",
     "NearDuplicate",
     "Notification",

@@ -98,6 +98,7 @@ class Notification(models.Model):
         TRIAL = "trial"
         EXPORT = "export"
         IMPORT = "import"
+        REQUEST = "request"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="notifications")
     kind = models.CharField(max_length=12, choices=Kind)

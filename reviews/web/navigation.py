@@ -50,6 +50,7 @@ PLACES: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("Feedback", "feedback", "decide_feedback"),
             ("Exports", "exports", "review"),
             ("Snapshots", "snapshots", "view_models"),
+            ("Requests", "improvements", "review"),
         ),
     ),
     (

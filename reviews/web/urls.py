@@ -29,5 +29,6 @@ urlpatterns = [
     path("ratings/", include("reviews.web.external_ratings")),
     path("exports/", include("reviews.web.exports")),
     path("feedback/", include("reviews.web.examples")),
+    path("requests/", include("reviews.web.improvement")),
     path("monitoring/", include("reviews.web.reports.monitoring")),
 ]

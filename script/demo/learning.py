@@ -23,6 +23,7 @@ from reviews.examples.decisions import approve_example, decline_example
 from reviews.examples.proposals import propose_from_references
 from reviews.examples.references import freeze_test_set
 from reviews.examples.snapshots import freeze_snapshot
+from reviews.improvement.requests import decline, open_request, vote
 from reviews.models import (
     FeedbackExample,
     PromptTrial,
@@ -38,6 +39,21 @@ from script.demo.texts import draft_of, refined_of, tuned_of
 
 
 class Learning(Newsroom):
+    def requests(self) -> None:
+        """One that was refused for want of prompts, and one that waits."""
+        declined = open_request(
+            kind="prompt", reason="Summaries begin with the place name far too often.", actor=self.ruben
+        )
+        later(40)
+        decline(request=declined, reason="The newest prompt says so already.", actor=self.mila)
+        waiting = open_request(
+            kind="retraining",
+            reason="Numbers of people are copied wrong where an article names several of them.",
+            actor=self.rita,
+        )
+        later(25)
+        vote(request=waiting, text="Every second court report has it.", actor=self.ruben)
+
     def prompts(self) -> None:
         based_on = first_prompt()
         # who decides on a suggestion reviews, too, and sees those on articles that nobody judges any more

@@ -368,7 +368,7 @@ def test_a_request_asks_the_database_few_questions(
         ask(api)
     authentication._recent.clear()
     router.reread()
-    with django_assert_num_queries(4):  # the token, and what its person may do
+    with django_assert_num_queries(3):  # the token, and what its person may do
         ask(api)
 
 

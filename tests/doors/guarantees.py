@@ -43,6 +43,7 @@ from models_app.webhooks.endpoints import create_endpoint
 from reviews.desk import claims
 from reviews.desk.reviews import submit_review
 from reviews.examples.decisions import approve_example
+from reviews.improvement.requests import open_request, vote
 from reviews.models import Adjudication, FeedbackExample, QueueItem, ReviewQueue
 from reviews.quality.gold import mark_gold
 from tests import make
@@ -572,6 +573,24 @@ def told(the: Scene) -> list[str]:
     ]
 
 
+def asked_for(the: Scene) -> list[str]:
+    request = open_request(kind="retraining", reason="Numbers are wrong.", actor=the.cast.reviewer)
+    vote(request=request, text="Yes.", actor=the.cast.another_reviewer)
+    table, votes = "reviews_improvementrequest", "reviews_improvementvote"
+    return [
+        *kept(table),
+        *changes(table, "reason", "evidence", "kind", "opened_by_id"),
+        *kept(votes),
+        *changes(votes, "text", "person_id"),
+        f"TRUNCATE {votes}",
+    ]
+
+
+def voted_twice(the: Scene) -> list[str]:
+    asked_for(the)
+    return [again("reviews_improvementvote")]
+
+
 TRIGGER, CONSTRAINT = ("23001",), ("23502", "23503", "23505", "23514", "23P01")
 # By the line of the table: what is tried, and which refusals are meant.
 ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, ...]]]] = {
@@ -630,6 +649,8 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     "what webhooks were told is kept, and every attempt append-only; a delivery ends once; no webhook is deleted": [
         (told, TRIGGER)
     ],
+    "a request for retraining or a prompt keeps what spoke for it and is kept; votes for it are append-only, one a "
+    "person": [(asked_for, TRIGGER), (voted_twice, CONSTRAINT)],
     "two releases were never live at the same time": [(intervals, CONSTRAINT)],
     "a token acts in the name of the person who made it, and never gets more scopes, a longer time or another person": [
         (tokens, TRIGGER)

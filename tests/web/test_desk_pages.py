@@ -388,13 +388,13 @@ def test_the_desk_takes_a_fixed_number_of_queries(
     for _ in range(3):
         make.queue_item(in_queue=queue)
     rita.get("/desk/new-drafts/")
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(21):
         rita.get("/desk/new-drafts/")
     for _ in range(20):
         make.queue_item(in_queue=queue)
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(21):
         rita.get("/desk/new-drafts/")
-    with django_assert_num_queries(13):
+    with django_assert_num_queries(12):
         rita.get("/desk/")
 
 

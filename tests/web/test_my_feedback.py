@@ -131,13 +131,13 @@ def test_my_feedback_takes_a_fixed_number_of_queries(
     rita: Client, cast: make.Cast, queue: ReviewQueue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     follow(submitted(cast, queue))
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(20):
         rita.get("/my-feedback/")
     for _ in range(25):
         follow(submitted(cast, queue), "superseded")
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(20):
         page = rita.get("/my-feedback/")
     assert markup(page).count('<article class="card fate"') == 20
     assert "page 1 of 2" in markup(page)
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(20):
         rita.get("/my-feedback/?page=2")

@@ -28,7 +28,7 @@ PAGES = {
         "desk_labels desk_keep desk_submit desk_correct desk_skip desk_undo desk_try desk_suggest pairwise "
         "pairwise_item pairwise_next pairwise_save pairwise_keep pairwise_submit pairwise_correct pairwise_take_back "
         "pairwise_skip my_feedback my_feedback_live how_i_rate gold_answer progress exports export_file export_cancel "
-        "export_remove"
+        "export_remove improvements improvement_new improvement improvement_vote improvement_decide improvement_answer"
     ),
     "manage_queues": (
         "queues queue_new rubrics rubric_new queue queue_settings queue_rules queue_rule_remove queue_people "
@@ -104,7 +104,8 @@ API = {
     "documents:read": "GET api_documents, GET api_document",
     "documents:write": "POST api_documents",
     "reviews:write": (
-        "GET api_queues, POST api_queue_next, POST api_item_renew, POST api_item_submit, POST api_item_skip"
+        "GET api_queues, POST api_queue_next, POST api_item_renew, POST api_item_submit, POST api_item_skip, "
+        "GET api_improvements, POST api_improvements, GET api_improvement"
     ),
     "comments:write": (
         "GET api_item_threads, POST api_item_threads, GET api_prompt_threads, POST api_prompt_threads, "
