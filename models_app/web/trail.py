@@ -38,6 +38,7 @@ PHRASES = {
     "evaluation.start": "asked for an evaluation",
     "evaluation.succeeded": "finished the evaluation",
     "evaluation_set.freeze": "created a test set",
+    "export.write": "wrote the export",
     "feedback.approved": "approved a feedback example",
     "feedback.declined": "declined a feedback example",
     "feedback.propose_references": "proposed reference summaries",

@@ -16,6 +16,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import Refused
 from models_app.foundation.tokens import create_token
 from models_app.models import AuditEvent, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from models_app.web.trail import PHRASES
 from models_app.webhooks import deliveries, endpoints, posting, signing
 from models_app.webhooks.catalogue import CATALOGUE, NAMES, told_as
 from models_app.webhooks.posting import Answer
@@ -209,6 +210,7 @@ def test_no_name_is_given_twice_and_no_action_told_under_two_names() -> None:
     actions = [action for told in CATALOGUE for action in told.actions]
     assert len({told.name for told in CATALOGUE}) == len(CATALOGUE)
     assert len(set(actions)) == len(actions)
+    assert set(actions) <= PHRASES.keys(), "no action has this name in the trail"
 
 
 # ---------------------------------------------------------------- sent
