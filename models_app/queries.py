@@ -8,13 +8,18 @@ from typing import Any
 
 from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 
+from models_app.evaluation.comparing import COMPARED
+from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.people import said_when_submitted
+from models_app.evaluation.reporting import Line, Report
+from models_app.evaluation.wording import margins_in_words
 from models_app.foundation.audit import subject_of
 from models_app.ml.recipe import Decoding
 from models_app.models import (
     Approval,
     AuditEvent,
     Comparison,
+    ComparisonResult,
     DatasetSnapshot,
     Deployment,
     Incident,
@@ -24,6 +29,7 @@ from models_app.models import (
     SnapshotExample,
     TrainingRun,
 )
+from models_app.models.releases import live_release
 from models_app.releases.accounts import opened_accounts, openers
 from models_app.releases.hands import Hands, involved
 from models_app.releases.standing import approvals, evidence_problem, needed_approvals, standings
@@ -253,3 +259,49 @@ def before_in_service(release: Release) -> Release | None:
         .first()
     )
     return earlier.release if earlier is not None else None
+
+
+# ---------------------------------------------------------------- what programs are told
+
+
+def comparison_report(comparison: Comparison, *, url: str = "") -> Report:
+    """3 queries."""
+    results = {
+        (row.against, row.metric): row
+        for row in ComparisonResult.objects.filter(comparison=comparison, slice="all")
+    }
+    live = live_release(comparison.candidate.release.environment.name)
+    return Report(
+        comparison=comparison.pk,
+        candidate=comparison.candidate.release_id,
+        baseline=comparison.baseline.release_id,
+        baseline_is_live=live is not None and live.pk == comparison.baseline.release_id,
+        test_set=comparison.candidate.evaluation_set_id,
+        n=comparison.n,
+        verdict=comparison.verdict,
+        sentence=comparison.sentence,
+        seed=comparison.seed,
+        resamples=comparison.resamples,
+        signature=comparison.signature,
+        digest=comparison.digest,
+        lines=[
+            _line(results["baseline", name], results.get(("lead", name)))
+            for name in COMPARED
+            if ("baseline", name) in results
+        ],
+        margins=margins_in_words(
+            (METRICS[name], results["baseline", name].margin)
+            for name in COMPARED
+            if ("baseline", name) in results
+        ),
+        url=url,
+    )
+
+
+def _line(row: ComparisonResult, lead: ComparisonResult | None) -> Line:
+    metric = METRICS[row.metric]
+    return Line(
+        metric=row.metric, label=metric.label, decimals=metric.decimals, n=row.n, before=row.before, after=row.after,
+        delta=row.delta, low=row.low, high=row.high, mde=row.mde, margin=row.margin, verdict=row.verdict,
+        lead=lead.before if lead is not None else None,
+    )  # fmt: skip

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from models_app import queries
-from models_app.foundation.errors import GalleyError
+from models_app.foundation.errors import GalleyError, Refused
 from models_app.foundation.roles import require
-from models_app.gates import running
+from models_app.gates import reporting, running
+from models_app.gates.results import Verdict
 from models_app.management import arguments
-from models_app.models import Comparison, ModelVersion, PromptVersion, Release
+from models_app.management.verdicts import CODES, ERROR, VerdictCommand
+from models_app.models import Comparison, GateRun, ModelVersion, PromptVersion, Release
 from models_app.models.releases import PRODUCTION, Environment, live_release
 from models_app.releases.composing import (
     compose_release,
@@ -23,15 +28,24 @@ from models_app.releases.composing import (
     withdraw_release,
 )
 from models_app.releases.deploying import as_of, install_first_release, roll_back, start_deployment
+from models_app.releases.waiting import JUDGED, REACHED, wait_for
 
 NOT_HERE = (
     "A release is approved or rejected by a person, on its page, who is asked for the password again. No command and "
     "no API token can do it."
 )
+NOTHING_TO_HOLD = (
+    "A release goes live in one step, as soon as its model answers: there is no share of the traffic that could be "
+    "held. Before its approval, withdraw it; while it warms up, stop it on the Deployments page; once it is live, go "
+    "back: release rollback --reason … . Where nothing is to go live for a time, add a freeze window to the policy."
+)
 
 
-class Command(BaseCommand):
-    help = "Releases: list, show, compose, submit, withdraw, start, roll back, and what was live at a moment."
+class Command(VerdictCommand):
+    help = (
+        "Releases: list, show, compose, submit, wait, withdraw, start, roll back, and what was live at a moment. Ends "
+        "with 0 where it was done or waiting came to a pass, 1 fail, 2 inconclusive, 3 error."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parsers = parser.add_subparsers(dest="act", required=True, metavar="ACT")
@@ -65,6 +79,19 @@ class Command(BaseCommand):
             "--comparison", type=int, help="number of the comparison [its newest with what is live]"
         )
         submit.add_argument("--note", default="", help="what changed, for the people who decide")
+        wait = act(
+            "wait",
+            "Wait for a release, and end with 0 where it got there, 1 where it will not (blocked, rejected, failed …), "
+            "2 where more evidence is needed or the time is over, 3 on an error.",
+        )
+        wait.add_argument("release", type=int)
+        wait.add_argument(
+            "--until", choices=list(REACHED), default=JUDGED,
+            help="judged: its gates pass and it waits for approval; approved by people; live [judged]",
+        )  # fmt: skip
+        wait.add_argument("--timeout", type=float, default=3600, metavar="SECONDS", help="[3600]")
+        wait.add_argument("--format", choices=sorted(reporting.FORMATS), default="text")
+        wait.add_argument("--output", type=Path, metavar="FILE", help="where to write it [standard output]")
         withdraw = act("withdraw", "Take a draft or a waiting release back for good.", user=True)
         withdraw.add_argument("release", type=int)
         withdraw.add_argument("--reason", default="")
@@ -83,6 +110,7 @@ class Command(BaseCommand):
         then = act("as-of", "What was live at a moment.")
         then.add_argument("moment", help="such as 2026-11-24T09:30")
         then.add_argument("--environment", default=PRODUCTION)
+        act("hold", "Not possible: " + NOTHING_TO_HOLD).add_argument("release", nargs="*")
         for name in ("approve", "reject"):
             act(name, "Not from the command line: " + NOT_HERE).add_argument("release", nargs="*")
 
@@ -91,7 +119,7 @@ class Command(BaseCommand):
         try:
             act(options)
         except GalleyError as error:
-            raise CommandError(error.message) from error
+            raise CommandError(error.message, returncode=ERROR) from error
 
     # ---------------------------------------------------------------- looking
 
@@ -207,9 +235,41 @@ class Command(BaseCommand):
         withdraw_release(release=release, reason=options["reason"], actor=arguments.actor(options["user"]))
         self.stdout.write(f"Release {release.pk} is {release.state}.")
 
+    def _wait(self, options: dict[str, Any]) -> None:
+        release = self._release(options["release"])
+        until = options["until"]
+        verdict = wait_for(
+            release=release, until=until, seconds=options["timeout"],
+            look=lambda now: self.stderr.write(f"release {now.pk}: {now.state}"),
+        )  # fmt: skip
+        run = (
+            GateRun.objects.filter(release=release)
+            .select_related("release__environment", "comparison", "policy")
+            .first()
+        )
+        if run is None:
+            if options["format"] != "text" or options["output"]:
+                raise Refused(f"Release {release.pk} is {release.state}, and no gate has judged it.")
+            self.stdout.write(f"Release {release.pk} is {release.state}; no gate has judged it.")
+        else:
+            url = f"{settings.PUBLIC_URL}{reverse('release_gates', args=[release.pk])}"
+            text = reporting.FORMATS[options["format"]](reporting.report_of(run, url=url))
+            self.write(text, options["output"], said=release.state)
+        if verdict != Verdict.PASS:
+            why = f" {release.reason}" if release.reason else ""
+            self.stderr.write(f"Release {release.pk} is {release.state}, not {until}: {verdict}.{why}")
+        self.end(CODES[verdict])
+
+    def _hold(self, options: dict[str, Any]) -> None:
+        raise Refused(NOTHING_TO_HOLD)
+
     def _start(self, options: dict[str, Any]) -> None:
         release = self._release(options["release"])
         actor = arguments.actor(options["user"])
+        if release.state in (Release.State.WARMING, Release.State.LIVE):
+            require(actor, "deploy")  # its last approval started it
+            self.stdout.write(f"Release {release.pk} is {release.state} already.")
+            return
         if release.state == Release.State.DRAFT:
             require(actor, "deploy")
             install_first_release(release=release)

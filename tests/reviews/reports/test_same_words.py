@@ -12,8 +12,8 @@ from django.test import Client
 from models_app.evaluation.comparing import COMPARED, compare_releases
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.wording import Figures, figures_of
-from models_app.management.commands.evaluate import report
 from models_app.models import Comparison, ComparisonResult, Release
+from models_app.queries import comparison_report as report
 from reviews.reports.tables import ROUGE, rouge_table, stored_results
 from tests.releases import scene as scenes
 from tests.releases.scene import scene
