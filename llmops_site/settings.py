@@ -361,7 +361,13 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "models_app.api.schema.with_failures",
     ],
-    "ENUM_NAME_OVERRIDES": {"ReleaseStateEnum": "models_app.models.Release.State"},
+    "ENUM_NAME_OVERRIDES": {
+        "ReleaseStateEnum": "models_app.models.Release.State",
+        "RunStateEnum": "models_app.models.jobs.RunState",
+        "GateRunStateEnum": "models_app.models.GateRun.State",
+        "GateVerdictEnum": "models_app.models.GateRun.Verdict",
+        "ComparisonVerdictEnum": "models_app.api.evaluations.VERDICTS",
+    },
 }
 
 # ---------------------------------------------------------------- language, static files, logs

@@ -23,3 +23,13 @@ class Text(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+def refuse_unknown(serializer: serializers.Serializer, values: dict[str, Any]) -> dict[str, Any]:
+    """A mistyped field is said: else what was meant would quietly not be done."""
+    unknown = {
+        name: "There is no such field." for name in serializer.initial_data if name not in serializer.fields
+    }
+    if unknown:
+        raise serializers.ValidationError(unknown)
+    return values

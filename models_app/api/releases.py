@@ -1,4 +1,5 @@
-"""Releases for programs: reading them, their evidence, and submitting one. Deciding is for people, on the page."""
+"""Releases for programs: reading them and their evidence, composing and submitting one. Deciding is for people, on the
+page."""
 
 from __future__ import annotations
 
@@ -20,10 +21,21 @@ from rest_framework.reverse import reverse
 
 from models_app import queries
 from models_app.api import idempotency, pagination, views
+from models_app.api.fields import refuse_unknown
+from models_app.api.jobs import LARGEST
 from models_app.evidence.files import evidence_file
 from models_app.foundation.errors import InvalidInput, NotFound
-from models_app.models import Approval, Comparison, Release
-from models_app.releases.composing import LONGEST_REASON, submit_release
+from models_app.models import Approval, Comparison, ModelVersion, PromptVersion, Release
+from models_app.models.releases import PRODUCTION, Environment, live_release
+from models_app.releases.composing import (
+    LONGEST_NOTE,
+    LONGEST_REASON,
+    compose_release,
+    origin_beside,
+    submit_release,
+    usual_decoding,
+    usual_prompt,
+)
 
 EXAMPLE = {
     "id": 14,
@@ -221,6 +233,97 @@ class ReleasesView(views.ApiView):
         answer = Response(ReleaseSerializer(_release(release.pk)).data, status=201)
         answer["Location"] = reverse("api_release", args=[release.pk], request=request)
         answer["X-Release"] = str(release.pk)
+        return answer
+
+
+DRAFT = {
+    **EXAMPLE,
+    "state": "draft",
+    "comparison": None,
+    "verdict": None,
+    "requested_by": None,
+    "evidence_digest": "",
+    "submitted_at": None,
+}
+
+
+class ComposeSerializer(serializers.Serializer):
+    model_version = serializers.IntegerField(min_value=1, max_value=LARGEST)
+    prompt_version = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LARGEST,
+        help_text="its number; else what the model was trained with, or what is live",
+    )
+    decoding = serializers.DictField(
+        required=False,
+        help_text='what is to be otherwise than in the live release, such as `{"max_words": 50}`',
+    )
+    note = serializers.CharField(required=False, allow_blank=True, max_length=LONGEST_NOTE)
+    environment = serializers.CharField(default=PRODUCTION, max_length=50)
+
+    def validate(self, values: dict[str, Any]) -> dict[str, Any]:
+        return refuse_unknown(self, values)
+
+
+class ComposeView(views.ApiView):
+    scope = "releases:submit"
+
+    @extend_schema(
+        operation_id="releases_compose",
+        summary="Compose a draft: a model version with a prompt and decoding settings",
+        description="The open release of the same content, where there is one. A draft serves nobody; compare it, then "
+        "submit it.",
+        tags=["releases"],
+        parameters=[idempotency.PARAMETER],
+        request=ComposeSerializer,
+        examples=[OpenApiExample("compose", value={"model_version": 14}, request_only=True)],
+        responses={
+            201: OpenApiResponse(ReleaseSerializer, "", [OpenApiExample("draft", value=DRAFT)]),
+            404: views.failure(
+                "No such model, prompt version or environment.", "not_found", "There is no model 14."
+            ),
+            409: views.failure(
+                "One of the same content has just ended.", "stale", "A release of the same content has just ended."
+            ),
+            413: views.TOO_LARGE,
+            422: views.failure(
+                "A field is wrong.", "invalid", "beams: has to be 1 to 16.", {"beams": "has to be 1 to 16."}
+            ),
+            **READ_ERRORS,
+        },
+    )  # fmt: skip
+    @idempotency.idempotent
+    def post(self, request: Request) -> Response:
+        given = ComposeSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        environment = Environment.objects.filter(name=values["environment"]).first()
+        if environment is None:
+            raise NotFound(f"There is no environment {values['environment']!r}.")
+        models = ModelVersion.objects.select_related("training_run")
+        model = models.filter(pk=values["model_version"]).first()
+        if model is None:
+            raise NotFound(f"There is no model {values['model_version']}.")
+        live = live_release(environment.name)
+        prompt = usual_prompt(model, live)
+        if "prompt_version" in values:
+            prompts = PromptVersion.objects.select_related("prompt")
+            prompt = prompts.filter(pk=values["prompt_version"]).first()
+        if prompt is None:
+            raise NotFound("There is no such prompt version, or none that this model reads.")
+        made = compose_release(
+            model_version=model,
+            prompt_version=prompt,
+            decoding={**usual_decoding(model, live), **values.get("decoding", {})},
+            origin=origin_beside(live, model_version=model, prompt_version=prompt),
+            note=values.get("note", ""),
+            environment=environment.name,
+            actor=request.user,
+        )
+        answer = Response(ReleaseSerializer(_release(made.pk)).data, status=201)
+        answer["Location"] = reverse("api_release", args=[made.pk], request=request)
+        answer["X-Release"] = str(made.pk)
         return answer
 
 

@@ -3,9 +3,13 @@ from __future__ import annotations
 from django.urls import path
 
 from models_app.api import schema  # noqa: F401  (registers itself)
+from models_app.api.evaluations import ComparisonsView, ComparisonView, EvaluationsView, EvaluationView
+from models_app.api.gates import GatesView
+from models_app.api.jobs import JobView
 from models_app.api.live_release import LiveReleaseView
-from models_app.api.releases import EvidenceFileView, EvidenceView, ReleasesView, ReleaseView
+from models_app.api.releases import ComposeView, EvidenceFileView, EvidenceView, ReleasesView, ReleaseView
 from models_app.api.summaries import SummariesView, SummaryFeedbackView, SummaryView
+from models_app.api.training import TrainingRunsView, TrainingRunView
 
 urlpatterns = [
     path("summaries/", SummariesView.as_view(), name="api_summaries"),
@@ -13,7 +17,16 @@ urlpatterns = [
     path("summaries/<uuid:pk>/feedback/", SummaryFeedbackView.as_view(), name="api_summary_feedback"),
     path("releases/live/", LiveReleaseView.as_view(), name="api_live_release"),
     path("releases/", ReleasesView.as_view(), name="api_releases"),
+    path("releases/compose/", ComposeView.as_view(), name="api_compose_release"),
     path("releases/<int:pk>/", ReleaseView.as_view(), name="api_release"),
     path("releases/<int:pk>/evidence/", EvidenceView.as_view(), name="api_release_evidence"),
     path("releases/<int:pk>/evidence/file/", EvidenceFileView.as_view(), name="api_release_evidence_file"),
+    path("releases/<int:pk>/gates/", GatesView.as_view(), name="api_release_gates"),
+    path("training-runs/", TrainingRunsView.as_view(), name="api_training_runs"),
+    path("training-runs/<int:pk>/", TrainingRunView.as_view(), name="api_training_run"),
+    path("evaluations/", EvaluationsView.as_view(), name="api_evaluations"),
+    path("evaluations/<int:pk>/", EvaluationView.as_view(), name="api_evaluation"),
+    path("comparisons/", ComparisonsView.as_view(), name="api_comparisons"),
+    path("comparisons/<int:pk>/", ComparisonView.as_view(), name="api_comparison"),
+    path("jobs/<int:pk>/", JobView.as_view(), name="api_job"),
 ]

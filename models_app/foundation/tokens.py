@@ -32,6 +32,8 @@ SCOPE_CAPABILITIES: dict[str, str] = {
     "reviews:write": "review",
     "comments:write": "review",
     "exports:write": "review",
+    "training:write": "train",
+    "evaluations:write": "evaluate",
     "releases:read": "view_models",
     "releases:submit": "submit_release",
     "metrics:read": "view_monitoring",

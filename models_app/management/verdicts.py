@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
@@ -32,6 +33,14 @@ class VerdictCommand(BaseCommand):
         except Exception as error:
             traceback.print_exc()
             raise SystemExit(ERROR) from error
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        try:
+            return super().execute(*args, **options)
+        except CommandError as error:
+            if error.returncode == ERROR:
+                raise
+            raise CommandError(str(error), returncode=ERROR) from error
 
     def end(self, code: int) -> None:
         """With a verdict's code."""

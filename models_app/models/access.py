@@ -84,8 +84,10 @@ class ApiToken(AbstractAuthToken):
         "reviews:write": "Review as yourself: claim items, submit or skip them",
         "comments:write": "Read and write comments on items and prompt versions, as yourself",
         "exports:write": "Ask for exports and fetch them",
-        "releases:read": "Read releases and their evidence",
-        "releases:submit": "Submit releases for approval",
+        "training:write": "Start training runs",
+        "evaluations:write": "Start evaluations and comparisons",
+        "releases:read": "Read releases, their evidence and gates, and the runs and comparisons behind them",
+        "releases:submit": "Compose releases and submit them for approval",
         "metrics:read": "Read Prometheus metrics",
     }
 

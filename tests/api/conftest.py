@@ -11,6 +11,7 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
+from models_app.evaluation.running import start_evaluation
 from models_app.foundation.tokens import create_token
 from models_app.ml.engines import LeadEngine
 from models_app.models import ApiToken, PromptVersion, Release, Slot
@@ -22,6 +23,7 @@ from reviews.discussion.comments import open_thread
 from reviews.exports import requests
 from reviews.exports.request import Request as ExportRequest
 from tests import make
+from tests.releases import scene as scenes
 
 
 class Api:
@@ -120,6 +122,23 @@ def one_of_each(cast: make.Cast, live: Release) -> dict[str, Any]:
         "threads": thread.pk,
         "comments": thread.comments.get().pk,
         "exports": export.pk,
+        **of_a_pipeline(live),
+    }
+
+
+def of_a_pipeline(live: Release) -> dict[str, int]:
+    """A training run, an evaluation, a comparison and a job."""
+    on = scenes.evaluation_set(3)
+    comparison = scenes.compared(make.release(decoding={"max_words": 44}), live, on)
+    evaluation = start_evaluation(release=live, evaluation_set=scenes.evaluation_set(4), actor=None)
+    data = scenes.snapshot(by=None, curators=[])
+    model = scenes.trained_model(scenes.base_model(), data, by=None)
+    assert model.training_run_id is not None and evaluation.job is not None  # noqa: PT018 (for the types)
+    return {
+        "training-runs": model.training_run_id,
+        "evaluations": evaluation.pk,
+        "comparisons": comparison.pk,
+        "jobs": evaluation.job.pk,
     }
 
 

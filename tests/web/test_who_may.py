@@ -114,11 +114,13 @@ API = {
     "exports:write": (
         "GET api_exports, POST api_exports, GET api_export, DELETE api_export, GET api_export_file"
     ),
+    "training:write": "POST api_training_runs",
+    "evaluations:write": "POST api_evaluations, POST api_comparisons",
     "releases:read": (
-        "GET api_live_release, GET api_releases, GET api_release, GET api_release_evidence, "
-        "GET api_release_evidence_file"
+        "GET api_live_release, GET api_releases, GET api_release, GET api_release_evidence, GET api_release_gates, "
+        "GET api_release_evidence_file, GET api_training_run, GET api_evaluation, GET api_comparison, GET api_job"
     ),
-    "releases:submit": "POST api_releases",
+    "releases:submit": "POST api_releases, POST api_compose_release",
 }
 
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError
 from models_app.management import arguments
-from models_app.ml.recipe import PRESETS, Recipe, default_recipe
-from models_app.models import DatasetSnapshot, Job, ModelVersion, PromptVersion, TrainingRun
+from models_app.ml.recipe import PRESETS
+from models_app.models import DatasetSnapshot, Job, TrainingRun
+from models_app.training.choosing import family_of, prompt_for, recipe_for
 from models_app.training.starting import start_training
 
 
@@ -39,13 +39,17 @@ class Command(BaseCommand):
         snapshot = DatasetSnapshot.objects.filter(pk=options["snapshot"]).first()
         if snapshot is None:
             raise CommandError(f"There is no snapshot {options['snapshot']}.")
-        family = self._family(options["base"])
+        if not isinstance(options["recipe"], dict):
+            raise CommandError('--recipe takes an object, such as {"epochs": 3}.')
         try:
+            family = family_of(options["base"])
             run = start_training(
                 snapshot=snapshot,
                 base=options["base"],
-                prompt_version=self._prompt(options["prompt"], family),
-                recipe=self._recipe(options, family),
+                prompt_version=prompt_for(family, options["prompt"]),
+                recipe=recipe_for(
+                    options["base"], family, preset=options["preset"], changes=options["recipe"]
+                ),
                 actor=arguments.actor(options["user"]),
                 name=options["name"],
                 deliver=not options["wait"],
@@ -55,33 +59,6 @@ class Command(BaseCommand):
                 self._wait(run)
         except GalleyError as error:
             raise CommandError(error.message) from error
-
-    def _family(self, base: str) -> str:
-        number = base.removeprefix("model:")
-        if base.startswith("model:"):
-            version = ModelVersion.objects.filter(pk=number).first() if number.isdigit() else None
-            if version is None:
-                raise CommandError(f"There is no model {number}.")
-            return version.family
-        return "llama" if base == "starter" else "t5"
-
-    def _prompt(self, number: int | None, family: str) -> PromptVersion:
-        if number is not None:
-            version = PromptVersion.objects.filter(pk=number).first()
-        else:
-            kind = "chat" if family == "llama" else "prefix"
-            version = PromptVersion.objects.filter(prompt__kind=kind).order_by("-pk").first()
-        if version is None:
-            raise CommandError("There is no such prompt version; see the Prompts page for their numbers.")
-        return version
-
-    def _recipe(self, options: dict[str, Any], family: str) -> Recipe:
-        device = "cuda" if settings.GALLEY_DEVICE == "cuda" else "cpu"
-        recipe = PRESETS[options["preset"]] if options["preset"] else default_recipe(family, device)
-        try:
-            return recipe.but(base=options["base"], **options["recipe"])
-        except (ValueError, TypeError) as error:
-            raise CommandError(f"Recipe: {error}") from error
 
     def _wait(self, run: TrainingRun) -> None:
         if run.job is None or run.job.state != Job.State.QUEUED:
