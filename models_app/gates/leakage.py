@@ -15,20 +15,21 @@ from typing import Annotated, ClassVar, Literal
 from django.db.models import QuerySet
 
 from models_app.evaluation import statistics
-from models_app.evaluation.metrics import METRICS
+from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.statistics import MINIMUM_DOCUMENTS, MetricComparison, from_stored
 from models_app.gates.clean_comparisons import clean_comparison
 from models_app.gates.gate import Gate, Judged
 from models_app.gates.leakage_checks import check, learnt_from
 from models_app.gates.public_sets import occurrences
 from models_app.gates.results import Result, Verdict
-from models_app.models import DeclaredTraining, LeakageFinding, ModelVersion, PublicOccurrence
+from models_app.models import Comparison, DeclaredTraining, LeakageFinding, ModelVersion, PublicOccurrence
 from models_app.texts.figures import interval, number, signed
 from models_app.texts.needs import Between
 from models_app.texts.overlaps import BLOCKS, LOOK, Learnt
 
 NAME = "leakage"
 METHOD = "shares of three-word phrases, counted on all of them"
+_MOST = 0.9  # of the documents: with so many left, little was left out
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class LeakagePolicy:
     }
     HELP: ClassVar = {
         "blocks": "From 0.5 on a find is shown for a look.",
-        "clean_documents": "Where documents had to be left out; else the gate is inconclusive.",
+        "clean_documents": "Where a tenth or more had to be left out; else the gate is inconclusive.",
     }
 
     blocks: Annotated[float, Between(LOOK, BLOCKS)] = BLOCKS
@@ -70,7 +71,7 @@ class Public:
 @dataclass(frozen=True)
 class Facts:
     """`strongest`: of each test document that has a find, the largest share, by what it was found in; rows of snapshots
-    and prompts apart. `clean`: the primary metric without these documents."""
+    and prompts apart. `clean`, `whole`: the primary metric without these documents, and on all."""
 
     documents: int
     snapshots: int
@@ -82,6 +83,7 @@ class Facts:
     in_prompts: Mapping[int, tuple[float, Learnt]]
     left_out: int
     clean: MetricComparison | None
+    whole: MetricComparison | None = None
     resamples: int = 0
     public: Sequence[Public] = ()
     unknown_bases: Sequence[str] = field(default=())
@@ -111,12 +113,19 @@ def facts_of(judged: Judged) -> Facts:
         in_prompts=_strongest(findings.filter(row=None)),
         left_out=clean.left_out,
         clean=None if stored is None else from_stored(stored),
+        whole=_whole(comparison, metric),
         resamples=comparison.resamples,
         public=_public(occurrences(evaluation_set, digest=found.test_digest), lineage.origins),
         unknown_bases=[str(version) for version in lineage.origins],
         evidence=f"leakagecheck:{found.pk}",
         clean_evidence=f"cleancomparison:{clean.pk}",
     )
+
+
+def _whole(comparison: Comparison, metric: str) -> MetricComparison | None:
+    rows = comparison.results.filter(against="baseline", slice=statistics.EVERYTHING, metric=metric)
+    stored = rows.values(*statistics.STORED).first()
+    return None if stored is None else from_stored(stored)
 
 
 def _strongest(findings: QuerySet[LeakageFinding]) -> dict[int, tuple[float, Learnt]]:
@@ -237,7 +246,7 @@ def _clean(facts: Facts, section: LeakagePolicy, key: str, margin: float) -> Res
         figures = {"estimate": found.delta, "low": found.low, "high": found.high}
     if found is None and left:
         verdict, words = Verdict.ERROR, f"The comparison has no figures for {metric.label}."
-    elif facts.left_out and (found is None or found.low is None or left < section.clean_documents):
+    elif facts.left_out and (found is None or found.low is None or _too_few(left, facts, section)):
         verdict = Verdict.INCONCLUSIVE
         words = (
             f"{facts.left_out:,} of {_many(facts.documents, 'document')} are like something the model learnt; the "
@@ -248,15 +257,14 @@ def _clean(facts: Facts, section: LeakagePolicy, key: str, margin: float) -> Res
         words = "Nothing was left out: what was found of all documents holds."
     else:
         moved = f"{metric.label} {signed(found.delta, 2)}{unit} ({interval(found.low, found.high, 2)})"
-        outcome = statistics.verdict(
-            low=found.low, high=found.high, p=found.p_adjusted, better=metric.better, margin=margin
-        )
-        verdict = Verdict.FAIL if outcome is statistics.Verdict.WORSE else Verdict.PASS
+        verdict, words = Verdict.PASS, f"Nothing was left out: {moved}, as on all documents."
         if facts.left_out:
+            outcome, on_all = _outcome(found, metric, margin), _outcome(facts.whole, metric, margin)
             words = f"Without {_many(facts.left_out, 'document')} like something the model learnt: {moved}, "
-            words += f"{outcome.value}."
-        else:
-            words = f"Nothing was left out: {moved}, as on all documents."
+            words += f"{outcome}."
+            # where all documents say so as well, it is for the gate of the metric to judge
+            if outcome is statistics.Verdict.WORSE and on_all is not statistics.Verdict.WORSE:
+                verdict = Verdict.FAIL
     return Result(
         gate=NAME,
         name="clean subset",
@@ -269,6 +277,19 @@ def _clean(facts: Facts, section: LeakagePolicy, key: str, margin: float) -> Res
         threshold=0.0,
         evidence=facts.clean_evidence,
         **figures,
+    )
+
+
+def _too_few(left: int, facts: Facts, section: LeakagePolicy) -> bool:
+    """Only where much was left out: a test set that is small as it is, the gates of the metrics judge."""
+    return left < min(section.clean_documents, _MOST * facts.documents)
+
+
+def _outcome(found: MetricComparison | None, metric: Metric, margin: float) -> statistics.Verdict:
+    if found is None or found.low is None or found.high is None or found.p_adjusted is None:
+        return statistics.Verdict.INCONCLUSIVE
+    return statistics.verdict(
+        low=found.low, high=found.high, p=found.p_adjusted, better=metric.better, margin=margin
     )
 
 
