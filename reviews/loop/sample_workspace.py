@@ -62,7 +62,7 @@ def set_up(env: Any, *, say: Callable[[str], None]) -> Iterator[NewAccount]:
     if not env.sample:
         return
     yield from create_sample_accounts()
-    let_one_approve()
+    fit_the_policy()
     if imported := load_sample():
         say(f"The sample workspace was loaded: {imported} articles.")
     if prepare_workspace_later() is not None:
@@ -89,15 +89,21 @@ def create_sample_accounts() -> Iterator[NewAccount]:
         yield NewAccount(username, password, role)
 
 
-def let_one_approve() -> None:
-    """The sample workspace has one account that approves, and production asks for two by default. A policy that
-    somebody has made is left alone."""
+def fit_the_policy() -> None:
+    """The sample workspace has one account that approves and a dozen test documents: what production asks for by
+    default nothing there could meet. A policy that somebody has made is left alone."""
     environment = Environment.objects.get(name=PRODUCTION)
     held = policies.holding(environment)
     if held.number == 1:
+        few = {"least_documents": 10}
         policies.change_policy(
-            environment=environment, settings={"approvals": {"approvers": 1}}, expected=1, actor=None,
-            reason="The sample workspace has one approver. Ask for two before real releases go live.",
+            environment=environment, expected=1, actor=None,
+            settings={
+                "approvals": {"approvers": 1}, "primary": few, "guards": few,
+                "safety": {**few, "numbers_percent": 90.0, "names_percent": 95.0}, "speed": {"times_slower": None},
+            },
+            reason="The sample workspace has one approver and a dozen test documents, on which little can be shown. "
+            "Ask for two approvers and for more documents before real releases go live.",
         )  # fmt: skip
 
 

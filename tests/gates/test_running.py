@@ -19,6 +19,7 @@ from models_app.gates.gate import Gate, Judged
 from models_app.gates.results import Result, Verdict
 from models_app.models import Comparison, GatePolicy, GateResult, GateRun, Job, Release
 from models_app.models.releases import Environment
+from reviews.loop.sample_workspace import fit_the_policy
 from tests import make
 from tests.database import without_guards
 from tests.releases import scene as scenes
@@ -271,6 +272,22 @@ def test_a_policy_that_asks_for_no_gate_passes_nothing(the: Scene, gates: Callab
     gates(replace(says("guards", Verdict.PASS), applies=lambda policy: False))
     run = done(started(the))
     assert (run.verdict, running.outcome(run).state) == ("error", "needs evidence")
+
+
+def test_the_sample_workspace_has_a_policy_that_its_dozen_test_documents_can_meet_or_waive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(scenes, "small_policy", fit_the_policy)
+    the = scene(documents=13)
+    held = policies.holding(the.candidate.environment)
+    assert (held.number, held.made_by, policies.read(held).approvals.approvers) == (2, None, 1)
+    fit_the_policy()
+    assert policies.holding(the.candidate.environment) == held, "once, and never over somebody's"
+    done(started(the))
+    run = running.newest(the.candidate)
+    assert run is not None
+    stuck = [one.row for one in running.outcome(run).standing_in_the_way if one.unwaivable]
+    assert stuck == []
 
 
 # ---------------------------------------------------------------- whether it still holds
