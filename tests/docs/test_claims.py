@@ -19,12 +19,14 @@ from models_app.evaluation.comparing import ROUGE
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.statistics import MINIMUM_DOCUMENTS
 from models_app.foundation import tries, turns
+from models_app.gates.catalogue import GATES
 from models_app.gates.forgetting import ForgettingPolicy
 from models_app.gates.policy import Policy
 from models_app.gates.preference import PreferencePolicy
 from models_app.gates.slices import FIELDS, SlicesPolicy
 from models_app.gates.waivers import WAIVABLE
 from models_app.people import links
+from models_app.texts.overlaps import LOOK
 from reviews.api.ingest import MOST_DOCUMENTS
 from reviews.desk import claims
 from reviews.discussion import visibility
@@ -73,6 +75,11 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
             Policy().primary.margin == 0.5
             and {Policy().guards.margins[name] for name in ROUGE if name != Policy().primary.metric} == {1.0}
         ),
+    ),
+    (
+        "evaluation.md",
+        "From a share of 0.8 on a find blocks, and no waiver helps; from 0.5 it is shown for a look",
+        lambda: (Policy().leakage.blocks, LOOK) == (0.8, 0.5),
     ),
     ("evaluation.md", "A slice needs 100 documents for a verdict of its own", lambda: SlicesPolicy().floor == 100),
     ("evaluation.md", "it is certainly 3.0 points behind", lambda: SlicesPolicy().gap == 3.0),
@@ -162,6 +169,11 @@ def test_the_calibration_table_keeps_what_was_promised() -> None:
     assert all(percent(row[2]) <= 5 and percent(row[4]) <= 5 for row in unchanged)
     assert percent(gained[0][2]) >= 85
     assert all(percent(row[2]) <= 5 for row in indifferent)
+
+
+def test_every_gate_is_in_the_table_with_whether_it_may_be_waived() -> None:
+    said = dict(re.findall(r"^\| ([A-Z][a-z ]+) \| [^|]+ \| (never|yes) \|$", DOCS["evaluation.md"], re.M))
+    assert said == {gate.label: "yes" if gate.waivable else "never" for gate in GATES}
 
 
 def percent(cell: str) -> float:
