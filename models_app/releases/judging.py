@@ -45,16 +45,22 @@ def _no_judges(release: Release) -> Collection[int]:
 
 
 def may_be_judged_again(release: Release) -> bool:
-    """On the comparison that it was submitted with; where changes were asked for it takes another one."""
-    again = set(Release.SUBMITTABLE) - {Release.State.DRAFT, Release.State.CHANGES}
-    return release.state in again and release.comparison is not None
+    """A draft on what it was judged on, to look before it is submitted; what is submitted on that comparison. Where
+    changes were asked for it takes another one."""
+    if release.state == Release.State.DRAFT:
+        return running.newest(release) is not None
+    return release.state in set(Release.SUBMITTABLE) - {Release.State.CHANGES}
 
 
 def judge_again(*, release: Release, actor: Any | None) -> Release:
-    """Submit it once more with the same comparison: nothing happens where nothing has changed since."""
-    if release.comparison is None or not may_be_judged_again(release):
+    """Run the gates once more; of what is submitted only where something has changed since."""
+    last = running.newest(release)
+    if last is None or not may_be_judged_again(release):
         raise Refused(f"Release {release.pk} is {release.state}; its gates are judged when it is submitted.")
-    return submit_release(release=release, comparison=release.comparison, actor=actor)
+    if release.state == Release.State.DRAFT:
+        running.start(release=release, comparison=last.comparison, actor=actor)
+        return release
+    return submit_release(release=release, comparison=release.comparison or last.comparison, actor=actor)
 
 
 def settle(release: Release) -> Release:

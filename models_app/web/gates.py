@@ -199,7 +199,8 @@ def _refusal(form: forms.Form, act: Callable[[], Any]) -> GalleyError | None:
 @capability("submit_release")
 def run_again(request: HttpRequest, pk: int) -> HttpResponse:
     release = judge_again(release=_release(pk), actor=request.user)
-    if release.state == Release.State.EVALUATING:
+    run = running.newest(release)
+    if run is not None and run.state in GateRun.ACTIVE:
         messages.success(request, "The gates are being judged.")
     else:
         messages.info(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from dataclasses import fields
 from typing import Any
@@ -50,7 +51,9 @@ def sent(**changes: Any) -> dict[str, Any]:
     for section, values in policies.policy_of(production()).as_settings().items():
         for field, value in values.items():
             name = f"{section}.{field}"
-            if isinstance(value, dict):
+            if field == "freezes":
+                data[name] = json.dumps(value)
+            elif isinstance(value, dict):
                 data |= {f"{name}.{key}": str(size) for key, size in value.items()}
             elif value is not False and value is not None:
                 data[name] = "on" if value is True else value
