@@ -260,7 +260,7 @@ class Environment:
 
     def in_words(self) -> dict[str, str]:
         """By setting what was written, for the audit trail: of what is secret only whether it is given, and of the
-        signing key a fingerprint, since another key is another installation to whoever checks signatures."""
+        signing key a fingerprint, since another key is another installation to people who check signatures."""
         words = {
             field.name: ("given" if self._written.get(field.name) else "")
             if field.secret

@@ -26,7 +26,7 @@ class Output(Protocol):
     def text(self) -> str: ...
 
 
-#: Summaries of (text, title, domain) triples, in their order: `engines.ReleaseEngine.write`.
+#: Summaries of (text, title, domain) triples, in the same order: `engines.ReleaseEngine.write`.
 Write = Callable[[Sequence[tuple[str, str, str]]], Sequence[Output]]
 
 

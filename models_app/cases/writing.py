@@ -206,7 +206,7 @@ def retire_all(*, case_set: CaseSet, reason: str, actor: Any | None) -> CaseSetV
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of a file. `version` is None where the set has all of it already."""
+    """What a file held. `version` is None where the set has all of it already."""
 
     version: CaseSetVersion | None
     added: int

@@ -1,6 +1,6 @@
 """A comparison on the clean subset: those documents that nothing in the training data is like. Pure.
 
-Whoever learnt some of the test documents gains on these alone. So the same metrics, with intervals by the same
+A model that learnt some of the test documents gains on these alone. So the same metrics, with intervals by the same
 statistics, on the documents that are left, beside those on all: a gain that is not there on the clean ones is none.
 """
 

@@ -148,9 +148,9 @@ class Agreement:
         what = "has another hash" if self.found else "is gone"
         since = f"{self.differs.at:%Y-%m-%d %H:%M} UTC"
         from_where = (
-            f"The trail is what it was up to event {self.agrees.event:,}; it was written anew somewhere after that."
+            f"The trail is what it was up to event {self.agrees.event:,}; it was rewritten somewhere after that."
             if self.agrees
-            else "No earlier anchor agrees: it may have been written anew from the beginning."
+            else "No earlier anchor agrees: it may have been rewritten from the beginning."
         )
         event = f"event {self.differs.event:,}, anchored {since}, {what}"
         return f"The trail differs from the anchors: {event}. {from_where}"

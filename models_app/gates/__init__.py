@@ -16,7 +16,7 @@ row (`results.worst`). FAIL and ERROR block a release, INCONCLUSIVE asks for mor
 (`running.outcome`).
 
 The policy (`policy.Policy`) belongs to the environment, not to the release, and is versioned: a change is a new row
-with a reason (`policies.change_policy`), the newest row holds. Whoever changed it does not approve what it judges
+with a reason (`policies.change_policy`), the newest row holds. Who changed it does not approve what it judges
 (`policies.editors`, asked by `releases/hands.py`). A policy that no release could pass, or that names an unknown metric
 or setting, is refused at its field. Its margins and its primary metric are also those of comparisons (`policy.terms`).
 

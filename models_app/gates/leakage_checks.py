@@ -39,7 +39,7 @@ MOST_FURTHER = 10_000
 
 _ROWS_AT_ONCE = 256
 _WRITTEN_AT_ONCE = 500
-# An example in a prompt is found by windows of the prompt: whoever copies 60 words of an article has one whole.
+# An example in a prompt is found by windows of the prompt: a copy of 60 words of an article holds one whole.
 _WINDOW, _STEP = 40, 20
 
 Progress = Callable[[str], None]

@@ -53,8 +53,8 @@ def change_policy(
     """A new version with these settings, of which all that is not said is as the code has it.
 
     `expected` is the number of the version that was looked at. Raises InvalidInput at the field that is wrong,
-    StaleState where somebody else saved another one meanwhile, and Refused where nothing would change. Whoever waits
-    for approval has to be judged anew: approvals and what they rest on hold for one policy.
+    StaleState where somebody else saved another one meanwhile, and Refused where nothing would change. A release that
+    waits for approval has to be judged again: approvals and what they rest on hold for one policy.
     """
     require(actor, "edit_policy")
     policy = from_settings(settings)

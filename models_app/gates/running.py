@@ -89,7 +89,7 @@ def _give_up(run: GateRun, actor: Any | None) -> None:
 
 
 def again(job: Job) -> Job | None:
-    """For whoever manages jobs: another run of the same. None where a later one has its place."""
+    """For people who manage jobs: another run of the same. None where a later one has its place."""
     run = GateRun.objects.select_related("release", "comparison").get(pk=job.payload["run"])
     if newest(run.release) != run:
         return None

@@ -114,7 +114,7 @@ def _slower(facts: Facts, limit: float, evidence: str) -> Result:
         )  # fmt: skip
 
     if not facts.batches or facts.untimed:
-        return row(Verdict.INCONCLUSIVE, f"{_untimed(facts)} Evaluate both releases anew.")
+        return row(Verdict.INCONCLUSIVE, f"{_untimed(facts)} Evaluate both releases again.")
     n = len(facts.batches)
     table = np.array(facts.batches, dtype=np.float64)
     documents, new, old = table.T
@@ -172,7 +172,7 @@ def _more_memory(facts: Facts, limit: float, evidence: str) -> Result:
     if not after or not before:
         return Result(
             NAME, "memory beside the baseline", Verdict.INCONCLUSIVE,
-            "Memory was not measured in both evaluations. Evaluate both releases anew.", need, method,
+            "Memory was not measured in both evaluations. Evaluate both releases again.", need, method,
             threshold=limit, unit="times", evidence=evidence,
         )  # fmt: skip
     served = f" As it serves, the baseline takes {_mb(facts.slot_memory)}." if facts.slot_memory else ""
@@ -187,7 +187,7 @@ def _memory(facts: Facts, limit: float, evidence: str) -> Result:
     need, method = f"at most {number(limit, 0)} MB", "largest of the evaluation's process"
     if not facts.memory_after:
         return Result(
-            NAME, "memory", Verdict.INCONCLUSIVE, "Memory was not measured. Evaluate the release anew.", need, method,
+            NAME, "memory", Verdict.INCONCLUSIVE, "Memory was not measured. Evaluate the release again.", need, method,
             threshold=limit, unit="MB", evidence=evidence,
         )  # fmt: skip
     taken = facts.memory_after / MIB

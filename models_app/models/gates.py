@@ -1,4 +1,4 @@
-"""What a release is judged by, what came of it, and what was waived. None of it is rewritten."""
+"""What a release is judged by, what the gates found, and what was waived. None of it is rewritten."""
 
 from __future__ import annotations
 

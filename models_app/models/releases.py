@@ -70,7 +70,7 @@ class Release(models.Model):
         "live": ("superseded", "rolled back"),
         "superseded": ("live", "rolled back"),
     }
-    #: Submitted, and submitted anew, by its requester where it is one of these.
+    #: Submitted, and submitted again, by its requester where it is one of these.
     SUBMITTABLE = (
         "draft",
         "evaluating",

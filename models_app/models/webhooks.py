@@ -95,7 +95,7 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """One try at a delivery and what came of it. Append-only."""
+    """One try at a delivery and its outcome. Append-only."""
 
     delivery = models.ForeignKey(WebhookDelivery, on_delete=models.PROTECT, related_name="tries")
     number = models.PositiveIntegerField()

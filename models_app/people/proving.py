@@ -1,5 +1,5 @@
-"""Whoever decides proves again to be the person of the account, by the password or by a code of the authenticator app:
-an open screen decides nothing."""
+"""A person who decides proves again to be the one of the account, by the password or by a code of the authenticator
+app: an open screen decides nothing."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def agree_to_waiver(*, waiver: Waiver, reason: str, password: str, actor: User) 
 
 
 def end_waiver(*, waiver: Waiver, reason: str, actor: User) -> Waiver:
-    """Take it back, or decline it: whoever may ask for one or agree to one does. What rested on it does so no more."""
+    """Take it back, or decline it: people who may ask for one or agree to one do. What rested on it does so no more."""
     _person(actor)
     if not allowed(actor, "submit_release"):
         require(actor, "approve_release")

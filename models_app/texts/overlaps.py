@@ -4,7 +4,7 @@ Two texts are compared by their shingles (`near_duplicates`): three words in a r
 leave a text the same to a reader. What counts is the share of one that the other has, so that a reference inside a
 long article is found as surely as an article that was changed a little (Broder 1997: containment).
 
-No sketch decides here. Whoever has half of a text has at least a fifth of the rarest seven tenths of its shingles,
+No sketch decides here. A text that has half of another has at least a fifth of the rarest seven tenths of its shingles,
 whatever these are (the prefix filter of Chaudhuri, Ganti and Kaushik 2006, and Bayardo, Ma and Srikant 2007): only the
 rarest are looked up, and those that meet often enough are counted out. So nothing with a half or more is missed, and
 phrases that every article has cost nothing. `benchmarks/leakage_speed.py`.

@@ -202,7 +202,7 @@ def _with_before(history: Sequence[CaseVersion]) -> list[Edit]:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a new case begins with. `hint`: what whoever writes it should know."""
+    """What a new case begins with. `hint`: what its writer should know."""
 
     article: str = ""
     title: str = ""

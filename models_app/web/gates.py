@@ -243,7 +243,7 @@ def agree(request: HttpRequest, pk: int, waiver: int) -> HttpResponse:
 @require_POST
 @capability("view_models")
 def end(request: HttpRequest, pk: int, waiver: int) -> HttpResponse:
-    """Who may, the use case says: whoever may ask for a waiver or agree to one."""
+    """Who may, the use case says: people who may ask for a waiver or agree to one."""
     row = get_object_or_404(Waiver, pk=waiver, release=pk)
     end_waiver(waiver=row, reason=request.POST.get("reason", ""), actor=user_of(request))
     messages.success(request, "The waiver has ended.")

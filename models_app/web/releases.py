@@ -91,7 +91,7 @@ HEADINGS = {
 
 #: What goes on without anybody doing anything.
 MOVING = (Release.State.EVALUATING, Release.State.WARMING)
-#: What is submitted again with the same comparison, to have the gates judged anew.
+#: What is submitted again with the same comparison, to have the gates judge it again.
 JUDGED_AGAIN = (Release.State.BLOCKED, Release.State.NEEDS_EVIDENCE, Release.State.AWAITING)
 
 
@@ -388,7 +388,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
 
 
 def _said(request: HttpRequest, release: Release, comment: CommentForm | None = None) -> dict[str, Any]:
-    """Comments, and emergencies with whoever may review them."""
+    """Comments, and emergencies with the people who may review them."""
     return {
         "comments": queries.comments(release),
         "comment_form": comment or CommentForm(),

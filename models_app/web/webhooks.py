@@ -164,7 +164,7 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
 def test(request: HttpRequest, pk: int) -> HttpResponse:
     deliveries.send_test(endpoint=_find(pk), actor=user_of(request))
     send_soon()
-    messages.success(request, "A test is on its way; what came of it shows below.")
+    messages.success(request, "A test is on its way; its outcome shows below.")
     return redirect("webhook", pk)
 
 

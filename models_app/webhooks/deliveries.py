@@ -1,6 +1,6 @@
 """Deliveries: made from the audit trail, by a test or by a replay; sent; given up.
 
-Whoever sends claims a delivery by one conditional UPDATE before, so that two never send the same at the same instant.
+A sender first claims a delivery by one conditional UPDATE, so that two never send the same at the same instant.
 A process that dies between sending and writing down leaves it to be sent once more: receivers know what they had by
 the `id` in the body.
 """
@@ -31,7 +31,7 @@ from models_app.webhooks.endpoints import key_is_known, newest_event, secrets_of
 from models_app.webhooks.posting import Answer
 
 AT_ONCE = 500
-# Longer than an attempt can take: by then whoever claimed it has died.
+# Longer than an attempt can take: by then its sender has died.
 CLAIMED_FOR = timedelta(seconds=60)
 WAITING, DELIVERED = WebhookDelivery.State.WAITING, WebhookDelivery.State.DELIVERED
 GIVEN_UP = WebhookDelivery.State.GIVEN_UP
@@ -196,7 +196,7 @@ def claim_next(endpoint_id: int) -> WebhookDelivery | None:
 
 
 def send(delivery: WebhookDelivery) -> Answer:
-    """One that was claimed: post it and write down what came of it."""
+    """One that was claimed: post it and write down the outcome."""
     began = timezone.now()
     answer = _post(delivery)
     write_down(delivery, answer, began)
@@ -222,10 +222,10 @@ def _post(delivery: WebhookDelivery) -> Answer:
 
 
 def write_down(delivery: WebhookDelivery, answer: Answer, began: datetime) -> None:
-    """What came of one that was claimed."""
+    """The outcome of one that was claimed."""
     now = timezone.now()
     with transaction.atomic():
-        # first, as whoever disables it does
+        # first, as disabling it does
         endpoint = WebhookEndpoint.objects.select_for_update().get(pk=delivery.endpoint_id)
         WebhookAttempt.objects.create(
             delivery=delivery, number=delivery.attempts, at=began, milliseconds=answer.milliseconds,

@@ -78,7 +78,7 @@ def _connect(target: Target, addresses: list[str]) -> tuple[socket.socket, str]:
 
 
 class _Deadline:
-    """Ends the connection under whoever reads or writes it: a timeout of the socket begins anew with every byte."""
+    """Ends the connection under its reader or writer: a timeout of the socket begins again with every byte."""
 
     def __init__(self, connection: socket.socket, at: float) -> None:
         self.words = ""

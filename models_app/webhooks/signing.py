@@ -1,8 +1,8 @@
 """Secrets of endpoints, and signatures made with them.
 
 A secret is computed from the installation's key and the endpoint's salt whenever it is needed: no table holds it,
-sealed or otherwise, and whoever has only the database cannot sign. With another key there are other secrets; the digest
-beside the salt tells.
+sealed or otherwise, and the database alone signs nothing. With another key there are other secrets; the digest beside
+the salt tells.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def look_at(target: Target, addresses: Sequence[str], inside: Inside) -> list[st
         ours = named or inside.has(address)
         if not ours and not _is_public(address):
             raise NotThere(
-                f"{target.host} is {address}, which is no public address. Where it is meant, whoever runs Galley "
+                f"{target.host} is {address}, which is no public address. Where it is meant, the operator of Galley "
                 "names it in GALLEY_WEBHOOK_HOSTS."
             )
         if not ours and target.scheme != "https":

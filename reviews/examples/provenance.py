@@ -1,4 +1,4 @@
-"""What is known of training rows that came from feedback examples, for whoever judges models by them."""
+"""What is known of training rows that came from feedback examples, for the gates that judge models by them."""
 
 from __future__ import annotations
 

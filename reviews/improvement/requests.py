@@ -68,7 +68,7 @@ def _open(
 
 
 def vote(*, request: ImprovementRequest, text: str = "", actor: User) -> ImprovementVote:
-    """One a person, for good; whoever opened it has voted by that. Raises StaleState for one that is not open."""
+    """One a person, for good; opening it was a vote. Raises StaleState for one that is not open."""
     require(actor, "review")
     text = _text(text, "text")
     with transaction.atomic():

@@ -308,7 +308,7 @@ PINNED = 1
 
 
 def test_what_this_version_gives_is_pinned() -> None:
-    """Whoever changes it raises VERSION: results of two versions are not compared."""
+    """A change of it raises VERSION: results of two versions are not compared."""
     assert assertions.VERSION == PINNED
     typos = UnchangedByTypos(0.1, 7).change()
     assert typos is not None

@@ -42,7 +42,7 @@ def copied(version: ModelVersion, to: Path) -> Path:
     return to
 
 
-def test_the_weights_of_an_earlier_version_keep_its_lineage_when_they_are_registered_anew(
+def test_the_weights_of_an_earlier_version_keep_its_lineage_when_they_are_registered_again(
     cast: make.Cast, base: ModelVersion, trained: ModelVersion, places: Path
 ) -> None:
     without_fingerprint(base, trained)
@@ -67,7 +67,7 @@ def test_a_training_on_the_weights_of_an_earlier_version_continues_its_lineage(
     assert _recognised(copied(trained, places / "fresh")) == trained
 
 
-def test_what_was_registered_anew_meanwhile_is_recognised_when_its_origin_gets_a_fingerprint(
+def test_what_was_registered_again_meanwhile_is_recognised_when_its_origin_gets_a_fingerprint(
     cast: make.Cast, base: ModelVersion, trained: ModelVersion, places: Path
 ) -> None:
     for origin_came_first in (False, True):

@@ -246,7 +246,7 @@ WITHOUT = {
     "reviews.quality.agreement_report.start_measuring": "asks for a job, which only counts",
     "reviews.queues.grounding.start_linking": "asks for a job, which only counts",
     "reviews.discussion.comments.reply": "a comment says who wrote it, when, and is kept",
-    "reviews.queues.items.put_many": "whoever calls it records it with what it was for",
+    "reviews.queues.items.put_many": "its caller records it with what it was for",
     "reviews.ingest.life.import_at_once": "a method of imports: those that store the rows record it",
     "reviews.ingest.life.submit": "a file that nobody imported yet; its start, end and discard are events",
 }

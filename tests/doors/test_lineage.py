@@ -164,7 +164,7 @@ def released(version: ModelVersion, by: Any) -> Release:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", LAUNDERED)
-def test_a_trained_model_that_is_registered_anew_keeps_its_lineage(
+def test_a_trained_model_that_is_registered_again_keeps_its_lineage(
     cast: make.Cast, trained: ModelVersion, places: Path, how: str
 ) -> None:
     somebody = make.user("somebody", "ml engineer")

@@ -1,4 +1,4 @@
-"""Whoever tells what is live tells the same, however it came to be so."""
+"""All that tell what is live tell the same, however it came to be so."""
 
 from __future__ import annotations
 

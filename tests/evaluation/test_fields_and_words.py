@@ -132,7 +132,7 @@ def test_the_same_documents_with_other_words_are_another_test_set_with_another_s
     assert (default.words, other.words) == ("latin", "unicode")
     assert default != other
     assert signature_of(default) == SIGNATURE != signature_of(other)
-    assert frozen(chinese(2), rouge.LATIN).words == "latin", "whoever says so gets them"
+    assert frozen(chinese(2), rouge.LATIN).words == "latin", "one that says so gets them"
     assert frozen([row(1)], rouge.UNICODE) == other, "twice is once"
 
 

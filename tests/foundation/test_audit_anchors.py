@@ -1,4 +1,4 @@
-"""The head of the trail, written elsewhere, and what it shows of a trail that was written anew."""
+"""The head of the trail, written elsewhere, and what it shows of a trail that was rewritten."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def file(settings: Any, tmp_path: Path) -> Path:
     return tmp_path / "anchors"
 
 
-def write_anew(first: AuditEvent) -> None:
+def write_again(first: AuditEvent) -> None:
     """All hashes from this event on computed again, as somebody would who knows how."""
     previous = (
         AuditEvent.objects.filter(pk__lt=first.pk).order_by("-pk").values_list("hash", flat=True).first()
@@ -118,7 +118,7 @@ def test_an_empty_trail_has_no_head(file: Path) -> None:
         call_command("anchor_audit")
 
 
-def test_it_says_from_where_a_trail_that_was_written_anew_differs(file: Path) -> None:
+def test_it_says_from_where_a_trail_that_was_written_again_differs(file: Path) -> None:
     events = []
     for number in range(6):
         events.append(record(number))
@@ -127,18 +127,18 @@ def test_it_says_from_where_a_trail_that_was_written_anew_differs(file: Path) ->
     assert (
         compare(anchors).sentence == f"The trail agrees with 6 anchors, the last at event {events[5].pk:,}."
     )
-    write_anew(events[3])
+    write_again(events[3])
     assert audit.verify().whole, "the chain alone shows nothing"
     found = compare(anchors)
     assert not found.whole
     assert (found.agrees, found.differs) == (anchors[2], anchors[3])
     assert f"event {events[3].pk:,}, anchored" in found.sentence
     assert f"what it was up to event {events[2].pk:,}" in found.sentence
-    with pytest.raises(CommandError, match=f"up to event {events[2].pk:,}; it was written anew"):
+    with pytest.raises(CommandError, match=f"up to event {events[2].pk:,}; it was rewritten"):
         call_command("verify_audit", "--read-only", "--anchors", str(file))
 
 
-def test_a_trail_that_was_cut_off_or_written_anew_from_the_beginning_differs(file: Path) -> None:
+def test_a_trail_that_was_cut_off_or_written_again_from_the_beginning_differs(file: Path) -> None:
     last = record(1)
     anchor_trail(actor=None)
     with without_guards(AuditEvent):

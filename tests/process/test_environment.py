@@ -264,7 +264,7 @@ def test_an_environment_is_made_once_and_again_when_requirements_change(
 
 
 @pytest.mark.slow
-def test_a_broken_environment_is_made_anew(environment: ModuleType) -> None:
+def test_a_broken_environment_is_made_again(environment: ModuleType) -> None:
     environment.VENV.mkdir()
     (environment.VENV / "pyvenv.cfg").write_text("home = /gone\n")
     environment.ensure([environment.RUNTIME])

@@ -96,7 +96,7 @@ def test_it_goes_live_on_no_evidence_that_changed(the: Scene) -> None:
 
 
 def test_what_one_emergency_let_through_lets_nothing_else_through(the: Scene) -> None:
-    """The incident is of the evidence: a release that is sent back and submitted anew needs two again."""
+    """The incident is of the evidence: a release that is sent back and submitted again needs two again."""
     declared(the)
     the.cast.approver.groups.clear()
     with pytest.raises(Refused, match="0 of 1 approval"):

@@ -1,5 +1,5 @@
 """Whatever people do in whatever order, and whatever statements somebody types: nothing goes live without its gates and
-its approvals. Hypothesis draws the acts; what must hold is said here anew, not by the code that is tried."""
+its approvals. Hypothesis draws the acts; what must hold is said here again, not by the code that is tried."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ class Acts(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(("mila", "alma")))
     def approve_by_statement(self, who: str) -> None:
-        """Their own work: that of others could be forged by whoever may write to the database."""
+        """Their own work: that of others could be forged by people who may write to the database."""
         columns = "release_id, approver_id, decision, reason, evidence_digest, at, void_reason"
         self._type(
             f"INSERT INTO models_app_approval ({columns}) "

@@ -102,7 +102,7 @@ def receiver(*behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> Itera
 
 @contextmanager
 def speaks(first: bytes) -> Iterator[int]:
-    """The port of something that says this and ends, whoever it is."""
+    """The port of something that says this and ends, to everybody."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:

@@ -140,7 +140,7 @@ def test_each_state_gives_the_reviews_that_are_in_it(cast: make.Cast, live: Rele
         assert set(my_reviews(rita, state)) == reviews, state
 
 
-def test_a_declined_example_that_was_proposed_anew_waits(cast: make.Cast) -> None:
+def test_a_declined_example_that_was_proposed_again_waits(cast: make.Cast) -> None:
     review = reviewed(cast.reviewer)
     example(review, "declined")
     example(review, "proposed")

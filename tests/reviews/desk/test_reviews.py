@@ -326,7 +326,7 @@ def test_an_item_is_done_when_all_its_reviews_are_in(cast: make.Cast) -> None:
     assert item.state == "done"
 
 
-def test_submitting_closes_my_assignment_also_where_another_tab_took_it_anew(
+def test_submitting_closes_my_assignment_also_where_another_tab_took_it_again(
     cast: make.Cast, item: QueueItem, lease: Lease
 ) -> None:
     Assignment.objects.filter(pk=lease.assignment.pk).update(lease_token=uuid.uuid4())

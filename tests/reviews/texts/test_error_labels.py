@@ -154,7 +154,7 @@ def test_where_no_rule_is_sure_nothing_is_said(draft: str, edited: str) -> None:
     ] == []
 
 
-def test_a_text_written_anew_gets_no_guesses_and_costs_little() -> None:
+def test_a_text_written_again_gets_no_guesses_and_costs_little() -> None:
     edited = "Completely different prose about gardens and whales in Iceland, told at length. " * 2_000
     changes = suggest(source=SOURCE, draft="The pier closes on Tuesday.", edited=edited)
     assert all(change.label is None for change in changes)
