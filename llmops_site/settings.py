@@ -222,6 +222,8 @@ GALLEY_JOB_LEASE_SECONDS: int = ENV.job_lease_seconds
 GALLEY_WHEN_SOMEBODY_LEAVES = "reviews.desk.assigning.free_all_of"
 # Called with the origins of training rows ("feedback:17"): what the human side knows of them.
 GALLEY_KNOWN_OF_ROWS = "reviews.examples.provenance.known_of_rows"
+# models_app/evidence/human_side.py: licences of articles and marked errors, for model cards
+GALLEY_KNOWN_FOR_CARDS = "reviews.examples.for_cards.KNOWN"
 # Called with the action of each audit event, in its transaction.
 GALLEY_AFTER_EVENT = "models_app.webhooks.job.after_event"
 

@@ -142,6 +142,55 @@ def settings_beside(before: Release | None, after: Release) -> list[Setting]:
 
 
 @dataclass(frozen=True)
+class DataRow:
+    """Rows of one kind in the training data before and after; `added` and `gone` by their documents."""
+
+    label: str
+    before: int
+    after: int
+    added: int
+    gone: int
+
+
+@dataclass(frozen=True)
+class Data:
+    before: DatasetSnapshot | None
+    after: DatasetSnapshot | None
+    rows: Sequence[DataRow]
+
+
+FEEDBACK = Q(origin__startswith="feedback:")
+
+
+def data_beside(before: Release | None, after: Release) -> Data:
+    """What two releases' models were last trained on. At most 9 queries, whatever the snapshots' size."""
+    old, new = (_snapshot_of(release) for release in (before, after))
+    if new is None or old == new:
+        return Data(old, new, ())
+    kinds = (("Corrected by people", FEEDBACK), ("Other rows", ~FEEDBACK))
+    rows = [_data_row(label, kind, old, new) for label, kind in kinds]
+    return Data(old, new, [row for row in rows if row.before or row.after])
+
+
+def _snapshot_of(release: Release | None) -> DatasetSnapshot | None:
+    run = release.model_version.training_run if release is not None else None
+    return run.snapshot if run is not None else None
+
+
+def _data_row(label: str, kind: Q, old: DatasetSnapshot | None, new: DatasetSnapshot) -> DataRow:
+    def rows(snapshot: DatasetSnapshot | None) -> QuerySet[SnapshotExample]:
+        return SnapshotExample.objects.filter(kind, snapshot=snapshot)
+
+    def not_in(some: QuerySet[SnapshotExample], others: QuerySet[SnapshotExample]) -> int:
+        return some.exclude(document_hash__in=others.values("document_hash")).count()
+
+    before, after = rows(old), rows(new)
+    if old is None:
+        return DataRow(label, 0, after.count(), after.count(), 0)
+    return DataRow(label, before.count(), after.count(), not_in(after, before), not_in(before, after))
+
+
+@dataclass(frozen=True)
 class Lineage:
     """Where a release's weights come from: the run that made them and its data, with how much of it was feedback."""
 

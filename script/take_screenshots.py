@@ -101,6 +101,7 @@ PAGES = {
     "release-cases": ("ada", "/cases/releases/{release}/"),
     "releases": ("ada", "/releases/"),
     "release": ("ada", "/releases/{release}/"),
+    "release-card": ("ada", "/releases/{release}/card/"),
     "release-live": ("otto", "/releases/{release_live}/"),
     "release-blocked": ("mila", "/releases/{release_blocked}/"),
     "release-rejected": ("mila", "/releases/{release_rejected}/"),

@@ -23,6 +23,7 @@ from models_app import queries
 from models_app.api import idempotency, pagination, views
 from models_app.api.fields import refuse_unknown
 from models_app.api.jobs import LARGEST
+from models_app.evidence.card import model_card
 from models_app.evidence.files import evidence_file
 from models_app.foundation.errors import InvalidInput, NotFound
 from models_app.models import Approval, Comparison, ModelVersion, PromptVersion, Release
@@ -394,3 +395,21 @@ class EvidenceFileView(views.ApiView):
     )
     def get(self, request: Request, pk: int) -> HttpResponse:
         return HttpResponse(evidence_file(_release(pk)), content_type="application/json")
+
+
+class CardView(views.ApiView):
+    scope = "releases:read"
+
+    @extend_schema(
+        operation_id="releases_card",
+        summary="The model card",
+        description="`README.md` in the format of Hugging Face, written from what Galley knows of the release.",
+        tags=["releases"],
+        responses={
+            (200, "text/markdown"): OpenApiTypes.STR,
+            404: views.NOT_FOUND,
+            **READ_ERRORS,
+        },
+    )
+    def get(self, request: Request, pk: int) -> HttpResponse:
+        return HttpResponse(model_card(_release(pk)), content_type="text/markdown; charset=utf-8")

@@ -7,7 +7,14 @@ from models_app.api.evaluations import ComparisonsView, ComparisonView, Evaluati
 from models_app.api.gates import GatesView
 from models_app.api.jobs import JobView
 from models_app.api.live_release import LiveReleaseView
-from models_app.api.releases import ComposeView, EvidenceFileView, EvidenceView, ReleasesView, ReleaseView
+from models_app.api.releases import (
+    CardView,
+    ComposeView,
+    EvidenceFileView,
+    EvidenceView,
+    ReleasesView,
+    ReleaseView,
+)
 from models_app.api.summaries import SummariesView, SummaryFeedbackView, SummaryView
 from models_app.api.training import TrainingRunsView, TrainingRunView
 
@@ -29,4 +36,5 @@ urlpatterns = [
     path("comparisons/", ComparisonsView.as_view(), name="api_comparisons"),
     path("comparisons/<int:pk>/", ComparisonView.as_view(), name="api_comparison"),
     path("jobs/<int:pk>/", JobView.as_view(), name="api_job"),
+    path("releases/<int:pk>/card/", CardView.as_view(), name="api_release_card"),
 ]

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from numpy.typing import NDArray
 
 from models_app.evaluation.metrics import METRICS
+from models_app.evaluation.reading import Reading, read
 from models_app.evaluation.running import start_evaluation
 from models_app.evaluation.sets import whom_references_favour
 from models_app.evaluation.slices import Document, slices_of
@@ -86,6 +87,7 @@ def compare_releases(
                 resamples=resamples,
                 signature=candidate.signature,
                 digest=_digest(columns, seed, resamples),
+                reading=_reading(columns, terms, seed).as_json(),
                 requested_by=actor,
             )
             ComparisonResult.objects.bulk_create(
@@ -113,6 +115,17 @@ def _compared(
     for lead in others:
         found["lead"] = compare(lead, after, metrics, margins=terms.margins, seed=seed, resamples=resamples)
     return found
+
+
+def _reading(columns: Sequence[_Scores], terms: Terms, seed: int) -> Reading:
+    after, before = columns[:2]
+    return read(
+        [row["example_id"] for row in after.rows],
+        [row[terms.primary] for row in before.rows],
+        [row[terms.primary] for row in after.rows],
+        metric=METRICS[terms.primary],
+        seed=seed,
+    )
 
 
 def start_comparison(
@@ -185,6 +198,7 @@ class _Scores:
             ExampleScore.objects.filter(run=run)
             .order_by("example__position")
             .values(
+                "example_id",
                 "example__document_hash",
                 "example__domain",
                 "example__fields",
@@ -278,10 +292,10 @@ def read_again(comparison: Comparison) -> ReadAgain:
     stored = {(row.against, row.metric, row.slice): row for row in comparison.results.all()}
     wrong = [key for key in expected if key not in stored or not _is_as_computed(stored[key], expected[key])]
     wrong += [key for key in stored if key not in expected]
-    return ReadAgain(
-        _digest(columns, comparison.seed, comparison.resamples),
-        [f"{against} {metric} {where}" for against, metric, where in wrong],
-    )
+    found = [f"{against} {metric} {where}" for against, metric, where in wrong]
+    if comparison.reading != _reading(columns, terms, comparison.seed).as_json():
+        found.append("baseline documents shown")
+    return ReadAgain(_digest(columns, comparison.seed, comparison.resamples), found)
 
 
 def _is_as_computed(row: ComparisonResult, result: MetricComparison) -> bool:

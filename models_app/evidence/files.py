@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
 from models_app import queries
+from models_app.evaluation.reading import Reading
 from models_app.evaluation.statistics import STORED
 from models_app.evidence.envelope import sign
 from models_app.evidence.keys import signing_key
@@ -19,6 +21,8 @@ from models_app.models import (
     AuditEvent,
     Comparison,
     ComparisonResult,
+    EvaluationExample,
+    ExampleScore,
     GateRun,
     Release,
     TrainingRun,
@@ -141,7 +145,40 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "verdict": comparison.verdict,
         "sentence": comparison.sentence,
         "results": list(results.values("against", *STORED)),
+        "documents_shown": _documents_shown(comparison),
     }  # fmt: skip
+
+
+def _documents_shown(comparison: Comparison) -> list[dict[str, Any]]:
+    """Which nine the page shows, by the digests of their texts, so that somebody who has the texts can tell."""
+    if not comparison.reading:
+        return []
+    shown = Reading.of_json(comparison.reading).documents
+    examples = EvaluationExample.objects.in_bulk([one.example for one in shown])
+    outputs = {
+        (run, example): output
+        for run, example, output in ExampleScore.objects.filter(
+            run__in=[comparison.candidate_id, comparison.baseline_id], example__in=examples
+        ).values_list("run", "example", "output")
+    }
+    return [
+        {
+            "kind": one.kind,
+            "document": examples[one.example].document_hash,
+            "score": {"before": one.before, "after": one.after},
+            "sha256": {
+                "article": _digest(examples[one.example].source),
+                "reference": _digest(examples[one.example].reference),
+                "before": _digest(outputs[comparison.baseline_id, one.example]),
+                "after": _digest(outputs[comparison.candidate_id, one.example]),
+            },
+        }
+        for one in shown
+    ]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _training(run: TrainingRun) -> dict[str, Any]:

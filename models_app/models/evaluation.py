@@ -99,6 +99,9 @@ class Comparison(models.Model):
     resamples = models.PositiveIntegerField()
     signature = models.CharField(max_length=300)
     digest = models.CharField(max_length=64, help_text="over both runs' outputs and scores, seed, resamples")
+    reading = models.JSONField(
+        default=dict, help_text="worst, typical and best documents, and how all differences spread"
+    )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +16,7 @@ from typing import Literal
 
 from django.utils.safestring import SafeString
 
+from models_app.texts.bins import MOST_BINS, Bins, bins, nice_step
 from models_app.texts.figures import number, signed
 from models_app.web.svg import line, svg, tag, text
 
@@ -79,15 +79,6 @@ def _nothing_yet(kind: str, title: str, words: str) -> SafeString:
 
 
 # ---------------------------------------------------------------- scales
-
-
-def nice_step(span: float, most: int) -> float:
-    """The smallest of 1, 2, 2.5 or 5 × 10ⁿ that cuts `span` into at most `most` parts."""
-    if span <= 0:
-        return 1.0
-    raw = span / most
-    power = 10.0 ** math.floor(math.log10(raw))
-    return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= raw * (1 - 1e-9))
 
 
 def nice_ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -387,23 +378,10 @@ def _places_of(ticks: Sequence[float]) -> int:
 # ---------------------------------------------------------------- counts
 
 
-#: Smaller differences are rounding: such documents are equal.
-EQUAL = 1e-9
-
-
 def sides(differences: Sequence[float]) -> tuple[int, int, int]:
     """How many are below, equal to and above no change: what a histogram's bars of each side add up to."""
-    finite = [value for value in differences if math.isfinite(value)]
-    below = sum(value < -EQUAL for value in finite)
-    above = sum(value > EQUAL for value in finite)
-    return below, len(finite) - below - above, above
-
-
-def _bin_of(value: float, step: float) -> int:
-    """0 holds no change alone; 1 what is up to one step above it, -1 what is up to one step below it, and so on."""
-    if abs(value) <= EQUAL:
-        return 0
-    return math.ceil(value / step) if value > 0 else math.floor(value / step)
+    found = bins(differences)
+    return found.below, found.equal, found.above
 
 
 def _bin(k: int, count: int, step: float, x: _Scale, y: _Scale, tone: str) -> SafeString:
@@ -427,24 +405,24 @@ def _bin(k: int, count: int, step: float, x: _Scale, y: _Scale, tone: str) -> Sa
 
 
 def histogram(
-    differences: Sequence[float],
+    differences: Sequence[float] | Bins,
     *,
     title: str,
     higher_is_better: bool = True,
-    most_bins: int = 21,
+    most_bins: int = MOST_BINS,
+    marks: Sequence[float] = (),
     width: int = 560,
     height: int = 220,
 ) -> SafeString:
     """How per-document differences spread. The middle bin holds no change alone, so that it takes no side and the bars
-    of each side add up to what `sides` counts.
+    of each side add up to what `sides` counts. `marks` are differences that a triangle under the axis points at.
 
     Worse lies on the side where the metric gets worse and is named there.
     """
-    finite = [value for value in differences if math.isfinite(value)]
-    if not finite:
+    found = differences if isinstance(differences, Bins) else bins(differences, most=most_bins)
+    counts, step = found.counts, found.step
+    if not counts:
         return _nothing_yet("histogram", title, "No documents compared yet")
-    step = nice_step(max([0.0, *finite]) - min([0.0, *finite]), most_bins - 1)
-    counts = Counter(_bin_of(value, step) for value in finite)
     first, last, most = min([-1, *counts]), max([1, *counts]), max(counts.values())
     left, right, bottom = 40.0, width - 8.0, height - 46.0
     x, y = _Scale(first - 0.5, last + 0.5, left, right), _Scale(0, most, bottom, 12.0)
@@ -461,6 +439,7 @@ def histogram(
         *(text(left - 7, y(tick) + 4, number(tick, None), "tick", "end") for tick in whole),
         *(_bin(k, counts[k], step, x, y, tones[k]) for k in sorted(counts)),
         line(left, bottom, right, bottom, "axis"),
+        *(_mark_below(x(found.place_of(value)), bottom + 2) for value in sorted(marks)),
         *(
             text(x(k), bottom + 17, signed(k * step, _places_of([step])), "tick", "middle")
             for k in (first, 0, last)
@@ -468,6 +447,10 @@ def histogram(
         text(left, bottom + 38, f"← {words[below]}", f"{below}-side"),
         text(right, bottom + 38, f"{words[above]} →", f"{above}-side", "end"),
     )
+
+
+def _mark_below(x: float, y: float) -> SafeString:
+    return tag("path", d=f"M{x:.1f} {y:.1f}l4 6h-8z", class_="nine")
 
 
 def stacked_shares(shares: Sequence[Share], *, title: str) -> SafeString:

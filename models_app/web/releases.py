@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 from django import forms
@@ -15,8 +15,13 @@ from django.views.decorators.http import require_POST, require_safe
 from models_app import queries
 from models_app.evaluation.metrics import METRICS
 from models_app.evaluation.people import preferences, said_when_submitted
+from models_app.evaluation.reading import Reading
+from models_app.evaluation.terms import SLICE_FLOOR
 from models_app.evaluation.wording import margins_in_words
+from models_app.evidence.card import model_card
+from models_app.evidence.envelope import fingerprint
 from models_app.evidence.files import evidence_file
+from models_app.evidence.keys import public_key
 from models_app.foundation.errors import GalleyError, InvalidInput, Refused, TooManyTries
 from models_app.foundation.roles import allowed
 from models_app.gates import running
@@ -25,6 +30,7 @@ from models_app.models import (
     Approval,
     Comparison,
     ComparisonResult,
+    GateRun,
     Incident,
     ModelVersion,
     PromptVersion,
@@ -56,7 +62,18 @@ from models_app.releases.freezes import freeze_for
 from models_app.releases.hands import involved
 from models_app.releases.standing import evidence_problem, needed_approvals
 from models_app.texts.normalise import row_number
-from models_app.web.comparisons import MetricRow, metric_rows
+from models_app.web import charts, slices
+from models_app.web.comparisons import MetricRow, falls_of, metric_rows
+from models_app.web.evidence import (
+    LineagePicture,
+    Step,
+    counted,
+    doubts,
+    gate_rows,
+    headline,
+    lineage_picture,
+    nine_documents,
+)
 from models_app.web.human_evaluation import asked_about
 from models_app.web.pages import capability, is_fragment, page_or_fragment, paginate, user_of
 from models_app.web.trail import page_url, tell
@@ -228,16 +245,6 @@ def _after_composing(request: HttpRequest, release: Release) -> HttpResponse:
 # ---------------------------------------------------------------- a release
 
 
-@dataclass(frozen=True)
-class Step:
-    """A station of the loop. `kind`: done, now, bad, or nothing where it has not been reached."""
-
-    name: str
-    note: str
-    kind: str = ""
-    url: str = ""
-
-
 #: What a person may do with a release that waits, by the value of the button.
 DECISIONS: dict[str, Any] = {
     "approve": approve,
@@ -339,7 +346,9 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
     comparing = queries.comparing(release)
     may, why = may_decide(release, request.user, hands=hands) if waiting else (False, "")
     declares = may_declare(release, request.user, hands=hands)
-    rows = _metric_rows(comparison)
+    results = list(ComparisonResult.objects.filter(comparison=comparison)) if comparison is not None else []
+    rows = _metric_rows(results)
+    run = running.newest(release)
     return {
         "release": release,
         "heading": "is a baseline" if release.origin == Release.Origin.BASELINE else HEADINGS[release.state],
@@ -355,7 +364,10 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         "submitted": said_when_submitted(release),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         "comparing": comparing,
-        "steps": _steps(release, comparison, comparing is not None, held, needed),
+        "lineage": _lineage(release, comparison, comparing is not None, held, needed),
+        "data": queries.data_beside(baseline, release),
+        "evidence_key": public_key(),
+        "evidence_fingerprint": fingerprint(public_key()),
         "settings": settings,
         "decoding_changed": any(setting.changed for setting in settings),
         "decisions": decisions,
@@ -375,7 +387,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         if release.state == Release.State.WARMING
         else None,
         "newer": _newer(release, comparisons, live),
-        "run": running.newest(release) if release.submitted_at is not None else None,
+        **_evidence(release, comparison, results, run),
         "same": _same(release, live),
         "freeze": freeze_for(release)
         if release.state in (Release.State.AWAITING, Release.State.APPROVED)
@@ -425,24 +437,71 @@ def _same(release: Release, live: Release | None) -> Comparison | None:
     return comparison if live is None or comparison.baseline.release_id == live.pk else None
 
 
-def _metric_rows(comparison: Comparison | None) -> list[MetricRow]:
-    if comparison is None:
-        return []
-    results = ComparisonResult.objects.filter(comparison=comparison, slice="all")
-    rows = {row.metric.key: row for row in metric_rows(list(results))}
+def _metric_rows(results: list[ComparisonResult]) -> list[MetricRow]:
+    rows = {row.metric.key: row for row in metric_rows(results)}
     return [rows[name] for name in SHOWN_METRICS if name in rows and name in METRICS]
 
 
-def _steps(
+def _evidence(
+    release: Release, comparison: Comparison | None, results: list[ComparisonResult], run: GateRun | None
+) -> dict[str, Any]:
+    """What is read before a decision; all of it was computed before and is only looked up."""
+    outcome = running.outcome(run) if run is not None else None
+    glance = gate_rows(outcome.findings if outcome is not None else (), release=release.pk)
+    told = {
+        "run": run,
+        "gate_rows": glance,
+        "counted": counted(outcome.findings) if outcome is not None else "",
+        "gates_moving": run is not None and run.state in GateRun.ACTIVE,
+    }
+    if comparison is None:
+        return told
+    reading = Reading.of_json(comparison.reading) if comparison.reading else None
+    metric = METRICS[comparison.primary_metric]
+    nine = nine_documents(comparison, reading) if reading is not None else []
+    told |= {
+        "metric": metric,
+        "verdict": headline(comparison, outcome),
+        "slices": slices.of_comparison(results, metric.key, floor=comparison.terms.get("floor", SLICE_FLOOR)),
+        "nine": nine,
+        "doubts": doubts(glance, nine, falls_of(results), comparison),
+        "reading": reading,
+    }
+    if reading is not None:
+        sides = (reading.bins.below, reading.bins.above)
+        worse, better = sides if metric.better != "lower" else sides[::-1]
+        told |= {
+            "got_worse": worse,
+            "stayed_the_same": reading.bins.equal,
+            "got_better": better,
+            "histogram": charts.histogram(
+                reading.bins,
+                title=f"{metric.label}, after minus before, by document",
+                higher_is_better=metric.better != "lower",
+                marks=[one.after - one.before for one in reading.documents],
+            ),
+        }
+    return told
+
+
+def _lineage(
     release: Release, comparison: Comparison | None, comparing: bool, held: int, needed: int
-) -> list[Step]:
-    return [
-        *_origins(release),
+) -> LineagePicture:
+    later = [
         _compared(comparison, comparing),
         _gated(release),
         _decided(release, comparison, held, needed),
         _live(release),
     ]
+    tested = None
+    documents = "split once"
+    if comparison is not None:
+        test_set = comparison.candidate.evaluation_set
+        tested = Step(
+            f"Test set {test_set.pk}", f"{test_set.rows:,} documents, held out", "done",
+            page_url("test_set", test_set.pk),
+        )  # fmt: skip
+    return lineage_picture(_origins(release), later, test_set=tested, documents=documents)
 
 
 def _origins(release: Release) -> list[Step]:
@@ -527,6 +586,19 @@ def evidence(request: HttpRequest, pk: int) -> HttpResponse:
     release = _release(pk)
     answer = HttpResponse(evidence_file(release), content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="release-{release.pk}-evidence.json"'
+    return answer
+
+
+@require_safe
+@capability("view_models")
+def card(request: HttpRequest, pk: int) -> HttpResponse:
+    """The model card, to read or, with `?download=1`, as a file."""
+    release = _release(pk)
+    content = model_card(release)
+    if "download" not in request.GET:
+        return render(request, "models_app/releases/card.html", {"release": release, "card": content})
+    answer = HttpResponse(content, content_type="text/markdown; charset=utf-8")
+    answer["Content-Disposition"] = 'attachment; filename="README.md"'
     return answer
 
 
@@ -633,6 +705,7 @@ urlpatterns = [
     path("new/", new_release, name="release_new"),
     path("<int:pk>/", release_page, name="release"),
     path("<int:pk>/evidence.json", evidence, name="release_evidence"),
+    path("<int:pk>/card/", card, name="release_card"),
     path("<int:pk>/decide/", decide, name="release_decide"),
     path("<int:pk>/comment/", comment, name="release_comment"),
     path("<int:pk>/withdraw/", withdraw, name="release_withdraw"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -71,6 +72,9 @@ def test_it_holds_what_the_decision_is_based_on(the: Scene, file: Path) -> None:
     assert "started its training" in " ".join(document["people_with_a_hand_in_it"]["mila"])
     assert "release.submit" in {event["action"] for event in document["trail"]["events"]}
     assert len(document["trail"]["head"]["hash"]) == 64
+    shown = document["comparison"]["documents_shown"]
+    assert [one["kind"] for one in shown] == [*["worst"] * 3, *["typical"] * 3, *["best"] * 3]
+    assert {one["sha256"]["after"] for one in shown} == {hashlib.sha256(scenes.WRITTEN.encode()).hexdigest()}
 
 
 def test_gates_policy_and_waivers_are_in_it(the: Scene) -> None:

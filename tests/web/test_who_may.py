@@ -62,7 +62,7 @@ PAGES = {
     "evaluate&view_documents": "document_case",
     "view_models": (
         "snapshots snapshot snapshot_file test_set models model training training_run comparisons comparison "
-        "comparison_document comparison_evidence releases release release_evidence policies policy "
+        "comparison_document comparison_evidence releases release release_evidence release_card policies policy "
         "policy_version policy_changes release_gates waiver_end case_sets case_set case_set_history case case_run "
         "release_cases release_comment leakage leakage_finding"
     ),
@@ -118,7 +118,8 @@ API = {
     "evaluations:write": "POST api_evaluations, POST api_comparisons",
     "releases:read": (
         "GET api_live_release, GET api_releases, GET api_release, GET api_release_evidence, GET api_release_gates, "
-        "GET api_release_evidence_file, GET api_training_run, GET api_evaluation, GET api_comparison, GET api_job"
+        "GET api_release_evidence_file, GET api_training_run, GET api_evaluation, GET api_comparison, GET api_job, "
+        "GET api_release_card"
     ),
     "releases:submit": "POST api_releases, POST api_compose_release",
 }
