@@ -12,6 +12,8 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.module_loading import import_string
 
+from models_app.models import SnapshotExample
+
 
 @dataclass(frozen=True)
 class KnownErrors:
@@ -27,7 +29,7 @@ class HumanSide:
     """`licences_of`: documents by the licence they came in with, "" where none was said, of those whose content hashes
     a query gives. `errors_of`: of a release, by its number."""
 
-    licences_of: Callable[[QuerySet[object, str]], Mapping[str, int]]
+    licences_of: Callable[[QuerySet[SnapshotExample, str]], Mapping[str, int]]
     errors_of: Callable[[int], KnownErrors]
 
 

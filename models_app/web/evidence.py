@@ -330,7 +330,8 @@ def _flag(example: EvaluationExample, old: str, new: str) -> tuple[str, str]:
 
 def _facts(reference: str, old: str, new: str) -> tuple[list[str], list[str]]:
     """Numbers and names of the reference that only before has, and those that only after has."""
-    lost, won = [], []
+    lost: list[str] = []
+    won: list[str] = []
     values = [{value for one in find_numbers(text) for value in one.values} for text in (old, new)]
     for fact in find_numbers(reference):
         had, has = (not known.isdisjoint(fact.values) for known in values)
@@ -375,11 +376,10 @@ def _places_in(text: str, words: str) -> list[tuple[int, int]]:
 
 def _with_what_is_new(source: str, summary: str) -> SafeString:
     """The clean text, with a wavy line under numbers and names that the article lacks."""
-    spans = sorted(
-        (one.start, one.end) for one in (*missing_numbers(source, summary), *missing_names(source, summary))
-    )
+    spans = [(one.start, one.end) for one in missing_numbers(source, summary)]
+    spans += [(one.start, one.end) for one in missing_names(source, summary)]
     pieces, at = [], 0
-    for start, end in spans:
+    for start, end in sorted(spans):
         if start < at:
             continue
         pieces.append(format_html("{}{}", summary[at:start], _suspect(summary[start:end])))

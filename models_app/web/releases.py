@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -387,7 +388,7 @@ def _context(request: HttpRequest, release: Release, form: DecisionForm | None =
         if release.state == Release.State.WARMING
         else None,
         "newer": _newer(release, comparisons, live),
-        **_evidence(release, comparison, results, run),
+        **_evidence(release, comparison, results, run, at=None if waiting else _decided_at(decisions)),
         "same": _same(release, live),
         "freeze": freeze_for(release)
         if release.state in (Release.State.AWAITING, Release.State.APPROVED)
@@ -442,13 +443,24 @@ def _metric_rows(results: list[ComparisonResult]) -> list[MetricRow]:
     return [rows[name] for name in SHOWN_METRICS if name in rows and name in METRICS]
 
 
+def _decided_at(decisions: list[queries.Decision]) -> datetime | None:
+    given = [told.row.at for told in decisions if told.row.decision == Approval.Decision.APPROVED]
+    return max(given, default=None)
+
+
 def _evidence(
-    release: Release, comparison: Comparison | None, results: list[ComparisonResult], run: GateRun | None
+    release: Release,
+    comparison: Comparison | None,
+    results: list[ComparisonResult],
+    run: GateRun | None,
+    *,
+    at: datetime | None,
 ) -> dict[str, Any]:
-    """What is read before a decision; all of it was computed before and is only looked up."""
-    outcome = running.outcome(run) if run is not None else None
+    """What is read before a decision; all of it was computed before and is only looked up. `at`: when it was decided
+    on, for the waivers that held then."""
+    outcome = running.outcome(run, at=at) if run is not None else None
     glance = gate_rows(outcome.findings if outcome is not None else (), release=release.pk)
-    told = {
+    told: dict[str, Any] = {
         "run": run,
         "gate_rows": glance,
         "counted": counted(outcome.findings) if outcome is not None else "",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.db.models import Count, QuerySet
 
 from models_app.evidence.human_side import HumanSide, KnownErrors
+from models_app.models import SnapshotExample
 from reviews.models import Review, SourceDocument, SpanMark
 
 
-def licences_of(hashes: QuerySet[object, str]) -> dict[str, int]:
+def licences_of(hashes: QuerySet[SnapshotExample, str]) -> dict[str, int]:
     """1 query."""
     found = SourceDocument.objects.filter(content_hash__in=hashes).order_by()
     return dict(found.values_list("licence").annotate(n=Count("pk")).order_by("-n", "licence"))
