@@ -250,8 +250,9 @@ def _as_number(text: str) -> Any:
 
 
 def _as_json(text: str) -> Any:
+    """A list; nothing is an empty one."""
     try:
-        return json.loads(text)
+        return json.loads(text) if text else []
     except ValueError:
         return text
 

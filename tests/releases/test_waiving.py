@@ -388,6 +388,8 @@ def test_what_is_wrong_is_said_on_the_page(the: Scene, sent: dict[str, str], sta
 def test_the_gates_are_run_again_from_the_page_and_the_page_follows(the: Scene) -> None:
     page = f"/releases/{the.candidate.pk}/gates/"
     mila = signed_in(the.cast.ml_engineer)
+    the.submitted()
+    scenes.small_policy(guards={"least_documents": 101})
     assert mila.post(f"{page}run/").status_code == 302
     following = mila.get(page).content.decode()
     assert 'hx-trigger="every 2s"' in following
