@@ -147,7 +147,7 @@ def test_a_requester_a_policy_editor_and_two_approvers(enter: Enter, the: Scene)
 
     pia.goto("/policies/production/edit/")
     pia.locator("[name='guards.least_documents']").fill("12")
-    pia.get_by_label("Reason").fill("Ten are too few.")
+    pia.get_by_role("textbox", name="Reason").fill("Ten are too few.")
     pia.get_by_role("button", name="Save").click()
     expect(pia.get_by_text("has to be judged by it")).to_be_visible()
 
