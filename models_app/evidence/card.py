@@ -16,7 +16,6 @@ from models_app.evaluation.wording import figures_of
 from models_app.evidence.human_side import KnownErrors, human_side
 from models_app.evidence.keys import public_key
 from models_app.gates import running
-from models_app.ml.artefacts import WEIGHTS
 from models_app.ml.recipe import Decoding
 from models_app.models import (
     Comparison,
@@ -30,12 +29,12 @@ from models_app.models import (
 from models_app.releases.accounts import no_judges
 from models_app.releases.hands import involved, training_lineage
 from models_app.texts.normalise import one_line
-from models_app.training.registering import store
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
 STARTER = "HuggingFaceTB/SmolLM2-135M-Instruct"
+STARTER_LICENCE = "apache-2.0"
 NOT_STATED = "not stated"
 NOT_RECORDED = "not recorded"
 #: The Hub's own word for it.
@@ -127,26 +126,11 @@ def _scores(comparison: Comparison | None, results: Sequence[ComparisonResult]) 
 
 
 def _base(release: Release) -> tuple[str, str]:
-    """(its name on the Hub, its licence), as far as they are known."""
-    model = release.model_version
-    said = _said_by_readme(release)
-    name = STARTER if model.base == "starter" else model.base if model.base.count("/") == 1 else ""
-    licence = said.get("license") or ("apache-2.0" if model.base == "starter" else "")
-    return str(said.get("base_model") or name), str(licence) if isinstance(licence, str) else ""
-
-
-def _said_by_readme(release: Release) -> Mapping[str, Any]:
-    from huggingface_hub import metadata_load
-
-    model = release.model_version
-    path = store() / model.artefact / WEIGHTS / "README.md"
-    if not model.artefact or not path.is_file():
-        return {}
-    try:
-        said = metadata_load(path)
-    except (OSError, ValueError):  # somebody else's file, of which no word is needed
-        return {}
-    return said if isinstance(said, dict) else {}
+    """(its name on the Hub, its licence), as far as they are known: what was registered says nothing of its licence."""
+    base = release.model_version.base
+    if base == "starter":
+        return STARTER, STARTER_LICENCE
+    return (base if base.count("/") == 1 and not base.startswith("/") else ""), ""
 
 
 def _languages(comparison: Comparison | None) -> list[str]:
