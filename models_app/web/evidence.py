@@ -35,6 +35,8 @@ from models_app.web.trail import subject_words
 DIFFERENCES = ("primary", "guards", "slices", "forgetting", "preference")
 #: Of these less is better; of metrics the catalogue says it.
 LESS_IS_BETTER = ("safety", "speed", "leakage", "personal_data", "data_quality")
+#: What they find is counted; a difference among their rows is told beside it and is not what they are about.
+COUNTED = ("leakage", "personal_data", "data_quality")
 STATES = ("fail", "error", "inconclusive", "waived", "pass")
 TONES = {"inconclusive": "maybe"}
 
@@ -99,7 +101,7 @@ def _passing(found: Sequence[Finding], release: int) -> GateRow:
         return _gate_row(found[0], _label(found[0]), release)
     measured = [(_room(one.row, ends), one) for one in found if (ends := _measured(one.row)) is not None]
     label = found[0].label
-    if not measured:
+    if not measured or found[0].row.gate in COUNTED:
         words = f"all {len(found)} rows pass"
         return _gate_row(found[0], label, release, words=words)
     worst = min(measured, key=lambda pair: pair[0])[1]
@@ -117,7 +119,7 @@ def _is_higher_better(row: GateResult) -> bool:
     metric = METRICS.get(row.name)
     if metric is not None:
         return metric.better != "lower"
-    return row.gate not in LESS_IS_BETTER
+    return row.unit == "points" or row.gate not in LESS_IS_BETTER
 
 
 def _room(row: GateResult, ends: tuple[float, float, float]) -> float:
