@@ -172,3 +172,12 @@ def test_a_bar_stays_within_its_cell(low: float, high: float, threshold: float) 
     places = [float(place) for place in re.findall(r'="(-?[\d.]+)%"', str(row.bar))]
     assert places
     assert all(0 <= place <= 100 for place in places)
+
+
+def test_a_difference_on_the_clean_subset_is_not_what_leakage_is_told_by() -> None:
+    clean = {"estimate": 6.0, "low": 5.0, "high": 7.0, "threshold": 0.0, "unit": "points"}
+    passing = [finding("leakage", "pass"), finding("leakage", "pass", name="clean", **clean)]
+    row = evidence.gate_rows(passing, release=1)[0]
+    assert (row.words, row.bar) == ("all 2 rows pass", "")
+    open_row = evidence.gate_rows([finding("leakage", "inconclusive", name="clean", **clean)], release=1)[0]
+    assert open_row.needs == "over 0"
