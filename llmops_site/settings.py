@@ -366,6 +366,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ReleaseStateEnum": "models_app.models.Release.State",
         "RunStateEnum": "models_app.models.jobs.RunState",
+        "ImprovementKindEnum": "reviews.models.ImprovementRequest.Kind",
+        "ExportKindEnum": "reviews.exports.request.KINDS",
         "GateRunStateEnum": "models_app.models.GateRun.State",
         "GateVerdictEnum": "models_app.models.GateRun.Verdict",
         "ComparisonVerdictEnum": "models_app.api.evaluations.VERDICTS",

@@ -22,6 +22,7 @@ from reviews.desk.claims import claim_next
 from reviews.discussion.comments import open_thread
 from reviews.exports import requests
 from reviews.exports.request import Request as ExportRequest
+from reviews.improvement.requests import open_request
 from tests import make
 from tests.releases import scene as scenes
 
@@ -122,6 +123,7 @@ def one_of_each(cast: make.Cast, live: Release) -> dict[str, Any]:
         "threads": thread.pk,
         "comments": thread.comments.get().pk,
         "exports": export.pk,
+        "improvement-requests": open_request(kind="prompt", reason="Too long.", actor=person).pk,
         **of_a_pipeline(live),
     }
 
