@@ -140,7 +140,7 @@ def test_a_list_costs_the_same_whatever_its_length(engineer: Api, django_assert_
     for count in (1, 40):
         for _ in range(count):
             make.document()
-        with django_assert_num_queries(8):  # three for the token and what its person may do
+        with django_assert_num_queries(7):  # two for the token and what its person may do
             assert engineer.get("documents/?page_size=100").status_code == 200
 
 

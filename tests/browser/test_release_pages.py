@@ -207,12 +207,12 @@ def test_the_page_follows_the_deployment_until_it_is_live(enter: Enter, the: Sce
     page.goto(f"/releases/{the.candidate.pk}/")
     fill_decision(page)
     page.get_by_role("button", name="Approve").click()
-    steps = page.locator(".steps")
-    expect(steps).to_contain_text("its model is loading")
+    way = page.locator(".ev-lineage")
+    expect(way).to_contain_text("its model is loading")
     from models_app.releases.deploying import go_live
 
     go_live(release=Release.objects.get(pk=the.candidate.pk))
-    expect(steps).not_to_contain_text("its model is loading")
+    expect(way).not_to_contain_text("its model is loading")
     expect(page.locator("#release")).not_to_have_attribute("hx-trigger", re.compile("every"))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from django.db import connection, connections
 from django.utils import timezone
 
 from models_app.foundation.errors import Unavailable
-from models_app.models import ModelVersion, Release, Route, Slot
+from models_app.models import ModelVersion, PromptVersion, Release, Route, Slot
 from models_app.models.releases import Environment
+from models_app.releases.composing import compose_release
 from models_app.releases.deploying import install_first_release, roll_back
 from models_app.serving.client import generate
 from models_app.serving.readiness import readiness
@@ -21,6 +23,7 @@ from tests import make
 from tests.releases import scene as scenes
 from tests.serving.conftest import Supervisor, not_running, slot, state, until
 
+_words = itertools.count(40)
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
@@ -31,7 +34,20 @@ def live_release() -> Release:
 
 
 def deploy() -> Release:
-    return scenes.approved(make.release())
+    """Another one each time: of one content no two are on their way."""
+    scenes.small_policy()
+    release = compose_release(
+        model_version=make.lead_model(),
+        prompt_version=PromptVersion.objects.filter(prompt__kind="prefix").get(number=1),
+        decoding={"max_words": next(_words)},
+        origin="decoding", actor=None,
+    )  # fmt: skip
+    return scenes.approved(release)
+
+
+def warming(release: Release) -> Release:
+    """What no gate lets through, on its way all the same: what was broken after the approval looks like this."""
+    return make.forced(release, "warming")
 
 
 def answers() -> bool:
@@ -202,7 +218,7 @@ def test_a_release_whose_files_are_missing_fails_with_the_reason_and_what_is_liv
         digest="lost",
         engine="ctranslate2",
     )
-    release = scenes.approved(make.release(lost))
+    release = warming(make.release(lost))
     until(lambda: state(release) == "failed")
     release.refresh_from_db()
     assert "are missing from" in release.reason
@@ -215,7 +231,7 @@ def test_a_slot_that_dies_while_it_loads_is_tried_again_and_then_given_up(
     serving: Supervisor, settings: object
 ) -> None:
     """Its decoding settings are nonsense, which no use case would let through."""
-    release = scenes.approved(make.release(decoding={"beams": -1}))
+    release = warming(make.release(decoding={"beams": -1}))
     until(lambda: state(release) == "failed")
     release.refresh_from_db()
     assert "beams" in release.reason
