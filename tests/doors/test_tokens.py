@@ -27,7 +27,7 @@ from models_app.models import ApiToken, Release, ServiceAccount
 from reviews.models import Assignment, Export
 from tests import make
 from tests.api.conftest import Api, error
-from tests.releases.scene import scene
+from tests.releases.scene import gates_done, scene
 
 pytestmark = pytest.mark.django_db
 LIVE = "releases/live/"
@@ -170,7 +170,7 @@ def test_what_a_service_account_submitted_its_owner_cannot_approve() -> None:
     owner = make.user("olga", "ml engineer", "approver")
     answer = of_account(owner, "releases:submit").post("releases/", {"comparison": the.comparison.pk})
     assert answer.status_code == 201, answer.content
-    release = Release.objects.get(pk=the.candidate.pk)
+    release = gates_done(Release.objects.get(pk=the.candidate.pk))
     assert release.requested_by == owner
     with pytest.raises(NotAllowed):
         the.approved_by(owner)
