@@ -36,6 +36,7 @@ from tests import make
 from tests.browser.conftest import Enter
 from tests.browser.desk import another_item, at_desk
 from tests.e2e.conftest import Worker
+from tests.releases import scene as scenes
 from tests.reviews.loop.test_run import FILLER, toy_file
 from tests.serving.conftest import Supervisor
 from tests.tiny_models import make_tiny_t5
@@ -82,7 +83,20 @@ def first_release(cast: make.Cast, supervise: Callable[..., Supervisor], tmp_pat
         actor=None,
     )
     supervise()
+    a_policy_for_few_documents()
     return install_first_release(release=release)
+
+
+def a_policy_for_few_documents() -> None:
+    """Twenty toy articles prove little: the gates are all judged, and none asks for more than such a test set shows."""
+    scenes.small_policy(
+        primary={"margin": 100.0, "least_documents": 10},
+        guards={"margins": {"rouge1": 100.0, "rougeL": 100.0}, "least_documents": 10},
+        safety={"least_documents": 10, "numbers_percent": 100.0, "names_percent": 100.0},
+        slices={"fields": []},
+        speed={"times_slower": None},
+        preference={"ask": "never"},
+    )
 
 
 def test_four_people_walk_the_loop(
