@@ -118,9 +118,12 @@ def decline(*, request: ImprovementRequest, reason: str, actor: User) -> Improve
 def withdraw(*, request: ImprovementRequest, actor: User) -> ImprovementRequest:
     if request.opened_by_id is None or request.opened_by_id != actor.pk:
         raise NotAllowed("The person who opened a request withdraws it.")
-    if request.votes.exists():
-        raise Refused("Others have voted for it: it stays until it is decided.", code="voted")
-    _decide(request, "withdrawn", "", actor)
+    with transaction.atomic():
+        # as a vote locks it: none comes in between
+        ImprovementRequest.objects.select_for_update(no_key=True).get(pk=request.pk)
+        if request.votes.exists():
+            raise Refused("Others have voted for it: it stays until it is decided.", code="voted")
+        _decide(request, "withdrawn", "", actor)
     return request
 
 
