@@ -1,4 +1,4 @@
-"""Rows that every installation has: environment, route, first prompts, the lead baseline. Safe to call again."""
+"""Rows that every installation has: environment, route, policy, prompts, the lead baseline. Safe to call again."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def seed(apps: Any) -> None:
     environment, _ = apps.get_model("models_app", "Environment").objects.get_or_create(name="production")
     apps.get_model("models_app", "Route").objects.get_or_create(
         environment=environment, defaults={"salt": secrets.token_hex(16)}
+    )
+    # as the code has it: a version without settings of its own
+    apps.get_model("models_app", "GatePolicy").objects.get_or_create(
+        environment=environment,
+        number=1,
+        defaults={"digest": hashlib.sha256(b"{}").hexdigest(), "reason": "It comes with Galley."},
     )
     prompts = apps.get_model("models_app", "Prompt").objects
     versions = apps.get_model("models_app", "PromptVersion").objects

@@ -8,30 +8,51 @@ from models_app.foundation.immutable import changed
 # Written once: no row of these changes or goes.
 APPEND_ONLY = [
     "auditevent",
+    "caseresult",
+    "casesetversion",
+    "caseversion",
+    "cleancomparison",
     "comparison",
     "comparisonresult",
+    "declaredtraining",
     "evaluationexample",
     "examplescore",
+    "fingerprintset",
+    "gatepolicy",
+    "gateresult",
     "humanvote",
+    "leakagecheck",
+    "leakagefinding",
     "promptversion",
+    "publicoccurrence",
+    "releasecomment",
     "snapshotexample",
+    "textfingerprint",
+    "webhookattempt",
     "weightmatch",
     "weighttensor",
 ]
 # Their rows go on, but never go.
 KEPT = [
     "approval",
+    "caserun",
+    "caseset",
     "datasetsnapshot",
     "deployment",
     "evaluationrun",
     "evaluationset",
+    "gaterun",
+    "incident",
     "modelversion",
     "release",
     "trainingrun",
+    "waiver",
+    "webhookdelivery",
+    "webhookendpoint",
 ]
 # A row that takes another's number takes all that refers to it: scores, comparisons, hands. Who opened which account
 # while the work went on is counted from the time it began.
-NUMBERED_ONCE = [table for table in KEPT if table not in ("approval", "deployment")]
+NUMBERED_ONCE = ["datasetsnapshot", "evaluationrun", "evaluationset", "modelversion", "release", "trainingrun"]
 # What stays as it was written, table by table.
 FIXED = {
     "apitoken": ["digest", "user_id", "created_by_id", "service_account_id", "scopes"],
@@ -40,7 +61,7 @@ FIXED = {
         "digest", "train_rows", "validation_rows", "selection", "curators", "created_by_id",
     ],
     "evaluationrun": ["release_id", "evaluation_set_id", "requested_by_id"],
-    "evaluationset": ["digest", "rows", "selection", "created_by_id", "most_references"],
+    "evaluationset": ["digest", "rows", "selection", "created_by_id", "most_references", "words"],
     "modelversion": [
         "digest", "artefact", "parent_id", "family", "engine", "precision", "manifest", "training_run_id",
         "created_by_id",
@@ -55,6 +76,7 @@ FIXED = {
         "requested_by_id",
     ],
 }  # fmt: skip
+ON_ITS_WAY = "'draft', 'evaluating', 'blocked', 'needs evidence', 'awaiting approval', 'changes requested'"
 # (table, name, condition): what an UPDATE may not do.
 NEVER = [
     (
@@ -72,10 +94,14 @@ NEVER = [
         f"OLD.state = 'succeeded' AND ({changed('state', 'signature', 'means', 'finished_at')})",
     ),
     ("trainingrun", "succeeded_for_good", "OLD.state = 'succeeded' AND NEW.state <> 'succeeded'"),
+    # while it waits for a decision it is submitted anew or stays as it was
     (
         "release", "decided_on",
-        "OLD.state NOT IN ('draft', 'awaiting approval') AND ("
-        + changed("comparison_id", "evidence", "evidence_digest", "requested_by_id", "submitted_at") + ")",
+        f"(OLD.state NOT IN ({ON_ITS_WAY}) OR OLD.state = 'awaiting approval' AND NEW.state <> 'evaluating') AND ("
+        + changed(
+            "comparison_id", "evidence", "evidence_digest", "requested_by_id", "submitted_at", "requester_reason"
+        )
+        + ")",
     ),
     # what was live may be live again, by a rollback
     ("release", "was_live", "NEW.state = 'superseded' AND OLD.state NOT IN ('live', 'superseded')"),
@@ -87,6 +113,46 @@ NEVER = [
         "(OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at) "
         "OR (OLD.expiry IS NOT NULL AND (NEW.expiry IS NULL OR NEW.expiry > OLD.expiry))",
     ),
+    (
+        "gaterun", "fixed",
+        changed("id", "release_id", "comparison_id", "policy_id", "policy_digest", "requested_by_id", "created_at"),
+    ),
+    (
+        "gaterun", "ended_for_good",
+        "OLD.state IN ('finished', 'failed') AND ("
+        + changed("state", "verdict", "digest", "reason", "finished_at") + ")",
+    ),
+    (
+        "waiver", "fixed",
+        changed("id", "release_id", "gate", "name", "result_id", "result_digest", "reason", "asked_by_id", "asked_at",
+                "expires_at"),
+    ),
+    (
+        "waiver", "agreed_once",
+        "(OLD.agreed_at IS NOT NULL OR OLD.ended_at IS NOT NULL) AND ("
+        + changed("agreed_by_id", "agreed_at", "agreed_reason") + ")",
+    ),
+    (
+        "waiver", "ended_once",
+        "OLD.ended_at IS NOT NULL AND (" + changed("ended_by_id", "ended_at", "end_reason") + ")",
+    ),
+    (
+        "incident", "reviewed_once",
+        "OLD.reviewed_by_id IS NOT NULL OR NEW.reviewed_by_id IS NULL OR "
+        + changed("id", "release_id", "opened_by_id", "opened_at", "reason", "evidence_digest", "skipped"),
+    ),
+    ("caseset", "named_once", changed("id", "name", "created_by_id", "created_at")),
+    (
+        "caserun", "finishes_once",
+        "OLD.finished_at IS NOT NULL OR NEW.finished_at IS NULL OR "
+        + changed("id", "release_id", "set_version_id", "signature", "started_at"),
+    ),
+    (
+        "webhookdelivery", "as_it_was_made",
+        changed("id", "endpoint_id", "key", "event", "audit_event_id", "replay_of_id", "asked_by_id", "body", "made_at"),
+    ),
+    ("webhookdelivery", "ends_once", "OLD.state <> 'waiting'"),
+    ("webhookendpoint", "made_once", changed("id", "made_by_id", "made_at")),
 ]  # fmt: skip
 METRICS = (
     """
@@ -106,6 +172,87 @@ METRICS = (
     """,
     "DROP FUNCTION galley_refuse_metrics_of_the_past() CASCADE;",
 )
+# Rows are added while their run goes on, and a run ends with the verdict that its rows give.
+GATE_RESULTS = (
+    """
+    CREATE FUNCTION galley_refuse_gate_results() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM 1 FROM models_app_gaterun WHERE id = NEW.run_id AND state = 'running';
+      IF NOT FOUND THEN
+        RAISE EXCEPTION 'a gate run that does not go on gets no result' USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER models_app_gateresult_of_running BEFORE INSERT ON models_app_gateresult
+      FOR EACH ROW EXECUTE FUNCTION galley_refuse_gate_results();
+    """,
+    "DROP FUNCTION galley_refuse_gate_results() CASCADE;",
+)
+GATE_VERDICTS = (
+    """
+    CREATE FUNCTION galley_refuse_gate_verdict() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+      rows integer;
+      passed integer;
+    BEGIN
+      IF TG_OP = 'INSERT' THEN
+        RAISE EXCEPTION 'a gate run begins as queued, not as %', NEW.state USING ERRCODE = 'restrict_violation';
+      END IF;
+      SELECT count(*), count(*) FILTER (WHERE verdict = 'pass') INTO rows, passed
+        FROM models_app_gateresult WHERE run_id = NEW.id;
+      IF OLD.state <> 'running' OR (NEW.verdict = 'pass') <> (rows > 0 AND rows = passed) THEN
+        RAISE EXCEPTION 'a gate run that is % with % of % results passed does not become % with verdict %',
+          OLD.state, passed, rows, NEW.state, NEW.verdict USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER models_app_gaterun_begins BEFORE INSERT ON models_app_gaterun
+      FOR EACH ROW WHEN (NEW.state <> 'queued') EXECUTE FUNCTION galley_refuse_gate_verdict();
+    CREATE TRIGGER models_app_gaterun_verdict BEFORE UPDATE ON models_app_gaterun
+      FOR EACH ROW WHEN (NEW.state = 'finished' AND OLD.state <> 'finished')
+      EXECUTE FUNCTION galley_refuse_gate_verdict();
+    """,
+    "DROP FUNCTION galley_refuse_gate_verdict() CASCADE;",
+)
+# Gates let a release pass where of its newest run, on the comparison that it was submitted with and by the policy that
+# holds, every result passes or a waiver in force covers it. Which finding a waiver is for, and that nothing was
+# rewritten, Galley itself looks at.
+GATES = (
+    """
+    CREATE FUNCTION galley_holding_policy(of_environment bigint) RETURNS models_app_gatepolicy LANGUAGE sql STABLE AS $$
+      SELECT * FROM models_app_gatepolicy WHERE environment_id = of_environment ORDER BY number DESC LIMIT 1;
+    $$;
+    CREATE FUNCTION galley_gates_pass(of_release bigint, on_comparison bigint, of_environment bigint)
+    RETURNS boolean LANGUAGE sql STABLE AS $$
+      SELECT coalesce((
+        SELECT run.state = 'finished' AND run.comparison_id = on_comparison
+               AND run.policy_id = (galley_holding_policy(of_environment)).id
+               AND EXISTS (SELECT FROM models_app_gateresult WHERE run_id = run.id)
+               AND NOT EXISTS (
+                 SELECT FROM models_app_gateresult result
+                  WHERE result.run_id = run.id AND result.verdict <> 'pass' AND (
+                    result.verdict = 'error' OR NOT EXISTS (
+                      SELECT FROM models_app_waiver waiver
+                       WHERE waiver.release_id = of_release AND waiver.gate = result.gate AND waiver.name = result.name
+                         AND waiver.agreed_at IS NOT NULL AND waiver.ended_at IS NULL
+                         AND waiver.expires_at > statement_timestamp())))
+          FROM models_app_gaterun run WHERE run.release_id = of_release ORDER BY run.id DESC LIMIT 1
+      ), false);
+    $$;
+    CREATE FUNCTION galley_frozen(of_environment bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+      SELECT EXISTS (
+        SELECT FROM jsonb_array_elements(
+                 coalesce((galley_holding_policy(of_environment)).settings #> '{approvals,freezes}', '[]')) "window"
+         WHERE statement_timestamp() >= ("window" ->> 'from')::timestamptz
+           AND statement_timestamp() < ("window" ->> 'to')::timestamptz);
+    $$;
+    """,
+    """
+    DROP FUNCTION galley_frozen(bigint);
+    DROP FUNCTION galley_gates_pass(bigint, bigint, bigint);
+    DROP FUNCTION galley_holding_policy(bigint);
+    """,
+)
 # Each move that models_app.models.Release declares, and no other; and a release begins as a draft. Who put one live by
 # two statements, of which each was in order, had no approval.
 MOVES = (
@@ -114,6 +261,7 @@ MOVES = (
     DECLARE
       given integer;
       needed integer;
+      emergency boolean;
       first_of_all boolean;
     BEGIN
       IF TG_OP = 'INSERT' THEN
@@ -123,10 +271,18 @@ MOVES = (
         RETURN NEW;
       END IF;
       IF (OLD.state, NEW.state) NOT IN (
-        ('draft', 'awaiting approval'), ('draft', 'withdrawn'), ('draft', 'warming'),
-        ('awaiting approval', 'approved'), ('awaiting approval', 'rejected'), ('awaiting approval', 'withdrawn'),
-        ('approved', 'warming'), ('approved', 'withdrawn'),
+        ('draft', 'evaluating'), ('draft', 'withdrawn'), ('draft', 'warming'),
+        ('evaluating', 'blocked'), ('evaluating', 'needs evidence'), ('evaluating', 'awaiting approval'),
+        ('evaluating', 'withdrawn'),
+        ('blocked', 'evaluating'), ('blocked', 'withdrawn'),
+        ('needs evidence', 'evaluating'), ('needs evidence', 'withdrawn'),
+        ('awaiting approval', 'evaluating'), ('awaiting approval', 'changes requested'),
+        ('awaiting approval', 'approved'), ('awaiting approval', 'rejected'), ('awaiting approval', 'expired'),
+        ('awaiting approval', 'withdrawn'),
+        ('changes requested', 'evaluating'), ('changes requested', 'expired'), ('changes requested', 'withdrawn'),
+        ('approved', 'warming'), ('approved', 'awaiting approval'), ('approved', 'withdrawn'),
         ('warming', 'live'), ('warming', 'failed'), ('warming', 'rolled back'), ('warming', 'awaiting approval'),
+        ('warming', 'approved'),
         ('live', 'superseded'), ('live', 'rolled back'),
         ('superseded', 'live'), ('superseded', 'rolled back')
       ) THEN
@@ -136,17 +292,38 @@ MOVES = (
         IF NOT EXISTS (SELECT FROM models_app_deployment WHERE release_id = NEW.id) THEN
           RAISE EXCEPTION 'a release that was never live is not gone back to' USING ERRCODE = 'restrict_violation';
         END IF;
-      ELSIF NEW.state IN ('approved', 'warming', 'live') THEN
+        RETURN NEW;
+      END IF;
+      -- what Galley installs by itself where nothing has been live: there is nothing to compare it with
+      first_of_all := NEW.origin = 'initial' AND NEW.submitted_at IS NULL AND NEW.state <> 'approved'
+        AND NOT EXISTS (SELECT FROM models_app_deployment WHERE environment_id = NEW.environment_id);
+      IF first_of_all THEN
+        RETURN NEW;
+      END IF;
+      IF (NEW.state = 'live' OR (OLD.state, NEW.state) IN
+           (('evaluating', 'awaiting approval'), ('awaiting approval', 'approved')))
+         AND NOT galley_gates_pass(NEW.id, NEW.comparison_id, NEW.environment_id) THEN
+        RAISE EXCEPTION 'a release that no gates let pass does not become %', NEW.state
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      IF OLD.state = 'awaiting approval' AND NEW.state = 'approved' AND OLD.decide_by < statement_timestamp() THEN
+        RAISE EXCEPTION 'a release that was to be decided by % is not approved', OLD.decide_by
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      IF NEW.state IN ('approved', 'warming', 'live') THEN
         SELECT count(DISTINCT approver_id) INTO given FROM models_app_approval
          WHERE release_id = NEW.id AND decision = 'approved' AND voided_at IS NULL
            AND evidence_digest = NEW.evidence_digest;
-        SELECT approvals_required INTO needed FROM models_app_environment WHERE id = NEW.environment_id;
-        -- what Galley installs by itself where nothing has been live: there is nothing to compare it with
-        first_of_all := NEW.origin = 'initial' AND NEW.submitted_at IS NULL AND NEW.state <> 'approved'
-          AND NOT EXISTS (SELECT FROM models_app_deployment WHERE environment_id = NEW.environment_id);
-        IF NOT first_of_all AND (OLD.state = 'draft' OR given < needed) THEN
+        emergency := EXISTS (
+          SELECT FROM models_app_incident WHERE release_id = NEW.id AND evidence_digest = NEW.evidence_digest);
+        SELECT CASE WHEN emergency THEN 1 ELSE approvals_required END INTO needed
+          FROM models_app_environment WHERE id = NEW.environment_id;
+        IF OLD.state = 'draft' OR given < needed THEN
           RAISE EXCEPTION 'a release that is % with % approvals does not become %', OLD.state, given, NEW.state
             USING ERRCODE = 'restrict_violation';
+        END IF;
+        IF NEW.state = 'live' AND NOT emergency AND galley_frozen(NEW.environment_id) THEN
+          RAISE EXCEPTION 'nothing goes live in a freeze window' USING ERRCODE = 'restrict_violation';
         END IF;
       END IF;
       RETURN NEW;
@@ -157,6 +334,43 @@ MOVES = (
       FOR EACH ROW WHEN (NEW.state IS DISTINCT FROM OLD.state) EXECUTE FUNCTION galley_refuse_release_moves();
     """,
     "DROP FUNCTION galley_refuse_release_moves() CASCADE;",
+)
+# Nobody decides on what they composed or asked for.
+OWN_WORK = (
+    """
+    CREATE FUNCTION galley_refuse_own_approval() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF EXISTS (SELECT FROM models_app_release
+                  WHERE id = NEW.release_id AND NEW.approver_id IN (created_by_id, requested_by_id)) THEN
+        RAISE EXCEPTION 'nobody decides on release %, which is their own', NEW.release_id
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER models_app_approval_of_others BEFORE INSERT ON models_app_approval
+      FOR EACH ROW EXECUTE FUNCTION galley_refuse_own_approval();
+    """,
+    "DROP FUNCTION galley_refuse_own_approval() CASCADE;",
+)
+# What an environment asks for is what its policy says, which is a new version where it is changed.
+AS_THE_POLICY_SAYS = (
+    """
+    CREATE FUNCTION galley_refuse_other_approvals() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+      said integer;
+    BEGIN
+      said := coalesce(((galley_holding_policy(NEW.id)).settings #>> '{approvals,approvers}')::integer, 2);
+      IF NEW.approvals_required <> said THEN
+        RAISE EXCEPTION 'environment % asks for % approvals, as its policy says', NEW.name, said
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER models_app_environment_as_its_policy BEFORE UPDATE ON models_app_environment
+      FOR EACH ROW WHEN (NEW.approvals_required IS DISTINCT FROM OLD.approvals_required)
+      EXECUTE FUNCTION galley_refuse_other_approvals();
+    """,
+    "DROP FUNCTION galley_refuse_other_approvals() CASCADE;",
 )
 ROUTES = (
     """
@@ -174,6 +388,23 @@ ROUTES = (
       FOR EACH ROW WHEN (NEW.release_id IS NOT NULL) EXECUTE FUNCTION galley_refuse_route();
     """,
     "DROP FUNCTION galley_refuse_route() CASCADE;",
+)
+# A finished run of cases has its results: none comes to it later.
+CASE_RESULTS = (
+    """
+    CREATE FUNCTION galley_refuse_results_of_the_past() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM 1 FROM models_app_caserun WHERE id = NEW.run_id AND finished_at IS NOT NULL;
+      IF FOUND THEN
+        RAISE EXCEPTION 'the results of a finished run are all there: % is refused', TG_OP
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER models_app_caseresult_of_open_run BEFORE INSERT ON models_app_caseresult
+      FOR EACH ROW EXECUTE FUNCTION galley_refuse_results_of_the_past();
+    """,
+    "DROP FUNCTION galley_refuse_results_of_the_past() CASCADE;",
 )
 # A token of a service account acts in its owner's name, in no other's.
 OWNER = (
@@ -215,8 +446,14 @@ GUARDS = [
     *(immutable.refuse_update_of(table(name), *columns) for name, columns in FIXED.items()),
     *(immutable.refuse_update_where(table(name), what, condition) for name, what, condition in NEVER),
     METRICS,
+    GATE_RESULTS,
+    GATE_VERDICTS,
+    GATES,
     MOVES,
+    OWN_WORK,
+    AS_THE_POLICY_SAYS,
     ROUTES,
+    CASE_RESULTS,
     OWNER,
     ONE_SIGNATURE,
     ONE_ACCOUNT_A_NAME,
@@ -224,8 +461,7 @@ GUARDS = [
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("models_app", "0001_tables"),
-        ("auth", "0012_alter_user_first_name_max_length"),
+    dependencies = [("models_app", "0001_tables")]
+    operations = [
+        migrations.RunSQL([forward for forward, _ in GUARDS], [backward for _, backward in reversed(GUARDS)])
     ]
-    operations = [migrations.RunSQL(forward, backward) for forward, backward in GUARDS]

@@ -8,6 +8,8 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+from models_app.foundation.tables import CreateTables
+
 
 class Migration(migrations.Migration):
 
@@ -18,19 +20,19 @@ class Migration(migrations.Migration):
         ('models_app', '0001_tables'),
     ]
 
-    operations = [
+    operations = [CreateTables([
         migrations.CreateModel(
             name='ImportBatch',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200)),
+                ('options', models.JSONField(default=dict, help_text='what to read, what its columns are, and what is said of all rows')),
+                ('report', models.JSONField(default=dict, help_text='a sample of the rows, then what was done with them')),
                 ('upload', models.CharField(blank=True, help_text='stored file, relative to GALLEY_HOME', max_length=300)),
                 ('job', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.job')),
                 ('imported_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('options', models.JSONField(default=dict, help_text='what to read, what its columns are, and what is said of all rows')),
-                ('report', models.JSONField(default=dict, help_text='a sample of the rows, then what was done with them')),
             ],
             options={
                 'ordering': ['-id'],
@@ -285,13 +287,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200)),
+                ('options', models.JSONField(default=dict, help_text='what to read, what its columns are, and what is said of all rows')),
+                ('report', models.JSONField(default=dict, help_text='a sample of the rows, then what was done with them')),
                 ('upload', models.CharField(blank=True, help_text='stored file, relative to GALLEY_HOME', max_length=300)),
                 ('job', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.job')),
                 ('imported_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('options', models.JSONField(default=dict, help_text='what to read, what its columns are, and what is said of all rows')),
-                ('report', models.JSONField(default=dict, help_text='a sample of the rows, then what was done with them')),
             ],
             options={
                 'ordering': ['-id'],
@@ -311,10 +313,17 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('item', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='reviews.queueitem')),
-                ('summary', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='reviews.summary')),
                 ('reviewer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to=settings.AUTH_USER_MODEL)),
-                ('rubric', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='reviews.rubricversion')),
                 ('state', models.CharField(choices=[('draft', 'Draft'), ('submitted', 'Submitted'), ('returned', 'Returned')], default='draft', max_length=10)),
+                ('active_seconds', models.PositiveIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0, 'Not a time.')])),
+                ('late', models.BooleanField(default=False, help_text='submitted after somebody else had finished the item; kept')),
+                ('revision', models.PositiveIntegerField(default=0, help_text='grows with every save; a stale tab is told so')),
+                ('imported_from', models.ForeignKey(blank=True, db_index=False, help_text="given elsewhere; nobody's work here", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='reviews.ratingimport')),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('submitted_at', models.DateTimeField(blank=True, null=True)),
+                ('summary', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='reviews.summary')),
+                ('rubric', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='reviews.rubricversion')),
                 ('stars', models.PositiveSmallIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1, 'From 1 to 5.'), django.core.validators.MaxValueValidator(5, 'From 1 to 5.')])),
                 ('verdict', models.CharField(blank=True, choices=[('good', 'Good'), ('fair', 'Fair'), ('poor', 'Poor')], error_messages={'invalid_choice': 'good, fair or poor.'}, max_length=4)),
                 ('ratings', models.JSONField(default=dict, help_text='draft values by criterion key; submitted ones are ReviewRating')),
@@ -328,18 +337,12 @@ class Migration(migrations.Migration):
                 ('sentiment', models.CharField(blank=True, max_length=10)),
                 ('sentiment_score', models.FloatField(null=True)),
                 ('category', models.CharField(blank=True, max_length=30)),
-                ('active_seconds', models.PositiveIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0, 'Not a time.')])),
-                ('late', models.BooleanField(default=False, help_text='submitted after somebody else had finished the item; kept')),
-                ('revision', models.PositiveIntegerField(default=0, help_text='grows with every save; a stale tab is told so')),
-                ('imported_from', models.ForeignKey(blank=True, db_index=False, help_text="given elsewhere; nobody's work here", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='reviews.ratingimport')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('submitted_at', models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 'ordering': ['-id'],
+                'abstract': False,
                 'indexes': [models.Index(fields=['reviewer', '-submitted_at', '-id'], include=('item', 'state', 'imported_from'), name='review_by_reviewer'), models.Index(condition=models.Q(('imported_from__isnull', False)), fields=['imported_from'], name='review_imported'), models.Index(condition=models.Q(('state', 'submitted')), fields=['-submitted_at'], name='review_submitted')],
-                'constraints': [models.UniqueConstraint(fields=('item', 'reviewer'), name='review_once_per_person'), models.CheckConstraint(condition=models.Q(('stars__isnull', True), ('stars__range', (1, 5)), _connector='OR'), name='review_stars'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('submitted', 'returned')), _negated=True), models.Q(('stars__isnull', False), models.Q(('verdict', ''), _negated=True), models.Q(('edited_text', ''), _negated=True), ('submitted_at__isnull', False)), _connector='OR'), name='review_submitted_is_whole')],
+                'constraints': [models.UniqueConstraint(fields=('item', 'reviewer'), name='review_once_per_person'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('submitted', 'returned')), _negated=True), models.Q(('stars__isnull', False), models.Q(('verdict', ''), _negated=True), models.Q(('edited_text', ''), _negated=True), ('submitted_at__isnull', False)), _connector='OR'), name='review_submitted_is_whole'), models.CheckConstraint(condition=models.Q(('stars__isnull', True), ('stars__range', (1, 5)), _connector='OR'), name='review_stars')],
             },
         ),
         migrations.CreateModel(
@@ -433,10 +436,6 @@ class Migration(migrations.Migration):
                 ('item', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='reviews.queueitem')),
                 ('reviewer', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to=settings.AUTH_USER_MODEL)),
                 ('state', models.CharField(choices=[('draft', 'Draft'), ('submitted', 'Submitted'), ('returned', 'Returned')], default='draft', max_length=10)),
-                ('choice', models.CharField(blank=True, choices=[('before', 'Before'), ('after', 'After'), ('tie', 'Tie'), ('both bad', 'Both Bad')], max_length=8)),
-                ('strength', models.PositiveSmallIntegerField(blank=True, choices=[(1, 'slightly better'), (2, 'clearly better'), (3, 'much better')], error_messages={'invalid_choice': '1 slightly, 2 clearly, 3 much better; only with left or right.'}, help_text='none for a tie or both bad', null=True)),
-                ('reason', models.TextField(blank=True, validators=[django.core.validators.MaxLengthValidator(4000, 'Longer than 4,000 characters.')])),
-                ('after_was_left', models.BooleanField(default=False)),
                 ('active_seconds', models.PositiveIntegerField(default=0, validators=[django.core.validators.MinValueValidator(0, 'Not a time.')])),
                 ('late', models.BooleanField(default=False, help_text='submitted after somebody else had finished the item; kept')),
                 ('revision', models.PositiveIntegerField(default=0, help_text='grows with every save; a stale tab is told so')),
@@ -444,9 +443,14 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('submitted_at', models.DateTimeField(blank=True, null=True)),
+                ('choice', models.CharField(blank=True, choices=[('before', 'Before'), ('after', 'After'), ('tie', 'Tie'), ('both bad', 'Both Bad')], max_length=8)),
+                ('strength', models.PositiveSmallIntegerField(blank=True, choices=[(1, 'slightly better'), (2, 'clearly better'), (3, 'much better')], error_messages={'invalid_choice': '1 slightly, 2 clearly, 3 much better; only with left or right.'}, help_text='none for a tie or both bad', null=True)),
+                ('reason', models.TextField(blank=True, validators=[django.core.validators.MaxLengthValidator(4000, 'Longer than 4,000 characters.')])),
+                ('after_was_left', models.BooleanField(default=False)),
             ],
             options={
                 'ordering': ['-id'],
+                'abstract': False,
                 'indexes': [models.Index(fields=['reviewer', '-submitted_at'], name='preference_by_reviewer'), models.Index(condition=models.Q(('imported_from__isnull', False)), fields=['imported_from'], name='preference_imported')],
                 'constraints': [models.UniqueConstraint(fields=('item', 'reviewer'), name='preference_once_per_person'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('submitted', 'returned')), _negated=True), models.Q(models.Q(('choice', ''), _negated=True), ('submitted_at__isnull', False)), _connector='OR'), name='preference_submitted_is_whole'), models.CheckConstraint(condition=models.Q(('strength', None), models.Q(('choice__in', ['before', 'after']), ('strength__range', (1, 3))), _connector='OR'), name='preference_strength')],
             },
@@ -623,7 +627,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to=settings.AUTH_USER_MODEL)),
-                ('kind', models.CharField(choices=[('mention', 'Mention'), ('reply', 'Reply'), ('question', 'Question'), ('resolved', 'Resolved'), ('returned', 'Returned'), ('assigned', 'Assigned'), ('adjudicated', 'Adjudicated'), ('calibration', 'Calibration'), ('suggestion', 'Suggestion'), ('trial', 'Trial'), ('export', 'Export'), ('import', 'Import')], max_length=12)),
+                ('kind', models.CharField(choices=[('mention', 'Mention'), ('reply', 'Reply'), ('question', 'Question'), ('resolved', 'Resolved'), ('returned', 'Returned'), ('assigned', 'Assigned'), ('adjudicated', 'Adjudicated'), ('calibration', 'Calibration'), ('suggestion', 'Suggestion'), ('trial', 'Trial'), ('export', 'Export'), ('import', 'Import'), ('request', 'Request')], max_length=12)),
                 ('subject', models.CharField(help_text='e.g. thread:3', max_length=100)),
                 ('text', models.CharField(max_length=300)),
                 ('url', models.CharField(help_text='a path of this site', max_length=300)),
@@ -683,4 +687,40 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('trial', 'position'), name='trial_position'), models.UniqueConstraint(fields=('trial', 'document'), name='trial_document_once'), models.CheckConstraint(condition=models.Q(models.Q(('target', ''), ('target_kind', '')), models.Q(models.Q(('target', ''), _negated=True), models.Q(('target_kind', ''), _negated=True)), _connector='OR'), name='trial_target_whole')],
             },
         ),
-    ]
+        migrations.CreateModel(
+            name='ImprovementRequest',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('retraining', 'Retraining'), ('prompt', 'Prompt')], max_length=10)),
+                ('trigger', models.CharField(choices=[('person', 'Person'), ('corrections', 'Corrections'), ('quality', 'Quality')], default='person', max_length=11)),
+                ('state', models.CharField(choices=[('open', 'Open'), ('accepted', 'Accepted'), ('declined', 'Declined'), ('withdrawn', 'Withdrawn')], default='open', max_length=9)),
+                ('reason', models.TextField()),
+                ('evidence', models.JSONField(help_text='what spoke for it when it was opened (reviews.improvement.facts)')),
+                ('opened_by', models.ForeignKey(help_text='nobody: Galley', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('opened_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('decided_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('decided_at', models.DateTimeField(null=True)),
+                ('decision', models.TextField(blank=True, help_text='why it was accepted, declined or withdrawn')),
+                ('training_run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='improvement_requests', to='models_app.trainingrun')),
+                ('prompt_version', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='improvement_requests', to='models_app.promptversion')),
+            ],
+            options={
+                'ordering': ['-id'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'open')), fields=('kind',), name='improvement_one_open_of_a_kind'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='improvement_has_reason'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'retraining'), ('prompt_version', None)), models.Q(('kind', 'prompt'), ('training_run', None)), _connector='OR'), name='improvement_answered_by_its_kind'), models.CheckConstraint(condition=models.Q(models.Q(('prompt_version', None), ('training_run', None)), ('state__in', ['accepted', 'declined']), _connector='OR'), name='improvement_answered_once_accepted'), models.CheckConstraint(condition=models.Q(models.Q(('decided_at', None), ('state', 'open')), models.Q(models.Q(('state', 'open'), _negated=True), ('decided_at__isnull', False)), _connector='OR'), name='improvement_decided_at')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ImprovementVote',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('request', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='votes', to='reviews.improvementrequest')),
+                ('person', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('text', models.TextField(blank=True)),
+                ('at', models.DateTimeField(default=django.utils.timezone.now)),
+            ],
+            options={
+                'ordering': ['id'],
+                'constraints': [models.UniqueConstraint(fields=('request', 'person'), name='improvement_vote_once_per_person')],
+            },
+        ),
+    ])]

@@ -5,9 +5,14 @@ from django.db import migrations
 from models_app.foundation import immutable
 
 # Written once: no row of these changes or goes.
-APPEND_ONLY = ["criterion", "nearduplicate", "referencehash", "reviewrevision", "sketchhash"]
+APPEND_ONLY = [
+    "criterion", "improvementvote", "nearduplicate", "referencehash", "reviewrevision", "sketchhash",
+]  # fmt: skip
+# Nor are all of them taken away at once.
+NEVER_EMPTIED = ["improvementrequest", "improvementvote"]
 # What stays as it was written, table by table.
 FIXED = {
+    "improvementrequest": ["id", "kind", "trigger", "reason", "evidence", "opened_by_id", "opened_at"],
     "sourcedocument": ["split", "text", "content_hash", "reference", "twin_id", "twin_share"],
     "summary": ["text", "document_id"],
 }
@@ -20,10 +25,17 @@ NOT_COMPRESSED = (
 GUARDS = [
     *(immutable.refuse_row_changes(f"reviews_{table}") for table in APPEND_ONLY),
     *(immutable.refuse_update_of(f"reviews_{table}", *columns) for table, columns in FIXED.items()),
+    immutable.refuse_delete("reviews_improvementrequest"),
+    immutable.refuse_update_where(
+        "reviews_improvementrequest", "decided_for_good", "OLD.state IN ('declined', 'withdrawn')"
+    ),
+    *(immutable.refuse_truncate(f"reviews_{table}") for table in NEVER_EMPTIED),
     NOT_COMPRESSED,
 ]
 
 
 class Migration(migrations.Migration):
     dependencies = [("reviews", "0001_tables"), ("models_app", "0002_guards")]
-    operations = [migrations.RunSQL(forward, backward) for forward, backward in GUARDS]
+    operations = [
+        migrations.RunSQL([forward for forward, _ in GUARDS], [backward for _, backward in reversed(GUARDS)])
+    ]
