@@ -1,11 +1,12 @@
-"""Accounts that somebody with a hand in a release could have used, or whose person could have acted as one of them.
+"""Accounts that somebody with a hand in a release could have used, or whose person could have acted as one of them; and
+approvers' accounts that could be one person's.
 
 Read from the audit trail: who made an account, gave its roles, or had a link made that sets its password.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +23,9 @@ OPENING = {
     "person.password_set": "had the link made by which the password of {account} was set",
     "person.second_factor_removed": "removed the second factor of {account}",
 }
+
+#: Those by which their actor can sign in with the account, and not only gives it more to do.
+SIGN_IN = ("person.create", "person.password_link", "person.password_set")
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,13 @@ def opened_accounts(hands: Hands, *, since: datetime | None = None) -> dict[int,
 
     `since`: acts from then on; None for all there ever were.
     """
-    theirs = set(hands)
+    return _opened_by(set(hands), (opened for _, opened in _openings(since)))
+
+
+def _opened_by(people: set[int], acts: Iterable[Opened]) -> dict[int, Opened]:
+    theirs = set(people)
     found: dict[int, Opened] = {}
-    for _, opened in _openings(since):
+    for opened in acts:
         if opened.by in theirs and opened.account not in theirs:
             theirs.add(opened.account)
             found[opened.account] = opened
@@ -94,6 +102,46 @@ def accounts(release: Release, hands: Hands) -> Accounts:
         return Accounts({}, {})
     since = work_began(release)
     return Accounts(opened_accounts(hands, since=since), openers(release, hands, since=since))
+
+
+def one_person_s(release: Release, approvers: Sequence[int]) -> dict[int, str]:
+    """Of people in the order in which they approved, those whose account and that of one before could be one person's
+    since the work on the release began, with why, in words: one of the two opened the other, or a third person can
+    sign in with both. By user id; 1 query where nobody ever opened one of these accounts."""
+    if len(approvers) < 2:
+        return {}
+    ever = [opened for _, opened in _openings(None)]
+    if not any(opened.account in approvers for opened in ever):
+        return {}
+    since = work_began(release)
+    acts = [opened for opened in ever if opened.at >= since]
+    found: dict[int, str] = {}
+    for place, later in enumerate(approvers):
+        for earlier in approvers[:place]:
+            words = "" if earlier in found else _could_be_one(earlier, later, acts)
+            if words:
+                found[later] = words
+                break
+    return found
+
+
+def _could_be_one(earlier: int, later: int, acts: Sequence[Opened]) -> str:
+    end = "after the work on this release began: both approvals could be one person's."
+    for one, other in ((earlier, later), (later, earlier)):
+        opened = _opened_by({one}, acts).get(other)
+        if opened is not None:
+            return f"{opened.words_with_name}, {end}"
+    keys = {
+        account: {
+            opened.by: opened for opened in acts if opened.account == account and opened.action in SIGN_IN
+        }
+        for account in (earlier, later)
+    }
+    for by in sorted(keys[earlier].keys() & keys[later].keys()):
+        first, second = keys[earlier][by], keys[later][by]
+        also = OPENING[second.action].format(account=second.account_name)
+        return f"{first.act(first.account_name)} and {also}, {end}"
+    return ""
 
 
 def _openings(since: datetime | None) -> Iterator[tuple[int, Opened]]:

@@ -24,7 +24,14 @@ from models_app.releases.deploying import send_back, start_deployment
 from models_app.releases.expiring import decide_by, expire
 from models_app.releases.freezes import freeze_for
 from models_app.releases.hands import Hands, involved
-from models_app.releases.standing import approvals, evidence_problem, listed, needed_approvals, why_not
+from models_app.releases.standing import (
+    approvals,
+    evidence_problem,
+    listed,
+    needed_approvals,
+    why_not,
+    why_not_as_well,
+)
 from models_app.texts.normalise import normalise
 
 MAY = "You did not request, train, register or evaluate it, curate its data or write its prompt."
@@ -191,6 +198,10 @@ def checked(
     may, why = may_judge(release, actor) if again else may_decide(release, actor)
     if not may:
         raise NotAllowed(why)
+    if approving and not again:
+        alike = why_not_as_well(release, actor)
+        if alike:
+            raise NotAllowed(f"{alike} So somebody else has to approve it, too.")
     fields = {}
     reason = normalise(signed.reason)
     if not reason:

@@ -12,7 +12,7 @@ from models_app.foundation.roles import allowed
 from models_app.gates import running
 from models_app.models import Approval, Deployment, Release
 from models_app.models.releases import live_release
-from models_app.releases.accounts import Accounts, Opened, accounts
+from models_app.releases.accounts import Accounts, Opened, accounts, one_person_s
 from models_app.releases.composing import evidence
 from models_app.releases.freezes import is_emergency
 from models_app.releases.hands import Hands, involved
@@ -117,7 +117,15 @@ def standings(release: Release, *, hands: Hands | None = None) -> list[Standing]
         return []
     hands = involved(release) if hands is None else hands
     could_be_theirs = accounts(release, hands)
-    return [Standing(row, _problem(row, release, hands, could_be_theirs)) for row in given]
+    found = [Standing(row, _problem(row, release, hands, could_be_theirs)) for row in given]
+    same = one_person_s(release, [one.approval.approver_id for one in found if one.counts])
+    return [Standing(one.approval, one.problem or same.get(one.approval.approver_id, "")) for one in found]
+
+
+def why_not_as_well(release: Release, user: User) -> str:
+    """Why an approval of this person would not count beside those that are given; empty where it would."""
+    counting = [one.approval.approver_id for one in standings(release) if one.counts]
+    return one_person_s(release, [*counting, user.pk]).get(user.pk, "")
 
 
 def _problem(row: Approval, release: Release, hands: Hands, could_be_theirs: Accounts) -> str:

@@ -226,6 +226,83 @@ def test_an_account_that_is_opened_after_its_approval_does_not_count_at_going_li
     assert now(the).state == "awaiting approval"
 
 
+# ---------------------------------------------------------------- two approvals, one person
+
+
+@pytest.mark.parametrize("action", OPENINGS)
+def test_an_approver_s_second_account_is_no_second_approver(two_needed: Scene, action: str) -> None:
+    the = two_needed
+    puppet = make.user("puppet", "approver")
+    opened(puppet, the.cast.approver, action, gained=["approver"])
+    the.approved_by(the.cast.approver)
+    assert may_decide(now(the), puppet)[0]  # they may reject it, and see the form
+    with pytest.raises(
+        NotAllowed, match=r"puppet.* both approvals could be one person's\. So somebody else has to"
+    ):
+        the.approved_by(puppet)
+    assert (now(the).state, Approval.objects.count()) == ("awaiting approval", 1)
+    assert the.approved_by(the.cast.another_approver).state == "warming"
+
+
+def test_nor_is_the_first_one_s_that_approved_before_its_maker(two_needed: Scene) -> None:
+    the = two_needed
+    puppet = make.user("puppet", "approver")
+    opened(puppet, the.cast.approver, "person.create")
+    the.approved_by(puppet)
+    with pytest.raises(NotAllowed, match=r"made the account of puppet"):
+        the.approved_by(the.cast.approver)
+
+
+def test_nor_are_two_accounts_with_both_of_which_a_third_person_can_sign_in(two_needed: Scene) -> None:
+    the = two_needed
+    first, second, third = (make.user(name, "approver") for name in ("first", "second", "third"))
+    opened(first, the.cast.administrator, "person.create")
+    opened(second, the.cast.administrator, "person.password_link")
+    opened(third, the.cast.administrator, "person.roles", gained=["approver"])
+    the.approved_by(first)
+    with pytest.raises(
+        NotAllowed, match="made first and had a link made that sets the password of second, after"
+    ):
+        the.approved_by(second)
+    assert the.approved_by(third).state == "warming"  # who gives somebody a role cannot sign in as them
+
+
+def test_nor_is_one_that_an_account_between_opened(two_needed: Scene) -> None:
+    the = two_needed
+    between, puppet = make.user("between", "administrator"), make.user("puppet", "approver")
+    opened(between, the.cast.approver, "person.create")
+    opened(puppet, between, "person.create")
+    the.approved_by(the.cast.approver)
+    with pytest.raises(NotAllowed, match="between made the account of puppet"):
+        the.approved_by(puppet)
+
+
+def test_an_approver_s_account_that_another_opened_before_the_work_began_counts(
+    two_needed: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    the = two_needed
+    long_ago = timezone.now() - timedelta(days=30)
+    with monkeypatch.context() as clock:
+        clock.setattr("models_app.foundation.audit.timezone.now", lambda: long_ago)
+        opened(the.cast.another_approver, the.cast.approver, "person.create")
+    the.approved_by(the.cast.approver)
+    assert the.approved_by(the.cast.another_approver).state == "warming"
+
+
+def test_an_account_that_the_other_approver_opens_after_both_have_approved_does_not_count_at_going_live(
+    two_needed: Scene,
+) -> None:
+    the = two_needed
+    the.approved_by(the.cast.approver)
+    the.approved_by(the.cast.another_approver)
+    opened(the.cast.another_approver, the.cast.approver, "person.password_link")
+    with pytest.raises(Refused, match=r"1 of 2 approvals count.*both approvals could be one person's"):
+        go_live(release=now(the))
+    assert now(the).state == "awaiting approval"
+    page = markup(signed_in(the.cast.ml_engineer).get(f"/releases/{the.candidate.pk}/"))
+    assert "both approvals could be one person" in page
+
+
 # ---------------------------------------------------------------- more hands
 
 
