@@ -12,6 +12,7 @@ follows a renamed person      name, to                     the changed article's
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
@@ -85,7 +86,7 @@ class Finding:
     words: str
 
 
-class _Assertion:
+class _Assertion(ABC):
     kind: ClassVar[str]
     label: ClassVar[str]
     about: ClassVar[str]
@@ -108,12 +109,12 @@ class _Assertion:
     def _contradictions(self, article: Article) -> dict[str, str]:
         return {}
 
+    @abstractmethod
     def words(self) -> str:
         """As in "The summary …"."""
-        raise NotImplementedError
 
-    def judge(self, written: Written) -> Finding:
-        raise NotImplementedError
+    @abstractmethod
+    def judge(self, written: Written) -> Finding: ...
 
 
 def _finding(holds: bool, passed: str, failed: str) -> Finding:
@@ -124,39 +125,34 @@ def _finding(holds: bool, passed: str, failed: str) -> Finding:
 
 
 @dataclass(frozen=True)
-class Contains(_Assertion):
+class _Words(_Assertion):
+    """Whether certain words are in the summary; `wanted` says which of the two is asserted."""
+
+    wanted: ClassVar[bool]
+    about = "Whole words, one after another."
+    text: Annotated[str, _TEXT] = ""
+    match_case: bool = False
+
+    def words(self) -> str:
+        exactly = ", written exactly so" if self.match_case else ""
+        return f"{'contains' if self.wanted else 'does not contain'} “{self.text}”{exactly}"
+
+    def judge(self, written: Written) -> Finding:
+        if stands_in(self.text, written.output, match_case=self.match_case):
+            return _finding(self.wanted, f"“{self.text}” is there.", f"It says “{self.text}”.")
+        return _finding(not self.wanted, f"“{self.text}” is not there.", f"“{self.text}” is missing.")
+
+
+class Contains(_Words):
     kind = "contains"
     label = "contains"
-    about = "Whole words, one after another."
-    text: Annotated[str, _TEXT] = ""
-    match_case: bool = False
-
-    def words(self) -> str:
-        return f"contains “{self.text}”{_case(self.match_case)}"
-
-    def judge(self, written: Written) -> Finding:
-        there = stands_in(self.text, written.output, match_case=self.match_case)
-        return _finding(there, f"“{self.text}” is there.", f"“{self.text}” is missing.")
+    wanted = True
 
 
-@dataclass(frozen=True)
-class Lacks(_Assertion):
+class Lacks(_Words):
     kind = "lacks"
     label = "must not contain"
-    about = "Whole words, one after another."
-    text: Annotated[str, _TEXT] = ""
-    match_case: bool = False
-
-    def words(self) -> str:
-        return f"does not contain “{self.text}”{_case(self.match_case)}"
-
-    def judge(self, written: Written) -> Finding:
-        there = stands_in(self.text, written.output, match_case=self.match_case)
-        return _finding(not there, f"“{self.text}” is not there.", f"It says “{self.text}”.")
-
-
-def _case(match_case: bool) -> str:
-    return ", written exactly so" if match_case else ""
+    wanted = False
 
 
 @dataclass(frozen=True)
@@ -295,14 +291,15 @@ class _Unchanged(_Assertion):
     test = Test.INVARIANCE
     distance: float
 
+    @abstractmethod
+    def change(self) -> Change: ...
+
     def words(self) -> str:
         change = self.change()
-        assert change is not None  # nosec B101 (for the types)
         return f"stays within {_share(self.distance)} word edit distance for the article with {change.words}"
 
     def judge(self, written: Written) -> Finding:
         change = self.change()
-        assert change is not None  # nosec B101 (for the types)
         other = written.changed[change.key]
         if is_empty(other):
             return Finding(Outcome.FAIL, "For the changed article it wrote nothing.")
