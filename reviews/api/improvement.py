@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -45,7 +46,8 @@ class ImprovementSerializer(serializers.Serializer):
     releases = serializers.SerializerMethodField(help_text="what it led to, the newest first")
 
     def get_votes(self, row: ImprovementRequest) -> int:
-        return requests.votes_of(row)
+        votes: dict[int, int] = self.context["votes"]
+        return votes[row.pk]
 
     def get_opened_by(self, row: ImprovementRequest) -> str | None:
         return row.opened_by.get_username() if row.opened_by else None
@@ -61,7 +63,13 @@ class ImprovementSerializer(serializers.Serializer):
         }
     )
     def get_releases(self, row: ImprovementRequest) -> list[dict[str, Any]]:
-        return [{"id": one.pk, "state": one.state} for one in following.releases_of(row)]
+        return [{"id": one.pk, "state": one.state} for one in self.context["releases"][row.pk]]
+
+
+def _shown(rows: Sequence[ImprovementRequest]) -> Any:
+    """As many queries for many as for one."""
+    context = {"votes": requests.votes_of(rows), "releases": following.releases_of(rows)}
+    return ImprovementSerializer(rows, many=True, context=context).data
 
 
 _ONE = {
@@ -100,8 +108,8 @@ class ImprovementsView(views.ApiView):
     def get(self, request: Request) -> Response:
         pages = pagination.Pages()
         rows = ImprovementRequest.objects.select_related("opened_by")
-        page = pages.paginate_queryset(rows, request, view=self)
-        return pages.get_paginated_response(ImprovementSerializer(page, many=True).data)
+        page = pages.paginate_queryset(rows, request, view=self) or []
+        return pages.get_paginated_response(_shown(page))
 
     @extend_schema(
         operation_id="improvement_requests_create",
@@ -142,7 +150,7 @@ class ImprovementsView(views.ApiView):
         user = token_of(request).user
         last = ImprovementRequest.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         row = requests.open_request(**asked.validated_data, actor=user)
-        answer = Response(ImprovementSerializer(row).data, status=201 if row.pk > last else 200)
+        answer = Response(_shown([row])[0], status=201 if row.pk > last else 200)
         answer["Location"] = reverse("api_improvement", args=[row.pk])
         return answer
 
@@ -162,4 +170,4 @@ class ImprovementView(views.ApiView):
     )
     def get(self, request: Request, pk: int) -> Response:
         row = get_object_or_404(ImprovementRequest.objects.select_related("opened_by"), pk=pk)
-        return Response(ImprovementSerializer(row).data)
+        return Response(_shown([row])[0])

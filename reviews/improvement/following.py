@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from models_app.models import Release
 from reviews.models import ImprovementRequest
@@ -15,6 +16,7 @@ ENDED = (
     Release.State.REJECTED, Release.State.WITHDRAWN, Release.State.EXPIRED, Release.State.FAILED,
     Release.State.ROLLED_BACK,
 )  # fmt: skip
+MOST_RELEASES = 20  # of one request
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,24 @@ class Step:
     at: datetime | None = None
 
 
-def releases_of(request: ImprovementRequest) -> list[Release]:
-    """With what answers it, the newest first."""
-    answered = Q()
-    if request.training_run_id is not None:
-        answered = Q(model_version__training_run=request.training_run_id)
-    elif request.prompt_version_id is not None:
-        answered = Q(prompt_version=request.prompt_version_id)
-    else:
-        return []
-    return list(Release.objects.filter(answered).order_by("-pk")[:20])
+def releases_of(asked: Iterable[ImprovementRequest]) -> dict[int, list[Release]]:
+    """By request, those with what answers it, the newest first. At most 1 query."""
+    answers = {row.pk: (row.training_run_id, row.prompt_version_id) for row in asked}
+    runs = {run for run, _ in answers.values() if run is not None}
+    versions = {version for _, version in answers.values() if version is not None}
+    found: defaultdict[tuple[int | None, int | None], list[Release]] = defaultdict(list)
+    if runs or versions:
+        releases = (
+            Release.objects.filter(Q(model_version__training_run__in=runs) | Q(prompt_version__in=versions))
+            .defer("evidence")
+            .annotate(run=F("model_version__training_run"))
+        )
+        for release in releases.order_by("-pk"):
+            found[release.run, None].append(release)
+            found[None, release.prompt_version_id].append(release)
+    return {
+        pk: found[answer][:MOST_RELEASES] if answer != (None, None) else [] for pk, answer in answers.items()
+    }
 
 
 def steps(request: ImprovementRequest, releases: Sequence[Release]) -> list[Step]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import Count
 from django.urls import reverse
 from django.utils import timezone
 
@@ -79,7 +81,11 @@ def vote(*, request: ImprovementRequest, text: str = "", actor: User) -> Improve
             raise Refused("You have voted for it already.", code="voted")
         made = ImprovementVote.objects.create(request=row, person=actor, text=text)
         audit.record(
-            actor=actor, action="improvement.vote", subject=row, reason=text, data={"votes": votes_of(row)}
+            actor=actor,
+            action="improvement.vote",
+            subject=row,
+            reason=text,
+            data={"votes": votes_of([row])[row.pk]},
         )
     return made
 
@@ -88,9 +94,12 @@ def is_theirs(request: ImprovementRequest, person: User) -> bool:
     return request.opened_by_id == person.pk or request.votes.filter(person=person).exists()
 
 
-def votes_of(request: ImprovementRequest) -> int:
-    """With that of the person who opened it."""
-    return request.votes.count() + (request.opened_by_id is not None)
+def votes_of(asked: Iterable[ImprovementRequest]) -> dict[int, int]:
+    """By request, with that of the person who opened it. 1 query."""
+    own = {row.pk: int(row.opened_by_id is not None) for row in asked}
+    votes = ImprovementVote.objects.filter(request__in=own).order_by().values_list("request")
+    others = dict(votes.annotate(Count("pk")))
+    return {pk: count + others.get(pk, 0) for pk, count in own.items()}
 
 
 def may_decide(request: ImprovementRequest, person: Any) -> bool:

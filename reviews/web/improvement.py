@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import InvalidInput
 from models_app.foundation.roles import allowed
-from models_app.models import PromptVersion, TrainingRun
+from models_app.models import PromptVersion, Release, TrainingRun
 from models_app.web.pages import capability, paginate, user_of
 from reviews.improvement import following, requests
 from reviews.improvement.facts import Facts, facts_now, in_words, obstacle
@@ -47,13 +48,14 @@ def index(request: HttpRequest) -> HttpResponse:
     page = paginate(request, rows, PER_PAGE)
     facts = facts_now()
     now = [(kind, in_words(kind, facts), obstacle(kind, facts)) for kind in ImprovementRequest.Kind.values]
-    listed = [(row, requests.votes_of(row), _last_step(row)) for row in page]
+    votes, releases = requests.votes_of(page), following.releases_of(page)
+    listed = [(row, votes[row.pk], _last_step(row, releases[row.pk])) for row in page]
     return render(request, "reviews/improvement/index.html", {"page": page, "rows": listed, "now": now})
 
 
-def _last_step(row: ImprovementRequest) -> following.Step:
+def _last_step(row: ImprovementRequest, releases: Sequence[Release]) -> following.Step:
     """How far it is: the step that it is at, else the last one."""
-    steps = following.steps(row, following.releases_of(row))
+    steps = following.steps(row, releases)
     return next((step for step in steps if step.state == "now"), steps[-1])
 
 
@@ -84,13 +86,13 @@ def new(request: HttpRequest) -> HttpResponse:
 @capability("review")
 def one(request: HttpRequest, pk: int) -> HttpResponse:
     row = _row(pk)
-    releases = following.releases_of(row)
+    releases = following.releases_of([row])[row.pk]
     facts = facts_now()
     decides = requests.may_decide(row, user_of(request))
     context: dict[str, Any] = {
         "request_row": row,
         "votes": row.votes.select_related("person"),
-        "vote_count": requests.votes_of(row),
+        "vote_count": requests.votes_of([row])[row.pk],
         "mine": requests.is_theirs(row, user_of(request)),
         "may_withdraw": row.opened_by_id == user_of(request).pk,
         "decides": decides,

@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.models import AuditEvent, SnapshotExample, TrainingRun
 from reviews.improvement import following, requests
@@ -18,8 +20,9 @@ from reviews.improvement.facts import Facts, facts_now, in_words, new_pairs, obs
 from reviews.models import FeedbackExample, ImprovementRequest, ImprovementVote, Notification, Review
 from tests import make
 from tests.api.conftest import Api
-from tests.database import without_guards
+from tests.database import somebody_waits_for_a_lock, without_guards
 from tests.releases.scene import made_live, scene
+from tests.serving.conftest import until
 
 
 def opened(
@@ -87,7 +90,7 @@ def test_a_request_keeps_what_spoke_for_it_and_others_vote_once(cast: make.Cast)
     assert made.evidence == facts_now().as_json()
     assert Facts.of_json(made.evidence).train_pairs == 3
     requests.vote(request=made, text="Seen it, too.", actor=cast.another_reviewer)
-    assert requests.votes_of(made) == 2
+    assert requests.votes_of([made]) == {made.pk: 2}
     for person in (cast.reviewer, cast.another_reviewer):
         with pytest.raises(Refused, match="voted for it already"):
             requests.vote(request=made, actor=person)
@@ -172,12 +175,12 @@ def test_it_is_followed_to_the_release_that_went_live(monkeypatch: pytest.Monkey
         requests.answer_with_prompt(
             request=made, version=the.candidate.prompt_version, actor=cast.ml_engineer
         )
-    steps = following.steps(made, following.releases_of(made))
+    steps = following.steps(made, following.releases_of([made])[made.pk])
     assert steps[-1].label == f"Release {the.candidate.pk}"
     the.submitted()
     the.approved_by(the.cast.approver)
     made_live(the.candidate)
-    (release,) = following.releases_of(made)
+    (release,) = following.releases_of([made])[made.pk]
     assert (release, following.steps(made, [release])[-1].state) == (the.candidate, "done")
 
 
@@ -199,7 +202,7 @@ def test_galley_opens_one_at_the_thresholds_and_not_again_for_what_was_decided(
     assert requests.open_by_itself() is None, "decided on"
     corrections(cast, 3)
     assert requests.open_by_itself() is not None
-    assert requests.votes_of(ImprovementRequest.objects.first()) == 0  # type: ignore[arg-type]
+    assert set(requests.votes_of(ImprovementRequest.objects.all()).values()) == {0}
 
 
 def test_a_floor_of_stars_needs_enough_reviews(settings: Any) -> None:
@@ -250,6 +253,87 @@ def test_two_who_open_one_at_the_same_time_open_one(cast: make.Cast) -> None:
     assert len(set(made)) == 1
     assert ImprovementRequest.objects.count() == 1
     assert ImprovementVote.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("first", ["vote", "withdrawal"])
+def test_a_vote_and_a_withdrawal_at_the_same_instant_are_one_after_the_other(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    made = opened(cast)
+    acts = {
+        "vote": lambda: requests.vote(request=made, actor=cast.another_reviewer),
+        "withdrawal": lambda: requests.withdraw(request=made, actor=cast.reviewer),
+    }
+    began, waited = threading.Event(), list[str]()
+    record = audit.record
+
+    def record_once_the_other_waits(**event: Any) -> Any:
+        if not began.is_set():
+            began.set()
+            until(somebody_waits_for_a_lock, seconds=30)
+            waited.append(first)
+        return record(**event)
+
+    monkeypatch.setattr(audit, "record", record_once_the_other_waits)
+    refused: list[Exception] = []
+
+    def act(name: str) -> None:
+        try:
+            acts[name]()
+        except (Refused, StaleState) as error:
+            refused.append(error)
+        finally:
+            connections.close_all()
+
+    one = threading.Thread(target=act, args=[first])
+    one.start()
+    assert began.wait(20)
+    other = threading.Thread(target=act, args=["withdrawal" if first == "vote" else "vote"])
+    other.start()
+    one.join()
+    other.join()
+    made.refresh_from_db()
+    assert waited == [first]
+    assert (made.state, made.votes.count()) == (("open", 1) if first == "vote" else ("withdrawn", 0))
+    assert [type(error) for error in refused] == [Refused if first == "vote" else StaleState]
+
+
+@pytest.mark.django_db
+def test_a_long_list_asks_no_more_questions_than_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    the = scene()
+    run, prompt = the.candidate.model_version.training_run, the.candidate.prompt_version
+    assert run is not None
+    page, api = Client(), Api(the.cast.reviewer, "reviews:write")
+    page.force_login(the.cast.reviewer)
+    monkeypatch.setattr(requests, "obstacle", lambda kind, facts: "")
+
+    def answered(kind: str, **answer: Any) -> ImprovementRequest:
+        made = opened(the.cast, kind)
+        requests.vote(request=made, actor=the.cast.another_reviewer)
+        requests.accept(request=made, actor=the.cast.ml_engineer)
+        ImprovementRequest.objects.filter(pk=made.pk).update(**answer)
+        return made
+
+    def questions() -> tuple[int, int]:
+        with CaptureQueriesContext(connection) as of_page:
+            assert page.get("/requests/").status_code == 200
+        with CaptureQueriesContext(connection) as of_program:
+            assert api.get("improvement-requests/").status_code == 200
+        return len(of_page), len(of_program)
+
+    by_run, by_prompt = answered("retraining", training_run=run), answered("prompt", prompt_version=prompt)
+    questions()  # a token's first use is written down
+    few = questions()
+    for _ in range(4):
+        answered("retraining", training_run=run)
+        answered("prompt", prompt_version=prompt)
+    assert questions() == few
+    rows = {row["id"]: row for row in api.get("improvement-requests/").json()["results"]}
+    assert len(rows) == 10
+    for made in (by_run, by_prompt):
+        assert rows[made.pk]["votes"] == 2
+        assert the.candidate.pk in [release["id"] for release in rows[made.pk]["releases"]]
 
 
 @pytest.mark.django_db
