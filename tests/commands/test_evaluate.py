@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from models_app.models import Comparison, EvaluationRun, Release
 from tests import make
+from tests.commands.processes import commands
 from tests.releases import scene as scenes
 from tests.releases.scene import scene
 
@@ -100,33 +97,26 @@ def test_comparing_with_itself_is_an_error() -> None:
         call_command("evaluate", "--candidate", str(the.live.pk))
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "manage.py", "evaluate", *words],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
-def test_as_a_process_it_evaluates_for_real_and_wrong_arguments_are_no_verdict() -> None:
+def test_as_a_process_it_evaluates_for_real_and_wrong_arguments_are_no_verdict(tmp_path: Path) -> None:
     make.cast()
     candidate: Any = make.release()
     baseline = scenes.made_live(make.release(decoding={"max_words": 50}))
     scenes.evaluation_set(6)
-    done = command("--candidate", str(candidate.pk))
+    words = ["evaluate", "--candidate", str(candidate.pk)]
+    done, again, misspelt, unknown = commands(
+        tmp_path,
+        words,
+        [*words, "--format", "json"],
+        ["evaluate", "--candidat"],
+        ["evaluate", "--candidate", "999999"],
+    )
     assert done.returncode in (0, 2), done.stderr
     assert f"Release {candidate.pk} against release {baseline.pk}, which is live" in done.stdout
     assert "lead-3" in done.stdout
     assert f"release {candidate.pk}: " in done.stderr
     assert EvaluationRun.objects.filter(state="succeeded").count() == 3
     assert Release.objects.get(pk=candidate.pk).state == "draft"
-    again = command("--candidate", str(candidate.pk), "--format", "json")
     assert json.loads(again.stdout)["comparison"] == Comparison.objects.get().pk
-    assert command("--candidat").returncode == 3
-    assert command("--candidate", "999999").returncode == 3
+    assert (misspelt.returncode, unknown.returncode) == (3, 3)

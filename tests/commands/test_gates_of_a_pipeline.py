@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
@@ -19,6 +15,7 @@ from models_app.gates import running
 from models_app.models import Approval, Comparison, GateRun, Release, Route
 from models_app.models.releases import Environment
 from tests import make
+from tests.commands.processes import commands
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -165,18 +162,6 @@ def test_a_draft_is_not_waited_for_and_nothing_is_held(capsys: pytest.CaptureFix
     assert Approval.objects.count() == 0
 
 
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "manage.py", *words],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_as_a_process_the_gates_of_a_draft_are_judged_for_real(tmp_path: Path) -> None:
@@ -185,9 +170,14 @@ def test_as_a_process_the_gates_of_a_draft_are_judged_for_real(tmp_path: Path) -
     scenes.made_live(make.release(decoding={"max_words": 50}))
     scenes.evaluation_set(6)
     file = tmp_path / "gates.json"
-    done = command(
-        "evaluate", "--candidate", str(candidate.pk), "--gate", "production", "--format", "json", "--output", str(file)
-    )  # fmt: skip
+    words = ["evaluate", "--candidate", str(candidate.pk), "--gate", "production"]
+    done, nowhere, held, waited = commands(
+        tmp_path,
+        [*words, "--format", "json", "--output", str(file)],
+        ["release", "wait", str(candidate.pk), "--until", "moon"],
+        ["release", "hold"],
+        ["release", "wait", str(candidate.pk)],
+    )
     body = json.loads(file.read_text())
     assert done.returncode == {"pass": 0, "fail": 1, "inconclusive": 2, "error": 3}[body["verdict"]], (
         done.stderr
@@ -197,6 +187,4 @@ def test_as_a_process_the_gates_of_a_draft_are_judged_for_real(tmp_path: Path) -
     assert (run.state, run.pk) == ("finished", body["run"])
     assert len(body["results"]) == run.results.count()
     assert Release.objects.get(pk=candidate.pk).state == "draft"
-    assert command("release", "wait", str(candidate.pk), "--until", "moon").returncode == 3
-    assert command("release", "hold").returncode == 3
-    assert command("release", "wait", str(candidate.pk)).returncode == 2
+    assert [one.returncode for one in (nowhere, held, waited)] == [3, 3, 2]

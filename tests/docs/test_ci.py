@@ -33,6 +33,7 @@ from reviews.ingest.records import read_file
 from reviews.models import SourceDocument
 from tests import make
 from tests.e2e.conftest import Worker
+from tests.e2e.conftest import without_children as without_children
 from tests.e2e.conftest import worker as worker
 from tests.releases import scene as scenes
 from tests.reviews.loop.test_run import toy_file
@@ -190,6 +191,7 @@ def what_came(runner: Runner, codes: list[tuple[str, int]]) -> Release:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
+@pytest.mark.usefixtures("without_children")
 def test_every_step_of_both_files_does_what_it_says(
     base: ModelVersion, worker: Worker, live_server: LiveServer, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connections
@@ -35,6 +35,21 @@ class Worker(threading.Thread):
     def stop(self) -> None:
         self._ended.set()
         self.join(60)
+
+
+@pytest.fixture
+def without_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes a job does its work itself: the same work without a process of its own, whose start takes longer
+    than most of what tests ask for. That jobs work in one is for `test_the_loop` and tests/foundation to show."""
+
+    def work(job: Job, watch: Callable[[Job], None] | None) -> str:
+        jobs.run(job.pk, str(job.lease_token))
+        ended = Job.objects.get(pk=job.pk)
+        if watch is not None:
+            watch(ended)
+        return ended.state
+
+    monkeypatch.setattr(jobs, "_watch_over", work)
 
 
 @pytest.fixture

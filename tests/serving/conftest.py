@@ -44,7 +44,7 @@ class Supervisor:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve_slots"],
+                [sys.executable, "manage.py", "serve_slots", "--skip-checks"],  # as Galley's supervisor does
                 cwd=settings.BASE_DIR,
                 env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **environment},
                 stdout=output,

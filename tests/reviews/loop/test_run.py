@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 
 from models_app.models import AuditEvent, Comparison, DatasetSnapshot, ExampleScore, Release, TrainingRun
 from reviews.models import FeedbackExample, Summary
+from tests.e2e.conftest import without_children as without_children
 from tests.tiny_models import make_tiny_t5, topic_task
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -53,6 +54,7 @@ def run(tmp_path: Path, documents: Path, model: str, *extra: str, **counts: int)
     return said.getvalue()
 
 
+@pytest.mark.usefixtures("without_children")
 def test_a_t5_goes_through_the_whole_loop_and_learns_the_toy_task(tmp_path: Path, settings: Any) -> None:
     settings.GALLEY_MODEL_DIRECTORIES = [tmp_path]
     base = make_tiny_t5(tmp_path / "tiny-t5")
