@@ -9,11 +9,8 @@ from typing import Annotated, Any, ClassVar
 
 from models_app.foundation.identity import canonical_digest
 from models_app.models import GateResult, GateRun, Waiver
+from models_app.models.gates import LONGEST_WAIVER, WAIVABLE
 from models_app.texts.needs import Between, SomeOf
-
-#: Gates that a policy may allow waivers of, by name: those of the catalogue that are `waivable`. Whether a release is
-#: what was judged, learnt from its test, gives personal data away or is unsafe nobody waives.
-WAIVABLE = ("data_quality", "primary", "guards", "forgetting", "slices", "cases", "speed", "preference")
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class WaiversPolicy:
 
     allowed: Annotated[tuple[str, ...], SomeOf(WAIVABLE)] = WAIVABLE
     failures: bool = False
-    longest_days: Annotated[int, Between(1, 365)] = 30
+    longest_days: Annotated[int, Between(1, LONGEST_WAIVER.days)] = 30
 
 
 def digest_of_result(row: GateResult) -> str:

@@ -1,5 +1,7 @@
+import datetime
 import django.contrib.postgres.constraints
 import django.db.models.deletion
+import django.db.models.expressions
 import django.db.models.fields.json
 import django.db.models.functions.text
 import django.utils.timezone
@@ -846,7 +848,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('release', 'gate', 'name'), name='waiver_one_open_per_row'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='waiver_has_reason'), models.CheckConstraint(condition=models.Q(('expires_at__gt', models.F('asked_at'))), name='waiver_expires'), models.CheckConstraint(condition=models.Q(models.Q(('agreed_at', None), ('agreed_by', None), ('agreed_reason', '')), models.Q(('agreed_at__isnull', False), ('agreed_by__isnull', False), models.Q(('agreed_reason', ''), _negated=True), models.Q(('agreed_by', models.F('asked_by')), _negated=True)), _connector='OR'), name='waiver_of_two_people')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('release', 'gate', 'name'), name='waiver_one_open_per_row'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='waiver_has_reason'), models.CheckConstraint(condition=models.Q(('expires_at__gt', models.F('asked_at')), ('expires_at__lte', django.db.models.expressions.CombinedExpression(models.F('asked_at'), '+', models.Value(datetime.timedelta(days=365))))), name='waiver_expires'), models.CheckConstraint(condition=models.Q(('gate__in', ('data_quality', 'primary', 'guards', 'forgetting', 'slices', 'cases', 'speed', 'preference'))), name='waiver_of_what_may_be_waived'), models.CheckConstraint(condition=models.Q(models.Q(('agreed_at', None), ('agreed_by', None), ('agreed_reason', '')), models.Q(('agreed_at__isnull', False), ('agreed_by__isnull', False), models.Q(('agreed_reason', ''), _negated=True), models.Q(('agreed_by', models.F('asked_by')), _negated=True)), _connector='OR'), name='waiver_of_two_people')],
             },
         ),
         migrations.CreateModel(

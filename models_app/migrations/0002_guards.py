@@ -215,12 +215,29 @@ GATE_VERDICTS = (
     "DROP FUNCTION galley_refuse_gate_verdict() CASCADE;",
 )
 # Gates let a release pass where of its newest run, on the comparison that it was submitted with and by the policy that
-# holds, every result passes or a waiver in force covers it. Which finding a waiver is for, and that nothing was
-# rewritten, Galley itself looks at.
+# holds, every result passes or a waiver in force, of the same finding and allowed by that policy, covers it. That nothing
+# was rewritten Galley itself looks at.
 GATES = (
     """
     CREATE FUNCTION galley_holding_policy(of_environment bigint) RETURNS models_app_gatepolicy LANGUAGE sql STABLE AS $$
       SELECT * FROM models_app_gatepolicy WHERE environment_id = of_environment ORDER BY number DESC LIMIT 1;
+    $$;
+    CREATE FUNCTION galley_same_finding(one models_app_gateresult, other models_app_gateresult)
+    RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+      -- as `gates.waivers.digest_of_result` has it
+      SELECT (one.gate, one.name, one.verdict) = (other.gate, other.name, other.verdict)
+         AND one.n IS NOT DISTINCT FROM other.n
+         AND to_char(one.estimate, '9.99999999EEEE') IS NOT DISTINCT FROM to_char(other.estimate, '9.99999999EEEE')
+         AND to_char(one.low, '9.99999999EEEE') IS NOT DISTINCT FROM to_char(other.low, '9.99999999EEEE')
+         AND to_char(one.high, '9.99999999EEEE') IS NOT DISTINCT FROM to_char(other.high, '9.99999999EEEE')
+         AND to_char(one.threshold, '9.99999999EEEE') IS NOT DISTINCT FROM to_char(other.threshold, '9.99999999EEEE');
+    $$;
+    CREATE FUNCTION galley_may_be_waived(result models_app_gateresult, policy jsonb)
+    RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+      -- what the policy does not say is as the code has it: every gate that may be waived at all, no failures
+      SELECT (result.verdict = 'inconclusive'
+              OR result.verdict = 'fail' AND coalesce((policy #>> '{waivers,failures}')::boolean, false))
+         AND coalesce(policy #> '{waivers,allowed}' ? result.gate, true);
     $$;
     CREATE FUNCTION galley_gates_pass(of_release bigint, on_comparison bigint, of_environment bigint)
     RETURNS boolean LANGUAGE sql STABLE AS $$
@@ -231,12 +248,13 @@ GATES = (
                AND NOT EXISTS (
                  SELECT FROM models_app_gateresult result
                   WHERE result.run_id = run.id AND result.verdict <> 'pass' AND (
-                    result.verdict = 'error' OR NOT EXISTS (
-                      SELECT FROM models_app_waiver waiver
-                       WHERE waiver.release_id = of_release AND waiver.gate = result.gate AND waiver.name = result.name
+                    NOT galley_may_be_waived(result, policy.settings) OR NOT EXISTS (
+                      SELECT FROM models_app_waiver waiver JOIN models_app_gateresult found ON found.id = waiver.result_id
+                       WHERE waiver.release_id = of_release AND galley_same_finding(found, result)
                          AND waiver.agreed_at IS NOT NULL AND waiver.ended_at IS NULL
                          AND waiver.expires_at > statement_timestamp())))
-          FROM models_app_gaterun run WHERE run.release_id = of_release ORDER BY run.id DESC LIMIT 1
+          FROM models_app_gaterun run JOIN models_app_gatepolicy policy ON policy.id = run.policy_id
+         WHERE run.release_id = of_release ORDER BY run.id DESC LIMIT 1
       ), false);
     $$;
     CREATE FUNCTION galley_frozen(of_environment bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
@@ -250,8 +268,43 @@ GATES = (
     """
     DROP FUNCTION galley_frozen(bigint);
     DROP FUNCTION galley_gates_pass(bigint, bigint, bigint);
+    DROP FUNCTION galley_may_be_waived(models_app_gateresult, jsonb);
+    DROP FUNCTION galley_same_finding(models_app_gateresult, models_app_gateresult);
     DROP FUNCTION galley_holding_policy(bigint);
     """,
+)
+# A waiver is asked for before anybody agrees to it, of what gates found of its own release.
+WAIVERS = (
+    """
+    CREATE FUNCTION galley_refuse_waiver() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      IF TG_OP = 'UPDATE' THEN
+        IF EXISTS (SELECT FROM models_app_release
+                    WHERE id = NEW.release_id AND NEW.agreed_by_id IN (created_by_id, requested_by_id)) THEN
+          RAISE EXCEPTION 'nobody agrees to a waiver for release %, which is their own', NEW.release_id
+            USING ERRCODE = 'restrict_violation';
+        END IF;
+        RETURN NEW;
+      END IF;
+      IF NEW.agreed_at IS NOT NULL OR NEW.ended_at IS NOT NULL
+         OR NEW.asked_at > statement_timestamp() + interval '1 hour' THEN
+        RAISE EXCEPTION 'a waiver begins now, and nobody has agreed to it' USING ERRCODE = 'restrict_violation';
+      END IF;
+      PERFORM 1 FROM models_app_gateresult result JOIN models_app_gaterun run ON run.id = result.run_id
+        WHERE result.id = NEW.result_id AND (result.gate, result.name) = (NEW.gate, NEW.name)
+          AND result.verdict IN ('inconclusive', 'fail') AND run.release_id = NEW.release_id AND run.state = 'finished';
+      IF NOT FOUND THEN
+        RAISE EXCEPTION 'gates have not found of release % what the waiver is for', NEW.release_id
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER models_app_waiver_asked_for BEFORE INSERT ON models_app_waiver
+      FOR EACH ROW EXECUTE FUNCTION galley_refuse_waiver();
+    CREATE TRIGGER models_app_waiver_agreed_by_another BEFORE UPDATE ON models_app_waiver
+      FOR EACH ROW WHEN (NEW.agreed_by_id IS DISTINCT FROM OLD.agreed_by_id) EXECUTE FUNCTION galley_refuse_waiver();
+    """,
+    "DROP FUNCTION galley_refuse_waiver() CASCADE;",
 )
 # Each move that models_app.models.Release declares, and no other; and a release begins as a draft. Who put one live by
 # two statements, of which each was in order, had no approval.
@@ -449,6 +502,7 @@ GUARDS = [
     GATE_RESULTS,
     GATE_VERDICTS,
     GATES,
+    WAIVERS,
     MOVES,
     OWN_WORK,
     AS_THE_POLICY_SAYS,

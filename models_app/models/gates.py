@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
 USER = settings.AUTH_USER_MODEL
+#: Gates that a policy may allow waivers of. Whether a release is what was judged, learnt from its test, gives personal
+#: data away or is unsafe nobody waives.
+WAIVABLE = ("data_quality", "primary", "guards", "forgetting", "slices", "cases", "speed", "preference")
+LONGEST_WAIVER = timedelta(days=365)
 
 
 class GatePolicy(models.Model):
@@ -158,7 +164,11 @@ class Waiver(models.Model):
                 name="waiver_one_open_per_row",
             ),
             models.CheckConstraint(condition=~Q(reason=""), name="waiver_has_reason"),
-            models.CheckConstraint(condition=Q(expires_at__gt=F("asked_at")), name="waiver_expires"),
+            models.CheckConstraint(
+                condition=Q(expires_at__gt=F("asked_at")) & Q(expires_at__lte=F("asked_at") + LONGEST_WAIVER),
+                name="waiver_expires",
+            ),
+            models.CheckConstraint(condition=Q(gate__in=WAIVABLE), name="waiver_of_what_may_be_waived"),
             models.CheckConstraint(
                 condition=Q(agreed_by=None, agreed_at=None, agreed_reason="")
                 | Q(agreed_by__isnull=False, agreed_at__isnull=False)

@@ -24,7 +24,7 @@ from models_app.gates.forgetting import ForgettingPolicy
 from models_app.gates.policy import Policy
 from models_app.gates.preference import PreferencePolicy
 from models_app.gates.slices import FIELDS, SlicesPolicy
-from models_app.gates.waivers import WAIVABLE
+from models_app.models.gates import WAIVABLE
 from models_app.people import links
 from models_app.texts.overlaps import LOOK
 from reviews.api.ingest import MOST_DOCUMENTS

@@ -10,6 +10,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -23,6 +24,7 @@ from models_app.models import (
     CaseResult,
     CaseRun,
     CaseVersion,
+    GateResult,
     HumanVote,
     Incident,
     Release,
@@ -324,13 +326,102 @@ def waived(the: Scene) -> list[str]:
     ]  # fmt: skip
 
 
-def waived_alone(the: Scene) -> list[str]:
+def _asked_by_another(the: Scene) -> Waiver:
+    """Than composed the release."""
     waiver = _waiver(the)
+    with without_guards(Waiver):
+        Waiver.objects.filter(pk=waiver.pk).update(asked_by=the.cast.operator)
+    return waiver
+
+
+def waived_alone(the: Scene) -> list[str]:
+    waiver = _asked_by_another(the)
     agreed = "agreed_at = now(), agreed_reason = 'Fine.'"
     return [
         f"UPDATE models_app_waiver SET agreed_by_id = asked_by_id, {agreed} WHERE id = {waiver.pk}",
         f"UPDATE models_app_waiver SET {agreed} WHERE id = {waiver.pk}",
         again("models_app_waiver"),
+    ]
+
+
+def waived_without_cause(the: Scene) -> list[str]:
+    """Of gates that nobody waives, of what passes, of another release's run, born agreed to, or to begin later."""
+    waiver = _waiver(the)
+    with without_guards(Waiver):
+        Waiver.objects.filter(pk=waiver.pk).delete()
+    run, another = waiver.result.run, the.live.pk
+    passes = run.results.filter(verdict="pass", gate="primary")[0]
+    never = run.results.filter(gate="integrity")[0]
+
+    def asked(**values: Any) -> str:
+        columns = {
+            "release_id": the.candidate.pk, "gate": "guards", "name": waiver.name, "result_id": waiver.result_id,
+            "result_digest": waiver.result_digest, "reason": "So.", "asked_by_id": the.cast.ml_engineer.pk,
+            "asked_at": "now()", "expires_at": "now() + interval '7 days'", "agreed_reason": "", "end_reason": "",
+            **values,
+        }  # fmt: skip
+        said = [
+            str(value) if isinstance(value, int) or value.startswith("now()") else f"'{value}'"
+            for value in columns.values()
+        ]
+        return f"INSERT INTO models_app_waiver ({', '.join(columns)}) VALUES ({', '.join(said)})"
+
+    agreed = {"agreed_by_id": the.cast.approver.pk, "agreed_at": "now()", "agreed_reason": "Fine."}
+    return [
+        asked(release_id=another),
+        asked(name="rougeL"),
+        asked(gate="primary"),
+        asked(gate="integrity", name=never.name, result_id=never.pk),
+        asked(gate="primary", name=passes.name, result_id=passes.pk),
+        asked(**agreed),
+        asked(
+            asked_at="now() + interval '9 years'", expires_at="now() + interval '10 years' - interval '1 day'"
+        ),
+        asked(ended_by_id=the.cast.approver.pk, ended_at="now()", end_reason="Over."),
+    ]
+
+
+def waived_for_ever(the: Scene) -> list[str]:
+    """Of gates that nobody waives, without an end, or with one that nobody lives to see. The result is there."""
+    waiver = _waiver(the)
+    with without_guards(Waiver):
+        Waiver.objects.filter(pk=waiver.pk).delete()
+    statements: list[str] = []
+    for gate in ("integrity", "leakage", "personal_data", "safety"):
+        with without_guards(GateResult):
+            found = GateResult.objects.create(
+                run=waiver.result.run, position=900 + len(statements), gate=gate, name="found", verdict="inconclusive",
+                words="Found.", need="none", method="x",
+            )  # fmt: skip
+        statements.append(_waiver_of(the, found, "now() + interval '7 days'"))
+    return [
+        *statements,
+        *(
+            _waiver_of(the, waiver.result, ends)
+            for ends in (
+                "NULL",
+                "'infinity'",
+                "now() + interval '366 days'",
+                "now()",
+                "now() - interval '1 day'",
+            )
+        ),
+    ]
+
+
+def _waiver_of(the: Scene, found: GateResult, ends: str) -> str:
+    return (
+        "INSERT INTO models_app_waiver (release_id, gate, name, result_id, result_digest, reason, asked_by_id, "
+        f"asked_at, expires_at, agreed_reason, end_reason) VALUES ({the.candidate.pk}, '{found.gate}', "
+        f"'{found.name}', {found.pk}, 'x', 'So.', {the.cast.ml_engineer.pk}, now(), {ends}, '', '')"
+    )
+
+
+def waived_by_who_requested_it(the: Scene) -> list[str]:
+    waiver, person = _asked_by_another(the), the.cast.ml_engineer.pk
+    return [
+        f"UPDATE models_app_waiver SET agreed_by_id = {person}, agreed_at = now(), agreed_reason = 'Mine.' "
+        f"WHERE id = {waiver.pk}"
     ]
 
 
@@ -621,16 +712,25 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
         (waiting_evidence, TRIGGER),
     ],
     "a release waits for approval, is approved and goes live only where every result of its newest gate "
-    "run, on its comparison and by the policy that holds, passes or has a waiver in force; none goes live in a freeze "
-    "window of the policy but in an emergency": [(no_gates, TRIGGER), (in_a_freeze, TRIGGER)],
+    "run, on its comparison and by the policy that holds, passes or has a waiver in force, of the same finding and "
+    "allowed by that policy; none goes live in a freeze window of the policy but in an emergency": [
+        (no_gates, TRIGGER),
+        (in_a_freeze, TRIGGER),
+    ],
     "nobody decides on a release that they composed or requested": [(own_work, TRIGGER)],
     "an incident says why, and is reviewed once, with words, by another person than who opened it; nothing else of it "
     "changes": [(reviewed_incidents, TRIGGER), (reviews_of_nobody, CONSTRAINT)],
     "versions of a policy are append-only; a gate run gets results while it goes on, ends with the verdict that they "
     "give, and keeps both": [(judged, TRIGGER)],
+    "a waiver is of what gates found of its own release, never of integrity, leakage, personal data or safety, of what "
+    "passes or of an error; it is asked for first and lasts a year at most": [
+        (waived_without_cause, TRIGGER),
+        (waived_for_ever, CONSTRAINT),
+    ],
     "a waiver is agreed to by another person than asked for it, is about one result for a time, and ends once": [
         (waived, TRIGGER),
         (waived_alone, CONSTRAINT),
+        (waived_by_who_requested_it, TRIGGER),
     ],
     "what training data and test documents have in common, comparisons without these documents, known public sets and "
     "what a base model is declared to have learnt are append-only": [(learnt_and_held_out, TRIGGER)],

@@ -15,8 +15,8 @@ from models_app.gates import policies
 from models_app.gates.catalogue import GATES
 from models_app.gates.metrics import JUDGED
 from models_app.gates.policy import Policy, changes, from_settings
-from models_app.gates.waivers import WAIVABLE
 from models_app.models import AuditEvent, GatePolicy
+from models_app.models.gates import WAIVABLE
 from models_app.models.releases import Environment
 from tests import make
 

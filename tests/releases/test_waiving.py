@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, connections, transaction
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
@@ -21,6 +22,7 @@ from models_app.releases.approving import may_decide
 from models_app.releases.hands import involved
 from models_app.releases.waiving import agree_to_waiver, ask_for_waiver, end_waiver, may_agree
 from tests import make
+from tests.database import without_guards
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -71,6 +73,37 @@ def test_a_release_that_needs_evidence_waits_for_approval_once_all_of_it_is_waiv
     assert "by a waiver" in found.words
     actions = set(AuditEvent.objects.filter(action__startswith="waiver.").values_list("action", flat=True))
     assert actions == {"waiver.ask", "waiver.agree"}
+
+
+def lets_pass(the: Scene) -> bool:
+    """By the database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT galley_gates_pass(%s, %s, %s)",
+            [the.candidate.pk, the.comparison.pk, the.candidate.environment_id],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def test_the_database_lets_a_waiver_cover_the_same_finding_by_a_policy_that_allows_it(the: Scene) -> None:
+    assert not lets_pass(the)
+    for name in guards(the):
+        agreed(the, asked(the, name))
+    assert lets_pass(the)
+    few = {"least_documents": 100}
+    scenes.small_policy(guards=few, approvals={"expire_after_days": 3})
+    again = scenes.judged(the.candidate, the.comparison)
+    assert again.results.filter(gate="guards", verdict="inconclusive").exists()
+    assert lets_pass(the)
+    with without_guards(GateResult), transaction.atomic():
+        again.results.filter(gate="guards", name="rouge1").update(estimate=F("estimate") - 0.01)
+    assert not lets_pass(the)
+    scenes.small_policy(guards=few, waivers={"allowed": ["guards"]})
+    scenes.judged(the.candidate, the.comparison)
+    assert lets_pass(the)
+    scenes.small_policy(guards=few, waivers={"allowed": ["speed"]})
+    scenes.judged(the.candidate, the.comparison)
+    assert not lets_pass(the)
 
 
 def test_a_waiver_that_nobody_agreed_to_covers_nothing(the: Scene) -> None:
