@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from models_app.cases import queries
 from models_app.cases.queries import CaseFact, SetFacts
+from models_app.cases.running import newest_versions
 from models_app.gates.gate import Gate, Judged
 from models_app.gates.results import Result, Verdict
 from models_app.models import CaseSet
 from models_app.texts.figures import number
 from models_app.texts.needs import Between
+
+if TYPE_CHECKING:
+    from models_app.gates.policy import Policy
 
 NAME = "cases"
 METHOD = "each case once, by the artefact, prompt and decoding that would be served"
@@ -171,4 +175,14 @@ def _judge(judged: Judged) -> list[Result]:
     return judge_facts(facts_of(judged), judged.policy.cases)
 
 
-GATE = Gate(NAME, "Behavioural cases", _judge, waivable=True)
+def lacking(policy: Policy) -> dict[str, str]:
+    section = policy.cases
+    if not section.case_set and not section.required:
+        return {}
+    there = [version.case_set.name for version in newest_versions()]
+    if section.case_set and section.case_set not in there:
+        return {"case_set": f"There is no set “{section.case_set}” with cases."}
+    return {} if there else {"required": "Nobody has written cases, so no release could pass any."}
+
+
+GATE = Gate(NAME, "Behavioural cases", _judge, waivable=True, lacking=lacking)

@@ -8,13 +8,13 @@ several approvals ago, and a loss of so many points has to be excluded against b
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import numpy as np
 
 from models_app.evaluation.comparing import ROUGE
 from models_app.evaluation.metrics import METRICS
-from models_app.evaluation.statistics import MetricComparison, compare
+from models_app.evaluation.statistics import MINIMUM_DOCUMENTS, MetricComparison, compare
 from models_app.evaluation.statistics import Verdict as Judgement
 from models_app.evaluation.terms import PRIMARY
 from models_app.gates.gate import Gate, Judged
@@ -22,6 +22,9 @@ from models_app.gates.results import Result, Verdict
 from models_app.models import Deployment, EvaluationRun, EvaluationSet, ExampleScore, ModelVersion, Release
 from models_app.texts.figures import number, signed
 from models_app.texts.needs import Between, OneOf
+
+if TYPE_CHECKING:
+    from models_app.gates.policy import Policy
 
 NAME = "forgetting"
 METHOD = "paired bootstrap and approximate randomization on the general test set"
@@ -220,6 +223,20 @@ def judge(judged: Judged) -> list[Result]:
     return judge_facts(facts_of(judged), judged.policy.forgetting)
 
 
+def lacking(policy: Policy) -> dict[str, str]:
+    wanted = policy.forgetting.test_set
+    if wanted is None:
+        return {}
+    rows = EvaluationSet.objects.filter(pk=wanted).values_list("rows", flat=True).first()
+    if rows is None:
+        return {"test_set": f"There is no test set {wanted}."}
+    if rows < MINIMUM_DOCUMENTS:
+        few = f"Test set {wanted} has {rows} document{'s' * (rows != 1)}"
+        return {"test_set": f"{few}, and nothing is told from fewer than {MINIMUM_DOCUMENTS}."}
+    return {}
+
+
 GATE = Gate(
-    NAME, "Forgetting", judge, waivable=True, applies=lambda policy: policy.forgetting.test_set is not None
-)
+    NAME, "Forgetting", judge, waivable=True, applies=lambda policy: policy.forgetting.test_set is not None,
+    lacking=lacking,
+)  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,13 +34,19 @@ def always(policy: Policy) -> bool:
     return True
 
 
+def nothing(policy: Policy) -> Mapping[str, str]:
+    return {}
+
+
 @dataclass(frozen=True)
 class Gate:
     """`judge` reads the facts and decides; no row is an error. `applies`: whether the policy asks for it.
-    `waivable`: whether a policy may allow waivers of it at all."""
+    `waivable`: whether a policy may allow waivers of it at all. `lacking`: by field of its section, what the policy
+    asks for that is not there, so that no release could pass; a policy is not saved with it."""
 
     name: str
     label: str
     judge: Callable[[Judged], Sequence[Result]]
     waivable: bool = False
     applies: Callable[[Policy], bool] = always
+    lacking: Callable[[Policy], Mapping[str, str]] = nothing

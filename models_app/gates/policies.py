@@ -13,6 +13,7 @@ from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.identity import canonical_digest
 from models_app.foundation.roles import require
+from models_app.gates.catalogue import GATES
 from models_app.gates.policy import Change, Policy, changes, from_settings
 from models_app.models import GatePolicy, Route
 from models_app.models.releases import Environment
@@ -52,12 +53,14 @@ def change_policy(
 ) -> GatePolicy:
     """A new version with these settings, of which all that is not said is as the code has it.
 
-    `expected` is the number of the version that was looked at. Raises InvalidInput at the field that is wrong,
-    StaleState where somebody else saved another one meanwhile, and Refused where nothing would change. A release that
-    waits for approval has to be judged again: approvals and what they rest on hold for one policy.
+    `expected` is the number of the version that was looked at. Raises InvalidInput at the field that is wrong, or that
+    names what is not there, StaleState where somebody else saved another one meanwhile, and Refused where nothing would
+    change. A release that waits for approval has to be judged again: approvals and what they rest on hold for one
+    policy.
     """
     require(actor, "edit_policy")
     policy = from_settings(settings)
+    _refuse_what_nothing_passes(policy)
     reason = _reason(reason)
     with transaction.atomic():
         # decisions on releases and switches hold this, too: none is made between two policies
@@ -84,6 +87,12 @@ def change_policy(
             },
         )  # fmt: skip
     return made
+
+
+def _refuse_what_nothing_passes(policy: Policy) -> None:
+    wrong = {f"{gate.name}.{field}": words for gate in GATES for field, words in gate.lacking(policy).items()}
+    if wrong:
+        raise InvalidInput(" ".join(wrong.values()), fields=wrong)
 
 
 def is_readable(row: GatePolicy) -> bool:

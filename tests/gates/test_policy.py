@@ -19,6 +19,8 @@ from models_app.models import AuditEvent, GatePolicy
 from models_app.models.gates import WAIVABLE
 from models_app.models.releases import Environment
 from tests import make
+from tests.cases.scene import case_set, draft
+from tests.releases.scene import evaluation_set
 
 
 def test_what_is_not_said_is_as_the_code_has_it() -> None:
@@ -174,6 +176,32 @@ class TestChanging:
     def test_nothing_is_no_change(self, production: Environment) -> None:
         with pytest.raises(Refused, match="Nothing would change"):
             change(production, None, settings={})
+
+    def test_what_a_policy_names_has_to_be_there(self, production: Environment) -> None:
+        for settings, field, said in (
+            ({"forgetting": {"test_set": 987_654}}, "forgetting.test_set", "There is no test set 987654."),
+            ({"cases": {"case_set": "Nowhere"}}, "cases.case_set", "There is no set “Nowhere” with cases."),
+            ({"cases": {"required": True}}, "cases.required", "Nobody has written cases"),
+        ):
+            with pytest.raises(InvalidInput) as refused:
+                change(production, None, settings=settings)
+            assert list(refused.value.fields) == [field]
+            assert said in refused.value.fields[field]
+        assert policies.holding(production).number == 1
+        case_set("Empty")
+        with pytest.raises(InvalidInput, match="no set “Empty” with cases"):
+            change(production, None, settings={"cases": {"case_set": "Empty"}})
+        case_set("Acceptance", draft())
+        change(production, None, settings={"cases": {"case_set": "Acceptance", "required": True}})
+
+    def test_a_general_test_set_has_documents_enough_to_tell_anything(self, production: Environment) -> None:
+        nine, ten = evaluation_set(9), evaluation_set(10)
+        with pytest.raises(InvalidInput) as refused:
+            change(production, None, settings={"forgetting": {"test_set": nine.pk}})
+        assert refused.value.fields["forgetting.test_set"] == (
+            f"Test set {nine.pk} has 9 documents, and nothing is told from fewer than 10."
+        )
+        change(production, None, settings={"forgetting": {"test_set": ten.pk}})
 
     def test_how_many_approve_is_what_the_database_asks_for(self, production: Environment) -> None:
         change(production, None, settings={"approvals": {"approvers": 3}})
