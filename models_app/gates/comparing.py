@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from models_app.evaluation.comparing import compare_releases, evaluations_of
+from models_app.evaluation.comparing import SEED, compare_releases, evaluations_of
 from models_app.foundation.jobs import JobContext
 from models_app.gates.policies import policy_of
 from models_app.models import Comparison, EvaluationRun
@@ -16,7 +16,7 @@ def compare_by_policy(
     baseline: EvaluationRun,
     lead: EvaluationRun | None,
     actor: Any | None,
-    seed: int = 7,
+    seed: int = SEED,
     resamples: int = 10_000,
 ) -> Comparison:
     """`compare_releases` by the terms that hold now."""

@@ -183,6 +183,7 @@ def judge_facts(facts: Facts, section: ForgettingPolicy) -> list[Result]:
 
 def _result(facts: Facts, beside: Beside, need: str, section: ForgettingPolicy) -> Result:
     result = beside.result
+    need = f"{need} against release {beside.release}"
     against = f"against release {beside.release}, {beside.words}"
     if result is None:
         return Result(

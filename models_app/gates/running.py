@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -13,6 +13,7 @@ import structlog
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from models_app.evaluation.comparing import SEED
 from models_app.foundation import audit, jobs
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import GalleyError, Refused
@@ -45,12 +46,17 @@ def start(*, release: Release, comparison: Comparison, actor: Any | None, delive
     """Queue a run of all gates by the policy that holds; the active one of the same where there is one.
 
     A run that is under way on another comparison or by an earlier policy is ended: what it finds is of no use any
-    more. Raises Refused where the comparison is not about this release.
+    more. Raises Refused where the comparison is not about this release, or was drawn with a seed of its own.
     """
     require(actor, "evaluate")
     if comparison.candidate.release_id != release.pk:
         raise Refused(
             f"Comparison {comparison.pk} is about release {comparison.candidate.release_id}, not this one."
+        )
+    if comparison.seed != SEED:
+        raise Refused(
+            f"Comparison {comparison.pk} was drawn with seed {comparison.seed}. Gates judge by seed {SEED} alone, so "
+            f"that nobody draws again until an interval suits. Compare anew: evaluate --candidate {release.pk}"
         )
     with transaction.atomic():
         Release.objects.select_for_update(no_key=True).get(pk=release.pk)
@@ -288,12 +294,18 @@ def outcome(run: GateRun, *, at: datetime | None = None) -> Outcome:
 def findings(run: GateRun, *, at: datetime | None = None) -> list[Finding]:
     policy = policies.read(run.policy)
     held = waivers.holding(Waiver.objects.filter(release=run.release_id), at=at or timezone.now())
-    return [_finding(row, policy, held) for row in run.results.order_by("position")]
+    settings = policy.as_settings()
+    return [_finding(row, policy, settings, held) for row in run.results.order_by("position")]
 
 
-def _finding(row: GateResult, policy: Policy, held: dict[tuple[str, str, str], Waiver]) -> Finding:
+def _finding(
+    row: GateResult,
+    policy: Policy,
+    settings: Mapping[str, Any],
+    held: dict[tuple[str, str, str], Waiver],
+) -> Finding:
     unwaivable = waivers.may_be_waived(row, policy.waivers)
-    waiver = None if unwaivable else held.get((row.gate, row.name, waivers.digest_of_result(row)))
+    waiver = None if unwaivable else held.get((row.gate, row.name, waivers.digest_of_result(row, settings)))
     return Finding(row, BY_NAME.get(row.gate), waiver, unwaivable)
 
 

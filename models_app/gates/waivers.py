@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
@@ -33,11 +33,12 @@ class WaiversPolicy:
     longest_days: Annotated[int, Between(1, LONGEST_WAIVER.days)] = 30
 
 
-def digest_of_result(row: GateResult) -> str:
-    """Over what was found and what it was measured by, not over how it is said: the same finding in a later run has
-    the same one."""
+def digest_of_result(row: GateResult, settings: Mapping[str, Any]) -> str:
+    """Over what was found, what is asked for, and the gate's settings in the policy that it was judged by, not over how
+    it is said: the same finding in a later run has the same one, unless the gate asks for something else by then."""
     figures = [row.estimate, row.low, row.high, row.threshold, row.n]
-    return canonical_digest([row.gate, row.name, row.verdict, *map(_written, figures)])
+    asked = [row.need, settings.get(row.gate, {})]
+    return canonical_digest([row.gate, row.name, row.verdict, *map(_written, figures), *asked])
 
 
 def _written(value: Any) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from argparse import ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
@@ -28,6 +30,21 @@ def day(words: str) -> date:
         return date.fromisoformat(words)
     except ValueError as error:
         raise ArgumentTypeError(f"{words!r} is no day; write it as 2026-11-24") from error
+
+
+def json_object(such_as: str) -> Callable[[str], dict[str, Any]]:
+    """For `type=`: what is written in JSON, such as `such_as`."""
+
+    def read(words: str) -> dict[str, Any]:
+        try:
+            found = json.loads(words)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            raise ArgumentTypeError(f"{words[:60]!r} is not an object in JSON, such as {such_as}")
+        return found
+
+    return read
 
 
 def mapping(pairs: Sequence[str]) -> dict[str, str]:

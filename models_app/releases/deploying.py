@@ -46,6 +46,10 @@ def start_deployment(*, release: Release, actor: Any | None) -> Release:
     require(actor, "deploy")
     with transaction.atomic():
         _lock_route(release.environment)
+        if release.state != Release.State.APPROVED:
+            raise StaleState(
+                f"Release {release.pk} is {release.state}; only what is approved can be started."
+            )
         freeze = freeze_for(release)
         if freeze is not None:
             raise Refused(

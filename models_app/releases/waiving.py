@@ -44,7 +44,7 @@ def ask_for_waiver(*, release: Release, gate: str, name: str, reason: str, days:
             with transaction.atomic():
                 waiver = Waiver.objects.create(
                     release=release, gate=row.gate, name=row.name, result=row,
-                    result_digest=waivers.digest_of_result(row), reason=reason, asked_by=actor,
+                    result_digest=_digest(row), reason=reason, asked_by=actor,
                     expires_at=timezone.now() + timedelta(days=days),
                 )  # fmt: skip
         except IntegrityError as error:
@@ -87,7 +87,7 @@ def agree_to_waiver(*, waiver: Waiver, reason: str, password: str, actor: User) 
         if now.ended_at is not None or now.agreed_at is not None or now.expires_at <= timezone.now():
             raise StaleState("This waiver has been decided on, or its time is over. Look again.")
         row = _result(now.release, now.gate, now.name)
-        if waivers.digest_of_result(row) != now.result_digest:
+        if _digest(row) != now.result_digest:
             raise Refused(
                 "The gates have found something else meanwhile. Ask for another waiver.", code="stale"
             )
@@ -130,6 +130,10 @@ def _result(release: Release, gate: str, name: str) -> GateResult:
     if row is None:
         raise Refused("The gates have no such result any more. Look again.", code="stale")
     return row
+
+
+def _digest(row: GateResult) -> str:
+    return waivers.digest_of_result(row, policies.read(row.run.policy).as_settings())
 
 
 def _person(actor: Any) -> None:

@@ -117,6 +117,7 @@ def _facts(result: LoopResult, command: str) -> dict[str, Any]:
             "digest": comparison.digest,
             "signature": comparison.signature,
             "resamples": comparison.resamples,
+            "seed": comparison.seed,
             "results": results,
         },
         "stars": _stars(result),
@@ -191,7 +192,7 @@ def table_1(facts: Mapping[str, Any]) -> list[Table]:
     comparison = facts["comparison"]
     note = (
         f"ROUGE F-measure in points; {comparison['n']} test documents; paired bootstrap, {comparison['resamples']:,} "
-        f"resamples, seed {facts['seed']}."
+        f"resamples, seed {comparison.get('seed', facts['seed'])}."
     )
     results, lead = _results(facts, "baseline"), _results(facts, "lead")
     title = "Baseline against tuned model"

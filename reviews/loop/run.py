@@ -54,7 +54,7 @@ ADVICE = "Give a smaller number, more documents, or other shares for new documen
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """What to run on what. `seed` chooses documents, training order and resamples; `drafts` is how many documents the
+    """What to run on what. `seed` chooses documents and training order; `drafts` is how many documents the
     base model drafts summaries for, all that may be learnt from where it is None."""
 
     documents: Path
@@ -179,9 +179,7 @@ def run_loop(*, options: LoopOptions, actor: Any | None, say: Say) -> LoopResult
     with clock.phase("evaluating lead-3"):
         lead = _evaluated(lead_release(), test_set, actor, say)
     with clock.phase("comparing"):
-        comparison = compare_by_policy(
-            candidate=after, baseline=before, lead=lead, actor=actor, seed=options.seed
-        )
+        comparison = compare_by_policy(candidate=after, baseline=before, lead=lead, actor=actor)
     if release.state == Release.State.DRAFT:
         submit_release(
             release=release, comparison=comparison, note="From run_loop.", actor=actor, deliver=False

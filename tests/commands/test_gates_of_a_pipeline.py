@@ -11,6 +11,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from models_app.foundation.errors import Refused
 from models_app.gates import running
 from models_app.models import Approval, Comparison, GateRun, Release, Route
 from models_app.models.releases import Environment
@@ -39,6 +40,51 @@ def submitted(the: Scene) -> Release:
 
 def gate(the: Scene, *more: object) -> int:
     return code("evaluate", "--candidate", the.candidate.pk, "--no-lead", "--gate", "production", *more)
+
+
+@pytest.mark.django_db
+def test_a_draw_of_one_s_own_is_shown_and_neither_judged_nor_submitted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whoever tries a hundred seeds finds one whose interval suits."""
+    the = scene()
+    assert code("evaluate", "--candidate", the.candidate.pk, "--no-lead", "--seed", "8") == 0
+    assert gate(the, "--seed", "8") == 3
+    mine = Comparison.objects.get(seed=8)
+    with pytest.raises(Refused, match=f"Comparison {mine.pk} was drawn with seed 8"):
+        the.submitted(comparison=mine)
+    assert GateRun.objects.count() == 0
+
+
+@pytest.mark.django_db
+def test_what_waits_for_more_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    the = scene()
+    scenes.small_policy(guards={"least_documents": 100})
+    the.submitted()
+    capsys.readouterr()
+    assert code("release", "wait", the.candidate.pk) == 2
+    said = capsys.readouterr().err
+    assert (
+        f"Release {the.candidate.pk}: needs evidence. It was waited for until it is judged: inconclusive."
+        in said
+    )
+    with pytest.raises(
+        CommandError, match=rf"Release {the.candidate.pk} is needs evidence; only what is approved"
+    ):
+        call_command("release", "start", str(the.candidate.pk))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("words", ["x", "[" * 100_000, '{"beams": ' + "9" * 5000 + "}", "[1]"])
+@pytest.mark.parametrize(
+    "command",
+    [("release", "compose", "--model", "1", "--decoding"), ("train", "--snapshot", "1", "--recipe")],
+)
+def test_what_is_no_object_in_json_is_refused_in_a_line(command: tuple[str, ...], words: str) -> None:
+    with pytest.raises(CommandError) as refused:
+        call_command(*command, words)
+    assert 'an object in JSON, such as {"' in str(refused.value)
+    assert len(str(refused.value)) < 300
 
 
 @pytest.mark.django_db
@@ -134,7 +180,7 @@ def test_waiting_for_people_ends_with_the_time_and_with_their_decision(
     scenes.gates_done(Release.objects.get(pk=the.candidate.pk))
     assert code("release", "wait", the.candidate.pk) == 0
     assert code("release", "wait", the.candidate.pk, "--until", "approved", "--timeout", 0.1) == 2
-    assert "not approved: inconclusive" in capsys.readouterr().err
+    assert "until it is approved: inconclusive." in capsys.readouterr().err
     the.approved_by(the.cast.approver)
     assert code("release", "wait", the.candidate.pk, "--until", "approved", "--format", "json") == 0
     assert json.loads(capsys.readouterr().out)["state"] == "warming"

@@ -278,6 +278,23 @@ def test_another_finding_is_not(the: Scene) -> None:
     assert outcome(the).state == "needs evidence"
 
 
+def test_the_same_figures_are_not_waived_where_the_policy_asks_for_more_by_then(the: Scene) -> None:
+    """Forty documents of a hundred were let pass by two people; forty of five thousand were not."""
+    for name in guards(the):
+        agreed(the, asked(the, name))
+    scenes.small_policy(guards={"least_documents": 5000})
+    scenes.judged(the.candidate, the.comparison)
+    assert outcome(the).state == "needs evidence"
+
+
+def test_a_waiver_outlasts_a_change_of_other_sections_of_the_policy(the: Scene) -> None:
+    for name in guards(the):
+        agreed(the, asked(the, name))
+    scenes.small_policy(guards={"least_documents": 100}, slices={"gap": 2.5})
+    scenes.judged(the.candidate, the.comparison)
+    assert outcome(the).state == "awaiting approval"
+
+
 def test_what_changed_while_it_waited_is_not_agreed_to(the: Scene) -> None:
     waiver = asked(the)
     scenes.judged(the.candidate, scenes.compared(the.candidate, the.live, scenes.evaluation_set(20)))

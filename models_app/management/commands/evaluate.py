@@ -13,6 +13,7 @@ from django.core.management.base import CommandError, CommandParser
 from django.urls import reverse
 
 from models_app import queries
+from models_app.evaluation.comparing import SEED
 from models_app.evaluation.reporting import FORMATS
 from models_app.evaluation.running import start_evaluation
 from models_app.foundation import jobs
@@ -67,7 +68,12 @@ class Command(VerdictCommand):
         )
         parser.add_argument("--test-set", type=int, metavar="ID", help="number of the test set [the newest]")
         parser.add_argument("--no-lead", action="store_true", help="leave the first three sentences out")
-        parser.add_argument("--seed", type=int, default=7, help="of the bootstrap [7]")
+        parser.add_argument(
+            "--seed",
+            type=int,
+            default=SEED,
+            help=f"of the bootstrap, to see how much of an interval is chance; gates judge by {SEED} alone [{SEED}]",
+        )
         arguments.add_user(parser)
         parser.add_argument("--format", choices=sorted(FORMATS), default="text")
         parser.add_argument("--output", type=Path, metavar="FILE", help="where to write it [standard output]")

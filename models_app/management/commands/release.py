@@ -68,7 +68,11 @@ class Command(VerdictCommand):
         compose.add_argument("--model", type=int, required=True, help="number of the model version")
         compose.add_argument("--prompt", type=int, help="number of the prompt version [one that suits]")
         compose.add_argument(
-            "--decoding", type=json.loads, default={}, help='changes, as JSON: {"max_words": 50}'
+            "--decoding",
+            type=arguments.json_object('{"max_words": 50}'),
+            default={},
+            metavar="JSON",
+            help='changes, as JSON: {"max_words": 50}',
         )
         compose.add_argument("--note", default="")
         submit = act(
@@ -190,8 +194,6 @@ class Command(VerdictCommand):
             prompt = PromptVersion.objects.select_related("prompt").filter(pk=options["prompt"]).first()
         if prompt is None:
             raise CommandError("There is no such prompt version; see the Prompts page for their numbers.")
-        if not isinstance(options["decoding"], dict):
-            raise CommandError('--decoding takes an object, such as {"max_words": 50}.')
         release = compose_release(
             model_version=model,
             prompt_version=prompt,
@@ -257,7 +259,9 @@ class Command(VerdictCommand):
             self.write(text, options["output"], said=release.state)
         if verdict != Verdict.PASS:
             why = f" {release.reason}" if release.reason else ""
-            self.stderr.write(f"Release {release.pk} is {release.state}, not {until}: {verdict}.{why}")
+            self.stderr.write(
+                f"Release {release.pk}: {release.state}. It was waited for until it is {until}: {verdict}.{why}"
+            )
         self.end(CODES[verdict])
 
     def _hold(self, options: dict[str, Any]) -> None:

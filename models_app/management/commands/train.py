@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -25,7 +24,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--preset", choices=sorted(PRESETS), help="recipe to start from; else one that suits"
         )
-        parser.add_argument("--recipe", type=json.loads, default={}, help='changes, as JSON: {"epochs": 3}')
+        parser.add_argument(
+            "--recipe",
+            type=arguments.json_object('{"epochs": 3}'),
+            default={},
+            metavar="JSON",
+            help='changes, as JSON: {"epochs": 3}',
+        )
         parser.add_argument(
             "--prompt", type=int, help="number of a prompt version; else the newest that suits"
         )
@@ -39,8 +44,6 @@ class Command(BaseCommand):
         snapshot = DatasetSnapshot.objects.filter(pk=options["snapshot"]).first()
         if snapshot is None:
             raise CommandError(f"There is no snapshot {options['snapshot']}.")
-        if not isinstance(options["recipe"], dict):
-            raise CommandError('--recipe takes an object, such as {"epochs": 3}.')
         try:
             family = family_of(options["base"])
             run = start_training(

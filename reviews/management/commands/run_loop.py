@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -37,9 +36,19 @@ class Command(BaseCommand):
         )
         parser.add_argument("--preset", default="", help="training recipe to start from")
         parser.add_argument(
-            "--recipe", type=json.loads, default={}, help='changes to it, as JSON: {"epochs": 3}'
+            "--recipe",
+            type=arguments.json_object('{"epochs": 3}'),
+            default={},
+            metavar="JSON",
+            help='changes to it, as JSON: {"epochs": 3}',
         )
-        parser.add_argument("--decoding", type=json.loads, default={}, help="decoding settings, as JSON")
+        parser.add_argument(
+            "--decoding",
+            type=arguments.json_object('{"beams": 4}'),
+            default={},
+            metavar="JSON",
+            help="decoding settings, as JSON",
+        )
         parser.add_argument(
             "--prompt", default="", help="template with {text}, instead of the family's prompt"
         )
