@@ -153,14 +153,15 @@ def _trainings(versions: Iterable[ModelVersion]) -> list[TrainingRun]:
 
 @dataclass(frozen=True)
 class _Live:
-    """What has been live in other releases: it was judged there."""
+    """What has been live in other releases of the same environment: it was judged there. Of another environment's
+    policy and approvers nobody here knows anything."""
 
     versions: Collection[int]
     prompts: Collection[int]
 
 
 def _live_elsewhere(release: Release) -> _Live:
-    rows = Deployment.objects.exclude(release=release).order_by()
+    rows = Deployment.objects.filter(environment=release.environment_id).exclude(release=release).order_by()
     pairs = set(rows.values_list("release__model_version", "release__prompt_version").distinct())
     return _Live({version for version, _ in pairs}, {prompt for _, prompt in pairs})
 

@@ -14,7 +14,8 @@ from django.utils import timezone
 
 from models_app.foundation import audit, jobs
 from models_app.foundation.errors import NotAllowed, Refused
-from models_app.models import ModelVersion, Release, Route
+from models_app.foundation.seeds import prompt_digest
+from models_app.models import ModelVersion, PromptVersion, Release, Route
 from models_app.models.releases import Environment
 from models_app.people.accounts import change_roles
 from models_app.people.links import make_password_link, set_password_by_link
@@ -206,6 +207,28 @@ def test_a_first_release_that_was_submitted_needs_its_approvals_when_it_goes_liv
     User.objects.filter(pk=the.cast.approver.pk).update(is_active=False)
     with pytest.raises(Refused, match="0 of 1"):
         go_live(release=Release.objects.get(pk=release.pk))
+
+
+def test_what_was_live_in_another_environment_was_not_judged_here(the: Scene) -> None:
+    """Its first release needs no approval: whoever put model and prompt live there would have no hand in them here."""
+    staging = Environment.objects.create(name="staging")
+    Route.objects.create(environment=staging, salt="x")
+    writer, registrar = (make.user(name, "approver", "ml engineer") for name in ("writer", "registrar"))
+    prompt = PromptVersion.objects.create(
+        prompt=scenes.chat_prompt().prompt, number=77, system="Be brief.", template="{text}",
+        digest=prompt_digest("Be brief.", "{text}"), parent=scenes.chat_prompt(), created_by=writer,
+    )  # fmt: skip
+    parts: dict[str, Any] = {
+        "model_version": scenes.base_model(by=registrar),
+        "prompt_version": prompt,
+        "decoding": {},
+    }
+    first = compose_release(**parts, origin="initial", actor=the.cast.ml_engineer, environment="staging")
+    make.put_live(first)
+    release = compose_release(**parts, origin="retraining", actor=the.cast.ml_engineer)
+    hands = involved(release)
+    assert "wrote its prompt" in hands[writer.pk]
+    assert "registered its model" in hands[registrar.pk]
 
 
 # ---------------------------------------------------------------- training data by a side door
