@@ -30,6 +30,9 @@ from models_app.evaluation.statistics import (
 LENGTH = "length"
 #: What slices are cut by where nobody says otherwise.
 USUAL_FIELDS = ("domain", LENGTH, "language")
+#: Those that every document has, "source" for what slices by length are called; a document may have others.
+OWN_FIELDS = (*USUAL_FIELDS, "origin", "licence", "group", "source")
+LONGEST_FIELD = 40  # characters of a field's name
 #: Of one field; further groups, the smallest ones, are no slices.
 MOST_GROUPS = 20
 _LONGEST_LABEL = 46

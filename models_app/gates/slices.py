@@ -9,24 +9,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
+from django.db.models import F, Func, TextField
 
 from models_app.evaluation.comparing import ROUGE
 from models_app.evaluation.metrics import METRICS
-from models_app.evaluation.slices import USUAL_FIELDS, Document, Report, judge_slices, slices_of
+from models_app.evaluation.slices import (
+    LONGEST_FIELD,
+    OWN_FIELDS,
+    USUAL_FIELDS,
+    Document,
+    Report,
+    judge_slices,
+    slices_of,
+)
 from models_app.evaluation.statistics import Gap, MetricComparison
 from models_app.evaluation.statistics import Verdict as Judgement
 from models_app.evaluation.terms import PRIMARY, SLICE_FLOOR
 from models_app.gates.gate import Gate, Judged
 from models_app.gates.results import Result, Verdict
-from models_app.models import ExampleScore
+from models_app.models import EvaluationExample, ExampleScore
 from models_app.texts.figures import number, signed
 from models_app.texts.needs import Between, OneOf, SomeOf
 
+if TYPE_CHECKING:
+    from models_app.gates.policy import Policy
+
 NAME = "slices"
-FIELDS = ("domain", "length", "language", "origin", "licence", "group")
+FIELDS = tuple(field for field in OWN_FIELDS if field != "source")
 METHOD = "paired bootstrap and approximate randomization, Holm over all slices of one metric"
 METHOD_OF_GAPS = "difference of two means, Welch, bounds that hold for all groups together"
 
@@ -43,14 +55,14 @@ class SlicesPolicy:
     }
     HELP: ClassVar = {
         "metric": "One, so that it is named before anybody looks.",
-        "fields": "Without any, slices are not judged.",
+        "fields": "Without any, slices are not judged. Others are those that documents of test sets came with.",
         "floor": "Smaller slices are counted and not judged.",
         "margin": "In points.",
         "every": "Otherwise none may be certainly worse.",
     }
 
     metric: Annotated[str, OneOf(ROUGE)] = PRIMARY
-    fields: Annotated[tuple[str, ...], SomeOf(FIELDS)] = USUAL_FIELDS
+    fields: Annotated[tuple[str, ...], SomeOf(FIELDS, others=Between(1, LONGEST_FIELD))] = USUAL_FIELDS
     floor: Annotated[int, Between(10, 100_000)] = SLICE_FLOOR
     margin: Annotated[float, Between(0.1, 100)] = METRICS[PRIMARY].margin
     every: bool = False
@@ -59,11 +71,13 @@ class SlicesPolicy:
 
 @dataclass(frozen=True)
 class Facts:
-    """`report` is None where no field of the policy tells documents of this test set apart."""
+    """`report` is None where no field of the policy tells documents of this test set apart. `absent`: fields that the
+    policy names beside Galley's own and that no document of it has."""
 
     comparison: int
     documents: int
     report: Report | None
+    absent: tuple[str, ...] = ()
 
 
 def facts_of(judged: Judged) -> Facts:
@@ -97,7 +111,9 @@ def facts_of(judged: Judged) -> Facts:
             seed=comparison.seed,
             resamples=comparison.resamples,
         )
-    return Facts(comparison.pk, len(after), report)
+    there = {name for document in documents for name in document.fields}
+    absent = tuple(name for name in section.fields if name not in FIELDS and name not in there)
+    return Facts(comparison.pk, len(after), report, absent)
 
 
 def _scores(run: int, metric: str) -> list[dict[str, Any]]:
@@ -111,6 +127,18 @@ def _values(rows: Sequence[dict[str, Any]], metric: str) -> np.ndarray[Any, np.d
 
 def judge_facts(facts: Facts, section: SlicesPolicy) -> list[Result]:
     evidence = f"comparison:{facts.comparison}"
+    return [*_of_report(facts, section, evidence), *(_absent(name, facts, evidence) for name in facts.absent)]
+
+
+def _absent(field: str, facts: Facts, evidence: str) -> Result:
+    return Result(
+        NAME, field, Verdict.INCONCLUSIVE, f"None of the {facts.documents:,} documents has a field “{field}”, by which "
+        "the policy asks to cut them. Evaluate on a test set whose documents have it.", "documents with this field",
+        METHOD, n=facts.documents, evidence=evidence,
+    )  # fmt: skip
+
+
+def _of_report(facts: Facts, section: SlicesPolicy, evidence: str) -> list[Result]:
     need = f"at least {section.floor:,} documents in a slice"
     report = facts.report
     if report is None:
@@ -202,4 +230,22 @@ def judge(judged: Judged) -> list[Result]:
     return judge_facts(facts_of(judged), judged.policy.slices)
 
 
-GATE = Gate(NAME, "Slices", judge, waivable=True, applies=lambda policy: bool(policy.slices.fields))
+def fields_of_test_sets() -> list[str]:
+    """That their documents came with, beside Galley's own. 1 query."""
+    names = EvaluationExample.objects.exclude(fields={}).values_list(
+        Func(F("fields"), function="jsonb_object_keys", output_field=TextField()), flat=True
+    )
+    return sorted(set(names.order_by().distinct()).difference(OWN_FIELDS))
+
+
+def lacking(policy: Policy) -> dict[str, str]:
+    others = set(policy.slices.fields).difference(FIELDS)
+    unknown = sorted(others.difference(fields_of_test_sets())) if others else []
+    if not unknown:
+        return {}
+    return {"fields": f"No document of a test set has a field “{unknown[0]}”."}
+
+
+GATE = Gate(
+    NAME, "Slices", judge, waivable=True, applies=lambda policy: bool(policy.slices.fields), lacking=lacking
+)

@@ -99,7 +99,8 @@ class EvaluationExample(models.Model):
     origin = models.CharField(max_length=60, help_text="e.g. document:17")
     domain = models.CharField(max_length=40, blank=True)
     fields = models.JSONField(
-        default=dict, help_text="what else slices are cut by: the document's language, origin, licence, group"
+        default=dict,
+        help_text="language, origin, licence, group and what else it came with: slices are cut by it",
     )
     title = models.CharField(max_length=300, blank=True)
     source = models.TextField()

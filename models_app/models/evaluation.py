@@ -129,7 +129,7 @@ class ComparisonResult(models.Model):
     comparison = models.ForeignKey(Comparison, on_delete=models.PROTECT, related_name="results")
     against = models.CharField(max_length=10, default="baseline")
     metric = models.CharField(max_length=30)
-    slice = models.CharField(max_length=60, default="all")
+    slice = models.CharField(max_length=100, default="all")
     n = models.PositiveIntegerField()
     before = models.FloatField()
     after = models.FloatField()

@@ -111,24 +111,34 @@ class OneOf:
 
 @dataclass(frozen=True)
 class SomeOf:
-    """A list of some of the choices, none twice; it may be empty."""
+    """A list of some of the choices, none twice; it may be empty. `others`: how long other names may be that it has as
+    well, where it may have any; of these `most`."""
 
     choices: Collection[str]
+    others: Between | None = None
+    most: int = 10
 
     def holds(self, value: Any) -> bool:
         if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
             return False
-        return len(set(value)) == len(value) and set(value) <= set(self.choices)
+        others = set(value).difference(self.choices)
+        return len(set(value)) == len(value) and (
+            not others
+            or (
+                self.others is not None
+                and len(others) <= self.most
+                and all(self.others.holds(one) for one in others)
+            )
+        )
 
     def noun(self, kind: str) -> str:
         return f"a list of some of {', '.join(self.choices)}"
 
     def words(self, kind: str) -> str:
-        return (
-            f"Some of {', '.join(self.choices)}, each once."
-            if self.choices
-            else "None: there is nothing to choose."
-        )
+        if not self.choices:
+            return "None: there is nothing to choose."
+        others = f" and of at most {self.most} others" if self.others is not None else ""
+        return f"Some of {', '.join(self.choices)}{others}, each once."
 
 
 @dataclass(frozen=True)

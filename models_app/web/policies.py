@@ -17,6 +17,7 @@ from models_app.foundation.errors import InvalidInput, Refused
 from models_app.gates import describing, policies
 from models_app.gates.describing import Setting
 from models_app.gates.policy import Policy, changes
+from models_app.gates.slices import fields_of_test_sets
 from models_app.models import GatePolicy
 from models_app.models.releases import Environment
 from models_app.texts.needs import NumberFor, OneOf, SomeOf
@@ -188,8 +189,12 @@ def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
             for key, label in describing.choices(need)
         ]  # fmt: skip
     if isinstance(need.rule, SomeOf):
+        choices = describing.choices(need)
+        if need.rule.others is not None:
+            others = sorted({*fields_of_test_sets(), *setting.value}.difference(need.rule.choices))
+            choices += [(name, name) for name in others]
         several = forms.MultipleChoiceField(
-            **said, choices=describing.choices(need), initial=setting.value,
+            **said, choices=choices, initial=setting.value,
             widget=forms.CheckboxSelectMultiple(attrs={"class": "choices"}),
         )  # fmt: skip
         return [(name, several)]

@@ -34,7 +34,7 @@ MOST_DOCUMENTS = 500
 API_ORIGIN = "API"
 _COLUMNS = (
     "id", "title", "domain", "split", "words", "external_id", "origin", "created_at", "text", "reference", "group_key",
-    "licence", "content_hash", "twin", "twin_share",
+    "licence", "fields", "content_hash", "twin", "twin_share",
 )  # fmt: skip
 
 
@@ -70,10 +70,16 @@ class NewDocumentSerializer(serializers.Serializer):
         help_text="where it is from; else API",
     )
     licence = Text(max_length=120, required=False, default="", allow_blank=True)
+    fields = serializers.DictField(  # type: ignore[assignment]  # as in the body
+        child=Text(max_length=SourceDocument.LONGEST_LABEL_CHARACTERS, allow_blank=True),
+        required=False,
+        default=dict,
+        help_text=f"anything else by name, such as author or page; at most {SourceDocument.MOST_FIELDS}",
+    )
 
     def row(self, number: int) -> DocumentRow:
         values = self.validated_data
-        names = ("text", "title", "reference", "domain", "external_id", "licence", "origin")
+        names = ("text", "title", "reference", "domain", "external_id", "licence", "origin", "fields")
         return DocumentRow(**{name: values[name] for name in names}, group_key=values["group"], number=number)
 
 
@@ -98,6 +104,7 @@ class DocumentSerializer(DocumentListedSerializer):
     reference = serializers.CharField(allow_blank=True)
     group = serializers.CharField(source="group_key", allow_blank=True)
     licence = serializers.CharField(allow_blank=True)
+    fields = serializers.DictField(child=serializers.CharField())  # type: ignore[assignment]  # as in the answer
     content_hash = serializers.CharField(help_text="SHA-256 of its words")
     twin = serializers.IntegerField(
         allow_null=True,
@@ -151,6 +158,7 @@ _ONE = {
     "domain": "news",
     "reference": "Nordhaven closes its old pier for nine months.\n140 rotten piles are replaced for 3.2 million euros.",
     "external_id": "article-4711",
+    "fields": {"author": "R. Holm"},
 }
 _LISTED = {
     "id": 17,
@@ -169,6 +177,7 @@ _WHOLE = {
     "reference": _ONE["reference"],
     "group": "",
     "licence": "",
+    "fields": {"author": "R. Holm"},
     "content_hash": "0f3b0c7f9b6d1a8f5c5c0b7a5f6d2a4f3e8b9c1d7e6f5a4b3c2d1e0f9a8b7c6d",
     "twin": None,
     "twin_share": None,

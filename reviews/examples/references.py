@@ -120,6 +120,7 @@ def _row(document: SourceDocument, known: Sequence[Reference]) -> EvaluationRow:
         domain=document.domain,
         references=tuple(known),
         fields={
+            **document.fields,
             "language": document.language,
             "origin": document.origin,
             "licence": document.licence,

@@ -108,7 +108,7 @@ def _documents(
                 found[number] = (error.name, error.reason)
                 continue
             if _has_a_row(number, record, options):
-                yield DocumentRow(number=number, **values)
+                yield DocumentRow(number=number, fields={}, **values)
 
     import_rows(
         rows=articles(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from models_app.foundation.errors import InvalidInput
+from reviews.ingest.fields import kept_columns
 
 # Names that columns usually have, the best first. The keys are DocumentRow's fields.
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
@@ -16,6 +17,8 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "group_key": ("group", "group_key"),
     "licence": ("licence", "license"),
 }
+#: What stands before the name of a field that has no place of its own.
+OTHER = "fields."
 _SHORT_NAMES = {"id": "external_id", "group": "group_key", "license": "licence"}
 
 
@@ -30,9 +33,11 @@ def full_mapping(mapping: Mapping[str, str] | None) -> dict[str, str]:
     return named
 
 
-def choose_columns(columns: Iterable[str], mapping: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Field → column: those that `mapping` names, the rest by usual names. Raises InvalidInput for a column that is
-    not there, and where nothing can be the text."""
+def choose_columns(
+    columns: Iterable[str], mapping: Mapping[str, str] | None = None, keep: Iterable[str] = ()
+) -> dict[str, str]:
+    """Field → column: those that `mapping` names, the rest by usual names, then the columns to keep beside them, as
+    OTHER and a name. Raises InvalidInput for a column that is not there, and where nothing can be the text."""
     columns = tuple(columns)
     named = full_mapping(mapping)
     for name, column in named.items():
@@ -53,7 +58,7 @@ def choose_columns(columns: Iterable[str], mapping: Mapping[str, str] | None = N
             f"{chosen['text']!r} cannot be both the text and its reference summary.",
             fields={"reference": "This column is the text already."},
         )
-    return chosen
+    return chosen | {f"{OTHER}{name}": column for name, column in kept_columns(columns, keep).items()}
 
 
 def guess_columns(columns: tuple[str, ...], named: Mapping[str, str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import islice
 from typing import Any, Literal, TypeAlias
@@ -22,6 +22,7 @@ from models_app.texts.language import language_of
 from models_app.texts.near_duplicates import shingles
 from models_app.texts.normalise import normalise, one_line
 from reviews.ingest import statements, twins
+from reviews.ingest.fields import clean_fields
 from reviews.ingest.reports import KEPT, RowsReport
 from reviews.ingest.sketches import Sketches, kept_sketch
 from reviews.ingest.splits import split_of
@@ -54,6 +55,7 @@ class DocumentRow:
     licence: str = ""
     origin: str = ""
     number: int = 0
+    fields: Mapping[str, str] = field(default_factory=dict)  # any others, by name
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,9 @@ def check(row: DocumentRow) -> tuple[SourceDocument | None, str, str]:
     for name, limit in LONGEST.items():
         if len(lines[name]) > limit:
             return None, name, f"It has {len(lines[name]):,} characters; at most {limit} are kept."
+    fields, reason = clean_fields(row.fields)
+    if reason:
+        return None, "fields", reason
     digest = _hash_of(line)
     split = split_of(
         lines["group_key"] or digest, salt=settings.GALLEY_SPLIT_SALT, shares=settings.GALLEY_SPLIT_SHARES
@@ -195,6 +200,7 @@ def check(row: DocumentRow) -> tuple[SourceDocument | None, str, str]:
         words=words,
         content_hash=digest,
         split=split,
+        fields=fields,
         **lines,
     )
     return document, "", ""

@@ -11,7 +11,7 @@ from models_app.ml import hub_data
 from models_app.texts.needs import Between, mistakes
 from models_app.texts.normalise import one_line
 from reviews.ingest import records, twins
-from reviews.ingest.columns import choose_columns
+from reviews.ingest.columns import OTHER, choose_columns
 from reviews.ingest.documents import ImportReport, check, import_rows
 from reviews.ingest.life import FileOptions, ImportKind
 from reviews.ingest.sources.hub import open_hub
@@ -33,6 +33,7 @@ class ImportOptions(FileOptions):
     hub: Annotated[str, Between(0, 200)] = ""
     config: Annotated[str, Between(0, 100)] = ""
     split: Annotated[str, Between(0, 100)] = ""
+    keep: Sequence[str] = ()  # columns that become fields of their own
 
 
 class DocumentImports(ImportKind[ImportBatch, ImportOptions, ImportReport]):
@@ -78,15 +79,20 @@ class DocumentImports(ImportKind[ImportBatch, ImportOptions, ImportReport]):
         wrong = mistakes(options)
         if wrong:
             raise InvalidInput(" ".join(f"{name}: {words}" for name, words in wrong.items()), fields=wrong)
-        choose_columns(columns, options.mapping)
+        choose_columns(columns, options.mapping, options.keep)
 
     def store(
         self, *, row: ImportBatch, source: Source, options: ImportOptions, progress: Progress | None
     ) -> ImportReport:
-        report = ImportReport(mapping=choose_columns(source.columns, options.mapping))
+        report = ImportReport(mapping=choose_columns(source.columns, options.mapping, options.keep))
         import_rows(
             rows=records.read(
-                source, mapping=options.mapping, limit=options.limit, report=report, progress=progress
+                source,
+                mapping=options.mapping,
+                keep=options.keep,
+                limit=options.limit,
+                report=report,
+                progress=progress,
             ),
             origin=options.origin or source.name,
             licence=options.licence,
@@ -123,10 +129,10 @@ class SampleRow:
 
 
 def sample_rows(
-    *, batch: ImportBatch, mapping: Mapping[str, str] | None
+    *, batch: ImportBatch, mapping: Mapping[str, str] | None, keep: Sequence[str] = ()
 ) -> tuple[dict[str, str], list[SampleRow]]:
     """(field → column, the first rows read that way). Raises InvalidInput where the mapping does not fit."""
-    columns = choose_columns(batch.sample.get("columns", ()), mapping)
+    columns = choose_columns(batch.sample.get("columns", ()), mapping, keep)
     rows = [_sample_row(number, values, columns) for number, values in batch.sample.get("rows", ())]
     return columns, rows
 
@@ -138,7 +144,8 @@ def _sample_row(number: int, values: dict[str, Any] | str, columns: Mapping[str,
     if row is None:
         return SampleRow(number, "", {}, 0, problem=f"{name}: {reason}")
     document, name, reason = check(row)
-    others = {name: getattr(row, name) for name in columns if name != "text"}
+    others = {name: getattr(row, name) for name in columns if name != "text" and not name.startswith(OTHER)}
+    others |= {f"{OTHER}{name}": value for name, value in row.fields.items()}
     if document is None:
         return SampleRow(number, row.text, others, len(row.text.split()), problem=f"{name}: {reason}")
     return _with_twin(SampleRow(number, document.text, others, document.words, document.split), document)

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from reviews.ingest.columns import choose_columns
+from reviews.ingest.columns import OTHER, choose_columns
 from reviews.ingest.documents import DocumentRow, ImportReport
 from reviews.ingest.sources.files import open_file
 from reviews.ingest.sources.source import Progress, Record, Source
@@ -44,11 +44,13 @@ def read(
     source: Source,
     *,
     mapping: Mapping[str, str] | None = None,
+    keep: Sequence[str] = (),
     limit: int | None = None,
     report: ImportReport | None = None,
     progress: Progress | None = None,
 ) -> Iterator[DocumentRow]:
-    columns = choose_columns(source.columns, mapping)
+    """`keep`: columns that are kept as fields of their own."""
+    columns = choose_columns(source.columns, mapping, keep)
     return _rows(source, columns, limit, report or ImportReport(), progress)
 
 
@@ -78,13 +80,14 @@ def document_row(
     number: int, values: Mapping[str, Any], columns: Mapping[str, str]
 ) -> tuple[DocumentRow | None, str, str]:
     """(row, "", ""), or (None, field, reason) where a cell is not text."""
-    fields = {}
+    fields: dict[str, str] = {}
     for name, column in columns.items():
         text = as_text(values.get(column))
         if text is None:
             return None, name, f"{column} holds {_kind(values[column])}, not text."
         fields[name] = text
-    return DocumentRow(number=number, **fields), "", ""
+    others = {name.removeprefix(OTHER): fields.pop(name) for name in list(fields) if name.startswith(OTHER)}
+    return DocumentRow(number=number, fields=others, **fields), "", ""
 
 
 def as_text(value: Any) -> str | None:

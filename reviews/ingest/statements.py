@@ -9,6 +9,7 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 from django.db import connection
+from psycopg.types.json import Jsonb
 
 from models_app.texts.near_duplicates import MOST_OF_A_HASH
 from reviews.models import ReferenceHash, SketchHash, SourceDocument
@@ -35,6 +36,7 @@ _COPY_ROW = np.dtype([
 _COPY_END = struct.pack("!h", -1)
 _COLUMNS = [str(field.column) for field in SourceDocument._meta.concrete_fields]
 _VALUES = attrgetter(*(field.attname for field in SourceDocument._meta.concrete_fields))
+_FIELDS = _COLUMNS.index("fields")
 
 
 def owners(hashes: Collection[int], *, learnt: Sequence[bool]) -> list[tuple[int, int]]:
@@ -58,7 +60,9 @@ def copy_documents(documents: Sequence[SourceDocument]) -> None:
         cursor.copy(f"COPY {SourceDocument._meta.db_table} ({columns}) FROM STDIN") as copy,
     ):
         for document in documents:
-            copy.write_row(_VALUES(document))
+            values = list(_VALUES(document))
+            values[_FIELDS] = Jsonb(values[_FIELDS])
+            copy.write_row(values)
 
 
 def new_numbers(count: int) -> list[int]:

@@ -51,6 +51,7 @@ class Migration(migrations.Migration):
                 ('licence', models.CharField(blank=True, max_length=120)),
                 ('external_id', models.CharField(blank=True, db_index=True, max_length=120)),
                 ('group_key', models.CharField(blank=True, help_text='documents of one group share their split', max_length=120)),
+                ('fields', models.JSONField(default=dict, help_text='what else is known of it, by name: slices of test sets may be cut by it')),
                 ('content_hash', models.CharField(help_text='SHA-256 of the normalised text', max_length=64, unique=True)),
                 ('split', models.CharField(choices=[('train', 'Train'), ('validation', 'Validation'), ('test', 'Test')], max_length=10)),
                 ('reference', models.TextField(blank=True, help_text='a reference summary, one sentence a line')),

@@ -30,6 +30,7 @@ class SourceDocument(models.Model):
     LONGEST_DOMAIN_CHARACTERS = 40
     #: Of an id, a group, an origin, a licence.
     LONGEST_LABEL_CHARACTERS = 120
+    MOST_FIELDS = 10
 
     title = models.CharField(max_length=LONGEST_TITLE_CHARACTERS, blank=True)
     text = models.TextField()
@@ -44,6 +45,9 @@ class SourceDocument(models.Model):
     external_id = models.CharField(max_length=LONGEST_LABEL_CHARACTERS, blank=True, db_index=True)
     group_key = models.CharField(
         max_length=LONGEST_LABEL_CHARACTERS, blank=True, help_text="documents of one group share their split"
+    )
+    fields = models.JSONField(
+        default=dict, help_text="what else is known of it, by name: slices of test sets may be cut by it"
     )
     content_hash = models.CharField(max_length=64, unique=True, help_text="SHA-256 of the normalised text")
     split = models.CharField(max_length=10, choices=Split)

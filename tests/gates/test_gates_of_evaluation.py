@@ -10,6 +10,7 @@ import pytest
 
 from models_app.evaluation.people import cast_vote
 from models_app.gates import forgetting, preference, slices
+from models_app.gates.comparing import compare_by_policy
 from models_app.gates.forgetting import BASE, ForgettingPolicy
 from models_app.gates.gate import Judged
 from models_app.gates.policy import Policy
@@ -54,6 +55,41 @@ def test_slices_are_judged_by_the_fields_floor_and_margin_of_the_policy(the: sce
     higher = SlicesPolicy(floor=121, fields=("domain",))
     (row,) = slices.judge(judged(the, slices=higher))
     assert row.verdict is Verdict.INCONCLUSIVE
+
+
+def test_slices_are_cut_by_any_field_that_documents_came_with(the: scenes.Scene) -> None:
+    with without_guards(EvaluationExample):
+        for example in EvaluationExample.objects.filter(evaluation_set=the.on):
+            example.fields = {
+                "author": ["Holm", "Berg", "Lind"][example.position % 3 if example.position < 230 else 2]
+            }
+            example.save()
+    section = SlicesPolicy(fields=("author", "editor"), floor=76)
+    found = by_name(slices.judge(judged(the, slices=section)))
+    assert {name for name in found if name.startswith("author: ")} == {
+        "author: Berg", "author: Holm", "author: Lind",
+    }  # fmt: skip
+    assert found["author: Lind"].low is not None
+    assert found["author: Lind"].n == 86
+    assert "under the floor of 76" not in found["author: Holm"].words
+    assert found["editor"].verdict is Verdict.INCONCLUSIVE
+    comparison = compare_by_policy(
+        candidate=the.comparison.candidate,
+        baseline=the.comparison.baseline,
+        lead=None,
+        actor=None,
+        resamples=200,
+    )
+    assert not comparison.results.filter(slice__startswith="author").exists()
+    scenes.small_policy(slices={"fields": ["author"], "floor": 76})
+    comparison = compare_by_policy(
+        candidate=the.comparison.candidate,
+        baseline=the.comparison.baseline,
+        lead=None,
+        actor=None,
+        resamples=200,
+    )
+    assert comparison.results.filter(slice="author: Lind").exists()
 
 
 def test_a_comparison_whose_scores_are_not_all_there_is_no_pass(the: scenes.Scene) -> None:

@@ -182,6 +182,16 @@ class TestChanging:
             ({"forgetting": {"test_set": 987_654}}, "forgetting.test_set", "There is no test set 987654."),
             ({"cases": {"case_set": "Nowhere"}}, "cases.case_set", "There is no set “Nowhere” with cases."),
             ({"cases": {"required": True}}, "cases.required", "Nobody has written cases"),
+            (
+                {"slices": {"fields": ["domain", "autor"]}},
+                "slices.fields",
+                "has a field “autor”",
+            ),
+            (
+                {"slices": {"fields": ["\x00\ud800"]}},
+                "slices.fields",
+                "No document of a test set has a field",
+            ),
         ):
             with pytest.raises(InvalidInput) as refused:
                 change(production, None, settings=settings)

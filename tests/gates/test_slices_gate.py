@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -108,10 +110,21 @@ def test_a_strict_policy_wants_a_loss_excluded_in_every_slice() -> None:
     assert by_name(judge_facts(found, POLICY))["domain: sport"].verdict is Verdict.PASS
 
 
+def test_a_field_that_no_document_has_is_no_pass() -> None:
+    found = replace(facts({"domain: news": 0.0, "domain: sport": 0.0}), absent=("author",))
+    row = by_name(judge_facts(found, SlicesPolicy(fields=("domain", "author"))))["author"]
+    assert row.verdict is Verdict.INCONCLUSIVE
+    assert "None of the 600 documents has a field “author”" in row.words
+    alone = Facts(12, 600, None, ("author",))
+    rows = judge_facts(alone, SlicesPolicy(fields=("author",)))
+    assert Verdict.INCONCLUSIVE in {row.verdict for row in rows}
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("metric", "repetition"), ("metric", "bleu"), ("fields", ("colour",)), ("fields", ("domain", "domain")),
+        ("metric", "repetition"), ("metric", "bleu"), ("fields", ("x" * 41,)), ("fields", ("",)),
+        ("fields", tuple(f"field {number}" for number in range(11))), ("fields", ("domain", "domain")),
         ("fields", "domain"), ("floor", 9), ("floor", True), ("margin", 0.0), ("margin", float("nan")),
         ("margin", float("inf")), ("gap", -1.0), ("every", "yes"),
     ],

@@ -21,6 +21,7 @@ from models_app.models import AuditEvent
 from models_app.models.releases import Environment
 from models_app.releases.approving import may_decide
 from models_app.releases.hands import involved
+from reviews.examples.references import freeze_test_set
 from tests import make
 from tests.pages import markup
 from tests.releases.scene import Scene, scene
@@ -115,6 +116,7 @@ def test_a_guard_is_taken_away_and_a_gate_allowed_to_be_waived_no_more(editor: U
         ("guards.margins.rouge1", "inf", "A number from 0 to 100 each"),
         ("approvals.approvers", "0", "From 1 to 5."),
         ("waivers.allowed", "integrity", "integrity is not one of the available choices"),
+        ("slices.fields", "colour", "colour is not one of the available choices"),
         ("forgetting.test_set", "987654", "There is no test set 987654."),
         ("forgetting.test_set", "-1", "From 1 to"),
         ("cases.case_set", "Nowhere", "There is no set “Nowhere” with cases."),
@@ -131,6 +133,20 @@ def test_what_makes_no_sense_is_refused_at_its_field_and_nothing_is_saved(
     assert answer.status_code == 422
     assert said in words(answer)
     assert held() == 1
+
+
+def test_slices_may_be_cut_by_fields_that_documents_of_test_sets_have(editor: User) -> None:
+    client = signed_in(editor)
+    wanted = {"slices.fields": ["domain", "author"]}
+    refused = client.post(EDIT, sent() | wanted)
+    assert refused.status_code == 422
+    assert "author is not one of the available choices" in words(refused)
+    make.document(split="test", fields={"author": "R. Holm"})
+    freeze_test_set(actor=None)
+    assert "author" in words(client.get(EDIT))
+    assert client.post(EDIT, sent() | wanted).status_code == 302
+    assert policies.policy_of(production()).slices.fields == ("domain", "author")
+    assert "author" in words(client.get("/policies/production/"))
 
 
 def test_half_a_form_saves_nothing(editor: User) -> None:

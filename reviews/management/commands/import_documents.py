@@ -41,6 +41,10 @@ class Command(ImportCommand):
         parser.add_argument("--part", default="", help="the data set's part, train unless given")
         parser.add_argument("--limit", type=int, help="rows to read of each file")
         parser.add_argument("--domain", default="", help="for rows that name none")
+        parser.add_argument(
+            "--keep", action="append", default=[], metavar="COLUMN",
+            help="keep it as a field of each document, by which slices may be cut; may be repeated",
+        )  # fmt: skip
         parser.add_argument("--strict", action="store_true", help="a refused row makes the exit code 1")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -59,8 +63,9 @@ class Command(ImportCommand):
     def options_for(self, source: Source, options: dict[str, Any]) -> ImportOptions:
         same = ("limit", "domain", "origin", "licence")
         return ImportOptions(
-            format=options["format"] or "", mapping=options["map"], **{name: options[name] for name in same}
-        )
+            format=options["format"] or "", mapping=options["map"], keep=tuple(options["keep"]),
+            **{name: options[name] for name in same},
+        )  # fmt: skip
 
     def words(self, row: Import, report: ImportReport) -> str:
         splits = ", ".join(f"{count:,} {split}" for split, count in sorted(report.splits.items()))

@@ -110,6 +110,7 @@ def document_page(request: HttpRequest, pk: int) -> HttpResponse:
         "document": document,
         "split": {"name": name, "kind": kind, "why": why},
         "grouped": bool(document.group_key),
+        "other_fields": list(document.fields.items()),
         "twins": twins.told(document),
         "summaries": _summaries(document, user_of(request), sees_all),
         "sees_all": sees_all,

@@ -18,10 +18,10 @@ from models_app.foundation.errors import InvalidInput
 from models_app.web.fields import field_of
 from models_app.web.pages import capability
 from reviews.ingest import twins
-from reviews.ingest.columns import guess_columns
+from reviews.ingest.columns import OTHER, guess_columns
 from reviews.ingest.imports import DOCUMENTS, ImportOptions, sample_rows
 from reviews.ingest.sources.files import FORMATS
-from reviews.models import ImportBatch
+from reviews.models import ImportBatch, SourceDocument
 from reviews.web.ingest.import_pages import MAPPED, ROWS_SHOWN, ImportPages, MappingForm, addresses
 
 FIELDS = (
@@ -66,10 +66,18 @@ class OptionsForm(MappingForm):
     licence = field_of(ImportOptions, "licence", help_text="For rows that name none.")
     origin = field_of(ImportOptions, "origin", help_text="Where it is from; the file's name unless given.")
     limit = field_of(ImportOptions, "limit", label="Rows", help_text="All unless given.")
+    keep = forms.MultipleChoiceField(
+        label="Other columns to keep",
+        required=False,
+        help_text="As fields of each document, by which results may be told apart. "
+        f"At most {SourceDocument.MOST_FIELDS}.",
+        widget=forms.CheckboxSelectMultiple(attrs={"class": "choices"}),
+    )
 
     def __init__(self, *args: Any, columns: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         choices = [("", "– none –"), *((column, column) for column in columns)]
+        self.fields["keep"].choices = choices[1:]  # type: ignore[attr-defined]
         for name, label, help_text in FIELDS:
             needed = name == "text"
             offered = choices[1:] if needed else choices
@@ -114,17 +122,18 @@ class DocumentPages(ImportPages[ImportBatch, ImportOptions]):
 
     def options_of_mapping(self, row: ImportBatch, form: MappingForm) -> ImportOptions:
         said = {name: form.cleaned_data[name] for name in ("domain", "origin", "licence", "limit")}
-        return replace(self.kind.options_of(row), mapping=form.mapping(), **said)
+        kept = tuple(form.cleaned_data["keep"])
+        return replace(self.kind.options_of(row), mapping=form.mapping(), keep=kept, **said)
 
     def preview(self, row: ImportBatch, form: MappingForm) -> dict[str, Any]:
         try:
-            _, rows = sample_rows(batch=row, mapping=form.mapping())
+            _, rows = sample_rows(batch=row, mapping=form.mapping(), keep=form["keep"].value() or ())
         except InvalidInput as error:
             return {"problems": [("", error.message)]}
         return {"rows": rows}
 
     def label(self, name: str) -> str:
-        return _LABELS.get(name, name)
+        return _LABELS.get(name, name.removeprefix(OTHER))
 
     def report(self, row: ImportBatch) -> dict[str, Any]:
         report = row.report
