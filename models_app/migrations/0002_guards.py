@@ -225,7 +225,7 @@ GATES = (
     CREATE FUNCTION galley_same_finding(one models_app_gateresult, other models_app_gateresult)
     RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
       -- as `gates.waivers.digest_of_result` has it
-      SELECT (one.gate, one.name, one.verdict) = (other.gate, other.name, other.verdict)
+      SELECT (one.gate, one.name, one.verdict, one.need) = (other.gate, other.name, other.verdict, other.need)
          AND one.n IS NOT DISTINCT FROM other.n
          AND to_char(one.estimate, '9.99999999EEEE') IS NOT DISTINCT FROM to_char(other.estimate, '9.99999999EEEE')
          AND to_char(one.low, '9.99999999EEEE') IS NOT DISTINCT FROM to_char(other.low, '9.99999999EEEE')
@@ -249,8 +249,13 @@ GATES = (
                  SELECT FROM models_app_gateresult result
                   WHERE result.run_id = run.id AND result.verdict <> 'pass' AND (
                     NOT galley_may_be_waived(result, policy.settings) OR NOT EXISTS (
-                      SELECT FROM models_app_waiver waiver JOIN models_app_gateresult found ON found.id = waiver.result_id
+                      SELECT FROM models_app_waiver waiver
+                        JOIN models_app_gateresult found ON found.id = waiver.result_id
+                        JOIN models_app_gaterun found_by ON found_by.id = found.run_id
+                        JOIN models_app_gatepolicy asked ON asked.id = found_by.policy_id
                        WHERE waiver.release_id = of_release AND galley_same_finding(found, result)
+                         AND coalesce(asked.settings -> result.gate, policy.settings -> result.gate)
+                             IS NOT DISTINCT FROM coalesce(policy.settings -> result.gate, asked.settings -> result.gate)
                          AND waiver.agreed_at IS NOT NULL AND waiver.ended_at IS NULL
                          AND waiver.expires_at > statement_timestamp())))
           FROM models_app_gaterun run JOIN models_app_gatepolicy policy ON policy.id = run.policy_id

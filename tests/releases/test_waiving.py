@@ -98,6 +98,9 @@ def test_the_database_lets_a_waiver_cover_the_same_finding_by_a_policy_that_allo
     with without_guards(GateResult), transaction.atomic():
         again.results.filter(gate="guards", name="rouge1").update(estimate=F("estimate") - 0.01)
     assert not lets_pass(the)
+    scenes.small_policy(guards={"least_documents": 101})
+    scenes.judged(the.candidate, the.comparison)
+    assert not lets_pass(the)
     scenes.small_policy(guards=few, waivers={"allowed": ["guards"]})
     scenes.judged(the.candidate, the.comparison)
     assert lets_pass(the)
