@@ -25,9 +25,9 @@ def extend_to(the: Scene, documents: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO models_app_evaluationexample (evaluation_set_id, position, document_hash, origin, domain, "
-            "title, source, reference, all_references) SELECT %s, 10 + i, encode(sha256(('x' || i)::bytea), 'hex'), "
-            "'document:1', "
-            "'news', 'A title', (SELECT string_agg(md5((i * 1000 + j)::text), ' ') FROM generate_series(1, 125) j), "
+            "fields, title, source, reference, all_references) "
+            "SELECT %s, 10 + i, encode(sha256(('x' || i)::bytea), 'hex'), 'document:1', 'news', '{}', 'A title', "
+            "(SELECT string_agg(md5((i * 1000 + j)::text), ' ') FROM generate_series(1, 125) j), "
             "repeat('A reference of words ' || i, 15), '[]' FROM generate_series(1, %s) i",
             [the.on.pk, documents - 2],
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, IntegerField, OuterRef, Q, QuerySet, Value, When
 
 from models_app.evaluation.comparing import COMPARED
 from models_app.evaluation.metrics import METRICS
@@ -22,7 +22,6 @@ from models_app.models import (
     ComparisonResult,
     DatasetSnapshot,
     Deployment,
-    Incident,
     Job,
     Release,
     ReleaseComment,
@@ -30,9 +29,7 @@ from models_app.models import (
     TrainingRun,
 )
 from models_app.models.releases import live_release
-from models_app.releases.accounts import opened_accounts, openers
-from models_app.releases.hands import Hands, involved
-from models_app.releases.standing import approvals, evidence_problem, needed_approvals, standings
+from models_app.releases.standing import Stand, approvals, evidence_problem
 
 # ---------------------------------------------------------------- releases
 
@@ -84,13 +81,13 @@ class Decision:
     opened: str
 
 
-def decisions_told(release: Release, *, hands: Hands | None = None) -> list[Decision]:
-    rows = decisions(release)
+def decisions_told(release: Release, *, stand: Stand | None = None) -> list[Decision]:
+    stand = stand or Stand(release)
+    rows = stand.decisions
     if not rows:
         return []
-    hands = involved(release) if hands is None else hands
-    problems = {standing.approval.pk: standing.problem for standing in standings(release, hands=hands)}
-    opened, theirs = opened_accounts(hands), openers(release, hands)
+    problems = {standing.approval.pk: standing.problem for standing in stand.standings}
+    opened, theirs = stand.circle.accounts_ever.opened, stand.circle.accounts_ever.openers
     return [
         Decision(
             row,
@@ -163,31 +160,35 @@ FEEDBACK = Q(origin__startswith="feedback:")
 
 
 def data_beside(before: Release | None, after: Release) -> Data:
-    """What two releases' models were last trained on. At most 9 queries, whatever the snapshots' size."""
+    """What two releases' models were last trained on. At most 2 queries, whatever the snapshots' size."""
     old, new = (_snapshot_of(release) for release in (before, after))
     if new is None or old == new:
         return Data(old, new, ())
-    kinds = (("Corrected by people", FEEDBACK), ("Other rows", ~FEEDBACK))
-    rows = [_data_row(label, kind, old, new) for label, kind in kinds]
+    now = _counts(new, beside=old)
+    was = _counts(old, beside=new) if old is not None else {}
+    rows = [
+        DataRow(label, was.get(kind, 0), now[kind], now[f"{kind}_alone"], was.get(f"{kind}_alone", 0))
+        for kind, label in (("feedback", "Corrected by people"), ("others", "Other rows"))
+    ]
     return Data(old, new, [row for row in rows if row.before or row.after])
+
+
+def _counts(snapshot: DatasetSnapshot, *, beside: DatasetSnapshot | None) -> dict[str, int]:
+    """Rows by their kind, and how many of these the other snapshot has no row of the same document and kind for."""
+    found: dict[str, Any] = {}
+    for kind, which in (("feedback", FEEDBACK), ("others", ~FEEDBACK)):
+        there = SnapshotExample.objects.filter(
+            which, snapshot=beside, document_hash=OuterRef("document_hash")
+        )
+        found[kind] = Count("pk", filter=which)
+        found[f"{kind}_alone"] = Count("pk", filter=Q(which, ~Exists(there)))
+    counts: dict[str, int] = SnapshotExample.objects.filter(snapshot=snapshot).aggregate(**found)
+    return counts
 
 
 def _snapshot_of(release: Release | None) -> DatasetSnapshot | None:
     run = release.model_version.training_run if release is not None else None
     return run.snapshot if run is not None else None
-
-
-def _data_row(label: str, kind: Q, old: DatasetSnapshot | None, new: DatasetSnapshot) -> DataRow:
-    def rows(snapshot: DatasetSnapshot | None) -> QuerySet[SnapshotExample]:
-        return SnapshotExample.objects.filter(kind, snapshot=snapshot)
-
-    def not_in(some: QuerySet[SnapshotExample], others: QuerySet[SnapshotExample]) -> int:
-        return some.exclude(document_hash__in=others.values("document_hash")).count()
-
-    before, after = rows(old), rows(new)
-    if old is None:
-        return DataRow(label, 0, after.count(), after.count(), 0)
-    return DataRow(label, before.count(), after.count(), not_in(after, before), not_in(before, after))
 
 
 @dataclass(frozen=True)
@@ -201,12 +202,12 @@ class Lineage:
 
 
 def lineage(release: Release) -> Lineage:
-    """2 queries."""
-    if release.model_version.training_run_id is None:
+    """1 query, where the training run and its snapshot came with the release."""
+    run = release.model_version.training_run
+    if run is None:
         return Lineage(None, None, 0, 0)
-    run = TrainingRun.objects.select_related("snapshot").get(pk=release.model_version.training_run_id)
     snapshot = run.snapshot
-    corrections = SnapshotExample.objects.filter(snapshot=snapshot, origin__startswith="feedback:").count()
+    corrections = SnapshotExample.objects.filter(FEEDBACK, snapshot=snapshot).count()
     return Lineage(run, snapshot, snapshot.train_rows + snapshot.validation_rows, corrections)
 
 
@@ -247,7 +248,8 @@ def trail(release: Release, comparisons: Sequence[Comparison], limit: int = 60) 
 def evidence_document(release: Release) -> dict[str, Any]:
     """What an approver decides on, for programs and for the file: the evidence, its digest, whether it still holds."""
     waiting = release.state == Release.State.AWAITING
-    problem = evidence_problem(release) if waiting else ""
+    stand = Stand(release)
+    problem = evidence_problem(release, stand=stand) if waiting else ""
     people = said_when_submitted(release)
     return {
         "release": release.pk,
@@ -255,7 +257,7 @@ def evidence_document(release: Release) -> dict[str, Any]:
         "evidence_digest": release.evidence_digest,
         "holds": waiting and not problem,
         "problem": problem,
-        "approvals_required": needed_approvals(release),
+        "approvals_required": stand.needed,
         "decisions": [
             {
                 "by": row.approver.get_username(),
@@ -267,7 +269,7 @@ def evidence_document(release: Release) -> dict[str, Any]:
                 "counts": row.decision == "approved" and row.voided_at is None and not told.problem,
                 "why_not": told.problem or row.void_reason,
             }
-            for told in decisions_told(release)
+            for told in decisions_told(release, stand=stand)
             for row in [told.row]
         ],
         "evidence": release.evidence,
@@ -275,20 +277,9 @@ def evidence_document(release: Release) -> dict[str, Any]:
     }
 
 
-def decisions(release: Release) -> list[Approval]:
-    """1 query."""
-    return list(Approval.objects.filter(release=release).select_related("approver").order_by("id"))
-
-
 def comments(release: Release) -> list[ReleaseComment]:
     """The first one first. 1 query."""
     return list(ReleaseComment.objects.filter(release=release).select_related("author"))
-
-
-def incidents(release: Release) -> list[Incident]:
-    """Newest first. 1 query."""
-    rows = Incident.objects.filter(release=release)
-    return list(rows.select_related("release", "opened_by", "reviewed_by"))
 
 
 def times_live(release: Release) -> list[Deployment]:

@@ -26,8 +26,8 @@ from models_app.models import (
     SnapshotExample,
     TrainingRun,
 )
-from models_app.releases.accounts import no_judges
-from models_app.releases.hands import involved, training_lineage
+from models_app.releases.accounts import Circle
+from models_app.releases.hands import training_lineage
 from models_app.texts.normalise import one_line
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def _evaluation(release: Release, comparison: Comparison | None, results: Sequen
     test_set = comparison.candidate.evaluation_set
     people = [
         f"People, against release {said.baseline}: {said.sentence}"
-        for said in preferences(candidate=release, hands=no_judges(release, involved(release)))
+        for said in preferences(candidate=release, hands=Circle(release).no_judges)
     ]
     return _section(
         "Evaluation",

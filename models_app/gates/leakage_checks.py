@@ -31,7 +31,7 @@ from models_app.models import (
 )
 from models_app.texts.common_passages import common_passages, excerpt
 from models_app.texts.overlaps import BLOCKS, HeldOut, HeldOutText, Learnt, LearntText, Overlap, Overlaps
-from models_app.training.lineage import made_from
+from models_app.training import lineage as lineages
 
 METHOD = "shares of 3-word shingles, 1"
 #: Every document that has a finding keeps its strongest; of all others so many are kept.
@@ -75,9 +75,9 @@ class Lineage:
         )
 
 
-def learnt_from(release: Release) -> Lineage:
-    """The latest first."""
-    versions = made_from(release.model_version_id).versions
+def learnt_from(release: Release, *, lineage: lineages.Lineage | None = None) -> Lineage:
+    """The latest first. `lineage`: of its model, where it is read already."""
+    versions = (lineage or lineages.made_from(release.model_version_id)).versions
     trainings = [version.training_run for version in versions if version.training_run is not None]
     snapshots = {run.snapshot_id: run.snapshot for run in trainings}
     prompts = dict.fromkeys([release.prompt_version_id, *(run.prompt_version_id for run in trainings)])
@@ -123,12 +123,14 @@ def _kept(lineage: Lineage, evaluation_set: EvaluationSet) -> LeakageCheck | Non
     ).first()
 
 
-def known_leaks(*, release: Release, evaluation_set: EvaluationSet) -> int:
+def known_leaks(
+    *, release: Release, evaluation_set: EvaluationSet, lineage: lineages.Lineage | None = None
+) -> int:
     """How many test documents are known to be in what it learnt from, without reading a text: by their hashes, and by
-    the check that there is. 8 queries."""
-    lineage = learnt_from(release)
-    known = {one.document for one in _same_documents(lineage.snapshots, evaluation_set)}
-    found = _kept(lineage, evaluation_set)
+    the check that there is. 8 queries; 3 less where the model's `lineage` is read already."""
+    learnt = learnt_from(release, lineage=lineage)
+    known = {one.document for one in _same_documents(learnt.snapshots, evaluation_set)}
+    found = _kept(learnt, evaluation_set)
     if found is not None:
         known.update(found.findings.filter(share__gte=BLOCKS).values_list("example", flat=True))
     return len(known)

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal
 
 import structlog
@@ -27,7 +28,7 @@ from models_app.gates.catalogue import BY_NAME, GATES
 from models_app.gates.gate import Gate, Judged
 from models_app.gates.policy import Policy
 from models_app.gates.results import Result, Verdict, worst
-from models_app.models import Comparison, GateResult, GateRun, Job, Release, Waiver
+from models_app.models import Comparison, GatePolicy, GateResult, GateRun, Job, Release, Waiver
 
 log = structlog.get_logger(__name__)
 
@@ -273,29 +274,91 @@ class Outcome:
 
 def outcome(run: GateRun, *, at: datetime | None = None) -> Outcome:
     """By the waivers that hold at that moment. 3 queries."""
-    if run.state in GateRun.ACTIVE:
-        return Outcome("evaluating", "The gates are being judged.")
-    if run.state == GateRun.State.FAILED:
-        return Outcome("blocked", f"The gates could not be judged to the end: {run.reason} Run them again.")
-    found = findings(run, at=at)
-    in_the_way = [one for one in found if one.counts_as != Verdict.PASS]
-    blocking = [one for one in in_the_way if one.row.verdict in (Verdict.FAIL, Verdict.ERROR)]
-    waived = sum(one.waiver is not None for one in found)
-    if blocking:
-        return Outcome("blocked", f"{_listed(blocking)} Blocked.", found)
-    if in_the_way or not found:
-        return Outcome("needs evidence", f"{_listed(in_the_way)} More evidence or a waiver is needed.", found)
-    passed = f"All {len(found)} results pass"
-    return Outcome(
-        "awaiting approval", f"{passed}, {waived} of them by a waiver." if waived else f"{passed}.", found
-    )
+    return Found(run).outcome(at=at)
 
 
 def findings(run: GateRun, *, at: datetime | None = None) -> list[Finding]:
-    policy = policies.read(run.policy)
-    held = waivers.holding(Waiver.objects.filter(release=run.release_id), at=at or timezone.now())
-    settings = policy.as_settings()
-    return [_finding(row, policy, settings, held) for row in run.results.order_by("position")]
+    return Found(run).findings(at=at)
+
+
+class Found:
+    """What a run found: its rows and the release's waivers, each read at its first use and once, for one page or one
+    decision."""
+
+    def __init__(self, run: GateRun) -> None:
+        self.run = run
+
+    @cached_property
+    def rows(self) -> list[GateResult]:
+        return list(self.run.results.order_by("position"))
+
+    @cached_property
+    def _policy(self) -> Policy:
+        return policies.read(self.run.policy)
+
+    @cached_property
+    def _waivers(self) -> list[Waiver]:
+        return list(
+            Waiver.objects.filter(release=self.run.release_id).select_related("asked_by", "agreed_by")
+        )
+
+    def findings(self, *, at: datetime | None = None) -> list[Finding]:
+        held = waivers.holding(self._waivers, at=at or timezone.now())
+        settings = self._policy.as_settings()
+        return [_finding(row, self._policy, settings, held) for row in self.rows]
+
+    def outcome(self, *, at: datetime | None = None) -> Outcome:
+        run = self.run
+        if run.state in GateRun.ACTIVE:
+            return Outcome("evaluating", "The gates are being judged.")
+        if run.state == GateRun.State.FAILED:
+            return Outcome(
+                "blocked", f"The gates could not be judged to the end: {run.reason} Run them again."
+            )
+        found = self.findings(at=at)
+        in_the_way = [one for one in found if one.counts_as != Verdict.PASS]
+        blocking = [one for one in in_the_way if one.row.verdict in (Verdict.FAIL, Verdict.ERROR)]
+        waived = sum(one.waiver is not None for one in found)
+        if blocking:
+            return Outcome("blocked", f"{_listed(blocking)} Blocked.", found)
+        if in_the_way or not found:
+            words = f"{_listed(in_the_way)} More evidence or a waiver is needed."
+            return Outcome("needs evidence", words, found)
+        passed = f"All {len(found)} results pass"
+        words = f"{passed}, {waived} of them by a waiver." if waived else f"{passed}."
+        return Outcome("awaiting approval", words, found)
+
+    def problem(self, release: Release, *, held: GatePolicy | None = None) -> str:
+        """Why the gates do not let the release be approved now, whatever was found when it was submitted; empty where
+        they do. `held`: the policy that holds, where it is read already."""
+        run = self.run
+        if run.comparison_id != release.comparison_id:
+            return "The gates have judged it on another comparison than the one that was submitted. Submit it again."
+        held = held or policies.holding(release.environment_id)
+        if run.policy_id != held.pk:
+            by = held.made_by.get_username() if held.made_by is not None else "Galley"
+            return f"{by} changed the policy after the gates had judged it. Run the gates again."
+        if run.policy_digest != policies.read(held).digest:
+            return (
+                "This version of Galley judges by other settings than the one that did. Run the gates again."
+            )
+        if run.state == GateRun.State.FINISHED and digest_of(run, self.rows) != run.digest:
+            return "The results of the gates are not what they were. Run the gates again."
+        found = self.outcome()
+        return "" if found.state == "awaiting approval" else found.words
+
+    def evidence(self) -> dict[str, Any]:
+        """Of a finished run, as facts to decide on."""
+        run = self.run
+        return {
+            "run": run.pk,
+            "verdict": run.verdict,
+            "policy": run.policy.number,
+            "policy_digest": run.policy_digest,
+            "digest": digest_of(run, self.rows),
+            "results": [{name: _plain(getattr(row, name)) for name in FIELDS} for row in self.rows],
+            "waivers": sorted(one.waiver.pk for one in self.findings() if one.waiver is not None),
+        }
 
 
 def _finding(
@@ -316,56 +379,21 @@ def _listed(found: Sequence[Finding]) -> str:
 
 def newest(release: Release) -> GateRun | None:
     """The last run that was asked for, however far it is."""
-    return GateRun.objects.filter(release=release).select_related("policy").order_by("-pk").first()
+    runs = GateRun.objects.filter(release=release).select_related("policy", "job", "release", "comparison")
+    return runs.order_by("-pk").first()
 
 
 def problem(release: Release) -> str:
-    """Why the gates do not let the release be approved now, whatever was found when it was submitted; empty where they
-    do. Reads the rows of the run again."""
-    run = (
-        GateRun.objects.filter(release=release)
-        .select_related("policy__made_by", "release", "comparison")
-        .order_by("-pk")
-        .first()
-    )
-    if run is None:
-        return "No gate has judged it. Submit it again."
-    if run.comparison_id != release.comparison_id:
-        return (
-            "The gates have judged it on another comparison than the one that was submitted. Submit it again."
-        )
-    held = policies.holding(release.environment_id)
-    if run.policy_id != held.pk:
-        by = held.made_by.get_username() if held.made_by is not None else "Galley"
-        return f"{by} changed the policy after the gates had judged it. Run the gates again."
-    if run.policy_digest != policies.read(held).digest:
-        return "This version of Galley judges by other settings than the one that did. Run the gates again."
-    if run.state == GateRun.State.FINISHED and digest_of(run) != run.digest:
-        return "The results of the gates are not what they were. Run the gates again."
-    found = outcome(run)
-    return "" if found.state == "awaiting approval" else found.words
+    """Of the newest run: see `Found.problem`."""
+    run = newest(release)
+    return "No gate has judged it. Submit it again." if run is None else Found(run).problem(release)
 
 
 def evidence_of(release: Release) -> dict[str, Any]:
-    """The newest run as facts to decide on, from the rows as they are now; empty where there is none."""
-    run = (
-        GateRun.objects.filter(release=release, state=GateRun.State.FINISHED)
-        .select_related("policy", "release", "comparison")
-        .order_by("-pk")
-        .first()
-    )
-    if run is None:
-        return {}
-    rows = list(run.results.order_by("position"))
-    return {
-        "run": run.pk,
-        "verdict": run.verdict,
-        "policy": run.policy.number,
-        "policy_digest": run.policy_digest,
-        "digest": digest_of(run, rows),
-        "results": [{name: _plain(getattr(row, name)) for name in FIELDS} for row in rows],
-        "waivers": sorted(one.waiver.pk for one in findings(run) if one.waiver is not None),
-    }
+    """The newest finished run as facts to decide on, from the rows as they are now; empty where there is none."""
+    finished = GateRun.objects.filter(release=release, state=GateRun.State.FINISHED)
+    run = finished.select_related("policy", "release", "comparison").order_by("-pk").first()
+    return {} if run is None else Found(run).evidence()
 
 
 def _plain(value: Any) -> Any:

@@ -230,10 +230,6 @@ class Incident(models.Model):
     def __str__(self) -> str:
         return f"incident {self.pk}"
 
-    @property
-    def number(self) -> str:
-        return str(self.pk)
-
 
 class Deployment(models.Model):
     """Which release was live in which environment from when to when; intervals never overlap."""

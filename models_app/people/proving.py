@@ -3,10 +3,13 @@ app: an open screen decides nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
 
 from models_app.foundation import tries
+from models_app.foundation.errors import InvalidInput
 
 DIGITS = (6, 8)
 
@@ -15,7 +18,17 @@ def has_codes(user: User) -> bool:
     return Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).exists()
 
 
-def unproven(user: User, *, password: str, code: str = "") -> dict[str, str]:
+def refuse_wrong(wrong: Mapping[str, str], user: User, *, password: str, code: str = "") -> None:
+    """For a form that asks for the password or a code: raises InvalidInput with what is wrong with it, by field, and
+    with what does not prove who gave it. A code, which is good once, is tried when nothing else is wrong."""
+    found = dict(wrong)
+    if not (code.strip() and found):
+        found |= _unproven(user, password=password, code=code)
+    if found:
+        raise InvalidInput(" ".join(found.values()), fields=found)
+
+
+def _unproven(user: User, *, password: str, code: str = "") -> dict[str, str]:
     """What is wrong, by field; empty where the password is right, or the code where one is given.
 
     Each try is counted; a code is good once. Raises TooManyTries.

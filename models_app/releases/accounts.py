@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from models_app.models import AuditEvent, PasswordLink, Release
-from models_app.releases.hands import Hands, advocates, last_acts, work_began
+from models_app.releases.hands import Hands, advocates, involved, last_acts, work_began
+from models_app.training.lineage import Lineage, made_from
 
 #: What opens an account to its actor, by the event's action, said after the actor's name. Who made a link is not
 #: known to have used it, and could have.
@@ -55,12 +57,13 @@ class Opened:
         return f"{self.by_name} {OPENING[self.action].format(account=account)}"
 
 
-def opened_accounts(hands: Hands, *, since: datetime | None = None) -> dict[int, Opened]:
-    """Accounts that those people opened, or others did whose account they had opened before; by user id.
+#: The number of each event, and what it tells.
+Openings = Sequence[tuple[int, Opened]]
 
-    `since`: acts from then on; None for all there ever were.
-    """
-    return _opened_by(set(hands), (opened for _, opened in _openings(since)))
+
+def opened_accounts(hands: Hands, openings: Openings) -> dict[int, Opened]:
+    """Accounts that those people opened, or others did whose account they had opened before; by user id."""
+    return _opened_by(set(hands), (opened for _, opened in openings))
 
 
 def _opened_by(people: set[int], acts: Iterable[Opened]) -> dict[int, Opened]:
@@ -73,10 +76,10 @@ def _opened_by(people: set[int], acts: Iterable[Opened]) -> dict[int, Opened]:
     return found
 
 
-def openers(release: Release, hands: Hands, *, since: datetime | None = None) -> dict[int, Opened]:
+def openers(release: Release, hands: Hands, openings: Openings) -> dict[int, Opened]:
     """The other way round: who opened the account of somebody with a hand, which then did something to the release; or
     opened an account that did so. By user id. What such a person opened after the last of it changes nothing."""
-    openings = [pair for pair in _openings(since) if pair[1].by not in hands]
+    openings = [pair for pair in openings if pair[1].by not in hands]
     if not any(opened.account in hands for _, opened in openings):
         return {}
     last = last_acts(release, hands)
@@ -96,33 +99,74 @@ class Accounts:
     openers: Mapping[int, Opened]
 
 
-def accounts(release: Release, hands: Hands) -> Accounts:
-    """1 query where none of these people opened an account or had theirs opened by somebody else, ever."""
-    if not any({opened.by, opened.account} & hands.keys() for _, opened in _openings(None)):
-        return Accounts({}, {})
-    since = work_began(release)
-    return Accounts(opened_accounts(hands, since=since), openers(release, hands, since=since))
+class Circle:
+    """The people around a release: who had a hand in it, and whose accounts could be theirs.
 
+    Each is read at its first use and once, so that a circle is for one page or one decision; who decides later is
+    asked about with another one. `hands`: where they are known already.
+    """
 
-def one_person_s(release: Release, approvers: Sequence[int]) -> dict[int, str]:
-    """Of people in the order in which they approved, those whose account and that of one before could be one person's
-    since the work on the release began, with why, in words: one of the two opened the other, or a third person can
-    sign in with both. By user id; 1 query where nobody ever opened one of these accounts."""
-    if len(approvers) < 2:
-        return {}
-    ever = [opened for _, opened in _openings(None)]
-    if not any(opened.account in approvers for opened in ever):
-        return {}
-    since = work_began(release)
-    acts = [opened for opened in ever if opened.at >= since]
-    found: dict[int, str] = {}
-    for place, later in enumerate(approvers):
-        for earlier in approvers[:place]:
-            words = "" if earlier in found else _could_be_one(earlier, later, acts)
-            if words:
-                found[later] = words
-                break
-    return found
+    def __init__(self, release: Release, hands: Hands | None = None) -> None:
+        self.release = release
+        if hands is not None:
+            self.hands = hands
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        return made_from(self.release.model_version_id)
+
+    @cached_property
+    def hands(self) -> Hands:
+        return involved(self.release, lineage=self.lineage)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """By what was done since the work on the release began."""
+        hands = self.hands
+        if not any({opened.by, opened.account} & hands.keys() for _, opened in self._openings):
+            return Accounts({}, {})
+        since = self._since_it_began
+        return Accounts(opened_accounts(hands, since), openers(self.release, hands, since))
+
+    @cached_property
+    def accounts_ever(self) -> Accounts:
+        """By what was ever done."""
+        return Accounts(
+            opened_accounts(self.hands, self._openings), openers(self.release, self.hands, self._openings)
+        )
+
+    @cached_property
+    def no_judges(self) -> set[int]:
+        """Whose votes on the release do not count: advocates, and accounts that they opened while the work went on."""
+        own = {user: self.hands[user] for user in advocates(self.hands)}
+        if not opened_accounts(own, self._openings):
+            return set(own)
+        return {*own, *opened_accounts(own, self._since_it_began)}
+
+    def one_person_s(self, approvers: Sequence[int]) -> dict[int, str]:
+        """Of people in the order in which they approved, those whose account and that of one before could be one
+        person's since the work on the release began, with why, in words: one of the two opened the other, or a third
+        person can sign in with both. By user id."""
+        if len(approvers) < 2 or not any(opened.account in approvers for _, opened in self._openings):
+            return {}
+        acts = [opened for _, opened in self._since_it_began]
+        found: dict[int, str] = {}
+        for place, later in enumerate(approvers):
+            for earlier in approvers[:place]:
+                words = "" if earlier in found else _could_be_one(earlier, later, acts)
+                if words:
+                    found[later] = words
+                    break
+        return found
+
+    @cached_property
+    def _openings(self) -> Openings:
+        return list(_openings())
+
+    @cached_property
+    def _since_it_began(self) -> Openings:
+        since = work_began(self.release)
+        return [pair for pair in self._openings if pair[1].at >= since]
 
 
 def _could_be_one(earlier: int, later: int, acts: Sequence[Opened]) -> str:
@@ -144,13 +188,11 @@ def _could_be_one(earlier: int, later: int, acts: Sequence[Opened]) -> str:
     return ""
 
 
-def _openings(since: datetime | None) -> Iterator[tuple[int, Opened]]:
-    """(the event's number, what it tells), the first one first."""
+def _openings() -> Iterator[tuple[int, Opened]]:
+    """The first one first."""
     events = AuditEvent.objects.filter(action__in=OPENING).order_by("id")
-    if since is not None:
-        events = events.filter(at__gte=since)
     makers: dict[int, tuple[int, str]] | None = None
-    for event in events.iterator():
+    for event in events:
         kind, _, number = event.subject.partition(":")
         if kind != "user" or not number.isdecimal():
             continue
@@ -168,10 +210,3 @@ def _openings(since: datetime | None) -> Iterator[tuple[int, Opened]]:
 def _makers_of_links() -> dict[int, tuple[int, str]]:
     links = PasswordLink.objects.filter(made_by__isnull=False, used_at__isnull=False)
     return {pk: (by, name) for pk, by, name in links.values_list("pk", "made_by", "made_by__username")}
-
-
-def no_judges(release: Release, hands: Hands) -> set[int]:
-    """Whose votes on the release do not count: advocates, and accounts that they opened while the work went on."""
-    own = {user: hands[user] for user in advocates(hands)}
-    ever = opened_accounts(own)
-    return {*own, *(opened_accounts(own, since=work_began(release)) if ever else ())}

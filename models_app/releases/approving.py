@@ -13,18 +13,17 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
+from models_app.foundation.errors import NotAllowed, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.transitions import move
 from models_app.models import Approval, Release, Route
-from models_app.people.proving import unproven
-from models_app.releases.accounts import accounts
+from models_app.people.proving import refuse_wrong
 from models_app.releases.composing import LONGEST_REASON, void_approvals
 from models_app.releases.deploying import send_back, start_deployment
 from models_app.releases.expiring import decide_by, expire
 from models_app.releases.freezes import freeze_for
-from models_app.releases.hands import Hands, involved
 from models_app.releases.standing import (
+    Stand,
     approvals,
     evidence_problem,
     listed,
@@ -37,26 +36,27 @@ from models_app.texts.normalise import normalise
 MAY = "You did not request, train, register or evaluate it, curate its data or write its prompt."
 
 
-def may_judge(release: Release, user: Any, *, hands: Hands | None = None) -> tuple[bool, str]:
+def may_judge(release: Release, user: Any, *, stand: Stand | None = None) -> tuple[bool, str]:
     """(True, why this person may) or (False, why not), in words for the page, whatever they decided so far.
-    `hands`: where they are known already."""
+    `stand`: of the release, where it is read already."""
     if not isinstance(user, User):
         return False, "Only a person decides on a release."
     if not allowed(user, "approve_release"):
         return False, "Your role does not approve releases."
-    hands = involved(release) if hands is None else hands
-    if user.pk in hands:
-        return False, f"You {listed(hands[user.pk])}, so somebody else has to decide."
-    problem = why_not(user, hands=hands, accounts=accounts(release, hands))
+    circle = (stand or Stand(release)).circle
+    if user.pk in circle.hands:
+        return False, f"You {listed(circle.hands[user.pk])}, so somebody else has to decide."
+    problem = why_not(user, circle)
     if problem:
         return False, f"{problem} So somebody else has to decide."
     return True, MAY
 
 
-def may_decide(release: Release, user: Any, *, hands: Hands | None = None) -> tuple[bool, str]:
+def may_decide(release: Release, user: Any, *, stand: Stand | None = None) -> tuple[bool, str]:
     """`may_judge`, once for the same evidence."""
-    may, why = may_judge(release, user, hands=hands)
-    if may and Approval.objects.filter(release=release, approver=user, voided_at=None).exists():
+    stand = stand or Stand(release)
+    may, why = may_judge(release, user, stand=stand)
+    if may and stand.has_decided(user):
         return False, "You have decided already; another approver is needed."
     return may, why
 
@@ -188,8 +188,8 @@ def checked(
     again: bool = False,
     states: tuple[str, ...] = (Release.State.AWAITING,),
 ) -> str:
-    """The reason, cleaned. What takes long (the password's hash) is done before any lock, and what uses a code up when
-    nothing else is wrong. `again`: also where this person has decided already."""
+    """The reason, cleaned. What takes long (the password's hash) is done before any lock. `again`: also where this
+    person has decided already."""
     if not isinstance(actor, User):
         raise NotAllowed("Only a person decides on a release, on its page.")
     require(actor, "approve_release")
@@ -212,10 +212,7 @@ def checked(
         fields["said"] = (
             f"It is not an improvement. To approve it all the same, type: {confirmation(release)}"
         )
-    if not (signed.code.strip() and fields):
-        fields |= unproven(actor, password=signed.password, code=signed.code)
-    if fields:
-        raise InvalidInput(" ".join(fields.values()), fields=fields)
+    refuse_wrong(fields, actor, password=signed.password, code=signed.code)
     return reason
 
 

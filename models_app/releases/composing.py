@@ -32,9 +32,10 @@ from models_app.models import (
 )
 from models_app.models.releases import PRODUCTION, Environment
 from models_app.releases import statements
-from models_app.releases.accounts import no_judges
+from models_app.releases.accounts import Circle
 from models_app.releases.hands import involved, training_lineage
 from models_app.texts.normalise import one_line
+from models_app.training.lineage import Lineage, made_from
 
 INSTRUCT_FAMILIES = ("llama", "gpt2")
 LONGEST_NOTE = 300
@@ -172,24 +173,26 @@ def evidence(
     hands: Collection[int],
     votes_up_to: int | None = None,
     rows: Mapping[str, Any] | None = None,
+    lineage: Lineage | None = None,
 ) -> dict[str, Any]:
     """Everything a decision is based on; its digest is what an approval is bound to.
 
     `hands` had a part in the release: what they preferred does not count. `votes_up_to` is the last vote of people
     that was there when it was submitted; without it all votes are. `rows` are the digests over scores, test documents
-    and training rows, where they are not to be read again.
+    and training rows, where they are not to be read again; `lineage` is that of the model, where it is read already.
     """
     results = ComparisonResult.objects.filter(comparison=comparison).order_by("against", "metric", "slice")
-    lineage = training_lineage(release)
+    lineage = lineage or made_from(release.model_version_id)
+    trainings = training_lineage(release, lineage=lineage)
     return {
         "release": release.digest,
         "model": release.model_version.digest,
         "prompt": release.prompt_version.digest,
         "decoding": release.decoding,
-        "snapshots": [run.snapshot.digest for run in lineage],
-        "recipes": [run.recipe_digest for run in lineage],
+        "snapshots": [run.snapshot.digest for run in trainings],
+        "recipes": [run.recipe_digest for run in trainings],
         "test_documents_in_training_data": known_leaks(
-            release=release, evaluation_set=comparison.candidate.evaluation_set
+            release=release, evaluation_set=comparison.candidate.evaluation_set, lineage=lineage
         ),
         "comparison": {
             "id": comparison.pk,
@@ -209,7 +212,7 @@ def evidence(
             evaluation_set=comparison.candidate.evaluation_set,
             up_to=votes_up_to,
         ),
-        "rows": dict(rows) if rows is not None else digests_of_rows(comparison, lineage),
+        "rows": dict(rows) if rows is not None else digests_of_rows(comparison, trainings),
     }
 
 
@@ -267,7 +270,7 @@ def submit_release(
         hands = involved(release)
         if actor is not None:
             hands.setdefault(actor.pk, []).append("requested it")
-        facts = evidence(release, comparison, hands=no_judges(release, hands))
+        facts = evidence(release, comparison, hands=Circle(release, hands).no_judges)
         _refuse_leakage(facts["test_documents_in_training_data"])
         # The digest is over the votes alone: how it was said then stands in the trail.
         people = in_words(release.pk, comparison.baseline.release_id, Count.of_facts(facts["people"]))

@@ -14,12 +14,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
+from models_app.foundation.errors import NotAllowed, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.statements import database_time
 from models_app.gates import policies
 from models_app.models import Approval, Incident, Release, Route
-from models_app.releases.accounts import accounts
+from models_app.people.proving import refuse_wrong
+from models_app.releases.accounts import Circle
 from models_app.releases.approving import (
     Signature,
     approve_if_enough,
@@ -31,8 +32,8 @@ from models_app.releases.approving import (
 from models_app.releases.composing import LONGEST_REASON
 from models_app.releases.deploying import start_deployment
 from models_app.releases.freezes import freeze_for
-from models_app.releases.hands import Hands, involved
-from models_app.releases.standing import approvals, listed, needed_approvals, why_not
+from models_app.releases.hands import involved
+from models_app.releases.standing import Stand, approvals, listed, needed_approvals, why_not
 from models_app.texts.normalise import normalise
 
 STATES = (Release.State.AWAITING, Release.State.APPROVED)
@@ -106,15 +107,15 @@ def missing(release: Release) -> list[str]:
     return found
 
 
-def may_declare(release: Release, user: Any, *, hands: Hands | None = None) -> bool:
+def may_declare(release: Release, user: Any, *, stand: Stand | None = None) -> bool:
     """Whether the page offers the emergency path to this person: an ordinary approval of theirs would not do."""
-    if release.state not in STATES or not may_judge(release, user, hands=hands)[0]:
+    stand = stand or Stand(release)
+    if release.state not in STATES or not may_judge(release, user, stand=stand)[0]:
         return False
-    if not policies.policy_of(release.environment_id).approvals.emergency:
+    if not stand.policy.approvals.emergency:
         return False
-    given = Approval.objects.filter(release=release, approver=user, voided_at=None).exists()
-    short = approvals(release) + (not given) < needed_approvals(release)
-    return short or freeze_for(release) is not None
+    short = stand.approvals + (not stand.has_decided(user)) < stand.needed
+    return short or stand.freeze is not None
 
 
 # ---------------------------------------------------------------- the review afterwards
@@ -130,26 +131,30 @@ def may_review(incident: Incident, user: Any) -> tuple[bool, str]:
     if user.pk in hands:
         return False, f"You {listed(hands[user.pk])}, so somebody else has to review it."
     hands.setdefault(incident.opened_by_id, []).append("put it live in an emergency")
-    problem = why_not(user, hands=hands, accounts=accounts(incident.release, hands))
+    problem = why_not(user, Circle(incident.release, hands))
     return (False, f"{problem} So somebody else has to review it.") if problem else (True, "")
 
 
-def review_incident(*, incident: Incident, actor: User, words: str) -> Incident:
-    """Close an incident with what another approver says about it. Raises NotAllowed, InvalidInput, StaleState."""
+def review_incident(
+    *, incident: Incident, actor: User, words: str, password: str = "", code: str = ""
+) -> Incident:
+    """Close an incident with what another approver says about it, who proves to be who they are. Raises NotAllowed,
+    InvalidInput, StaleState, TooManyTries."""
     if not isinstance(actor, User):
         raise NotAllowed("Only a person reviews an incident, on the release's page.")
     require(actor, "approve_release")
     may, why = may_review(incident, actor)
     if not may:
         raise NotAllowed(why)
+    if incident.reviewed_by_id is not None:
+        raise StaleState(f"Incident {incident.pk} is reviewed already.")
     words = normalise(words)
-    if not words or len(words) > LONGEST_REASON:
-        message = (
-            f"Write at most {LONGEST_REASON:,} characters."
-            if words
-            else "Write what you found; the record keeps it."
-        )
-        raise InvalidInput(message, fields={"review": message})
+    fields = {}
+    if not words:
+        fields["reason"] = "Write what you found; the record keeps it."
+    elif len(words) > LONGEST_REASON:
+        fields["reason"] = f"Write at most {LONGEST_REASON:,} characters."
+    refuse_wrong(fields, actor, password=password, code=code)
     with transaction.atomic():
         now = database_time()
         changed = Incident.objects.filter(pk=incident.pk, reviewed_by=None).update(

@@ -7,6 +7,8 @@ live what was live before. The database's clock counts, and the database refuses
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from models_app.foundation.statements import database_time
 from models_app.gates import policies
 from models_app.gates.approvals import Freeze
@@ -16,7 +18,12 @@ from models_app.models.releases import Environment
 
 def freeze_of(environment: Environment | int) -> Freeze | None:
     """The window that holds now; of several the one that ends last."""
-    windows = policies.policy_of(environment).approvals.windows
+    return freeze_among(policies.policy_of(environment).approvals.windows)
+
+
+def freeze_among(windows: Sequence[Freeze]) -> Freeze | None:
+    if not windows:
+        return None
     now = database_time()
     return max((one for one in windows if one.holds(now)), key=lambda one: one.until, default=None)
 

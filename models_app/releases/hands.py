@@ -26,7 +26,7 @@ from models_app.models import (
     TrainingRun,
     Waiver,
 )
-from models_app.training.lineage import made_from
+from models_app.training.lineage import Lineage, made_from
 
 Hands = Mapping[int, list[str]]
 
@@ -36,16 +36,16 @@ EDITED_POLICY = "edited the policy that judges it"
 ASKED_FOR_WAIVER = "asked for a waiver of its gates"
 
 
-def involved(release: Release) -> dict[int, list[str]]:
+def involved(release: Release, *, lineage: Lineage | None = None) -> dict[int, list[str]]:
     """Who had a hand in the release, by user id, with what they did: they can't decide on it. As many queries for a
-    long lineage as for a short one."""
+    long lineage as for a short one. `lineage`: of its model, where it is read already."""
     hands: dict[int, list[str]] = {}
 
     def add(user_id: int | None, what: str) -> None:
         if user_id is not None and what not in hands.setdefault(user_id, []):
             hands[user_id].append(what)
 
-    lineage, live = made_from(release.model_version_id), _live_elsewhere(release)
+    lineage, live = lineage or made_from(release.model_version_id), _live_elsewhere(release)
     runs = _trainings(lineage.versions)
     evaluations = evaluations_of(release)
     acts = _acts(release, runs, evaluations)
@@ -142,9 +142,10 @@ def _acts(release: Release, trainings: Sequence[TrainingRun], evaluations: Seque
     return found
 
 
-def training_lineage(release: Release) -> list[TrainingRun]:
-    """The training runs that made the model, the latest first, through all that it was made from; 3 queries."""
-    return _trainings(made_from(release.model_version_id).versions)
+def training_lineage(release: Release, *, lineage: Lineage | None = None) -> list[TrainingRun]:
+    """The training runs that made the model, the latest first, through all that it was made from; 3 queries, without
+    any where the model's `lineage` is read already."""
+    return _trainings((lineage or made_from(release.model_version_id)).versions)
 
 
 def _trainings(versions: Iterable[ModelVersion]) -> list[TrainingRun]:

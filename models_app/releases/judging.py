@@ -18,10 +18,9 @@ from models_app.foundation.jobs import JobContext
 from models_app.foundation.transitions import move
 from models_app.gates import policies, running
 from models_app.models import GateRun, Release, Route
-from models_app.releases.accounts import no_judges
+from models_app.releases.accounts import Circle
 from models_app.releases.composing import evidence, submit_release
 from models_app.releases.expiring import decide_by
-from models_app.releases.hands import involved
 
 log = structlog.get_logger(__name__)
 CHANGED = (
@@ -41,7 +40,7 @@ def carry_out(context: JobContext) -> dict[str, Any]:
 
 def _no_judges(release: Release) -> Collection[int]:
     """Gates do not know who had a hand in a release: they are told here."""
-    return no_judges(release, involved(release))
+    return Circle(release).no_judges
 
 
 def may_be_judged_again(release: Release) -> bool:

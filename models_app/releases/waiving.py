@@ -10,14 +10,14 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from models_app.foundation import audit, tries
+from models_app.foundation import audit
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.gates import policies, running, waivers
 from models_app.models import GateResult, GateRun, Release, Route, Waiver
-from models_app.releases.accounts import accounts
-from models_app.releases.hands import Hands, involved
+from models_app.people.proving import refuse_wrong
+from models_app.releases.accounts import Circle
 from models_app.releases.judging import reconsider
 from models_app.releases.standing import why_not
 from models_app.texts.normalise import normalise
@@ -55,30 +55,27 @@ def ask_for_waiver(*, release: Release, gate: str, name: str, reason: str, days:
     return waiver
 
 
-def may_agree(waiver: Waiver, user: Any, *, hands: Hands | None = None) -> tuple[bool, str]:
+def may_agree(waiver: Waiver, user: Any, *, circle: Circle | None = None) -> tuple[bool, str]:
     """(True, "") or (False, why not), in words for the page."""
     if not isinstance(user, User) or not allowed(user, "approve_release"):
         return False, "Your role does not approve releases, so it does not agree to waivers."
     if waiver.asked_by_id == user.pk:
         return False, "You asked for it, so somebody else has to agree."
-    hands = involved(waiver.release) if hands is None else hands
-    problem = why_not(user, hands=hands, accounts=accounts(waiver.release, hands))
+    problem = why_not(user, circle or Circle(waiver.release))
     return (False, f"{problem} So somebody else has to agree.") if problem else (True, "")
 
 
-def agree_to_waiver(*, waiver: Waiver, reason: str, password: str, actor: User) -> Waiver:
-    """Somebody without a hand in the release agrees, with their password. Raises Refused where it is about what is not
-    found any more, or where the policy has changed."""
+def agree_to_waiver(
+    *, waiver: Waiver, reason: str, password: str = "", code: str = "", actor: User
+) -> Waiver:
+    """Somebody without a hand in the release agrees, and proves to be who they are. Raises Refused where it is about
+    what is not found any more, or where the policy has changed."""
     _person(actor)
     require(actor, "approve_release")
     may, why = may_agree(waiver, actor)
     if not may:
         raise NotAllowed(why)
-    fields = _wrong_reason(reason)
-    if not tries.is_password_of(actor, password):
-        fields["password"] = "This is not your password."
-    if fields:
-        raise InvalidInput(" ".join(fields.values()), fields=fields)
+    refuse_wrong(_wrong_reason(reason), actor, password=password, code=code)
     reason = normalise(reason)
     with transaction.atomic():
         Route.objects.select_for_update().get(environment=waiver.release.environment_id)

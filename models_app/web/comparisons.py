@@ -33,9 +33,8 @@ from models_app.models import (
     Release,
 )
 from models_app.models.releases import live_release
-from models_app.releases.accounts import no_judges
+from models_app.releases.accounts import Circle
 from models_app.releases.composing import lead_release, submit_release
-from models_app.releases.hands import involved
 from models_app.texts.figures import DASH
 from models_app.web import charts, slices
 from models_app.web.pages import capability, page_or_fragment, paginate
@@ -250,7 +249,7 @@ def _people(comparison: Comparison) -> list[People]:
     return preferences(
         candidate=release,
         baseline=comparison.baseline.release,
-        hands=no_judges(release, involved(release)),
+        hands=Circle(release).no_judges,
         evaluation_set=comparison.candidate.evaluation_set,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +18,12 @@ from models_app.foundation.roles import allowed
 from models_app.gates import policies, running
 from models_app.gates.running import Finding
 from models_app.models import GateRun, Release, Waiver
-from models_app.releases.hands import Hands, involved
+from models_app.releases.accounts import Circle
 from models_app.releases.judging import judge_again, may_be_judged_again
 from models_app.releases.waiving import LONGEST_REASON, agree_to_waiver, ask_for_waiver, end_waiver, may_agree
 from models_app.texts.figures import DASH, number
 from models_app.web.pages import capability, page_or_fragment, user_of
+from models_app.web.proof import ProofForm, put_on
 from models_app.web.trail import About, subject_words
 
 TONES = {"pass": "ok", "fail": "bad", "error": "bad", "inconclusive": "maybe", "waived": "maybe"}
@@ -36,14 +36,11 @@ class AskForm(forms.Form):
     reason = forms.CharField(max_length=LONGEST_REASON, widget=forms.Textarea(attrs={"rows": 2}))
 
 
-class AgreeForm(forms.Form):
+class AgreeForm(ProofForm):
     reason = forms.CharField(
         label="Why you agree", max_length=LONGEST_REASON, widget=forms.Textarea(attrs={"rows": 2})
     )
-    password = forms.CharField(
-        label="Your password", strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )  # fmt: skip
+    field_order = ("reason",)
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class Told:
     holds: bool
     may_agree: bool
     why_not: str
-    form: AgreeForm
+    form: AgreeForm | None
 
     @property
     def dialog(self) -> str:
@@ -110,14 +107,14 @@ def _page(
     # what stands in the way first, each in the order of the policy
     ordered = sorted(findings, key=lambda one: one.counts_as == "pass" and one.waiver is None)
     rows = [_row(one, all_waivers, may_ask=may_ask, asked=asked) for one in ordered]
-    hands = involved(release) if all_waivers else {}
+    circle = Circle(release)
     context = {
         "release": release,
         "run": run,
         "job": run.job if run is not None else None,
         "outcome": outcome,
         "rows": rows,
-        "waivers": [_told(one, rows, request.user, hands, agreed) for one in all_waivers],
+        "waivers": [_told(one, rows, request.user, circle, agreed) for one in all_waivers],
         "may_run": may_be_judged_again(release) and allowed(request.user, "submit_release"),
         "longest_days": policies.read(run.policy).waivers.longest_days if run is not None else 0,
         "problem": problem,
@@ -173,26 +170,15 @@ def _figure(value: float | None, metric: Metric | None) -> str:
 
 
 def _told(
-    waiver: Waiver, rows: list[Row], user: Any, hands: Hands, agreed: tuple[int, AgreeForm] | None
+    waiver: Waiver, rows: list[Row], user: Any, circle: Circle, agreed: tuple[int, AgreeForm] | None
 ) -> Told:
-    may, why = may_agree(waiver, user, hands=hands) if waiver.agreed_at is None else (False, "")
-    form = agreed[1] if agreed is not None and agreed[0] == waiver.pk else AgreeForm(prefix=str(waiver.pk))
+    may, why = may_agree(waiver, user, circle=circle) if waiver.agreed_at is None else (False, "")
+    form = None
+    if may:
+        mine = agreed is not None and agreed[0] == waiver.pk
+        form = agreed[1] if mine and agreed else AgreeForm(user=user, prefix=str(waiver.pk))
     holds = any(row.finding.waiver is not None and row.finding.waiver.pk == waiver.pk for row in rows)
     return Told(waiver, holds, may, why, form)
-
-
-def _refusal(form: forms.Form, act: Callable[[], Any]) -> GalleyError | None:
-    """None where it was done; else what is wrong, which is put on the form."""
-    try:
-        act()
-    except TooManyTries as error:
-        form.add_error("password", error.message)
-        return error
-    except (InvalidInput, Refused) as error:
-        for name, message in (error.fields or {"": error.message}).items():
-            form.add_error(name if name in form.fields else None, message)
-        return error
-    return None
 
 
 @require_POST
@@ -215,9 +201,12 @@ def ask(request: HttpRequest, pk: int) -> HttpResponse:
     release, form = _release(pk), AskForm(request.POST, auto_id="id_asked_%s")
     problem: GalleyError | None = InvalidInput("The form is not complete.")
     if form.is_valid():
-        problem = _refusal(
-            form, lambda: ask_for_waiver(release=release, actor=user_of(request), **form.cleaned_data)
-        )
+        try:
+            ask_for_waiver(release=release, actor=user_of(request), **form.cleaned_data)
+            problem = None
+        except (InvalidInput, Refused) as error:
+            put_on(form, error.fields or {"": error.message})
+            problem = error
     if problem is not None:
         return _page(request, release, asked=form, problem=problem)
     messages.success(request, "The waiver is asked for. Somebody without a hand in the release has to agree.")
@@ -228,12 +217,15 @@ def ask(request: HttpRequest, pk: int) -> HttpResponse:
 @capability("approve_release")
 def agree(request: HttpRequest, pk: int, waiver: int) -> HttpResponse:
     release, row = _release(pk), get_object_or_404(Waiver, pk=waiver, release=pk)
-    form = AgreeForm(request.POST, prefix=str(row.pk))
+    form = AgreeForm(request.POST, user=request.user, prefix=str(row.pk))
     problem: GalleyError | None = InvalidInput("The form is not complete.")
     if form.is_valid():
-        problem = _refusal(
-            form, lambda: agree_to_waiver(waiver=row, actor=user_of(request), **form.cleaned_data)
-        )
+        try:
+            agree_to_waiver(waiver=row, actor=user_of(request), **form.signed)
+            problem = None
+        except (InvalidInput, Refused, TooManyTries) as error:
+            form.add_refusal(error)
+            problem = error
     if problem is not None:
         return _page(request, release, agreed=(row.pk, form), problem=problem)
     messages.success(request, f"Waived until {row.expires_at:%d %B %Y}.")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from models_app.gates import policies, preference
 from models_app.models import Comparison, Release
+from models_app.releases.standing import Stand
 
 OPEN = (
     Release.State.DRAFT,
@@ -17,18 +16,18 @@ OPEN = (
 )
 
 
-def asked_about(
-    release: Release, comparison: Comparison | None, *, left_out: Collection[int]
-) -> preference.Progress | None:
+def asked_about(release: Release, comparison: Comparison | None, stand: Stand) -> preference.Progress | None:
     """None where nobody is asked: by the policy, because the metric moved far enough, or since it is decided.
-    `left_out`: people whose votes do not count. 5 queries at most."""
+    5 queries at most."""
     if comparison is None or release.state not in OPEN:
         return None
-    held = policies.holding(release.environment_id)
+    held = stand.held
     if not policies.is_readable(held):  # the policy's own page says why
         return None
-    policy = policies.read(held)
+    policy = stand.policy
     if policy.preference.ask == "never":
         return None
-    facts = preference.read(comparison=comparison, primary=policy.primary.metric, left_out=left_out)
+    facts = preference.read(
+        comparison=comparison, primary=policy.primary.metric, left_out=stand.circle.no_judges
+    )
     return preference.progress_of(facts, policy.preference)

@@ -12,7 +12,7 @@ urlpatterns = [
     path("training/", include("models_app.web.training")),
     path("cases/", include("models_app.web.cases")),
     path("comparisons/", include("models_app.web.comparisons")),
-    path("releases/", include("models_app.web.releases")),
+    path("releases/", include("models_app.web.releases.urls")),
     path("leakage/", include("models_app.web.leakage")),
     path("releases/", include("models_app.web.gates")),
     path("policies/", include("models_app.web.policies")),

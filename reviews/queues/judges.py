@@ -15,14 +15,13 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from models_app.foundation.holders import holders
 from models_app.models import Release
-from models_app.releases.accounts import no_judges
-from models_app.releases.hands import involved
+from models_app.releases.accounts import Circle
 from reviews.models import Assignment, QueueItem, Skip, Split, Summary
 
 
 def not_asked(release: Release) -> set[int]:
     """Those whose votes on the release would not count."""
-    return no_judges(release, involved(release))
+    return Circle(release).no_judges
 
 
 def reviewers_but(people: Collection[int]) -> QuerySet[User]:

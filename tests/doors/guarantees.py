@@ -485,7 +485,9 @@ def an_incident(the: Scene) -> Incident:
 
 
 def reviewed_incidents(the: Scene) -> list[str]:
-    review_incident(incident=an_incident(the), actor=the.cast.another_approver, words="Right.")
+    review_incident(
+        incident=an_incident(the), actor=the.cast.another_approver, words="Right.", password=make.PASSWORD
+    )
     return [
         *kept("models_app_incident"),
         *changes(

@@ -26,7 +26,7 @@ from models_app.releases.approving import may_decide
 from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live, install_first_release, start_deployment
 from models_app.releases.hands import involved
-from models_app.releases.standing import standings
+from models_app.releases.standing import Stand
 from models_app.web.urls import urlpatterns as page_routes
 from tests import make
 from tests.api.conftest import Api
@@ -83,7 +83,7 @@ def test_an_approval_of_somebody_who_may_not_approve_any_more_does_not_count(
     LOST[how](the.cast.approver)
     release = the.approved_by(the.cast.another_approver)
     assert (release.state, now(the).state) == ("awaiting approval", "awaiting approval")
-    assert [standing.counts for standing in standings(release)] == [False, True]
+    assert [standing.counts for standing in Stand(release).standings] == [False, True]
     assert Approval.objects.filter(voided_at=None).count() == 2, "both stay on record"
     the.approved_by(make.user("third", "approver"))
     assert now(the).state == "warming"
@@ -123,7 +123,7 @@ def test_who_becomes_involved_after_approving_does_not_count_any_more(two_needed
     audit_of_resuming(the, the.cast.approver)
     release = the.approved_by(the.cast.another_approver)
     assert release.state == "awaiting approval"
-    assert "started its training" in standings(release)[0].problem
+    assert "started its training" in Stand(release).standings[0].problem
 
 
 def audit_of_resuming(the: Scene, person: User) -> None:
@@ -538,7 +538,7 @@ def test_submitting_again_while_somebody_approves_leaves_no_approval_on_other_ev
         lambda: submit_release(release=now(the), comparison=other, actor=the.cast.ml_engineer),
     )
     release = now(the)
-    counting = [standing for standing in standings(release) if standing.counts]
+    counting = [standing for standing in Stand(release).standings if standing.counts]
     assert (release.state, len(counting)) in (("warming", 1), ("evaluating", 0))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal import auth as totp
 from django.core.cache import cache
 from django.test import Client
 
@@ -118,12 +119,29 @@ def test_two_emergencies_at_once_are_one(the: Scene) -> None:
 
 def test_another_approver_reviews_it_with_words(the: Scene) -> None:
     incident = review_incident(
-        incident=declared(the), actor=the.cast.another_approver, words="Right: 14 numbers leaked."
+        incident=declared(the),
+        actor=the.cast.another_approver,
+        words="Right: 14 numbers leaked.",
+        password=make.PASSWORD,
     )
     assert (incident.reviewed_by, incident.review) == (the.cast.another_approver, "Right: 14 numbers leaked.")
     assert not open_incidents().exists()
     with pytest.raises(StaleState, match="reviewed already"):
         review_incident(incident=incident, actor=make.user("third", "approver"), words="Me too.")
+
+
+def test_a_review_takes_the_password_or_a_code_in_its_place_and_counts_tries(the: Scene) -> None:
+    incident, anton = declared(the), the.cast.another_approver
+    for given in ({}, {"password": "wrong"}, {"password": make.PASSWORD, "code": "000000"}):
+        with pytest.raises(InvalidInput, match=r"not your password|not the code"):
+            review_incident(incident=incident, actor=anton, words="Right.", **given)
+    totp.TOTP.activate(anton, "JBSWY3DPEHPK3PXP")
+    code = totp.format_hotp_value(
+        totp.hotp_value("JBSWY3DPEHPK3PXP", next(totp.yield_hotp_counters_from_time()))
+    )
+    with pytest.raises(InvalidInput, match="Write what you found"):
+        review_incident(incident=incident, actor=anton, words=" ", code=code)
+    assert review_incident(incident=incident, actor=anton, words="Right.", code=code).reviewed_by == anton
 
 
 def test_nobody_reviews_their_own(the: Scene) -> None:
@@ -139,7 +157,9 @@ def test_nobody_reviews_their_own(the: Scene) -> None:
             review_incident(incident=incident, actor=person, words="Fine.")
     for words in ("", " \n", "x" * 2001):
         with pytest.raises(InvalidInput):
-            review_incident(incident=incident, actor=the.cast.another_approver, words=words)
+            review_incident(
+                incident=incident, actor=the.cast.another_approver, words=words, password=make.PASSWORD
+            )
     assert open_incidents().count() == 1
 
 
@@ -155,7 +175,7 @@ def test_the_database_keeps_incidents_as_they_were(the: Scene) -> None:
         (f"{reviewed} = {the.cast.another_approver.pk}", ""),
     ):
         assert refusal(f"UPDATE models_app_incident SET {change}") == state, change
-    review_incident(incident=incident, actor=the.cast.another_approver, words="Fine.")
+    review_incident(incident=incident, actor=the.cast.another_approver, words="Fine.", password=make.PASSWORD)
     assert refusal("UPDATE models_app_incident SET review = 'Not fine.'") == "23001"
     assert refusal("DELETE FROM models_app_incident") == "23001"
     assert refusal("TRUNCATE models_app_incident") == "23001"
@@ -199,7 +219,14 @@ def test_the_pages_offer_it_show_it_and_let_another_person_review_it(the: Scene)
     assert "You took this decision" in markup(ada.get(path))
     review = f"/releases/incidents/{incident.pk}/review/"
     assert ada.post(review, {"reason": "Fine."}).status_code == 403
-    assert anton.post(review, {"reason": " "}).status_code == 422
-    assert anton.post(review, {"reason": "Right."}).status_code == 302
+    for wrong, said in (
+        ({"reason": " ", "password": make.PASSWORD}, "This field is required"),
+        ({"reason": "Right."}, "This is not your password."),
+        ({"reason": "Right.", "password": "wrong"}, "This is not your password."),
+    ):
+        answer = anton.post(review, wrong)
+        assert (answer.status_code, said in markup(answer)) == (422, True), wrong
+    assert open_incidents().count() == 1
+    assert anton.post(review, {"reason": "Right.", "password": make.PASSWORD}).status_code == 302
     assert "in an emergency" not in markup(anton.get("/"))
     assert "Right." in markup(ada.get(path)), "it stays on the release's page"

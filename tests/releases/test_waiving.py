@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal import auth as totp
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import F
@@ -107,6 +108,19 @@ def test_the_database_lets_a_waiver_cover_the_same_finding_by_a_policy_that_allo
     scenes.small_policy(guards=few, waivers={"allowed": ["speed"]})
     scenes.judged(the.candidate, the.comparison)
     assert not lets_pass(the)
+
+
+def test_agreeing_takes_the_password_or_a_code_in_its_place(the: Scene) -> None:
+    waiver, ada = asked(the), the.cast.approver
+    secret = "JBSWY3DPEHPK3PXP"
+    totp.TOTP.activate(ada, secret)
+    code = totp.format_hotp_value(totp.hotp_value(secret, next(totp.yield_hotp_counters_from_time())))
+    for given in ({"password": ""}, {"password": "wrong"}, {"code": "000000"}):
+        with pytest.raises(InvalidInput, match=r"not your password|not the code"):
+            agreed(the, waiver, **given)
+    with pytest.raises(InvalidInput, match="Write why"):
+        agreed(the, waiver, password="", code=code, reason=" ")
+    assert agreed(the, waiver, password="", code=code).agreed_by == ada, "the code was not used up before"
 
 
 def test_a_waiver_that_nobody_agreed_to_covers_nothing(the: Scene) -> None:

@@ -15,8 +15,8 @@ from models_app.evidence.envelope import fingerprint
 from models_app.evidence.keys import public_key
 from models_app.gates.results import Result, Verdict
 from models_app.gates.running import Finding
-from models_app.models import ExampleScore, GateResult
-from models_app.web import evidence
+from models_app.models import EvaluationExample, ExampleScore, GateResult
+from models_app.web.releases import gates_at_a_glance, nine_documents
 from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
@@ -77,22 +77,31 @@ def test_nine_documents_stand_in_three_groups_in_clean_text(waiting: Scene) -> N
     assert shown.count(scenes.WRITTEN) >= 18
 
 
+def flagged(example: EvaluationExample, old: str, new: str) -> tuple[str, str]:
+    then, now = (nine_documents.Lacking.of(example.source, text) for text in (old, new))
+    return nine_documents._flag(example, old, new, then, now)
+
+
+def marked(source: str, summary: str) -> str:
+    return nine_documents._with_what_is_new(summary, nine_documents.Lacking.of(source, summary))
+
+
 def test_a_number_that_the_article_lacks_is_flagged_marked_and_weighed(the: Scene) -> None:
     document = the.comparison.reading["documents"][0][1]
     example = ExampleScore.objects.get(run=the.comparison.candidate, example=document).example
-    flag, tone = evidence._flag(example, "The pier closes.", "Some 4,711 piles are rotten.")
+    flag, tone = flagged(example, "The pier closes.", "Some 4,711 piles are rotten.")
     assert (flag, tone) == ("New number that the article lacks: 4,711", "bad")
-    assert 'class="sus">4,711' in evidence._with_what_is_new(example.source, "Some 4,711 piles are rotten.")
-    assert evidence._flag(example, "Some 4,711 piles.", "The pier closes.")[1] == "ok"
-    assert evidence._flag(example, "The pier closes.", " ") == ("No summary at all", "bad")
+    assert 'class="sus">4,711' in marked(example.source, "Some 4,711 piles are rotten.")
+    assert flagged(example, "Some 4,711 piles.", "The pier closes.")[1] == "ok"
+    assert flagged(example, "The pier closes.", " ") == ("No summary at all", "bad")
 
 
 def test_texts_are_never_markup(the: Scene) -> None:
     example = ExampleScore.objects.filter(run=the.comparison.candidate).first().example  # type: ignore[union-attr]
     example.source = "<script>alert(1)</script> 12 piles. " * 40
     for made in (
-        evidence._article(example, "12 <b>piles", "<i>none"), evidence._with_what_is_new("x", "<b>99</b>"),
-        evidence._difference("<b>one", "<i>two"),
+        nine_documents._article(example, "12 <b>piles", "<i>none"), marked("x", "<b>99</b>"),
+        nine_documents._difference("<b>one", "<i>two"),
     ):  # fmt: skip
         assert not re.search(r"<(?!/?(?:mark|ins|del|span)\b)", made), made
 
@@ -124,7 +133,7 @@ def finding(gate: str, verdict: str, **fields: Any) -> Finding:
 
 
 def test_what_does_not_pass_comes_first_and_passes_are_told_by_their_worst_row() -> None:
-    rows = evidence.gate_rows(
+    rows = gates_at_a_glance.gate_rows(
         [
             finding("integrity", "pass"),
             finding("guards", "pass", name="rouge1", estimate=2.0, low=1.0, high=3.0, threshold=-1.0),
@@ -155,7 +164,7 @@ def test_what_does_not_pass_comes_first_and_passes_are_told_by_their_worst_row()
     ("low", "high", "threshold"), [(0.0, 0.0, 0.0), (-1e12, 1e12, 0.0), (1.0, 2.0, -50.0)]
 )
 def test_a_bar_stays_within_its_cell(low: float, high: float, threshold: float) -> None:
-    row = evidence.gate_rows(
+    row = gates_at_a_glance.gate_rows(
         [
             finding(
                 "primary",
@@ -177,7 +186,9 @@ def test_a_bar_stays_within_its_cell(low: float, high: float, threshold: float) 
 def test_a_difference_on_the_clean_subset_is_not_what_leakage_is_told_by() -> None:
     clean = {"estimate": 6.0, "low": 5.0, "high": 7.0, "threshold": 0.0, "unit": "points"}
     passing = [finding("leakage", "pass"), finding("leakage", "pass", name="clean", **clean)]
-    row = evidence.gate_rows(passing, release=1)[0]
+    row = gates_at_a_glance.gate_rows(passing, release=1)[0]
     assert (row.words, row.bar) == ("all 2 rows pass", "")
-    open_row = evidence.gate_rows([finding("leakage", "inconclusive", name="clean", **clean)], release=1)[0]
+    open_row = gates_at_a_glance.gate_rows(
+        [finding("leakage", "inconclusive", name="clean", **clean)], release=1
+    )[0]
     assert open_row.needs == "over 0"

@@ -170,7 +170,7 @@ def test_the_questions_a_page_asks_do_not_grow_with_its_history(
     waiting: Scene, django_assert_max_num_queries: Any
 ) -> None:
     client = signed_in(waiting.cast.approver)
-    with django_assert_max_num_queries(76):
+    with django_assert_max_num_queries(44):
         client.get(f"/releases/{waiting.candidate.pk}/")
 
 
