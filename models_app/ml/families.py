@@ -285,7 +285,7 @@ def _check_safetensors(file: Path) -> None:
         )
         if size != 8 + length + end:
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError, struct.error):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error):
         raise ModelUnavailable(f"{file.name} is not a whole safetensors file. Copy it again.") from None
 
 
@@ -298,7 +298,7 @@ def _read_json(path: Path, hint: str) -> dict[str, Any]:
         )
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UnsupportedModel(f"{path.name} is not valid JSON. Copy the model again.") from None
     if not isinstance(values, dict):
         raise UnsupportedModel(f"{path.name} is not a JSON object. Copy the model again.")

@@ -258,7 +258,7 @@ def _as_json(text: str) -> Any:
     """A list; nothing is an empty one."""
     try:
         return json.loads(text) if text else []
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 

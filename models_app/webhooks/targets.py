@@ -14,9 +14,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from urllib.parse import urlsplit
 
 LONGEST = 2000
-_EMBEDDING = (ip_network("64:ff9b::/96"), ip_network("::/96"))
-# Of one's own gateway to IPv4; Python calls it private only in later versions.
-_OURS = ip_network("64:ff9b:1::/48")
+#: Of the IPv6 addresses only these are given out to anybody, beside a gateway's to IPv4.
+_GIVEN_OUT = (ip_network("2000::/3"), ip_network("64:ff9b::/96"))
+# What Python calls private only in later versions: documentation, and IETF's own.
+_NOBODY_S = (ip_network("3fff::/20"), ip_network("192.0.0.0/24"))
+_ISATAP = (0x00005EFE, 0x02005EFE)
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -101,7 +103,13 @@ def look_at(target: Target, addresses: Sequence[str], inside: Inside) -> list[st
 
 
 def _is_public(address: Address) -> bool:
-    return all(one.is_global and not one.is_multicast and one not in _OURS for one in _with_embedded(address))
+    return all(_is_given_out(one) for one in _with_embedded(address))
+
+
+def _is_given_out(address: Address) -> bool:
+    if not address.is_global or address.is_multicast or any(address in network for network in _NOBODY_S):
+        return False
+    return address.version == 4 or any(address in network for network in _GIVEN_OUT)
 
 
 def _with_embedded(address: Address) -> Iterator[Address]:
@@ -116,7 +124,7 @@ def _with_embedded(address: Address) -> Iterator[Address]:
         yield address.sixtofour
     if address.teredo is not None:
         yield from address.teredo
-    if any(address in network for network in _EMBEDDING):
+    if address in _GIVEN_OUT[1] or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
         yield IPv4Address(int(address) & 0xFFFFFFFF)
 
 

@@ -50,6 +50,7 @@ TOGETHER = (
     b"9" * 5000,
     "²".encode(),  # a digit that is no number
     b"x" * 20_000,
+    b"[" * 20_000,  # deeper than anything reads
 )
 NOT_FOLLOWED = ("/accounts/logout", "/admin/")
 #: Signs that a person did something on purpose, not fields.

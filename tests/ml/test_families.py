@@ -135,7 +135,15 @@ def test_a_pair_of_other_models_is_refused(tiny: dict[str, Path], tmp_path: Path
     assert "not vit with bert" in refusal(pair).message
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-10], lambda data: b"", lambda data: b"\xff" * 100])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-10],
+        lambda data: b"",
+        lambda data: b"\xff" * 100,
+        lambda data: (20_000).to_bytes(8, "little") + b"[" * 20_000,
+    ],
+)
 def test_a_broken_copy_is_refused_before_it_is_loaded(model: Path, damage: Callable[[bytes], bytes]) -> None:
     weights = model / "model.safetensors"
     weights.write_bytes(damage(weights.read_bytes()))
@@ -155,6 +163,8 @@ def test_missing_shards_are_named(model: Path) -> None:
 
 def test_broken_configurations_are_refused(model: Path, tmp_path: Path) -> None:
     (model / "config.json").write_text("{")
+    assert "not valid JSON" in refusal(model).message
+    (model / "config.json").write_text("[" * 20_000)
     assert "not valid JSON" in refusal(model).message
     (model / "config.json").write_text("[]")
     assert "not a JSON object" in refusal(model).message

@@ -447,7 +447,12 @@ def test_marks_and_judged_sentences_travel_by_the_form(rita: Client, item: Queue
         **WHOLE, **assignment(page), "marks": json.dumps([mark]),
         "support": json.dumps([[start, len(item.summary.text), False]]),
     }  # fmt: skip
-    for field, nonsense in (("marks", "{"), ("marks", '[{"side": 3}]'), ("support", "[[1]]")):
+    for field, nonsense in (
+        ("marks", "{"),
+        ("marks", "[" * 20_000),
+        ("marks", '[{"side": 3}]'),
+        ("support", "[[1]]"),
+    ):
         refused = rita.post(f"/desk/item/{item.pk}/draft/", {**values, field: nonsense}, headers=JSON)
         assert refused.status_code == 422
         assert field in refused.json()["error"]["fields"]

@@ -115,6 +115,7 @@ def test_a_guard_is_taken_away_and_a_gate_allowed_to_be_waived_no_more(editor: U
         ("primary.metric", "x\x00", "is not one of the available choices"),
         ("guards.margins.rouge1", "inf", "A number from 0 to 100 each"),
         ("approvals.approvers", "0", "From 1 to 5."),
+        ("approvals.freezes", "[" * 20_000, "A list of {"),
         ("waivers.allowed", "integrity", "integrity is not one of the available choices"),
         ("slices.fields", "colour", "colour is not one of the available choices"),
         ("forgetting.test_set", "987654", "There is no test set 987654."),

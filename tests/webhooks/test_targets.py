@@ -10,14 +10,16 @@ import pytest
 from models_app.webhooks.targets import Inside, NotThere, look_at, parse, resolve
 
 NOTHING = Inside()
-PUBLIC = ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"]
+PUBLIC = ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"]
 NOT_PUBLIC = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.3.4", "192.168.1.1", "169.254.169.254", "100.64.0.1",
     "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1",
     "fd12::1", "ff02::1", "2001:db8::1",
     # addresses of version 4 that a gateway or the kernel takes out of these
     "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::a00:1",
-    "2002:7f00:1::", "2002:a9fe:a9fe::1",
+    "2002:7f00:1::", "2002:a9fe:a9fe::1", "::ffff:0:7f00:1", "2a00:1450::5efe:a00:1", "2a00:1450::200:5efe:a00:1",
+    # given to nobody, or no longer: within one's own network they may be somebody's all the same
+    "fec0::1", "3fff::1", "5f00::1", "4000::1", "192.0.0.8",
 ]  # fmt: skip
 
 

@@ -28,7 +28,7 @@ def _json_of(
         return read(json.loads(raw))
     except UnreadableMarks as error:
         errors[name] = str(error)
-    except ValueError:
+    except (ValueError, RecursionError):
         errors[name] = "Not JSON."
     return ()
 
