@@ -17,6 +17,7 @@ from models_app.api.pagination import Pages
 from models_app.evaluation import people, rouge_check, statistics
 from models_app.evaluation.comparing import ROUGE
 from models_app.evaluation.metrics import METRICS
+from models_app.evaluation.slices import MOST_GROUPS
 from models_app.evaluation.statistics import MINIMUM_DOCUMENTS
 from models_app.foundation import tries, turns
 from models_app.gates.catalogue import GATES
@@ -31,6 +32,7 @@ from reviews.api.ingest import MOST_DOCUMENTS
 from reviews.desk import claims
 from reviews.discussion import visibility
 from reviews.loop import sample_workspace
+from reviews.models import SourceDocument
 from reviews.quality import agreement_report
 from reviews.queues import settings
 
@@ -85,9 +87,11 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
     ("evaluation.md", "it is certainly 3.0 points behind", lambda: SlicesPolicy().gap == 3.0),
     (
         "evaluation.md",
-        "domain, length in thirds, language, or what else the test set keeps of a document (origin, licence, group)",
+        "domain, length in thirds, language, origin, licence, group, or any field that the documents came with",
         lambda: FIELDS == ("domain", "length", "language", "origin", "licence", "group"),
     ),
+    ("evaluation.md", "Of a field the twenty largest groups are slices", lambda: MOST_GROUPS == 20),
+    ("api.md", "in `fields` up to ten others by name", lambda: SourceDocument.MOST_FIELDS == 10),
     (
         "evaluation.md",
         "beside the one that went live ten approvals ago (the oldest, where there are fewer), and a loss of 1.0 points "
