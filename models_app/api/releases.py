@@ -139,7 +139,7 @@ def _rows() -> Any:
     )
 
 
-def _release(pk: int) -> Release:
+def release_of(pk: int) -> Release:
     release = _rows().filter(pk=pk).first()
     if release is None:
         raise NotFound(f"There is no release {pk}.")
@@ -227,11 +227,11 @@ class ReleasesView(views.ApiView):
         )
         if comparison is None:
             raise NotFound(f"There is no comparison {values['comparison']}.")
-        release = _release(values.get("release", comparison.candidate.release_id))
+        release = release_of(values.get("release", comparison.candidate.release_id))
         submit_release(
             release=release, comparison=comparison, note=values.get("note", ""), actor=request.user
         )
-        answer = Response(ReleaseSerializer(_release(release.pk)).data, status=201)
+        answer = Response(ReleaseSerializer(release_of(release.pk)).data, status=201)
         answer["Location"] = reverse("api_release", args=[release.pk], request=request)
         answer["X-Release"] = str(release.pk)
         return answer
@@ -322,7 +322,7 @@ class ComposeView(views.ApiView):
             environment=environment.name,
             actor=request.user,
         )
-        answer = Response(ReleaseSerializer(_release(made.pk)).data, status=201)
+        answer = Response(ReleaseSerializer(release_of(made.pk)).data, status=201)
         answer["Location"] = reverse("api_release", args=[made.pk], request=request)
         answer["X-Release"] = str(made.pk)
         return answer
@@ -342,7 +342,7 @@ class ReleaseView(views.ApiView):
         },
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(ReleaseSerializer(_release(pk)).data)
+        return Response(ReleaseSerializer(release_of(pk)).data)
 
 
 class EvidenceView(views.ApiView):
@@ -357,7 +357,7 @@ class EvidenceView(views.ApiView):
         responses={200: EvidenceSerializer, 404: views.NOT_FOUND, **READ_ERRORS},
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(EvidenceSerializer(queries.evidence_document(_release(pk))).data)
+        return Response(EvidenceSerializer(queries.evidence_document(release_of(pk))).data)
 
 
 class EvidenceFileView(views.ApiView):
@@ -394,7 +394,7 @@ class EvidenceFileView(views.ApiView):
         },
     )
     def get(self, request: Request, pk: int) -> HttpResponse:
-        return HttpResponse(evidence_file(_release(pk)), content_type="application/json")
+        return HttpResponse(evidence_file(release_of(pk)), content_type="application/json")
 
 
 class CardView(views.ApiView):
@@ -412,4 +412,4 @@ class CardView(views.ApiView):
         },
     )
     def get(self, request: Request, pk: int) -> HttpResponse:
-        return HttpResponse(model_card(_release(pk)), content_type="text/markdown; charset=utf-8")
+        return HttpResponse(model_card(release_of(pk)), content_type="text/markdown; charset=utf-8")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from models_app.api import schema  # noqa: F401  (registers itself)
+from models_app.api.deployments import RollbackView, StartView, WithdrawView
 from models_app.api.evaluations import ComparisonsView, ComparisonView, EvaluationsView, EvaluationView
 from models_app.api.gates import GatesView
 from models_app.api.jobs import JobView
@@ -29,6 +30,9 @@ urlpatterns = [
     path("releases/<int:pk>/evidence/", EvidenceView.as_view(), name="api_release_evidence"),
     path("releases/<int:pk>/evidence/file/", EvidenceFileView.as_view(), name="api_release_evidence_file"),
     path("releases/<int:pk>/gates/", GatesView.as_view(), name="api_release_gates"),
+    path("releases/<int:pk>/withdraw/", WithdrawView.as_view(), name="api_release_withdraw"),
+    path("releases/<int:pk>/start/", StartView.as_view(), name="api_release_start"),
+    path("releases/<int:pk>/rollback/", RollbackView.as_view(), name="api_release_rollback"),
     path("training-runs/", TrainingRunsView.as_view(), name="api_training_runs"),
     path("training-runs/<int:pk>/", TrainingRunView.as_view(), name="api_training_run"),
     path("evaluations/", EvaluationsView.as_view(), name="api_evaluations"),

@@ -36,6 +36,7 @@ SCOPE_CAPABILITIES: dict[str, str] = {
     "evaluations:write": "evaluate",
     "releases:read": "view_models",
     "releases:submit": "submit_release",
+    "releases:deploy": "deploy",
     "metrics:read": "view_monitoring",
 }
 

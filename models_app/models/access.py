@@ -87,7 +87,8 @@ class ApiToken(AbstractAuthToken):
         "training:write": "Start training runs",
         "evaluations:write": "Start evaluations and comparisons",
         "releases:read": "Read releases, their evidence and gates, and the runs and comparisons behind them",
-        "releases:submit": "Compose releases and submit them for approval",
+        "releases:submit": "Compose releases, submit them for approval, and withdraw them",
+        "releases:deploy": "Start approved releases, and go back to an earlier one",
         "metrics:read": "Read Prometheus metrics",
     }
 

@@ -19,7 +19,7 @@ from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
 from models_app.models import Approval, Deployment, Release, Route
 from models_app.models.releases import Environment
-from models_app.releases.composing import void_approvals
+from models_app.releases.composing import LONGEST_REASON, void_approvals
 from models_app.releases.freezes import freeze_for
 from models_app.releases.obstacles import at_most, wait_at_most
 from models_app.releases.standing import needs_approvals, obstacle_to_going_live
@@ -315,8 +315,10 @@ def _reason(given: str) -> str:
     reason = given.strip()
     if not reason:
         raise InvalidInput("Give a reason.", fields={"reason": "Write why; the record keeps it."})
-    if len(reason) > 2000:
-        raise InvalidInput("The reason is too long.", fields={"reason": "Write at most 2,000 characters."})
+    if len(reason) > LONGEST_REASON:
+        raise InvalidInput(
+            "The reason is too long.", fields={"reason": f"Write at most {LONGEST_REASON:,} characters."}
+        )
     return reason
 
 

@@ -121,7 +121,8 @@ API = {
         "GET api_release_evidence_file, GET api_training_run, GET api_evaluation, GET api_comparison, GET api_job, "
         "GET api_release_card"
     ),
-    "releases:submit": "POST api_releases, POST api_compose_release",
+    "releases:submit": "POST api_releases, POST api_compose_release, POST api_release_withdraw",
+    "releases:deploy": "POST api_release_start, POST api_release_rollback",
 }
 
 
