@@ -20,9 +20,10 @@ def passable() -> Iterator[Path]:
         yield directory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installation() -> Iterator[Run]:
-    """All of Galley, started on an empty data directory for the tests that attack a running one."""
+    """All of Galley, started on an empty data directory. What needs it stands in one file whose tests share it, because
+    a start takes a processor half a minute."""
     with _directory() as directory:
         home = directory / "home"
         run = Run(home, directory / "output")

@@ -14,7 +14,6 @@ import pytest
 from django.conf import settings
 
 from llmops_site.supervisor import preflight
-from tests.process.running import Run
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another account")
 
@@ -116,10 +115,3 @@ def test_every_process_makes_files_for_its_own_account_alone(begin: str) -> None
         [sys.executable, "-c", code], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True
     )
     assert result.stdout.splitlines()[-1] == "umask 0o77"
-
-
-@pytest.mark.slow
-def test_a_running_galley_keeps_nothing_that_another_account_could_read(installation: Run) -> None:
-    assert open_to_others(installation.home) == []
-    if os.geteuid() == 0:
-        assert what_somebody_else_gets(installation.home) == []
