@@ -123,6 +123,7 @@ PHRASES = {
     "webhook.create": "made the webhook {name}, to {to}",
     "webhook.disable": "disabled the webhook {name}",
     "webhook.enable": "enabled the webhook {name}",
+    "webhook.replay_given_up": "sent once more what the webhook {name} did not take: {deliveries} deliveries",
     "webhook.replay": "sent delivery {delivery} of the webhook {name} once more",
     "webhook.rotate": "made a new secret for the webhook {name}",
     "webhook.test": "tested the webhook {name}",

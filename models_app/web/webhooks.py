@@ -115,6 +115,7 @@ def _one(
         "deliveries": shown,
         "older": shown[-1].pk if len(found) > PER_PAGE else None,
         "beyond": before is not None,
+        "given_up": 0 if endpoint.disabled_at else deliveries.given_up(endpoint).count(),
         "state": state,
         "states": WebhookDelivery.State.values,
         "key_is_known": endpoints.key_is_known(endpoint),
@@ -180,6 +181,16 @@ def replay(request: HttpRequest, pk: int, delivery: int) -> HttpResponse:
 
 @require_POST
 @capability("manage_webhooks")
+def replay_given_up(request: HttpRequest, pk: int) -> HttpResponse:
+    sent, left = deliveries.replay_given_up(endpoint=_find(pk), actor=user_of(request))
+    send_soon()
+    more = f" {left:,} more are left: press again." if left else ""
+    messages.success(request, f"{sent:,} deliver{'y is' if sent == 1 else 'ies are'} sent once more.{more}")
+    return redirect("webhook", pk)
+
+
+@require_POST
+@capability("manage_webhooks")
 def disable(request: HttpRequest, pk: int) -> HttpResponse:
     endpoint = endpoints.disable_endpoint(
         endpoint=_find(pk), actor=user_of(request), reason=request.POST.get("reason", "")
@@ -204,6 +215,7 @@ urlpatterns = [
     path("<int:pk>/change/", change, name="webhook_change"),
     path("<int:pk>/secret/", rotate, name="webhook_rotate"),
     path("<int:pk>/test/", test, name="webhook_test"),
+    path("<int:pk>/deliveries/replay/", replay_given_up, name="webhook_replay_given_up"),
     path("<int:pk>/disable/", disable, name="webhook_disable"),
     path("<int:pk>/enable/", enable, name="webhook_enable"),
     path("<int:pk>/deliveries/<int:delivery>/replay/", replay, name="webhook_replay"),

@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
@@ -157,6 +157,36 @@ def replay(*, delivery: WebhookDelivery, actor: User) -> WebhookDelivery:
             data={"name": endpoint.name, "delivery": delivery.pk, "again": made.pk},
         )  # fmt: skip
     return made
+
+
+def given_up(endpoint: WebhookEndpoint) -> QuerySet[WebhookDelivery]:
+    """What it never took, and nobody has sent once more; without tests, which tell of nothing."""
+    again = WebhookDelivery.objects.filter(replay_of=OuterRef("pk"))
+    return WebhookDelivery.objects.filter(~Exists(again), endpoint=endpoint, state=GIVEN_UP).exclude(
+        event=PING
+    )
+
+
+def replay_given_up(*, endpoint: WebhookEndpoint, actor: User | None) -> tuple[int, int]:
+    """All of it once more, the oldest first, AT_ONCE of it at a time: (how many are sent, how many are left)."""
+    require(actor, "manage_webhooks")
+    with transaction.atomic():
+        endpoint = _to_be_sent_to(endpoint)
+        found = list(given_up(endpoint).order_by("pk")[:AT_ONCE])
+        if not found:
+            raise Refused(f"Nothing that “{endpoint.name}” did not take is left to be sent once more.")
+        WebhookDelivery.objects.bulk_create(
+            WebhookDelivery(
+                endpoint=endpoint, event=one.event, audit_event_id=one.audit_event_id, replay_of=one, asked_by=actor,
+                body=one.body,
+            )
+            for one in found
+        )  # fmt: skip
+        audit.record(
+            actor=actor, action="webhook.replay_given_up", subject=endpoint,
+            data={"name": endpoint.name, "deliveries": len(found), "first": found[0].pk, "last": found[-1].pk},
+        )  # fmt: skip
+        return len(found), given_up(endpoint).count()
 
 
 def _to_be_sent_to(endpoint: WebhookEndpoint) -> WebhookEndpoint:

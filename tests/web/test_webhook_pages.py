@@ -151,6 +151,23 @@ def test_one_that_ended_is_sent_again_and_nobody_elses(
     assert otto.post(other).status_code == 404
 
 
+def test_all_that_was_given_up_is_sent_again_by_one_button(otto: Client, cast: make.Cast) -> None:
+    endpoint = made(otto)
+    page, again = f"/webhooks/{endpoint.pk}/", f"/webhooks/{endpoint.pk}/deliveries/replay/"
+    assert otto.post(again).status_code == 409
+    with transaction.atomic():
+        audit.record(actor=None, action="release.approved", subject="release:14")
+    deliveries.make_what_is_to_be_told()
+    endpoints.disable_endpoint(endpoint=endpoint, actor=cast.operator)
+    assert "Send all of them again" not in markup(otto.get(page))
+    endpoints.enable_endpoint(endpoint=endpoint, actor=cast.operator)
+    assert "1 given up and not sent once more" in markup(otto.get(page))
+    assert otto.post(again).status_code == 302
+    shown = markup(otto.get(page))
+    assert "1 delivery is sent once more." in shown
+    assert "Send all of them again" not in shown
+
+
 def test_another_key_of_the_installation_is_said(otto: Client, cast: make.Cast, settings: Any) -> None:
     endpoint = made(otto)
     settings.SECRET_KEY = "another-key-of-at-least-thirty-two-characters"

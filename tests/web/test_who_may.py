@@ -77,7 +77,7 @@ PAGES = {
     "own_tokens|manage_tokens": "tokens",
     "manage_webhooks": (
         "webhooks webhook webhook_new webhook_change webhook_rotate webhook_test webhook_disable webhook_enable "
-        "webhook_replay"
+        "webhook_replay webhook_replay_given_up"
     ),
     "manage_people": (
         "people person person_new person_roles person_password_link person_deactivate person_activate "

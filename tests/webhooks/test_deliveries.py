@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import Refused
+from models_app.foundation.errors import NotAllowed, Refused
 from models_app.foundation.tokens import create_token
-from models_app.models import AuditEvent, WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from models_app.models import AuditEvent, Job, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from models_app.web.trail import PHRASES
 from models_app.webhooks import deliveries, endpoints, posting, signing
 from models_app.webhooks.catalogue import CATALOGUE, NAMES, told_as
@@ -451,6 +454,97 @@ def test_sent_again_it_has_the_same_words_and_its_own_line(cast: make.Cast) -> N
     assert (again.state, again.replay_of, again.asked_by) == ("delivered", first, cast.administrator)
     event = AuditEvent.objects.get(action="webhook.replay")
     assert event.data == {"name": "CI", "delivery": first.pk, "again": again.pk}
+
+
+def given_up(cast: make.Cast, count: int) -> WebhookEndpoint:
+    """An endpoint that did not take so many, nor a test."""
+    endpoint = endpoint_to("https://example.org/hook", cast)
+    for number in range(count):
+        happened(subject=f"release:{number + 1}")
+    deliveries.make_what_is_to_be_told()
+    deliveries.send_test(endpoint=endpoint, actor=cast.operator)
+    endpoints.disable_endpoint(endpoint=endpoint, actor=cast.operator)
+    endpoints.enable_endpoint(endpoint=endpoint, actor=cast.operator)
+    assert WebhookDelivery.objects.filter(state="given up").count() == count + 1
+    endpoint.refresh_from_db()
+    return endpoint
+
+
+def test_all_that_was_given_up_is_sent_once_more_in_its_order_and_tests_are_not(
+    cast: make.Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = given_up(cast, 5)
+    monkeypatch.setattr(deliveries, "AT_ONCE", 3)
+    before = list(deliveries.given_up(endpoint).order_by("pk"))
+    assert deliveries.replay_given_up(endpoint=endpoint, actor=cast.operator) == (3, 2)
+    assert deliveries.replay_given_up(endpoint=endpoint, actor=cast.operator) == (2, 0)
+    with pytest.raises(Refused, match="Nothing that “CI” did not take is left"):
+        deliveries.replay_given_up(endpoint=endpoint, actor=cast.operator)
+    again = list(WebhookDelivery.objects.filter(state="waiting").order_by("pk"))
+    assert [one.replay_of for one in again] == before
+    assert [one.body for one in again] == [one.body for one in before]
+    assert {one.asked_by for one in again} == {cast.operator}
+    assert len({one.key for one in [*again, *before]}) == 10
+    said = [
+        event.data for event in AuditEvent.objects.filter(action="webhook.replay_given_up").order_by("pk")
+    ]
+    assert said == [
+        {"name": "CI", "deliveries": 3, "first": before[0].pk, "last": before[2].pk},
+        {"name": "CI", "deliveries": 2, "first": before[3].pk, "last": before[4].pk},
+    ]
+
+
+def test_what_is_given_up_again_may_be_sent_once_more(cast: make.Cast) -> None:
+    endpoint = given_up(cast, 2)
+    deliveries.replay_given_up(endpoint=endpoint, actor=cast.operator)
+    endpoints.disable_endpoint(endpoint=endpoint, actor=cast.operator)
+    with pytest.raises(Refused, match="disabled"):
+        deliveries.replay_given_up(endpoint=endpoint, actor=cast.operator)
+    endpoints.enable_endpoint(endpoint=endpoint, actor=cast.operator)
+    assert deliveries.replay_given_up(endpoint=endpoint, actor=cast.operator) == (2, 0)
+
+
+@pytest.mark.parametrize("who", ["reviewer", "ml_engineer", "approver"])
+def test_who_may_not_manage_webhooks_sends_nothing_again(cast: make.Cast, who: str) -> None:
+    endpoint = given_up(cast, 1)
+    with pytest.raises(NotAllowed):
+        deliveries.replay_given_up(endpoint=endpoint, actor=getattr(cast, who))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_send_all_of_it_again_send_it_once(cast: make.Cast) -> None:
+    endpoint = given_up(cast, 20)
+
+    def again(person: Any) -> bool:
+        try:
+            deliveries.replay_given_up(endpoint=endpoint, actor=person)
+        except Refused:
+            return False
+        finally:
+            connections.close_all()
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(again, (cast.operator, cast.administrator))) == [False, True]
+    assert WebhookDelivery.objects.filter(state="waiting").count() == 20
+
+
+def test_the_command_sends_all_of_it(cast: make.Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = given_up(cast, 5)
+    monkeypatch.setattr(deliveries, "AT_ONCE", 2)
+    out = io.StringIO()
+    call_command("resend_webhook", "CI", "--user", cast.operator.username, stdout=out)
+    assert out.getvalue() == "“CI”: 5 deliveries are sent once more.\n"
+    assert Job.objects.filter(kind="deliver_webhooks").exists()
+    with pytest.raises(CommandError, match="Nothing that"):
+        call_command("resend_webhook", str(endpoint.pk))
+    with pytest.raises(CommandError, match="There is no webhook"):
+        call_command("resend_webhook", "9" * 40)
+    endpoint_to("https://example.org/other", cast)
+    with pytest.raises(CommandError, match="Several webhooks are called 'CI'"):
+        call_command("resend_webhook", "CI")
+    with pytest.raises(CommandError, match="role does not allow"):
+        call_command("resend_webhook", str(endpoint.pk), "--user", cast.reviewer.username)
 
 
 @pytest.mark.usefixtures("loopback")
