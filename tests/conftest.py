@@ -11,6 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 from django.conf import settings
 from django.db import connections
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
 from llmops_site import embedded
@@ -19,6 +21,10 @@ from tests import database, make
 from tests import settings as test_settings
 
 pytest_plugins = ["tests.second_tries"]
+
+# What a busy machine makes slow is no failure.
+hypothesis_settings.register_profile("galley", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("galley")
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
