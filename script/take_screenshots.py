@@ -90,6 +90,7 @@ PAGES = {
     "comparison": ("mila", "/comparisons/{comparison}/"),
     "comparison-document": ("mila", "/comparisons/{comparison}/documents/{example}/"),
     "leakage": ("mila", "/leakage/{leakage}/"),
+    "public-sets": ("mila", "/public-sets/"),
     "comparison-new": ("mila", "/comparisons/new/"),
     "cases": ("mila", "/cases/"),
     "case-set": ("mila", "/cases/{case_set}/"),

@@ -14,6 +14,7 @@ urlpatterns = [
     path("comparisons/", include("models_app.web.comparisons")),
     path("releases/", include("models_app.web.releases.urls")),
     path("leakage/", include("models_app.web.leakage")),
+    path("public-sets/", include("models_app.web.public_sets")),
     path("releases/", include("models_app.web.gates")),
     path("policies/", include("models_app.web.policies")),
     path("deployments/", include("models_app.web.deployments")),

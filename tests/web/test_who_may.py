@@ -64,7 +64,7 @@ PAGES = {
         "snapshots snapshot snapshot_file test_set models model training training_run comparisons comparison "
         "comparison_document comparison_evidence releases release release_evidence release_card policies policy "
         "policy_version policy_changes release_gates waiver_end case_sets case_set case_set_history case case_run "
-        "release_cases release_comment leakage leakage_finding"
+        "release_cases release_comment leakage leakage_finding public_sets"
     ),
     "train": "model_register training_new training_resume",
     "submit_release": "comparison_submit release_new release_withdraw release_gates_run waiver_ask",
