@@ -20,6 +20,7 @@ from models_app.api.jobs import LARGEST, READ_ERRORS, JobSerializer
 from models_app.evaluation.comparing import start_comparison
 from models_app.evaluation.running import start_evaluation
 from models_app.foundation.errors import NotFound
+from models_app.gates.comparing import usual_test_set
 from models_app.models import Comparison, EvaluationRun, EvaluationSet, Release
 from models_app.models.jobs import RunState
 from models_app.models.releases import live_release
@@ -84,7 +85,10 @@ COMPARISON = {
 class NewEvaluationSerializer(serializers.Serializer):
     release = serializers.IntegerField(min_value=1, max_value=LARGEST)
     test_set = serializers.IntegerField(
-        required=False, min_value=1, max_value=LARGEST, help_text="its number; else the newest"
+        required=False,
+        min_value=1,
+        max_value=LARGEST,
+        help_text="its number; else the policy's, or the newest",
     )
 
     def validate(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +118,10 @@ class NewComparisonSerializer(serializers.Serializer):
         help_text="a release: before; else what is live where the candidate would go, or lead-3 where nothing is",
     )
     test_set = serializers.IntegerField(
-        required=False, min_value=1, max_value=LARGEST, help_text="its number; else the newest"
+        required=False,
+        min_value=1,
+        max_value=LARGEST,
+        help_text="its number; else the policy's, or the newest",
     )
     lead = serializers.BooleanField(default=True, help_text="also with lead-3, the first three sentences")
 
@@ -163,9 +170,13 @@ def release_of(number: int) -> Release:
     return release
 
 
-def _test_set(number: int | None) -> EvaluationSet:
-    sets = EvaluationSet.objects.order_by("-pk")
-    found = sets.first() if number is None else sets.filter(pk=number).first()
+def _test_set(number: int | None, candidate: Release) -> EvaluationSet:
+    """Without a number the one that the policy of its environment names, else the newest."""
+    found = (
+        usual_test_set(candidate.environment_id)
+        if number is None
+        else EvaluationSet.objects.filter(pk=number).first()
+    )
     if found is None:
         raise NotFound("There is no test set yet." if number is None else f"There is no test set {number}.")
     return found
@@ -192,9 +203,10 @@ class EvaluationsView(views.ApiView):
     def post(self, request: Request) -> Response:
         given = NewEvaluationSerializer(data=request.data)
         given.is_valid(raise_exception=True)
+        release = release_of(given.validated_data["release"])
         run = start_evaluation(
-            release=release_of(given.validated_data["release"]),
-            evaluation_set=_test_set(given.validated_data.get("test_set")),
+            release=release,
+            evaluation_set=_test_set(given.validated_data.get("test_set"), release),
             actor=request.user,
         )
         answer = Response(EvaluationSerializer(run).data, status=202)
@@ -260,7 +272,7 @@ class ComparisonsView(views.ApiView):
             candidate=candidate,
             baseline=baseline,
             lead=lead if beside else None,
-            evaluation_set=_test_set(values.get("test_set")),
+            evaluation_set=_test_set(values.get("test_set"), candidate),
             actor=request.user,
         )
         answer = Response(JobSerializer(job).data, status=202)

@@ -7,7 +7,16 @@ from typing import Any
 from models_app.evaluation.comparing import SEED, compare_releases, evaluations_of
 from models_app.foundation.jobs import JobContext
 from models_app.gates.policies import policy_of
-from models_app.models import Comparison, EvaluationRun
+from models_app.models import Comparison, EvaluationRun, EvaluationSet, GatePolicy
+from models_app.models.releases import Environment
+
+
+def usual_test_set(environment: Environment | int | None) -> EvaluationSet | None:
+    """The one that the environment's policy names, else the newest, as where there is no policy."""
+    has_one = environment is not None and GatePolicy.objects.filter(environment=environment).exists()
+    named = policy_of(environment).primary.test_set if environment is not None and has_one else None
+    rows = EvaluationSet.objects.order_by("-pk")
+    return (rows if named is None else rows.filter(pk=named)).first()
 
 
 def compare_by_policy(

@@ -14,10 +14,11 @@ import numpy as np
 
 from models_app.evaluation.comparing import ROUGE
 from models_app.evaluation.metrics import METRICS
-from models_app.evaluation.statistics import MINIMUM_DOCUMENTS, MetricComparison, compare
+from models_app.evaluation.statistics import MetricComparison, compare
 from models_app.evaluation.statistics import Verdict as Judgement
 from models_app.evaluation.terms import PRIMARY
 from models_app.gates.gate import Gate, Judged
+from models_app.gates.metrics import unusable_test_set
 from models_app.gates.results import Result, Verdict
 from models_app.models import Deployment, EvaluationRun, EvaluationSet, ExampleScore, ModelVersion, Release
 from models_app.texts.figures import number, signed
@@ -225,16 +226,7 @@ def judge(judged: Judged) -> list[Result]:
 
 
 def lacking(policy: Policy) -> dict[str, str]:
-    wanted = policy.forgetting.test_set
-    if wanted is None:
-        return {}
-    rows = EvaluationSet.objects.filter(pk=wanted).values_list("rows", flat=True).first()
-    if rows is None:
-        return {"test_set": f"There is no test set {wanted}."}
-    if rows < MINIMUM_DOCUMENTS:
-        few = f"Test set {wanted} has {rows} document{'s' * (rows != 1)}"
-        return {"test_set": f"{few}, and nothing is told from fewer than {MINIMUM_DOCUMENTS}."}
-    return {}
+    return unusable_test_set(policy.forgetting.test_set)
 
 
 GATE = Gate(

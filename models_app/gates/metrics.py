@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from models_app.evaluation import statistics
 from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.statistics import EVERYTHING, MINIMUM_DOCUMENTS
 from models_app.gates.gate import Gate, Judged
 from models_app.gates.results import Result, Verdict
-from models_app.models import ComparisonResult
+from models_app.models import ComparisonResult, EvaluationSet
 from models_app.texts.figures import number
 from models_app.texts.needs import Between, NumberFor, OneOf
+
+if TYPE_CHECKING:
+    from models_app.gates.policy import Policy
 
 #: Those that say which way is better and that comparisons have; latency is judged by `speed`.
 JUDGED = tuple(key for key, metric in METRICS.items() if metric.better != "neither" and key != "latency_ms")
@@ -29,17 +32,20 @@ class PrimaryPolicy:
     """`margin` is in the metric's shown units: points for ROUGE."""
 
     LABELS: ClassVar = {
+        "test_set": "Test set that decides",
         "metric": "Metric",
         "needs": "The release has to be",
         "margin": "Loss that still counts as not worse",
         "least_documents": "Fewest documents",
     }
     HELP: ClassVar = {
+        "test_set": "Its number. Without one whoever submits a release chooses, and could choose what suits it.",
         "metric": "Its verdict is also that of comparisons that are made from now on.",
         "margin": "In the metric's own units: points for ROUGE.",
         "least_documents": "With fewer the result is inconclusive.",
     }
 
+    test_set: Annotated[int | None, Between(1, 2**31 - 1)] = None
     metric: Annotated[str, OneOf(JUDGED)] = "rouge2"
     needs: Literal["not worse", "improved"] = "not worse"
     margin: Annotated[float, Between(0, 100)] = 0.5
@@ -190,6 +196,27 @@ def _threshold(ask: Ask, metric: Metric) -> float:
 # ---------------------------------------------------------------- the gates
 
 
+@dataclass(frozen=True)
+class ComparedOn:
+    """Which release on which test set."""
+
+    release: int
+    test_set: int
+
+
+def judge_test_set(found: ComparedOn, section: PrimaryPolicy, *, evidence: str) -> list[Result]:
+    """Nothing where it is the one that decides, or the policy leaves that open."""
+    if section.test_set in (None, found.test_set):
+        return []
+    return [
+        Result(
+            "primary", "test_set", Verdict.INCONCLUSIVE, f"It was compared on test set {found.test_set}, and another "
+            f"one decides. Run: script/manage evaluate --candidate {found.release} --test-set {section.test_set}",
+            f"test set {section.test_set}", "its number", evidence=evidence,
+        )
+    ]  # fmt: skip
+
+
 def judge_primary(facts: Mapping[str, Difference], section: PrimaryPolicy, **row: str) -> list[Result]:
     ask = Ask("primary", section.metric, section.needs, section.margin, section.least_documents)
     return [judge_difference(ask, facts.get(section.metric), **row)]
@@ -218,7 +245,12 @@ def _row(judged: Judged) -> dict[str, str]:
 
 
 def _primary(judged: Judged) -> list[Result]:
-    return judge_primary(facts_of(judged), judged.policy.primary, **_row(judged))
+    section: PrimaryPolicy = judged.policy.primary
+    on = ComparedOn(judged.release.pk, judged.comparison.candidate.evaluation_set_id)
+    return [
+        *judge_primary(facts_of(judged), section, **_row(judged)),
+        *judge_test_set(on, section, evidence=f"comparison:{judged.comparison.pk}"),
+    ]
 
 
 def _guards(judged: Judged) -> list[Result]:
@@ -226,7 +258,24 @@ def _guards(judged: Judged) -> list[Result]:
     return judge_guards(facts_of(judged), policy.guards, primary=policy.primary.metric, **_row(judged))
 
 
-PRIMARY = Gate("primary", "Primary metric", _primary, waivable=True)
+def _lacking(policy: Policy) -> dict[str, str]:
+    return unusable_test_set(policy.primary.test_set)
+
+
+def unusable_test_set(wanted: int | None) -> dict[str, str]:
+    """By the field "test_set" why nothing could be judged on the one of that number; empty where it could."""
+    if wanted is None:
+        return {}
+    rows = EvaluationSet.objects.filter(pk=wanted).values_list("rows", flat=True).first()
+    if rows is None:
+        return {"test_set": f"There is no test set {wanted}."}
+    if rows < MINIMUM_DOCUMENTS:
+        few = f"Test set {wanted} has {rows} document{'s' * (rows != 1)}"
+        return {"test_set": f"{few}, and nothing is told from fewer than {MINIMUM_DOCUMENTS}."}
+    return {}
+
+
+PRIMARY = Gate("primary", "Primary metric", _primary, waivable=True, lacking=_lacking)
 GUARDS = Gate(
     "guards",
     "Guard metrics",

@@ -134,13 +134,18 @@ def as_json(report: Report) -> str:
 def as_text(report: Report) -> str:
     parts = [report.heading, report.words, ""]
     width = max((len(line.word) for line in report.lines), default=0)
-    for line in report.lines:
+    for line in sorted(report.lines, key=_passes):
         parts.append(f"{line.word.ljust(width)}  {_called(line)}: {line.words}")
-        figures = _figures(line)
+        figures = "" if _passes(line) and line.low is None else _figures(line)
         needed = "" if line.counts_as == Verdict.PASS else f" Needed: {line.need}."
         if figures or needed:
             parts.append(f"{' ' * width}  {figures}{needed}".rstrip())
     return "\n".join([*parts, "", _foot(report)])
+
+
+def _passes(line: Line) -> bool:
+    """What stands in the way is read first."""
+    return line.counts_as == Verdict.PASS
 
 
 def _called(line: Line) -> str:
@@ -174,7 +179,7 @@ def _cells(line: Line) -> list[str]:
 
 def as_markdown(report: Report) -> str:
     rows = [list(HEAD), [":--", ":--", ":--", ":--", "--:", "--:", "--:", ":--"]]
-    rows += [_cells(line) for line in report.lines]
+    rows += [_cells(line) for line in sorted(report.lines, key=_passes)]
     table = ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join([f"## {report.heading}", "", report.words, "", *table, "", _foot(report)])
 

@@ -23,6 +23,7 @@ from models_app.evaluation.terms import SLICE_FLOOR
 from models_app.evaluation.wording import Fall, Figures, falls, figures_of, margins_in_words
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
+from models_app.gates.comparing import usual_test_set
 from models_app.models import (
     Comparison,
     ComparisonResult,
@@ -109,11 +110,11 @@ def comparisons(request: HttpRequest) -> HttpResponse:
 def new_comparison(request: HttpRequest) -> HttpResponse:
     live = live_release()
     newest = Release.objects.filter(state="draft").exclude(origin="baseline").order_by("-pk").first()
+    usual = usual_test_set(live.environment_id if live else None)
     initial = {
         "candidate": request.GET.get("candidate") or (newest.pk if newest else None),
         "baseline": request.GET.get("baseline") or (live.pk if live else None),
-        "evaluation_set": request.GET.get("test_set")
-        or EvaluationSet.objects.values_list("pk", flat=True).first(),
+        "evaluation_set": request.GET.get("test_set") or (usual.pk if usual else None),
         "with_lead": True,
     }
     form = CompareForm(request.POST or None, initial=initial)

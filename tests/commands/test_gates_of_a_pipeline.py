@@ -57,6 +57,19 @@ def test_a_draw_of_one_s_own_is_shown_and_neither_judged_nor_submitted(
 
 
 @pytest.mark.django_db
+def test_without_a_number_the_test_set_is_the_policy_s(capsys: pytest.CaptureFixture[str]) -> None:
+    the = scene()
+    newer = scenes.evaluation_set(12)
+    scenes.evaluated(the.candidate, newer, level=0.3)
+    scenes.evaluated(the.live, newer, level=0.1)
+    scenes.small_policy(primary={"test_set": the.on.pk, "least_documents": 10})
+    assert code("evaluate", "--candidate", the.candidate.pk, "--no-lead") == 0
+    assert f"{the.on.rows} documents of test set {the.on.pk}" in capsys.readouterr().out
+    assert code("evaluate", "--candidate", the.candidate.pk, "--no-lead", "--test-set", newer.pk) == 0
+    assert f"{newer.rows} documents of test set {newer.pk}" in capsys.readouterr().out
+
+
+@pytest.mark.django_db
 def test_what_waits_for_more_is_told_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     the = scene()
     scenes.small_policy(guards={"least_documents": 100})

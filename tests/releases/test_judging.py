@@ -107,6 +107,21 @@ def test_what_is_worse_may_be_composed_and_shown_and_is_blocked() -> None:
     assert 'value="approve"' not in page
 
 
+def test_a_test_set_that_suits_does_not_decide_where_the_policy_names_another(the: Scene) -> None:
+    """Whoever submits could freeze one document after another until the figures please."""
+    suits = scenes.evaluation_set(12)
+    pleasing = scenes.compared(the.candidate, the.live, suits, before=0.10, after=0.30)
+    scenes.small_policy(primary={"test_set": the.on.pk, "least_documents": 10})
+    release = the.submitted(comparison=pleasing)
+    assert release.state == "needs evidence"
+    run = running.newest(release)
+    assert run is not None
+    row = run.results.get(gate="primary", name="test_set")
+    assert row.verdict == "inconclusive"
+    assert f"evaluate --candidate {release.pk} --test-set {the.on.pk}" in row.words
+    assert the.submitted(release=release, comparison=the.comparison).state == "awaiting approval"
+
+
 def test_what_the_gates_cannot_tell_needs_evidence(the: Scene) -> None:
     policy_changed(primary={"least_documents": 100})
     release = the.submitted()

@@ -120,6 +120,7 @@ def test_a_guard_is_taken_away_and_a_gate_allowed_to_be_waived_no_more(editor: U
         ("slices.fields", "colour", "colour is not one of the available choices"),
         ("forgetting.test_set", "987654", "There is no test set 987654."),
         ("forgetting.test_set", "-1", "From 1 to"),
+        ("primary.test_set", "987654", "There is no test set 987654."),
         ("cases.case_set", "Nowhere", "There is no set “Nowhere” with cases."),
         ("cases.required", "on", "Nobody has written cases"),
         ("reason", "", "This field is required."),

@@ -19,7 +19,7 @@ from models_app.evaluation.running import start_evaluation
 from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.gates import policies, reporting, running
-from models_app.gates.comparing import compare_by_policy
+from models_app.gates.comparing import compare_by_policy, usual_test_set
 from models_app.gates.results import Verdict
 from models_app.management import arguments
 from models_app.management.verdicts import CODES, ERROR, VerdictCommand
@@ -66,7 +66,12 @@ class Command(VerdictCommand):
             metavar="ENVIRONMENT",
             help="judge all gates of this environment too, such as production",
         )
-        parser.add_argument("--test-set", type=int, metavar="ID", help="number of the test set [the newest]")
+        parser.add_argument(
+            "--test-set",
+            type=int,
+            metavar="ID",
+            help="its number [the policy's, else the newest]",
+        )
         parser.add_argument("--no-lead", action="store_true", help="leave the first three sentences out")
         parser.add_argument(
             "--seed",
@@ -150,8 +155,8 @@ class Command(VerdictCommand):
 
     def _compare(self, options: dict[str, Any], environment: Environment | None) -> Comparison:
         actor = arguments.actor(options["user"], returncode=ERROR)
-        test_set = self._test_set(options["test_set"])
         where = environment.name if environment is not None else PRODUCTION
+        test_set = self._test_set(options["test_set"], where)
         baseline = self._baseline(options["baseline"], where)
         candidate = self._candidate(options["candidate"], actor, where)
         if environment is not None and candidate.environment_id != environment.pk:
@@ -174,9 +179,12 @@ class Command(VerdictCommand):
             seed=options["seed"],
         )
 
-    def _test_set(self, number: int | None) -> EvaluationSet:
-        sets = EvaluationSet.objects.order_by("-pk")
-        found = sets.first() if number is None else sets.filter(pk=number).first()
+    def _test_set(self, number: int | None, environment: str) -> EvaluationSet:
+        found = (
+            usual_test_set(Environment.objects.get(name=environment))
+            if number is None
+            else EvaluationSet.objects.filter(pk=number).first()
+        )
         if found is None:
             what = "There is no test set yet" if number is None else f"There is no test set {number}"
             raise CommandError(
