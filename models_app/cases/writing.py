@@ -28,7 +28,7 @@ from models_app.foundation.roles import require
 from models_app.models import CaseSet, CaseSetVersion, CaseVersion
 from models_app.texts.normalise import normalise, one_line
 
-LONGEST_REASON = 300
+LONGEST_REASON = CaseSet.LONGEST_REASON
 LONGEST_DOMAIN = 40
 HIGHEST_NUMBER = 1_000_000
 

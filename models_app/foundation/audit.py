@@ -24,6 +24,8 @@ from models_app.foundation.roles import allowed
 from models_app.foundation.statements import GENESIS, append_event
 from models_app.models.audit import AuditEvent
 
+#: Characters of a reason that somebody gives for an act.
+LONGEST_REASON = 2000
 _GIVEN = ("at", "actor_id", "actor_name", "action", "subject", "from_state", "to_state", "reason",
           "door", "door_which")  # fmt: skip
 

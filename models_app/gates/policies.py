@@ -19,7 +19,7 @@ from models_app.models import GatePolicy, Route
 from models_app.models.releases import Environment
 from models_app.texts.normalise import normalise
 
-LONGEST_REASON = 2000
+LONGEST_REASON = audit.LONGEST_REASON
 
 
 def holding(environment: Environment | int) -> GatePolicy:

@@ -10,6 +10,7 @@ class CaseSet(models.Model):
     """A collection of behavioural cases. What is in it, its newest version says."""
 
     LONGEST_NAME = 80
+    LONGEST_REASON = 300
     MOST_CASES = 500
 
     name = models.CharField(max_length=LONGEST_NAME, unique=True)

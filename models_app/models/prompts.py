@@ -27,6 +27,9 @@ class Prompt(models.Model):
 class PromptVersion(models.Model):
     """Immutable. `template` has declared variables in braces: {text}, and {title}, {domain}, {max_words}."""
 
+    LONGEST_CHARACTERS = 8000
+    LONGEST_NOTE = 300
+
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     parent = models.ForeignKey(
@@ -34,7 +37,7 @@ class PromptVersion(models.Model):
     )
     system = models.TextField(blank=True)
     template = models.TextField()
-    note = models.CharField(max_length=300, blank=True)
+    note = models.CharField(max_length=LONGEST_NOTE, blank=True)
     digest = models.CharField(max_length=64)
     authors = models.JSONField(
         default=list, help_text="ids of the users whose words it is, where others suggested it"

@@ -24,7 +24,7 @@ from models_app.texts.normalise import one_line
 ADMINISTRATOR = "administrator"
 # The audit trail calls the installation itself so.
 RESERVED_NAMES = {"galley"}
-LONGEST_REASON = 2000
+LONGEST_REASON = audit.LONGEST_REASON
 # Django's own, of the name as it is written, and ours, of the name in any case.
 ONE_ACCOUNT_A_NAME = ("auth_user_username_key", "one_account_a_name")
 

@@ -15,8 +15,8 @@ from models_app.ml.prompting import PromptSpec, check_prompt
 from models_app.models import Prompt, PromptVersion
 from models_app.texts.normalise import one_line
 
-LONGEST_CHARACTERS = 8000
-LONGEST_NOTE = 300
+LONGEST_CHARACTERS = PromptVersion.LONGEST_CHARACTERS
+LONGEST_NOTE = PromptVersion.LONGEST_NOTE
 
 
 def plain(text: str) -> str:

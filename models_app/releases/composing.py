@@ -39,7 +39,7 @@ from models_app.training.lineage import Lineage, made_from
 
 INSTRUCT_FAMILIES = ("llama", "gpt2")
 LONGEST_NOTE = 300
-LONGEST_REASON = 2000
+LONGEST_REASON = audit.LONGEST_REASON
 EVIDENCE_FIELDS = (
     "against", "metric", "slice", "n", "before", "after", "delta", "low", "high", "p", "mde", "margin",
     "verdict",

@@ -22,7 +22,7 @@ from models_app.releases.judging import reconsider
 from models_app.releases.standing import why_not
 from models_app.texts.normalise import normalise
 
-LONGEST_REASON = 2000
+LONGEST_REASON = audit.LONGEST_REASON
 
 
 def ask_for_waiver(*, release: Release, gate: str, name: str, reason: str, days: int, actor: User) -> Waiver:

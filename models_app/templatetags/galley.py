@@ -159,6 +159,7 @@ def confirm(
     danger: bool = False,
     small: bool = False,
     reason: str = "",
+    longest: int = audit.LONGEST_REASON,
     name: str = "",
     value: Any = "",
     also: str = "",
@@ -166,8 +167,8 @@ def confirm(
 ) -> str:
     """A button that asks before it posts; `dialog` is the id of what it opens, the content what that says.
 
-    `button`: words of the button in it; `reason`: label of a field for one; `name` and `value`, `also` and
-    `also_value`: hidden fields.
+    `button`: words of the button in it; `reason`: label of a field for one, of `longest` characters; `name` and
+    `value`, `also` and `also_value`: hidden fields.
     """
     values: dict[str, Any] = {
         "text": content,
@@ -178,6 +179,7 @@ def confirm(
         "button": button,
     }
     values |= {"pri": pri, "danger": danger, "small": small, "reason": reason}
+    values["longest"] = longest
     values |= {"name": name, "value": value, "also": also, "also_value": also_value}
     return _part(context, "_confirm", **values)
 

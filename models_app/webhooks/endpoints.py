@@ -86,7 +86,7 @@ def rotate_secret(*, endpoint: WebhookEndpoint, actor: User) -> tuple[WebhookEnd
 def disable_endpoint(*, endpoint: WebhookEndpoint, actor: User, reason: str = "") -> WebhookEndpoint:
     """What waits is given up."""
     require(actor, "manage_webhooks")
-    reason = one_line(reason)[:300]
+    reason = one_line(reason)[: audit.LONGEST_REASON]
     with transaction.atomic():
         endpoint, now = _enabled(endpoint), timezone.now()
         endpoint.disabled_at = now

@@ -53,7 +53,10 @@ def decide(example: FeedbackExample, state: str, actor: Any | None, reason: str)
     try:
         with transaction.atomic():
             changed = FeedbackExample.objects.filter(pk=example.pk, state=before).update(
-                state=state, reason=reason[:300], decided_by=actor, decided_at=timezone.now()
+                state=state,
+                reason=reason[: FeedbackExample.LONGEST_REASON_CHARACTERS],
+                decided_by=actor,
+                decided_at=timezone.now(),
             )
             if not changed:
                 raise StaleState(f"Example {example.pk} has been decided meanwhile.")

@@ -145,7 +145,7 @@ def _sample_row(number: int, values: dict[str, Any] | str, columns: Mapping[str,
         return SampleRow(number, "", {}, 0, problem=f"{name}: {reason}")
     document, name, reason = check(row)
     others = {name: getattr(row, name) for name in columns if name != "text" and not name.startswith(OTHER)}
-    others |= {f"{OTHER}{name}": value for name, value in row.fields.items()}
+    others = {**row.fields, **others}
     if document is None:
         return SampleRow(number, row.text, others, len(row.text.split()), problem=f"{name}: {reason}")
     return _with_twin(SampleRow(number, document.text, others, document.words, document.split), document)

@@ -354,6 +354,8 @@ class PromptSuggestion(models.Model):
 class FeedbackExample(models.Model):
     """What a review, a client's correction or a reference teaches: document → wanted text. Proposed, then decided."""
 
+    LONGEST_REASON_CHARACTERS = 300
+
     class Kind(models.TextChoices):
         DEMONSTRATION = "demonstration"
         PREFERENCE = "preference"
@@ -387,7 +389,7 @@ class FeedbackExample(models.Model):
     target = models.TextField()
     rejected = models.TextField(blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.PROPOSED)
-    reason = models.CharField(max_length=300, blank=True)
+    reason = models.CharField(max_length=LONGEST_REASON_CHARACTERS, blank=True)
     decided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
     )

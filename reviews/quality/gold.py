@@ -126,7 +126,7 @@ def retire_gold(*, gold: GoldAnswer, reason: str, actor: User) -> None:
         items.filter(state="open").exclude(assignments__state="held").update(state="done")
         audit.record(
             actor=actor, action="gold.retire", subject=gold, from_state="active", to_state="retired",
-            reason=reason[:300],
+            reason=reason[: audit.LONGEST_REASON],
         )  # fmt: skip
 
 

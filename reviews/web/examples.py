@@ -42,6 +42,7 @@ ORIGINS = {
     "client": "client corrections",
     "adjudication": "resolved disputes",
 }
+LONGEST_REASON = FeedbackExample.LONGEST_REASON_CHARACTERS
 REASONS = (
     "Says what the article does not say",
     "Leaves out the main point",
@@ -69,6 +70,7 @@ def examples(request: HttpRequest) -> HttpResponse:
         "tabs": _tabs(found.states, found.everything),
         "origins": ORIGINS,
         "reasons": REASONS,
+        "longest_reason": LONGEST_REASON,
         "test_split": TEST_SPLIT,
         "may_freeze": allowed(request.user, "freeze_snapshot"),
     }
@@ -117,7 +119,9 @@ def approve(request: HttpRequest, pk: int) -> HttpResponse:
 @capability("decide_feedback")
 def decline(request: HttpRequest, pk: int) -> HttpResponse:
     decline_example(
-        example=_example(request, pk), actor=request.user, reason=request.POST.get("reason", "")[:300]
+        example=_example(request, pk),
+        actor=request.user,
+        reason=request.POST.get("reason", "")[:LONGEST_REASON],
     )
     return _decided(request, pk)
 
@@ -153,7 +157,7 @@ def decide_many(request: HttpRequest) -> HttpResponse:
         if approving:
             decided, refusals = approve_examples(examples=chosen, actor=request.user)
         else:
-            reason = request.POST.get("reason", "")[:300]
+            reason = request.POST.get("reason", "")[:LONGEST_REASON]
             decided, refusals = decline_examples(examples=chosen, actor=request.user, reason=reason)
     except GalleyError as error:
         messages.error(request, error.message)

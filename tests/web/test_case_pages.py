@@ -211,6 +211,8 @@ def test_who_wrote_cases_has_no_hand_in_a_release_by_that() -> None:
 
 def test_a_case_is_retired_with_a_reason(mila: Client) -> None:
     the = scene.case_set("Acceptance", scene.draft(), scene.draft())
+    for page in (f"/cases/{the.pk}/", f"/cases/{the.pk}/1/"):
+        assert f'maxlength="{CaseSet.LONGEST_REASON}"' in markup(mila.get(page)), "what the box takes is kept"
     assert mila.post(f"/cases/{the.pk}/1/retire/", {"reason": ""}, follow=True).status_code == 200
     assert queries.version_of(the).cases == 2  # type: ignore[union-attr]
     mila.post(f"/cases/{the.pk}/1/retire/", {"reason": "Nobody needs it."})
