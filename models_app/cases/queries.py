@@ -187,13 +187,27 @@ class CaseFact:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """A case that a release did not pass, and what became of it since."""
+
+    number: int
+    must_pass: bool  # when it was not passed
+    retired: bool  # else edited
+    by: int | None
+    words: str
+
+
+@dataclass(frozen=True)
 class SetFacts:
+    """`changed`: what would count had nobody changed it. A set without cases is there for that alone."""
+
     name: str
     version: int
     cases: int
     run: int | None  # none where the release was not run on this version to the end
     results: tuple[CaseFact, ...] = ()
     problem: str = ""  # why none of it is to be believed
+    changed: tuple[Changed, ...] = ()
 
 
 def facts_of(*, release: Release, before: Release | None) -> list[SetFacts]:
@@ -202,6 +216,7 @@ def facts_of(*, release: Release, before: Release | None) -> list[SetFacts]:
         run.set_version_id: run
         for run in CaseRun.objects.filter(release=release, signature=signature(), finished_at__isnull=False)
     }
+    changed = changed_after_failing(release)
     facts = []
     for version in newest_versions():
         run = runs.get(version.pk)
@@ -213,9 +228,47 @@ def facts_of(*, release: Release, before: Release | None) -> list[SetFacts]:
                 run=run.pk if run else None,
                 results=_case_facts(run, before) if run else (),
                 problem=_rewritten(run, version) if run else "",
+                changed=tuple(changed.pop(version.case_set, ())),
             )
         )
-    return facts
+    return facts + [_emptied(case_set, tuple(rows)) for case_set, rows in changed.items()]
+
+
+def _emptied(case_set: CaseSet, changed: tuple[Changed, ...]) -> SetFacts:
+    newest = version_of(case_set)
+    return SetFacts(case_set.name, newest.number if newest else 0, 0, None, changed=changed)
+
+
+def changed_after_failing(release: Release) -> dict[CaseSet, list[Changed]]:
+    """By set the cases that this release, or another one of the same content, did not pass in a version of the set, and
+    that somebody retired or edited in a later one. 1 query where it passed all, else 2."""
+    wanting = CaseResult.objects.filter(run__release__digest=release.digest).exclude(verdict=Outcome.PASS)
+    failed: dict[tuple[int, int], tuple[int, bool]] = {}
+    rows = wanting.order_by("-run__set_version__number")
+    for case_set, version, number, must_pass in rows.values_list(
+        "run__set_version__case_set", "run__set_version__number", "case__number", "case__must_pass"
+    ):
+        failed[case_set, number] = (version, must_pass)  # where it failed first
+    if not failed:
+        return {}
+    found: dict[CaseSet, dict[int, Changed]] = {}
+    later = CaseVersion.objects.filter(
+        set_version__case_set__in={case_set for case_set, _ in failed},
+        number__in={number for _, number in failed},
+    )
+    for row in later.select_related("set_version__case_set", "set_version__made_by").order_by(
+        "set_version__number"
+    ):
+        made = row.set_version
+        version, must_pass = failed.get((made.case_set_id, row.number), (made.number, False))
+        if made.number > version:
+            by = made.made_by.get_username() if made.made_by is not None else "Galley"
+            did = "retired" if row.retired else "edited"
+            found.setdefault(made.case_set, {})[row.number] = Changed(
+                row.number, must_pass, row.retired, made.made_by_id,
+                f"{by} {did} case {row.number} in version {made.number} (“{made.reason[:80]}”)",
+            )  # fmt: skip
+    return {case_set: list(changed.values()) for case_set, changed in found.items()}
 
 
 def _case_facts(run: CaseRun, before: Release | None) -> tuple[CaseFact, ...]:

@@ -6,12 +6,12 @@ version in them, so that a waiver holds for these results and for no others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from models_app.cases import queries
-from models_app.cases.queries import CaseFact, SetFacts
+from models_app.cases.queries import CaseFact, Changed, SetFacts
 from models_app.cases.running import newest_versions
 from models_app.gates.gate import Gate, Judged
 from models_app.gates.results import Result, Verdict
@@ -86,6 +86,13 @@ def _none(section: CasesPolicy) -> Result:
 
 def _judge_set(facts: SetFacts, section: CasesPolicy) -> list[Result]:
     name = f"{facts.name}, version {facts.version}"
+    if not facts.cases:
+        return [
+            Result(
+                gate=NAME, name=name, verdict=Verdict.INCONCLUSIVE, words=_agree(facts.changed), need=_need(section),
+                method=METHOD, n=0, unit="%",
+            )
+        ]  # fmt: skip
     if facts.run is None:
         words = f"The release has not been run on the {facts.cases:,} cases of {name}, or not to the end. Run them."
         return [
@@ -110,20 +117,42 @@ def _judge_set(facts: SetFacts, section: CasesPolicy) -> list[Result]:
 def _of_set(name: str, facts: SetFacts, section: CasesPolicy) -> Result:
     passed = sum(case.verdict == "pass" for case in facts.results)
     open_ = sum(case.verdict == "undecided" for case in facts.results)
-    if _enough(passed, facts, section):
+    words = _words(passed, facts)
+    easier = _easier(facts)
+    if not _enough(passed, facts, section):
+        verdict = Verdict.INCONCLUSIVE if _enough(passed + open_, facts, section) else Verdict.FAIL
+    elif _enough(passed, facts, section, easier) and not any(case.must_pass for case in easier):
         verdict = Verdict.PASS
     else:
-        verdict = Verdict.INCONCLUSIVE if _enough(passed + open_, facts, section) else Verdict.FAIL
+        verdict, words = Verdict.INCONCLUSIVE, f"{words} {_agree(easier)}"
     return Result(
-        gate=NAME, name=name, verdict=verdict, words=_words(passed, facts), need=_need(section), method=METHOD,
+        gate=NAME, name=name, verdict=verdict, words=words, need=_need(section), method=METHOD,
         estimate=100 * passed / len(facts.results), threshold=100 * section.share, n=len(facts.results), unit="%",
         evidence=f"caserun:{facts.run}",
     )  # fmt: skip
 
 
-def _enough(passed: int, facts: SetFacts, section: CasesPolicy) -> bool:
-    """By whole cases: 0.9 of 20 are 18, whatever floating point makes of it."""
-    return passed >= round(section.share * len(facts.results), 9)
+def _enough(passed: int, facts: SetFacts, section: CasesPolicy, easier: Collection[Changed] = ()) -> bool:
+    """By whole cases: 0.9 of 20 are 18, whatever floating point makes of it. Those that were made easier count as not
+    passed."""
+    count = len(facts.results) + sum(case.retired for case in easier)
+    passed -= sum(not case.retired for case in easier)
+    return passed >= round(section.share * count, 9)
+
+
+def _easier(facts: SetFacts) -> list[Changed]:
+    """Of the cases that were changed since it did not pass them, those that are gone or that it passes now."""
+    passes = {case.number for case in facts.results if case.verdict == "pass"}
+    return [case for case in facts.changed if case.retired or case.number in passes]
+
+
+def _agree(easier: Sequence[Changed]) -> str:
+    """One person alone makes no case easier that their release did not pass."""
+    told = "; ".join(case.words for case in easier[:NAMED])
+    more = f"; and {len(easier) - NAMED:,} more" if len(easier) > NAMED else ""
+    return (
+        f"The release had not passed before that: {told}{more}. Two people have to agree to it, by a waiver."
+    )
 
 
 def _is_broken(case: CaseFact) -> bool:

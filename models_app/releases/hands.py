@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.models import Max, Q
 
+from models_app.cases.queries import changed_after_failing
 from models_app.evaluation.sets import authors_of
 from models_app.foundation import audit
 from models_app.gates import policies
@@ -33,6 +34,7 @@ Hands = Mapping[int, list[str]]
 CURATED = "curated its data"
 WROTE_REFERENCES = "wrote references that it is measured against"
 EDITED_POLICY = "edited the policy that judges it"
+CHANGED_CASES = "changed cases that it had not passed"
 ASKED_FOR_WAIVER = "asked for a waiver of its gates"
 
 
@@ -76,6 +78,9 @@ def involved(release: Release, *, lineage: Lineage | None = None) -> dict[int, l
         add(user_id, "ran its evaluation")
     for user_id in _policy_editors(release):
         add(user_id, EDITED_POLICY)
+    for changed in changed_after_failing(release).values():
+        for case in changed:
+            add(case.by, CHANGED_CASES)
     for user_id in Waiver.objects.filter(release=release).values_list("asked_by", flat=True):
         add(user_id, ASKED_FOR_WAIVER)
     return hands

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from models_app.cases import running
-from models_app.cases.queries import CaseFact, SetFacts
+from models_app.cases.queries import CaseFact, Changed, SetFacts
+from models_app.cases.writing import retire_all, retire_case
 from models_app.gates import cases
 from models_app.gates.cases import CasesPolicy, judge_facts
 from models_app.gates.gate import Judged
 from models_app.gates.policy import Policy
-from models_app.models import CaseResult, Release
+from models_app.models import CaseResult, CaseVersion, Release
+from models_app.releases.approving import may_decide
+from models_app.releases.composing import compose_release, withdraw_release
+from models_app.releases.hands import involved
 from models_app.texts.needs import mistakes
+from tests import make
 from tests.cases import scene as case_scenes
 from tests.database import without_guards
 from tests.releases.scene import Scene, scene
@@ -132,6 +138,27 @@ def test_the_gate_may_be_waived() -> None:
     assert cases.GATE.waivable
 
 
+# ---------------------------------------------------------------- cases that were made easier
+
+
+def test_a_case_that_somebody_made_easier_after_it_failed_counts_as_failed_until_two_people_agree() -> None:
+    retired = Changed(9, False, True, 1, "mila retired case 9 in version 4 (“flaky”)")
+    edited = Changed(1, False, False, 1, "mila edited case 1 in version 4 (“typo”)")
+    for changed in (retired, edited):
+        (row,) = judge_facts([facts(case(1), case(2), changed=(changed,))], CasesPolicy())
+        assert row.verdict == "inconclusive"
+        assert row.words.endswith(f"{changed.words}. Two people have to agree to it, by a waiver.")
+        assert verdicts([facts(case(1), case(2), changed=(changed,))], CasesPolicy(share=0.5)) == [
+            (WHOLE, "pass")
+        ]
+    must = replace(retired, must_pass=True)
+    assert verdicts([facts(case(1), case(2), changed=(must,))], CasesPolicy(share=0.5)) == [
+        (WHOLE, "inconclusive")
+    ]
+    assert verdicts([facts(case(1, "fail"), case(2), changed=(edited,))]) == [(WHOLE, "fail")]
+    assert verdicts([facts(run=None, cases=0, changed=(retired,))]) == [(WHOLE, "inconclusive")]
+
+
 # ---------------------------------------------------------------- from the database
 
 
@@ -177,3 +204,37 @@ def test_a_release_is_judged_by_its_own_results_beside_those_of_the_release_befo
         CaseResult.objects.filter(run__release=the.candidate).update(verdict="pass")
     (row,) = judged(the)
     assert row.verdict == "error"
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_whoever_retires_what_a_release_failed_does_not_make_it_pass_nor_decide_on_it(
+    the: Scene, all_of_them: bool
+) -> None:
+    made = case_scenes.case_set("Acceptance", case_scenes.draft([{"kind": "contains", "text": "140"}]))
+    kept = case_scenes.add(made, [{"kind": "contains", "text": "410"}])
+    ran(the.candidate, "410 piles are rotten.")
+    (row,) = judged(the)
+    assert row.verdict == "fail"
+    weakens = make.user("weakens", "ml engineer", "approver")
+    if all_of_them:
+        retire_all(case_set=made, reason="Flaky.", actor=weakens)
+    else:
+        retire_case(
+            case=CaseVersion.objects.exclude(number=kept.number).get(), reason="Flaky.", actor=weakens
+        )
+    ran(the.candidate, "410 piles are rotten.")
+    (row,) = judged(the)
+    assert row.verdict == "inconclusive"
+    assert "weakens retired case 1 in version 3 (“Flaky.”)" in row.words
+    again = withdraw_and_compose(the)
+    assert involved(again)[weakens.pk] == ["changed cases that it had not passed"]
+    assert not may_decide(again, weakens)[0]
+
+
+def withdraw_and_compose(the: Scene) -> Release:
+    """The same under another number has the same history."""
+    withdraw_release(release=the.candidate, actor=the.cast.ml_engineer)
+    return compose_release(
+        model_version=the.candidate.model_version, prompt_version=the.candidate.prompt_version,
+        decoding=the.candidate.decoding, origin="retraining", actor=the.cast.ml_engineer,
+    )  # fmt: skip
