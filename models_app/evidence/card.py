@@ -297,7 +297,7 @@ def _energy(release: Release) -> str:
         (
             f"training {run.pk}", run.device or NOT_RECORDED,
             _measured(run.summary, "seconds", "{:,.0f} s"),
-            _measured(run.summary, "energy_kwh", "{:.3f} kWh"), _measured(run.summary, "cost", "{:.2f}"),
+            _measured(run.summary, "energy_kwh", "{:.3f} kWh"),
         )
         for run in training_lineage(release)
     ]  # fmt: skip
@@ -305,7 +305,9 @@ def _energy(release: Release) -> str:
         return _section(
             "Energy and cost", [f"Nothing was trained here. What the base model took: {NOT_RECORDED}."]
         )
-    return _section("Energy and cost", [_table(["run", "device", "time", "energy", "cost"], rows)])
+    notes = "Time is that of training steps; energy is what the machine's processors counted, where it lets Galley "
+    notes += "read that. Galley knows no prices, so no cost is given."
+    return _section("Energy and cost", [_table(["run", "device", "time", "energy"], rows), notes])
 
 
 def _measured(summary: Mapping[str, Any], name: str, form: str) -> str:

@@ -47,6 +47,7 @@ class RunState:
     examples: int = 0
     tokens: int = 0
     seconds: float = 0.0  #: of training steps alone
+    joules: float | None = 0.0  #: of the processors, validation included; None: not all of it was counted
     history: list[dict[str, float]] = field(default_factory=list)
 
 

@@ -43,6 +43,7 @@ from models_app.ml.checkpoints import (
     write_best,
     write_checkpoint,
 )
+from models_app.ml.energy import JOULES_PER_KWH, EnergyMeter
 from models_app.ml.errors import (
     MLError,
     NotEnoughData,
@@ -106,6 +107,9 @@ class TrainingResult:
     seconds: float = 0.0  #: of training steps, validation and loading left out, all resumed parts together
     examples_per_second: float = 0.0
     tokens_per_second: float = 0.0
+    #: That the machine's processors used from the first step to the last; None where it does not tell, or something
+    #: else than processors learnt.
+    energy_kwh: float | None = None
     peak_memory_bytes: int = 0
     stopped_early: bool = False
     device: str = "cpu"
@@ -199,6 +203,7 @@ def train(
         seconds=state.seconds,
         examples_per_second=state.examples / state.seconds,
         tokens_per_second=state.tokens / state.seconds,
+        energy_kwh=state.joules / JOULES_PER_KWH if state.joules is not None and device == "cpu" else None,
         peak_memory_bytes=peak_memory_bytes(device),
         stopped_early=stopped_early,
         device=device,
@@ -230,7 +235,8 @@ class _Run:
 
     def go(self) -> bool:
         """Trains from the state to the end; True if it stopped early. The state ends up complete."""
-        state, total = self.state, len(self.steps)
+        state, total, meter = self.state, len(self.steps), EnergyMeter()
+        self._count(meter)
         if not state.history:
             self._validate(epoch=0)
         began, at_start = time.monotonic(), state.tokens
@@ -261,10 +267,15 @@ class _Run:
             )
             if step.validate:
                 self._validate(epoch=step.epoch)
+            self._count(meter)
             if step.validate or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 write_checkpoint(self.work_dir, state, self.weights, self.optimizer)
                 saved = time.monotonic()
         return state.step < total
+
+    def _count(self, meter: EnergyMeter) -> None:
+        used, before = meter.joules(), self.state.joules
+        self.state.joules = None if used is None or before is None else before + used
 
     def _rate(self, step: int) -> float:
         """The learning rate of the step after `step` others."""

@@ -155,6 +155,7 @@ def _finish(row: TrainingRun, result: TrainingResult, model_version: int) -> Non
         "cpu_seconds": used.user + used.system,
         "model_version": model_version,
         "seconds": result.seconds,
+        **({} if result.energy_kwh is None else {"energy_kwh": result.energy_kwh}),
         "steps": result.steps,
         "best_step": result.best_step,
         "train_loss": result.train_loss,

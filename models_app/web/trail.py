@@ -85,6 +85,7 @@ PHRASES = {
     "release.ask_for_changes": "asked for changes",
     "release.approve": "approved, {approvals} of {needed}",
     "release.approved": "completed the approvals",
+    "release.card": "wrote its model card beside the weights",
     "release.comment": "commented",
     "release.compose": "created the release",
     "release.emergency": "put it live in an emergency, at {skipped}",

@@ -140,6 +140,7 @@ REGULAR_WORK = {
     "fill queues": ("reviews.filling.rule_runs.fill_later", 5),
     "settle judged releases": ("models_app.releases.judging.settle_ended", 1),
     "start approved releases": ("models_app.releases.deploying.start_approved", 1),
+    "write model cards": ("models_app.evidence.storing.write_missing", 1),
     "expire releases": ("models_app.releases.expiring.expire_waiting", 10),
     "request retraining": ("reviews.improvement.requests.open_by_itself", 60),
     "compare documents": ("reviews.ingest.twins.start_comparing", 60),
@@ -152,7 +153,7 @@ REGULAR_WORK = {
 def schedule_regular_work() -> None:
     """Ask the queue to look for abandoned jobs, for assignments of people who left, for what rules want in queues, for
     what webhooks are to tell, for figures that take long to count, for releases, files and notifications whose time is
-    over."""
+    over, and for model cards that are not beside their weights yet."""
     for name, (function, minutes) in REGULAR_WORK.items():
         Schedule.objects.update_or_create(
             name=name,

@@ -11,9 +11,10 @@ from huggingface_hub import ModelCard
 from models_app.evidence.card import model_card
 from models_app.evidence.envelope import read_key
 from models_app.evidence.keys import public_key
-from models_app.models import ModelVersion, Release
+from models_app.models import ModelVersion, Release, TrainingRun
 from reviews.models import Review, SpanMark
 from tests import make
+from tests.database import without_guards
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -63,9 +64,18 @@ def test_every_section_is_there_with_what_the_tables_say(the: Scene) -> None:
 
 def test_what_nobody_recorded_is_said_so(the: Scene) -> None:
     said = card(the)
-    assert "1,560 s | not recorded | not recorded" in said
+    assert "| cpu | 1,560 s | not recorded |" in said
+    assert "Galley knows no prices" in said
     assert "not stated" in said
     assert "No summary of this release has been reviewed yet." in said
+
+
+def test_energy_that_the_machine_counted_is_told(the: Scene) -> None:
+    run = the.model.training_run
+    assert run is not None
+    with without_guards(TrainingRun):
+        TrainingRun.objects.filter(pk=run.pk).update(summary={**run.summary, "energy_kwh": 0.0421})
+    assert "| cpu | 1,560 s | 0.042 kWh |" in card(the)
 
 
 def test_a_base_of_unknown_licence_is_not_given_one(the: Scene) -> None:
