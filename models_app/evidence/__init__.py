@@ -5,6 +5,8 @@ Django nor the database, and is what `verify_evidence` runs on another machine. 
 start and kept in `GALLEY_HOME/evidence_key` (`keys.py`); its public half is in every file, on every release's page and
 on the page *Audit*.
 
+`card.py` writes the model card, which `storing.py` keeps beside the weights of what is approved.
+
 A signature says that this installation wrote the file and that nobody changed a byte of it since. It does not say that
 the file is the latest: a file names the submission that it is about and when it was written, and of two files of one
 release `verify_evidence` says which one is superseded. Who has the key can sign anything, and so can who administers

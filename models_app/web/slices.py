@@ -93,7 +93,7 @@ def _picture(
     plot = charts.forest_plot(
         drawn, title=f"{label}, difference by slice", zero_name="no change", margin=margin
     )
-    if margin and any(row.low is not None for row in rows):
+    if has_slices and margin and any(row.low is not None for row in rows):
         words = (*words, f"Dashed: a loss of the margin, {signed(-margin, 1)}.")
     return SlicePicture(label, plot if has_slices else SafeString(""), rows, words)
 

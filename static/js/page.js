@@ -6,6 +6,7 @@
 //   data-autosubmit         a form that sends itself when a choice changes
 //   data-key="r"            clicks the element when the key is pressed outside of a field
 //   data-once               a form that can be sent only once
+//   data-print              prints the page; hidden without script. On paper all <details> are open
 const actions = {
   dismiss(button) {
     button.closest(".message")?.remove();
@@ -21,6 +22,9 @@ const actions = {
     if (!dialog) return;
     event.preventDefault();
     dialog.matches(":popover-open") ? dialog.hidePopover() : dialog.close();
+  },
+  print() {
+    globalThis.print();
   },
   async copy(button) {
     const source = document.getElementById(button.dataset.copy);
@@ -67,6 +71,15 @@ document.addEventListener("submit", (event) => {
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "1";
   setTimeout(() => delete form.dataset.sent, 4000); // the answer may have been a download or an error
+});
+document.querySelectorAll("[data-print]").forEach((button) => button.hidden = false);
+let closed = [];
+window.addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("main details:not([open], [data-menu])")];
+  for (const one of closed) one.open = true;
+});
+window.addEventListener("afterprint", () => {
+  for (const one of closed) one.open = false;
 });
 window.addEventListener(
   "pageshow",

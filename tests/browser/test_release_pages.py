@@ -134,6 +134,37 @@ def test_deciding_with_the_keyboard_alone(enter: Enter, the: Scene) -> None:
     assert state(the) == "rejected"
 
 
+def test_the_evidence_on_paper(enter: Enter, the: Scene) -> None:
+    page = enter("ada")
+    page.goto(f"/releases/{the.candidate.pk}/")
+    settings = page.locator("details.fold").first
+    page.evaluate("window.print = () => { window.printed = 1; }")
+    page.get_by_role("button", name="Print").click()
+    assert page.evaluate("window.printed") == 1
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("[...document.querySelectorAll('main details.fold')].every((one) => one.open)")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert settings.get_attribute("open") is None, "as it was"
+    page.emulate_media(media="print", color_scheme="dark")
+    page.set_viewport_size({"width": 690, "height": 1000})
+    for gone in (".side", ".actions", "form", ".ev-switch"):
+        assert page.locator(gone).evaluate_all("all => all.every((one) => one.offsetParent === null)"), gone
+    expect(page.get_by_text("as ada saw it on")).to_be_visible()
+    texts = page.locator("#doc-1 .txt:visible")
+    assert texts.count() == 4, "article, before, after and reference"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.ev-proof a'), '::after').content") != "none"
+    )
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def test_without_script_there_is_no_button_to_print(enter: Enter, the: Scene) -> None:
+    page = enter("ada", script=False)
+    page.goto(f"/releases/{the.candidate.pk}/")
+    expect(page.get_by_text("Print", exact=True)).to_be_hidden()
+
+
 def test_a_requester_a_policy_editor_and_two_approvers(enter: Enter, the: Scene) -> None:
     """A policy that is changed between two approvals makes the first one void, until the gates are judged by it."""
     make.user("pia", "policy editor")
@@ -186,8 +217,9 @@ def test_an_emergency_is_declared_and_reviewed_by_another_person(enter: Enter, t
     expect(anton.get_by_text("was put live in an emergency by ada")).to_be_visible()
     no_violation(anton)
     anton.goto(f"/releases/{the.candidate.pk}/")
-    anton.get_by_role("button", name="Review").click()
+    no_violation(anton)
     anton.get_by_label("What you found").fill("Right: fourteen of them.")
+    anton.get_by_label("Your password").fill(make.PASSWORD)
     anton.get_by_role("button", name="Close the incident").click()
     expect(anton.get_by_role("heading", name=re.compile("Incident .* reviewed"))).to_be_visible()
     no_violation(anton)

@@ -116,6 +116,37 @@ def test_a_draft_that_nobody_compared_has_a_page_too(the: Scene) -> None:
     assert signed_in(the.cast.approver).get(f"/releases/{the.live.pk}/").status_code == 200
 
 
+def test_what_it_waits_for_stands_beside_the_verdict(the: Scene) -> None:
+    scenes.small_policy(guards={"least_documents": 100})
+    the.submitted()
+    said = words(page(the.cast.ml_engineer, the))
+    first = said[: said.index("Gates policy")]
+    assert "What stands in the way Guard metrics: ROUGE-1 is inconclusive" in first
+    assert "Run the gates again" in first
+    assert "Weigh before you sign" not in said
+
+
+def test_only_who_decides_is_asked_to_weigh(waiting: Scene) -> None:
+    assert "Weigh before you sign" in page(waiting.cast.approver, waiting)
+    assert "What speaks against it" in page(waiting.cast.ml_engineer, waiting)
+
+
+def test_a_loss_that_stands_in_the_table_is_told_once() -> None:
+    worse = scene(before=0.16, after=0.10)
+    worse.submitted()
+    said = words(page(worse.cast.approver, worse))
+    beside = said[said.index("What stands in the way") : said.index("Gates policy")]
+    assert beside.count("ROUGE-2") == 1
+    assert "fell by" in said[: said.index("What stands in the way")], "the comparison's own sentence"
+    assert "Primary metric: ROUGE-2 fell" not in said[: said.index("Gates policy")]
+
+
+def test_on_paper_there_is_an_address_for_the_paths_beside_links(waiting: Scene) -> None:
+    shown = page(waiting.cast.approver, waiting)
+    assert f"http://testserver/releases/{waiting.candidate.pk}/, as ada saw it on" in " ".join(shown.split())
+    assert re.search(r"<button[^>]*data-print hidden", shown), "which does nothing without script"
+
+
 def test_more_documents_ask_no_more_statements(waiting: Scene) -> None:
     """How long it takes for 11,490 documents is in benchmarks/evidence_page_speed.py."""
     with CaptureQueriesContext(connection) as caught:

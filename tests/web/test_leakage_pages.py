@@ -112,3 +112,20 @@ def test_a_page_of_many_finds_takes_a_fixed_number_of_queries(
     client.get(f"/leakage/{found.pk}/")
     with django_assert_max_num_queries(20):
         client.get(f"/leakage/{found.pk}/")
+
+
+def test_a_release_that_is_blocked_for_it_shows_the_near_duplicates_where_the_plots_would_be(
+    the: Scene,
+) -> None:
+    assert the.submitted().state == "blocked"
+    shown = markup(page(the, f"/releases/{the.candidate.pk}/"))
+    assert "1 test document the model has seen" in " ".join(shown.split())
+    found = LeakageCheck.objects.latest("pk")
+    assert f"/leakage/{found.pk}/0/" in shown
+    assert f"snapshot {the.snapshot.pk}" in shown
+    assert "What has to happen" in shown
+    assert "Leave these documents out of the training data" in shown
+    for plot in ("Document by document", "difference by slice"):
+        assert plot not in shown
+    assert "Leakage: " in shown
+    assert "(fail)" not in shown[: shown.index("Read nine documents")], "in words, not in the gates' own"

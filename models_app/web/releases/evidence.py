@@ -14,8 +14,9 @@ from models_app.models import Comparison, ComparisonResult, GateRun, Release
 from models_app.web import charts, slices
 from models_app.web.comparisons import MetricRow, falls_of, metric_rows
 from models_app.web.releases.gates_at_a_glance import counted, gate_rows
+from models_app.web.releases.near_duplicates import near_duplicates
 from models_app.web.releases.nine_documents import nine_documents
-from models_app.web.releases.verdict import doubts, headline
+from models_app.web.releases.verdict import doubts, headline, in_the_way
 
 SHOWN_METRICS = (
     "rouge2",
@@ -55,7 +56,10 @@ def evidence_context(
         "verdict": headline(comparison, outcome),
         "slices": slices.of_comparison(results, metric.key, floor=comparison.terms.get("floor", SLICE_FLOOR)),
         "nine": nine,
-        "doubts": doubts(glance, nine, falls_of(results), comparison),
+        "doubts": in_the_way(glance)[:3]
+        if outcome is not None and outcome.state in ("blocked", "needs evidence")
+        else doubts(glance, nine, falls_of(results), comparison),
+        "near": near_duplicates(outcome.findings) if outcome is not None else None,
         "reading": reading,
     }
     if reading is not None:

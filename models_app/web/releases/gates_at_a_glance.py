@@ -28,10 +28,12 @@ TONES = {"inconclusive": "maybe"}
 
 @dataclass(frozen=True)
 class GateRow:
-    """A line of the table. `note` is its second line, which what does not simply pass has."""
+    """A line of the table. `name` is that of its row within the gate; `note` is its second line, which what does not
+    simply pass has."""
 
     state: str
     key: str
+    name: str
     label: str
     url: str
     result: str
@@ -127,11 +129,14 @@ def _gate_row(finding: Finding, label: str, release: int, *, words: str = "") ->
             waiver.asked_by.get_username(), waiver.agreed_by.get_username() if waiver.agreed_by else "–",
             waiver.reason,
         )  # fmt: skip
-    elif state != "pass":
+    elif state == "inconclusive":
         note = f"{row.words} {finding.unwaivable}".strip()
+    elif state != "pass":
+        note = row.words  # whether it could be waived, the page of all results says
     return GateRow(
         state=state,
         key=f"gate-{row.gate}-{row.position}",
+        name=row.name,
         label=label,
         url=evidence or reverse("release_gates", args=[release]),
         result=_figure(row, row.estimate, places) if row.estimate is not None and not words else "",

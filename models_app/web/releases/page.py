@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from models_app import queries
 from models_app.evaluation.people import preferences, said_when_submitted
+from models_app.evidence import storing
 from models_app.evidence.envelope import fingerprint
 from models_app.evidence.keys import public_key
 from models_app.foundation.roles import allowed
@@ -28,7 +29,7 @@ from models_app.web.trail import tell
 
 HEADINGS = {
     "draft": "is a draft",
-    "evaluating": "is evaluated",
+    "evaluating": "is being evaluated",
     "blocked": "is blocked",
     "needs evidence": "needs evidence",
     "awaiting approval": "waits for approval",
@@ -49,6 +50,13 @@ HEADINGS = {
 JUDGED_AGAIN = (Release.State.BLOCKED, Release.State.NEEDS_EVIDENCE, Release.State.AWAITING)
 
 
+#: Submitted, and nobody decides on it as it is.
+OPEN = (
+    Release.State.EVALUATING,
+    Release.State.BLOCKED,
+    Release.State.NEEDS_EVIDENCE,
+    Release.State.CHANGES,
+)
 #: What has been live, by now or before.
 SERVED = (Release.State.LIVE, Release.State.SUPERSEDED, Release.State.ROLLED_BACK)
 
@@ -125,8 +133,10 @@ def page_context(
         "slot": Slot.objects.filter(release=release).first()
         if release.state == Release.State.WARMING
         else None,
-        "evidence_key": public_key(),
-        "evidence_fingerprint": fingerprint(public_key()),
+        "evidence_key": (key := public_key()),
+        "evidence_fingerprint": fingerprint(key),
+        "card": storing.told(release) if release.state in (*storing.CARRIED, *SERVED) else None,
+        "open": release.state in OPEN,
         "moving": release.state in MOVING or (comparing is not None and not waiting),
         "is_baseline": release.origin == Release.Origin.BASELINE,
         "ended": release.state in Release.ENDED,

@@ -37,25 +37,32 @@ def doubts(
     falls: Sequence[tuple[Metric, Fall]],
     comparison: Comparison,
 ) -> list[Doubt]:
-    """At most three: what does not simply pass, a text with something new, a loss that the verdict does not say."""
-    found = [
-        Doubt(row.label, f"#{row.key}", {"error": "could not be judged"}.get(row.state, f"is {row.state}"))
-        if row.state != "fail"
-        else Doubt(row.label, f"#{row.key}", "failed")
-        for row in rows
-        if row.state != "pass"
-    ][:2]
+    """At most three: what does not simply pass, a text with something new, a loss that neither of these says."""
+    found = in_the_way(rows)[:2]
     told = [document for group in groups for document in group.documents if document.flag_tone == "bad"]
     if told:
         one = told[0]
         found.append(
             Doubt(one.example.title or "A document", f"#doc-{one.number}", one.flag[0].lower() + one.flag[1:])
         )
+    in_the_table = {row.name for row in rows if row.state != "pass"}
     for metric, fall in falls:
+        if fall.is_whole and metric.key in in_the_table:
+            continue
         where = "" if fall.is_whole else f" on “{fall.result.slice}”"
         words = f"{metric.label}{where} {fall.figures.difference}"
         found.append(Doubt(words, reverse("comparison", args=[comparison.pk]), fall.severity.in_words))
     return found[:3]
+
+
+def in_the_way(rows: Sequence[GateRow]) -> list[Doubt]:
+    """What does not simply pass."""
+    words = {"fail": "failed", "error": "could not be judged"}
+    return [
+        Doubt(row.label, f"#{row.key}", words.get(row.state, f"is {row.state}"))
+        for row in rows
+        if row.state != "pass"
+    ]
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,20 @@ VERDICT_TONES = {"improved": "ok", "not worse": "info", "inconclusive": "maybe",
 
 def headline(comparison: Comparison, outcome: Outcome | None) -> Headline:
     if outcome is not None and outcome.state == "blocked":
-        return Headline("blocked", "The gates do not let it pass.", "bad", outcome.words)
+        return Headline("blocked", "The gates do not let it pass.", "bad", _in_the_way(outcome))
     said = Headline(comparison.verdict, LINES[comparison.verdict], VERDICT_TONES[comparison.verdict])
     if outcome is not None and outcome.state == "needs evidence":
-        return replace(said, tone="maybe", blocked=outcome.words)
+        return replace(said, tone="maybe", blocked=_in_the_way(outcome))
     return said
+
+
+def _in_the_way(outcome: Outcome) -> str:
+    """What the first two of those that do not pass found, but for the metrics, of which the comparison's own sentence
+    tells. All of them stand in the table."""
+    found = [one for one in outcome.standing_in_the_way if one.row.verdict in ("fail", "error")]
+    found = [one for one in found or outcome.standing_in_the_way if one.row.gate not in ("primary", "guards")]
+    if outcome.findings and not found:
+        return ""
+    said = [f"{one.label}: {one.row.words}" for one in found[:2]]
+    more = len(found) - len(said)
+    return " ".join([*said, *([f"And {more} more."] if more else [])]) or outcome.words
