@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from pytest_django import DjangoDbBlocker
 
 from llmops_site import embedded
 from reviews.models import QueueItem, ReviewQueue
-from tests import database, make
+from tests import database, kept, make
 from tests import settings as test_settings
 
 pytest_plugins = ["tests.second_tries"]
@@ -79,13 +80,22 @@ def django_db_setup(
             connection.close()
             database.keep_as_template(database_server, name, database.template_name())
             making_the_template.close()
-        database.bring_first_rows_back_after_flush(connection)
+        first_rows = database.FirstRows.keep(connection)
+        first_rows.bring_back_after_flush(connection)
+        kept.first_rows[:] = [first_rows]
     before = os.environ["DATABASE_URL"]
     os.environ["DATABASE_URL"] = urlunsplit(urlsplit(before)._replace(path=f"/{name}"))
     yield
     os.environ["DATABASE_URL"] = before
     connections.close_all()
     database.end_sessions(database_server, name)
+
+
+@pytest.fixture(autouse=True)
+def copies_of_what_tests_begin_with(django_db_blocker: DjangoDbBlocker) -> None:
+    """Before any other fixture of a test, so that they are of no test."""
+    with django_db_blocker.unblock():
+        kept.copy_what_was_asked_for(test_settings.HOME.with_name(f"{test_settings.HOME.name}-kept"))
 
 
 @pytest.fixture
@@ -118,6 +128,15 @@ def browser_type_launch_args() -> dict[str, Any]:
     }
 
 
+def pytest_collection() -> None:
+    gc.disable()  # what is loaded and collected stays to the end of the run
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # and is not gone through again with each test's own
+    gc.enable()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: at the end the short ones fill what time is left on each processor."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -126,3 +145,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(test_settings.HOME, ignore_errors=True)
+    shutil.rmtree(test_settings.HOME.with_name(f"{test_settings.HOME.name}-kept"), ignore_errors=True)

@@ -7,6 +7,8 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from django.apps import apps
 from django.core.management.commands import flush as flush_command
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.db.models import Model
 from psycopg import sql
 
@@ -130,77 +133,107 @@ def another_session(*statements: str) -> Iterator[psycopg.Connection]:
         other.close()
 
 
-def bring_first_rows_back_after_flush(connection: BaseDatabaseWrapper) -> None:
-    """Lets tests with real transactions clean up after themselves.
+@dataclass(frozen=True)
+class FirstRows:
+    """What the migrations put into the tables of `public`, kept in tables of the same names in the schema `first_rows`.
 
-    Django truncates every table then: the append-only tables refuse it, it costs a tenth of a second, and what the
-    migrations put in would be gone for the tests that follow. Here only the tables that changed are put back.
+    Lets tests with real transactions clean up after themselves. Django truncates every table then: the append-only
+    tables refuse it, it costs a tenth of a second, and what the migrations put in would be gone for the tests that
+    follow. Here only the tables that changed are put back.
     """
-    kept: dict[str, str] = {}
-    with connection.cursor() as cursor:
-        cursor.execute(INDEX_EVERY_KEY)
-        cursor.execute("CREATE SCHEMA first_rows")
-        # Not Django's list of its tables: it lacks those of a library's swapped models.
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        tables = [table for (table,) in cursor.fetchall() if table != "django_migrations"]
-        for table in tables:
-            cursor.execute(f'SELECT EXISTS (SELECT FROM "{table}")')
-            if cursor.fetchone() != (True,):
-                continue
-            cursor.execute(f'CREATE TABLE first_rows."{table}" AS TABLE "{table}"')
+
+    tables: list[str]
+    #: Of those that have rows at first.
+    kept: frozenset[str]
+    #: Without the columns that the database computes.
+    columns: dict[str, str]
+    #: Have triggers of ours.
+    guarded: frozenset[str]
+    #: With keys that are looked at with each statement, not at the end: what refers goes first and comes back last.
+    referring: frozenset[str]
+
+    @classmethod
+    def keep(cls, connection: BaseDatabaseWrapper) -> FirstRows:
+        with connection.cursor() as cursor:
+            cursor.execute(INDEX_EVERY_KEY)
+            cursor.execute("CREATE SCHEMA first_rows")
+            # Not Django's list of its tables: it lacks those of a library's swapped models.
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            tables = [table for (table,) in cursor.fetchall() if table != "django_migrations"]
+            kept = set()
+            for table in tables:
+                cursor.execute(f'SELECT EXISTS (SELECT FROM "{table}")')
+                if cursor.fetchone() == (True,):
+                    kept.add(table)
+                    cursor.execute(f'CREATE TABLE first_rows."{table}" AS TABLE "{table}"')
             cursor.execute(
-                "SELECT column_name FROM information_schema.columns "
-                "WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER'",
-                [table],
+                "SELECT table_name, string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position) "
+                "FROM information_schema.columns "
+                "WHERE table_schema = 'public' AND is_generated = 'NEVER' GROUP BY table_name"
             )
-            kept[table] = ", ".join(f'"{column}"' for (column,) in cursor.fetchall())
-        cursor.execute(
-            "SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
-        )
-        guarded = {table for (table,) in cursor.fetchall()}
-        # Keys that are looked at with each statement, not at the end: what refers goes first and comes back last.
-        cursor.execute(
-            "SELECT DISTINCT relname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid "
-            "WHERE contype = 'f' AND NOT condeferrable"
-        )
-        referring = {table for (table,) in cursor.fetchall()}
-    lock = "LOCK TABLE " + ", ".join(f'"{table}"' for table in tables) + " IN EXCLUSIVE MODE"
-    find_changed = " UNION ALL ".join(
-        f"SELECT '{table}' WHERE EXISTS (({rows} EXCEPT {first}) UNION ALL ({first} EXCEPT {rows}))"
-        if table in kept
-        else f"SELECT '{table}' WHERE EXISTS ({rows})"
-        for table in tables
-        for rows, first in [(f'TABLE "{table}"', f'TABLE first_rows."{table}"')]
-    )
-
-    def flush(operations: Any, sql_list: Iterable[str]) -> None:
-        here = operations.connection
-        with transaction.atomic(using=here.alias), here.cursor() as cursor:
-            cursor.execute(lock)
-            cursor.execute(find_changed)
-            changed = sorted(
-                (table for (table,) in cursor.fetchall()), key=lambda table: table not in referring
-            )
+            columns = dict(cursor.fetchall())
             cursor.execute(
-                ";".join(_put_back(changed, kept, [table for table in changed if table in guarded]))
+                "SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
             )
+            guarded = frozenset(table for (table,) in cursor.fetchall())
+            cursor.execute(
+                "SELECT DISTINCT relname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid "
+                "WHERE contype = 'f' AND NOT condeferrable"
+            )
+            return cls(tables, frozenset(kept), columns, guarded, frozenset(t for (t,) in cursor.fetchall()))
 
-    # On the class: where Playwright's event loop runs, Django opens a connection of its own.
-    type(connection.ops).execute_sql_flush = flush  # type: ignore[method-assign, assignment]
-    # Django would then look for each permission and content type again, at three times the cost of all the rest.
-    flush_command.emit_post_migrate_signal = lambda *args: None  # type: ignore[attr-defined]
+    @cached_property
+    def _find_changed(self) -> str:
+        return " UNION ALL ".join(
+            f"SELECT '{table}' WHERE EXISTS (({rows} EXCEPT {first}) UNION ALL ({first} EXCEPT {rows}))"
+            if table in self.kept
+            else f"SELECT '{table}' WHERE EXISTS ({rows})"
+            for table in self.tables
+            for rows, first in [(f'TABLE "{table}"', f'TABLE first_rows."{table}"')]
+        )
 
+    def changed(self, cursor: CursorWrapper) -> list[str]:
+        """The tables with other rows than at first, in the order in which they may be emptied."""
+        cursor.execute(self._find_changed)
+        return sorted(
+            (table for (table,) in cursor.fetchall()), key=lambda table: table not in self.referring
+        )
 
-def _put_back(changed: list[str], kept: dict[str, str], guarded: list[str]) -> Iterator[str]:
-    yield "SET CONSTRAINTS ALL DEFERRED"  # tables are emptied in any order
-    yield from (f'ALTER TABLE "{table}" DISABLE TRIGGER USER' for table in guarded)
-    yield from (f'DELETE FROM "{table}"' for table in changed)
-    for table in reversed(changed):
-        if columns := kept.get(table):
-            yield f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM first_rows."{table}"'
-    # A table's triggers cannot be enabled while a deferred check of its rows waits.
-    yield "SET CONSTRAINTS ALL IMMEDIATE"
-    yield from (f'ALTER TABLE "{table}" ENABLE TRIGGER USER' for table in guarded)
+    def put_back(self, tables: list[str], copies: dict[str, str] | None = None) -> str:
+        """Statements that leave in `tables` what is in their copies, by table; else in the first rows."""
+        guarded = [table for table in tables if table in self.guarded]
+        if copies is None:
+            copies = {table: f'first_rows."{table}"' for table in self.kept}
+        return ";".join(
+            [
+                "SET CONSTRAINTS ALL DEFERRED",  # tables are emptied in any order
+                *(f'ALTER TABLE "{table}" DISABLE TRIGGER USER' for table in guarded),
+                *(f'DELETE FROM "{table}"' for table in tables),
+                *(
+                    f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM {copies[table]}'
+                    for table in reversed(tables)
+                    if table in copies
+                    for columns in [self.columns[table]]
+                ),
+                # A table's triggers cannot be enabled while a deferred check of its rows waits.
+                "SET CONSTRAINTS ALL IMMEDIATE",
+                *(f'ALTER TABLE "{table}" ENABLE TRIGGER USER' for table in guarded),
+            ]
+        )
+
+    def bring_back_after_flush(self, connection: BaseDatabaseWrapper) -> None:
+        lock = "LOCK TABLE " + ", ".join(f'"{table}"' for table in self.tables) + " IN EXCLUSIVE MODE"
+
+        def flush(operations: Any, sql_list: Iterable[str]) -> None:
+            here = operations.connection
+            with transaction.atomic(using=here.alias), here.cursor() as cursor:
+                cursor.execute(lock)
+                cursor.execute(self.put_back(self.changed(cursor)))
+
+        # On the class: where Playwright's event loop runs, Django opens a connection of its own.
+        type(connection.ops).execute_sql_flush = flush  # type: ignore[method-assign, assignment]
+        # Django would then look for each permission and content type again, at three times the cost of all the rest.
+        flush_command.emit_post_migrate_signal = lambda *args: None  # type: ignore[attr-defined]
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from models_app.releases.standing import Stand
 from models_app.web.urls import urlpatterns as page_routes
 from tests import make
 from tests.api.conftest import Api
+from tests.kept import kept
 from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
@@ -38,15 +39,19 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def the() -> Scene:
-    made = scene()
-    made.submitted()
-    return made
+def the(request: pytest.FixtureRequest) -> Scene:
+    return waiting_for_two() if "two_needed" in request.fixturenames else scenes.waiting()
+
+
+@kept
+def waiting_for_two() -> Scene:
+    the = scenes.waiting()
+    the.approvers_needed(2)
+    return the
 
 
 @pytest.fixture
 def two_needed(the: Scene) -> Scene:
-    the.approvers_needed(2)
     return the
 
 

@@ -33,6 +33,7 @@ from models_app.releases.hands import training_lineage
 from models_app.releases.standing import evidence_problem
 from tests.database import without_guards
 from tests.doors import guarantees
+from tests.releases import scene as scenes
 from tests.releases.scene import Scene, decisions, scene
 
 pytestmark = pytest.mark.django_db
@@ -40,9 +41,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def the() -> Scene:
-    made = scene()
-    made.submitted()
-    return made
+    return scenes.waiting()
 
 
 def now(the: Scene) -> Release:
@@ -172,9 +171,7 @@ def test_the_database_guarantees(line: str) -> None:
 
 
 def scene_with_everything() -> Scene:
-    made = scene()
-    made.submitted()
-    return made
+    return scenes.waiting()
 
 
 def refusal(statement: str) -> str:

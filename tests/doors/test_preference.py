@@ -31,11 +31,13 @@ from reviews.queues.judges import left_to_others
 from reviews.queues.statements import items_waiting
 from tests import make
 from tests.database import without_guards
+from tests.kept import kept
 from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.reviews.external_ratings.test_imports import imported, written
 
 
+@kept
 def scene() -> scenes.Scene:
     """Compared on 24 documents; for the first four both wrote the same."""
     the = scenes.scene(documents=2)

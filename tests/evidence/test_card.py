@@ -16,16 +16,14 @@ from reviews.models import Review, SpanMark
 from tests import make
 from tests.database import without_guards
 from tests.releases import scene as scenes
-from tests.releases.scene import Scene, scene
+from tests.releases.scene import Scene
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def the() -> Scene:
-    made = scene()
-    made.submitted()
-    return made
+    return scenes.waiting()
 
 
 def card(the: Scene) -> str:

@@ -50,13 +50,13 @@ def test_a_key_that_is_damaged_is_not_replaced_unasked(home: Path, content: byte
 
 
 @pytest.fixture
-def the(db: None) -> Scene:
-    return scene()
+def the(request: pytest.FixtureRequest, db: None) -> Scene:
+    return scenes.waiting() if "file" in request.fixturenames else scene()
 
 
 @pytest.fixture
 def file(the: Scene, tmp_path: Path) -> Path:
-    the.submitted()
+    """Of a release that waits."""
     path = tmp_path / "evidence.json"
     path.write_bytes(evidence_file(Release.objects.get(pk=the.candidate.pk)))
     return path

@@ -38,6 +38,7 @@ from models_app.releases.approving import approve, confirmation
 from models_app.releases.composing import compose_release, submit_release
 from models_app.training.registering import store
 from tests import make
+from tests.kept import kept
 
 WRITTEN = "The old pier closes for nine months."
 _numbers = itertools.count(1)
@@ -334,6 +335,7 @@ class Scene:
         )
 
 
+@kept
 def scene(*, before: float = 0.10, after: float = 0.16, documents: int = 40) -> Scene:
     """Mila trained and composed it on data that Rita corrected; the base model is live."""
     cast = make.cast()
@@ -356,6 +358,16 @@ def scene(*, before: float = 0.10, after: float = 0.16, documents: int = 40) -> 
     on = evaluation_set(documents)
     comparison = compared(candidate, live, on, before=before, after=after)
     return Scene(cast, live, candidate, comparison, on, data, model)
+
+
+@kept
+def waiting(*, approvers: int = 1) -> Scene:
+    """Its candidate was judged and waits for so many approvals."""
+    the = scene()
+    if approvers > 1:
+        the.approvers_needed(approvers)
+    the.submitted()
+    return the
 
 
 def decisions(release: Release) -> list[tuple[str, str, bool]]:

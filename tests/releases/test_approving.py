@@ -36,9 +36,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def the() -> Scene:
-    made = scene()
-    made.submitted()
-    return made
+    return scenes.waiting()
 
 
 def state(the: Scene) -> str:

@@ -24,6 +24,7 @@ from models_app.releases.expiring import expire_waiting
 from tests import make
 from tests.database import without_guards
 from tests.doors.test_evidence import refusal
+from tests.kept import kept
 from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, decisions, scene
@@ -41,9 +42,7 @@ def no_tries_before() -> None:
 
 @pytest.fixture
 def the() -> Scene:
-    made = scene()
-    made.submitted()
-    return made
+    return scenes.waiting()
 
 
 def now(the: Scene) -> Release:
@@ -216,6 +215,11 @@ def test_expiring_and_approving_at_once_end_in_one_of_the_two(the: Scene) -> Non
 
 @pytest.fixture
 def unclear() -> Scene:
+    return unimproved()
+
+
+@kept
+def unimproved() -> Scene:
     made = scene(before=0.12, after=0.12)
     made.submitted()
     return made

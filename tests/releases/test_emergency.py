@@ -18,7 +18,7 @@ from tests import make
 from tests.doors.test_evidence import refusal
 from tests.pages import markup
 from tests.releases import scene as scenes
-from tests.releases.scene import Scene, decisions, scene
+from tests.releases.scene import Scene, decisions
 from tests.releases.test_approving import at_once, make_approver
 
 pytestmark = pytest.mark.django_db
@@ -28,10 +28,7 @@ pytestmark = pytest.mark.django_db
 def the() -> Scene:
     """Waits for two approvals."""
     cache.clear()
-    made = scene()
-    made.approvers_needed(2)
-    made.submitted()
-    return made
+    return scenes.waiting(approvers=2)
 
 
 def now(the: Scene) -> Release:

@@ -24,6 +24,7 @@ from models_app.releases.hands import involved
 from models_app.releases.waiving import agree_to_waiver, ask_for_waiver, end_waiver, may_agree
 from tests import make
 from tests.database import without_guards
+from tests.kept import kept
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
@@ -32,6 +33,11 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def the() -> Scene:
+    return unclear()
+
+
+@kept
+def unclear() -> Scene:
     """Judged: its guards are inconclusive, for want of documents."""
     made = scene()
     scenes.small_policy(guards={"least_documents": 100})
@@ -380,9 +386,7 @@ def test_the_database_lets_nobody_agree_to_their_own(the: Scene) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_who_decide_at_the_same_instant_decide_once() -> None:
-    the = scene()
-    scenes.small_policy(guards={"least_documents": 100})
-    scenes.judged(the.candidate, the.comparison)
+    the = unclear()
     waiver = asked(the)
 
     def attempt(act: Callable[[], Any]) -> bool:

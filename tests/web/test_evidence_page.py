@@ -31,14 +31,13 @@ def signed_in(user: Any) -> Client:
 
 
 @pytest.fixture
-def the() -> Scene:
+def the(request: pytest.FixtureRequest) -> Scene:
     cache.clear()
-    return scene()
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
 
 
 @pytest.fixture
 def waiting(the: Scene) -> Scene:
-    the.submitted()
     return the
 
 

@@ -28,13 +28,12 @@ def no_rates_from_other_tests() -> None:
 
 
 @pytest.fixture
-def the() -> Scene:
-    return scene()
+def the(request: pytest.FixtureRequest) -> Scene:
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
 
 
 @pytest.fixture
 def waiting(the: Scene) -> Scene:
-    the.submitted()
     return the
 
 
