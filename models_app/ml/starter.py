@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import importlib.metadata
 import importlib.util
 import shutil
@@ -86,13 +87,31 @@ def _make(gguf: Path, version: str, final: Path) -> None:
         raise
 
 
+@contextmanager
+def _reading_once() -> Iterator[None]:
+    """transformers reads the description of a GGUF file, with a vocabulary of 49,152 words, three times over, and makes
+    the table of its tensors' names for each part of the model: together half of what making the starter takes."""
+    import gguf
+
+    kept = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    try:
+        for name, original in kept.items():
+            setattr(gguf, name, functools.cache(original))
+        yield
+    finally:
+        for name, original in kept.items():
+            setattr(gguf, name, original)
+
+
 def _save(gguf: Path, directory: Path) -> None:
     import torch
     from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaForCausalLM
 
     source, name = str(gguf.parent), gguf.name
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
+    with _reading_once():
+        tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=name)
+        packed = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
     tokenizer.model_max_length = CONTEXT_TOKENS
     # GGUF names its pre-tokenizer ("smollm") but transformers drops the part of it that parts digits.
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -101,7 +120,6 @@ def _save(gguf: Path, directory: Path) -> None:
             pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True, use_regex=True),
         ]
     )
-    packed = AutoModelForCausalLM.from_pretrained(source, gguf_file=name, dtype=torch.float32)
     # The loaded object remembers that it was quantized and refuses to be saved; a fresh one does not.
     config = packed.config
     del config.quantization_config
