@@ -196,6 +196,12 @@ def query(context: dict[str, Any], **changes: Any) -> str:
     return "?" + values.urlencode()
 
 
+@register.simple_tag(takes_context=True)
+def query_of(context: dict[str, Any], name: str, value: Any) -> str:
+    """The current query string with this value of `name`, which an include was told; of the first page."""
+    return query(context, **{name: value or None, "page": None})
+
+
 @register.filter
 def pairs(text: str) -> list[tuple[str, str]]:
     """'key:label,key:label' as pairs, for small fixed choices in templates."""
