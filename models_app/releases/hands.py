@@ -95,6 +95,17 @@ def _policy_editors(release: Release) -> list[int]:
     return policies.editors(release.environment_id, since=work_began(release))
 
 
+def judged_by_their_own_policy(hands: Hands) -> dict[int, list[str]]:
+    """Of those who edited the policy that judges the release, those who may want it to win; by user id, with what else
+    they did."""
+    may_want = advocates(hands)
+    return {
+        user: [one for one in did if one != EDITED_POLICY]
+        for user, did in hands.items()
+        if user in may_want and EDITED_POLICY in did
+    }
+
+
 def advocates(hands: Hands) -> set[int]:
     """Those of the people involved who may want the release to win, and so do not vote on it.
 

@@ -21,12 +21,14 @@ from django.utils import timezone
 from models_app.api.urls import urlpatterns as api_routes
 from models_app.foundation import audit
 from models_app.foundation.errors import NotAllowed, Refused
+from models_app.gates import running
 from models_app.models import Approval, AuditEvent, Deployment, Release, Route
 from models_app.releases.approving import may_decide
 from models_app.releases.composing import compose_release, submit_release
 from models_app.releases.deploying import go_live, install_first_release, start_deployment
 from models_app.releases.hands import involved
 from models_app.releases.standing import Stand
+from models_app.releases.waiving import agree_to_waiver, ask_for_waiver, end_waiver
 from models_app.web.urls import urlpatterns as page_routes
 from tests import make
 from tests.api.conftest import Api
@@ -545,6 +547,61 @@ def test_submitting_again_while_somebody_approves_leaves_no_approval_on_other_ev
     release = now(the)
     counting = [standing for standing in Stand(release).standings if standing.counts]
     assert (release.state, len(counting)) in (("warming", 1), ("evaluating", 0))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_approver_and_their_second_account_at_once_are_one_approval(two_needed: Scene) -> None:
+    """Each is asked before the other's approval is there."""
+    the = two_needed
+    puppet = make.user("puppet", "approver")
+    opened(puppet, the.cast.approver, "person.create")
+    at_once(lambda: the.approved_by(the.cast.approver), lambda: the.approved_by(puppet))
+    assert now(the).state == "awaiting approval"
+    assert sum(standing.counts for standing in Stand(now(the)).standings) == 1
+    assert Route.objects.get().release == the.live
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_waiver_that_ends_while_somebody_approves_lets_nothing_go_live(the: Scene) -> None:
+    scenes.small_policy(guards={"least_documents": 100})
+    the.submitted(release=now(the), comparison=the.comparison)
+    run = running.newest(now(the))
+    assert run is not None
+    waived = [
+        agree_to_waiver(
+            waiver=ask_for_waiver(
+                release=now(the), gate="guards", name=row.name, reason="Few documents.", days=7,
+                actor=the.cast.ml_engineer,
+            ),
+            reason="They are.", password=make.PASSWORD, actor=the.cast.another_approver,
+        )
+        for row in run.results.exclude(verdict="pass")
+    ]  # fmt: skip
+    assert now(the).state == "awaiting approval"
+    at_once(
+        lambda: the.approved_by(the.cast.approver),
+        lambda: end_waiver(waiver=waived[0], reason="More were found.", actor=the.cast.ml_engineer),
+    )
+    if now(the).state == "warming":
+        with pytest.raises(Refused, match="Guard metrics"):
+            go_live(release=now(the))
+    assert now(the).state == "awaiting approval"
+    assert Approval.objects.filter(voided_at=None).count() == 0
+    assert Route.objects.get().release == the.live
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_freeze_that_begins_while_somebody_approves_lets_nothing_go_live(the: Scene) -> None:
+    window = {"from": "2020-01-01T00:00+00:00", "to": "2199-01-01T00:00+00:00", "reason": "Election night"}
+    at_once(
+        lambda: the.approved_by(the.cast.approver),
+        lambda: scenes.small_policy(approvals={"approvers": 1, "freezes": [window]}),
+    )
+    if now(the).state == "warming":
+        with pytest.raises(Refused):
+            go_live(release=now(the))
+    assert now(the).state == "awaiting approval"  # the policy is another one, too
+    assert Route.objects.get().release == the.live
 
 
 @pytest.mark.django_db(transaction=True)

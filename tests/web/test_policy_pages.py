@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -242,6 +242,21 @@ def test_who_saved_the_policy_that_holds_does_not_approve_what_it_judges(waiting
     may, why = may_decide(waiting.candidate, User.objects.get(pk=ada.pk))
     assert not may
     assert "edited the policy that judges it" in why
+
+
+def test_an_approver_is_told_that_the_policy_was_changed_by_who_asks(waiting: Scene) -> None:
+    """Both may be one person's work; that it is, stands first."""
+    asks = waiting.cast.ml_engineer
+    asks.groups.add(Group.objects.get(name="policy editor"))
+    saved = policies.read(policies.holding(production())).as_settings()
+    saved["guards"]["margins"]["rouge1"] = 50.0
+    policies.change_policy(
+        environment=production(), settings=saved, reason="Roomier.", expected=held(),
+        actor=User.objects.get(pk=asks.pk),
+    )  # fmt: skip
+    waiting.submitted(release=waiting.candidate, comparison=waiting.comparison)
+    page = words(signed_in(waiting.cast.approver).get(f"/releases/{waiting.candidate.pk}/"))
+    assert "Weigh before you sign mila changed the policy that judges it, and composed it" in page
 
 
 def test_two_who_change_it_one_after_the_other_do_not_free_each_other(waiting: Scene) -> None:

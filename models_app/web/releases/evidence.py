@@ -11,12 +11,13 @@ from models_app.evaluation.terms import SLICE_FLOOR
 from models_app.evaluation.wording import margins_in_words
 from models_app.gates.running import Found
 from models_app.models import Comparison, ComparisonResult, GateRun, Release
+from models_app.releases.hands import Hands
 from models_app.web import charts, slices
 from models_app.web.comparisons import MetricRow, falls_of, metric_rows
 from models_app.web.releases.gates_at_a_glance import counted, gate_rows
 from models_app.web.releases.near_duplicates import near_duplicates
 from models_app.web.releases.nine_documents import nine_documents
-from models_app.web.releases.verdict import doubts, headline, in_the_way
+from models_app.web.releases.verdict import doubts, doubts_of_policy, headline, in_the_way
 
 SHOWN_METRICS = (
     "rouge2",
@@ -30,9 +31,14 @@ SHOWN_METRICS = (
 
 
 def evidence_context(
-    release: Release, comparison: Comparison | None, found: Found | None, *, at: datetime | None
+    release: Release,
+    comparison: Comparison | None,
+    found: Found | None,
+    *,
+    at: datetime | None,
+    hands: Hands,
 ) -> dict[str, Any]:
-    """`at`: when it was decided on, for the waivers that held then."""
+    """`at`: when it was decided on, for the waivers that held then. `hands`: who had a part in it."""
     results = list(ComparisonResult.objects.filter(comparison=comparison)) if comparison is not None else []
     rows = _metric_rows(results)
     run = found.run if found is not None else None
@@ -58,7 +64,7 @@ def evidence_context(
         "nine": nine,
         "doubts": in_the_way(glance)[:3]
         if outcome is not None and outcome.state in ("blocked", "needs evidence")
-        else doubts(glance, nine, falls_of(results), comparison),
+        else [*doubts_of_policy(release, hands), *doubts(glance, nine, falls_of(results), comparison)][:3],
         "near": near_duplicates(outcome.findings) if outcome is not None else None,
         "reading": reading,
     }

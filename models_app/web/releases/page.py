@@ -117,7 +117,7 @@ def page_context(
         "same": _same(release, live),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         **_changes(baseline, release),
-        **evidence_context(release, comparison, stand.gates, at=at),
+        **evidence_context(release, comparison, stand.gates, at=at, hands=stand.circle.hands),
         "people": preferences(candidate=release, hands=no_judges),
         "asked": asked_about(release, comparison, stand),
         "may_let_choose": allowed(user, "manage_queues"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from django.contrib.auth.models import User
 from django.urls import reverse
 
 from models_app.evaluation.metrics import Metric
 from models_app.evaluation.wording import Fall
 from models_app.gates.running import Outcome
-from models_app.models import Comparison
+from models_app.models import Comparison, Release
+from models_app.releases.hands import Hands, judged_by_their_own_policy
+from models_app.releases.standing import listed
 from models_app.web.releases.gates_at_a_glance import GateRow
 from models_app.web.releases.nine_documents import Group
 
@@ -53,6 +56,19 @@ def doubts(
         words = f"{metric.label}{where} {fall.figures.difference}"
         found.append(Doubt(words, reverse("comparison", args=[comparison.pk]), fall.severity.in_words))
     return found[:3]
+
+
+def doubts_of_policy(release: Release, hands: Hands) -> list[Doubt]:
+    """A policy that one of those changed who may want the release to pass it. 1 query where somebody did."""
+    own = judged_by_their_own_policy(hands)
+    if not own:
+        return []
+    names = User.objects.filter(pk__in=own).order_by("username").values_list("pk", "username")
+    url = reverse("policy", args=[release.environment.name])
+    return [
+        Doubt(f"{name} changed the policy", url, f"that judges it, and {listed(own[pk])}")
+        for pk, name in names
+    ]
 
 
 def in_the_way(rows: Sequence[GateRow]) -> list[Doubt]:
