@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.apps import apps
+from django.db.models import CharField
 from django.template import Context, Engine
 from django.templatetags.static import static
 from django.utils import timezone
@@ -200,6 +202,16 @@ def query(context: dict[str, Any], **changes: Any) -> str:
 def query_of(context: dict[str, Any], name: str, value: Any) -> str:
     """The current query string with this value of `name`, which an include was told; of the first page."""
     return query(context, **{name: value or None, "page": None})
+
+
+@register.filter
+def longest(column: str) -> int:
+    """How many characters a column takes: {{ "models_app.CaseSet.name"|longest }}."""
+    model, _, name = column.rpartition(".")
+    field = apps.get_model(model)._meta.get_field(name)
+    if not isinstance(field, CharField) or field.max_length is None:
+        raise ValueError(f"{column} takes any number of characters")
+    return field.max_length
 
 
 @register.filter

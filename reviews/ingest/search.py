@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from django.contrib.postgres.search import SearchQuery
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
@@ -23,6 +24,7 @@ LEAD_CHARACTERS = 220
 class DocumentFilter:
     """What a person looks for. Values that mean nothing are as good as none."""
 
+    LONGEST_TEXT: ClassVar = 200
     text: str = ""
     split: str = ""
     domain: str = ""
@@ -36,7 +38,7 @@ class DocumentFilter:
         """From a query string."""
         yes_no = ("yes", "no")
         return cls(
-            text=values.get("q", "").replace("\0", "").strip()[:200],
+            text=values.get("q", "").replace("\0", "").strip()[: cls.LONGEST_TEXT],
             split=one_of(values.get("split", ""), Split.values),
             domain=values.get("domain", "").replace("\0", "")[:40],
             origin=values.get("origin", "").replace("\0", "")[:120],

@@ -14,6 +14,16 @@ GROUNDS = ("paper", "sheet", "raised", "sunk")
 TINTED = ("accent", "red", "green", "amber")
 
 
+def test_no_template_types_how_much_may_be_typed() -> None:
+    """A box takes as much as is kept: from where it is declared. Names of keys have no such place."""
+    typed = {
+        f"{path.relative_to(ROOT / 'templates')}: {found}"
+        for path in TEMPLATES
+        for found in re.findall(r'maxlength="\d+"', path.read_text())
+    }
+    assert typed == {'reviews/desk/keys.html: maxlength="30"'}
+
+
 def tokens() -> dict[str, tuple[str, str]]:
     """Each colour token's light and dark value."""
     text = (ROOT / "static/css/galley.css").read_text()
