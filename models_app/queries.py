@@ -214,12 +214,13 @@ def lineage(release: Release) -> Lineage:
 def comparisons_of(release: Release) -> list[Comparison]:
     """Newest first, those where the release is the candidate. 1 query. One that was submitted comes with its own
     comparison and all that it is about, so that these only need to be named."""
-    rows = Comparison.objects.filter(candidate__release=release).select_related("baseline")
-    if release.comparison_id is None:
-        rows = rows.select_related(
-            "candidate__evaluation_set", "baseline__release__model_version",
-            "baseline__release__prompt_version__prompt",
-        )  # fmt: skip
+    rows = Comparison.objects.filter(candidate__release=release)
+    if release.comparison_id is not None:
+        return list(rows.select_related("baseline").defer("reading")[:20])
+    rows = rows.select_related(
+        "candidate__evaluation_set", "baseline__release__model_version",
+        "baseline__release__prompt_version__prompt",
+    )  # fmt: skip
     return list(rows[:20])
 
 

@@ -380,7 +380,8 @@ def _listed(found: Sequence[Finding]) -> str:
 def newest(release: Release) -> GateRun | None:
     """The last run that was asked for, however far it is."""
     runs = GateRun.objects.filter(release=release).select_related("policy", "job", "release", "comparison")
-    return runs.order_by("-pk").first()
+    # of both only the digest is asked for; what they hold otherwise is large
+    return runs.defer("release__evidence", "comparison__reading").order_by("-pk").first()
 
 
 def problem(release: Release) -> str:

@@ -138,6 +138,11 @@ CLAIMS: list[tuple[str, str, Callable[[], bool]]] = [
         "A log of 10 MB is moved to `NAME.log.1`; five are kept",
         lambda: (output.LOG_BYTES, output.KEPT_LOGS) == (10 * 1024**2, 5),
     ),
+    (
+        "operations.md",
+        "and is written within a minute",
+        lambda: sample_workspace.REGULAR_WORK["write model cards"][1] == 1,
+    ),
     ("operations.md", "stops all of it within 15 seconds", lambda: supervise.GRACE_SECONDS < 15),
     (
         "operations.md",

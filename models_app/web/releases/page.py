@@ -68,7 +68,7 @@ def release_for_page(pk: int) -> Release:
             "prompt_version__parent", "environment", "created_by", "requested_by", "comparison__lead",
             "comparison__candidate__evaluation_set", "comparison__baseline__release__model_version",
             "comparison__baseline__release__prompt_version__prompt",
-        ),
+        ).defer("comparison__baseline__release__evidence"),
         pk=pk,
     )  # fmt: skip
 
