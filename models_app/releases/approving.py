@@ -21,11 +21,11 @@ from models_app.people.proving import refuse_wrong
 from models_app.releases.composing import LONGEST_REASON, void_approvals
 from models_app.releases.deploying import send_back, start_deployment
 from models_app.releases.expiring import decide_by, expire
-from models_app.releases.freezes import freeze_for
 from models_app.releases.standing import (
     Stand,
     approvals,
     evidence_problem,
+    freeze_for,
     listed,
     needed_approvals,
     why_not,

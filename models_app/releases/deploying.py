@@ -20,9 +20,8 @@ from models_app.foundation.transitions import move
 from models_app.models import Approval, Deployment, Release, Route
 from models_app.models.releases import Environment
 from models_app.releases.composing import LONGEST_REASON, void_approvals
-from models_app.releases.freezes import freeze_for
 from models_app.releases.obstacles import at_most, wait_at_most
-from models_app.releases.standing import needs_approvals, obstacle_to_going_live
+from models_app.releases.standing import freeze_for, needs_approvals, obstacle_to_going_live
 from models_app.training.registering import artefact_path
 
 CHANNEL = "galley_serving"

@@ -31,9 +31,8 @@ from models_app.releases.approving import (
 )
 from models_app.releases.composing import LONGEST_REASON
 from models_app.releases.deploying import start_deployment
-from models_app.releases.freezes import freeze_for
 from models_app.releases.hands import involved
-from models_app.releases.standing import Stand, approvals, listed, needed_approvals, why_not
+from models_app.releases.standing import Stand, approvals, freeze_for, listed, needed_approvals, why_not
 from models_app.texts.normalise import normalise
 
 STATES = (Release.State.AWAITING, Release.State.APPROVED)
@@ -70,6 +69,13 @@ def put_live_in_emergency(
 
 
 def _opened(release: Release, actor: User, reason: str) -> Incident:
+    earlier = Incident.objects.filter(release=release, evidence_digest=release.evidence_digest).first()
+    if earlier is not None and not Stand(release).is_emergency:
+        raise Refused(
+            f"{earlier.opened_by.get_username()} declared an emergency on this evidence and may not decide on it any "
+            "more. Run the gates again, which makes other evidence, and declare it on that.",
+            code="declared",
+        )
     waiting = release.state == Release.State.AWAITING
     own = Approval.objects.filter(release=release, approver=actor, voided_at=None)
     if waiting and not own.exists():

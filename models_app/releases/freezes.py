@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from models_app.foundation.statements import database_time
 from models_app.gates import policies
 from models_app.gates.approvals import Freeze
-from models_app.models import Incident, Release
 from models_app.models.releases import Environment
 
 
@@ -26,13 +25,3 @@ def freeze_among(windows: Sequence[Freeze]) -> Freeze | None:
         return None
     now = database_time()
     return max((one for one in windows if one.holds(now)), key=lambda one: one.until, default=None)
-
-
-def is_emergency(release: Release) -> bool:
-    """Whether an emergency was declared on the evidence that the release has now."""
-    return Incident.objects.filter(release=release, evidence_digest=release.evidence_digest).exists()
-
-
-def freeze_for(release: Release) -> Freeze | None:
-    """The window that keeps this release from going live now."""
-    return None if is_emergency(release) else freeze_of(release.environment_id)

@@ -88,8 +88,11 @@ class Stand:
 
     @property
     def is_emergency(self) -> bool:
-        """Whether one was declared on the evidence that the release has now."""
-        return any(one.evidence_digest == self.release.evidence_digest for one in self.incidents)
+        """Whether one was declared on the evidence that the release has now, by somebody who may decide on it still."""
+        return any(
+            one.evidence_digest == self.release.evidence_digest and not why_not(one.opened_by, self.circle)
+            for one in self.incidents
+        )
 
     @property
     def needed(self) -> int:
@@ -197,6 +200,11 @@ def _problem(row: Approval, release: Release, circle: Circle) -> str:
     if row.evidence_digest != release.evidence_digest:
         return "It was given on other evidence."
     return why_not(row.approver, circle)
+
+
+def freeze_for(release: Release) -> Freeze | None:
+    """The window that keeps this release from going live now."""
+    return Stand(release).freeze
 
 
 def approvals(release: Release) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from allauth.mfa.totp.internal import auth as totp
+from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.db import transaction
 from django.test import Client
 
+from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
-from models_app.models import Approval, AuditEvent, Incident, Release, Route
+from models_app.models import Approval, AuditEvent, Incident, Release, Route, TrainingRun
 from models_app.releases.approving import confirmation
 from models_app.releases.deploying import go_live
 from models_app.releases.emergency import may_declare, open_incidents, put_live_in_emergency, review_incident
@@ -64,6 +68,38 @@ def test_whoever_approved_already_may_still_declare_an_emergency(the: Scene) -> 
     assert (now(the).state, Approval.objects.count()) == ("warming", 1)
 
 
+def left(person: User) -> None:
+    User.objects.filter(pk=person.pk).update(is_active=False)
+
+
+def became_involved(person: User) -> None:
+    with transaction.atomic():
+        audit.record(
+            actor=person,
+            action="training.resume",
+            subject=TrainingRun.objects.latest("pk"),
+            reason="It stood still.",
+        )
+
+
+@pytest.mark.parametrize("meanwhile", [left, became_involved])
+def test_an_emergency_of_somebody_who_may_not_decide_any_more_lowers_no_bar(
+    the: Scene, meanwhile: Callable[[User], None]
+) -> None:
+    """It would let the next approval, an ordinary one, put the release live by itself."""
+    declared(the)
+    meanwhile(the.cast.approver)
+    with pytest.raises(Refused, match="0 of 2"):
+        go_live(release=now(the))
+    with pytest.raises(
+        Refused, match="declared an emergency on this evidence and may not decide on it any more"
+    ):
+        declared(the, the.cast.another_approver)
+    assert the.approved_by(the.cast.another_approver).state == "awaiting approval"
+    third = make.user("third", "approver")
+    assert the.approved_by(third).state == "warming"
+
+
 def test_where_nothing_is_missing_there_is_no_emergency(the: Scene) -> None:
     the.approvers_needed(1)
     assert not may_declare(now(the), the.cast.approver)
@@ -97,7 +133,7 @@ def test_what_one_emergency_let_through_lets_nothing_else_through(the: Scene) ->
     """The incident is of the evidence: a release that is sent back and submitted again needs two again."""
     declared(the)
     the.cast.approver.groups.clear()
-    with pytest.raises(Refused, match="0 of 1 approval"):
+    with pytest.raises(Refused, match="0 of 2 approvals"):
         go_live(release=now(the))
     the.submitted(release=now(the), comparison=scenes.compared(now(the), the.live, scenes.evaluation_set(24)))
     the.approved_by(the.cast.another_approver)
