@@ -224,7 +224,8 @@ def work_began(release: Release) -> datetime:
 
 
 def last_acts(release: Release, hands: Hands) -> dict[int, int]:
-    """The number of the last event that tells what each of them did to the release or to what it is made of."""
+    """The number of the last event that tells what each of them did to the release, to what it is made of, or to what
+    judges it."""
     rows: list[Any] = [release, *new_prompts(release), *new_versions(release)]
     for run in training_lineage(release):
         rows += [run, run.snapshot]
@@ -233,6 +234,9 @@ def last_acts(release: Release, hands: Hands) -> dict[int, int]:
     if release.comparison is not None:
         rows.append(release.comparison)
     rows += GatePolicy.objects.filter(environment=release.environment_id)
+    rows += Waiver.objects.filter(release=release)
+    rows += changed_after_failing(release)
     subjects = {audit.subject_of(row) for row in rows}
+    subjects |= {f"job:{pk}" for pk in Job.objects.filter(subject__in=subjects).values_list("pk", flat=True)}
     acts = AuditEvent.objects.filter(subject__in=subjects, actor__in=list(hands)).order_by()
     return dict(acts.values_list("actor").annotate(last=Max("id")))

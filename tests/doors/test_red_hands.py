@@ -12,10 +12,11 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from models_app.cases.writing import retire_case
 from models_app.foundation import audit, jobs
 from models_app.foundation.errors import NotAllowed, Refused
 from models_app.foundation.seeds import prompt_digest
-from models_app.models import ModelVersion, PromptVersion, Release, Route
+from models_app.models import CaseVersion, Job, ModelVersion, PromptVersion, Release, Route, Waiver
 from models_app.models.releases import Environment
 from models_app.people.accounts import change_roles
 from models_app.people.links import make_password_link, set_password_by_link
@@ -23,6 +24,7 @@ from models_app.releases.approving import may_decide
 from models_app.releases.composing import compose_release
 from models_app.releases.deploying import go_live
 from models_app.releases.hands import involved, work_began
+from models_app.releases.waiving import ask_for_waiver, may_agree
 from models_app.training.registering import start_registering
 from reviews.examples.decisions import approve_example
 from reviews.examples.proposals import propose_from_references
@@ -32,6 +34,8 @@ from reviews.ingest.documents import content_hash
 from reviews.models import FeedbackExample
 from reviews.quality.adjudication import resolve_dispute
 from tests import make
+from tests.cases import scene as case_scenes
+from tests.gates.test_cases import ran as run_on_cases
 from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
@@ -93,6 +97,50 @@ def test_who_did_so_through_a_third_account_cannot_approve_either(the: Scene) ->
     may, why = may_decide(now(the), alma)
     assert not may
     assert "second opened the account of somebody with a hand in it" in why
+
+
+def waiver_by(the: Scene, person: User) -> Waiver:
+    scenes.small_policy(guards={"least_documents": 100})
+    the.submitted()
+    return ask_for_waiver(
+        release=now(the), gate="guards", name="rouge1", reason="Few documents.", days=7, actor=person
+    )
+
+
+def test_who_asked_for_a_waiver_by_an_account_of_their_own_does_not_agree_to_it_nor_approve(
+    the: Scene,
+) -> None:
+    alma, puppet = make.user("both", "administrator", "approver"), make.user("puppet", "ml engineer")
+    opened(puppet, alma, "person.create")
+    waiver = waiver_by(the, puppet)
+    may, why = may_agree(waiver, alma)
+    assert not may
+    assert "both made the account of puppet" in why
+    assert not may_decide(now(the), alma)[0]
+    assert may_agree(waiver, the.cast.approver)[0]
+
+
+def test_who_tried_a_training_again_by_an_account_of_their_own_does_not_approve(the: Scene) -> None:
+    alma, puppet = make.user("both", "administrator", "approver"), make.user("puppet", "operator")
+    the.submitted()
+    opened(puppet, alma, "person.create")
+    job = Job.objects.create(kind="train", subject=f"trainingrun:{the.model.training_run_id}", state="failed")
+    with transaction.atomic():
+        audit.record(actor=puppet, action="job.retry", subject=job)
+    assert puppet.pk in involved(now(the))
+    assert not may_decide(now(the), alma)[0]
+
+
+def test_who_made_cases_easier_by_an_account_of_their_own_does_not_approve(the: Scene) -> None:
+    alma, puppet = make.user("both", "administrator", "approver"), make.user("puppet", "ml engineer")
+    made = case_scenes.case_set("Acceptance", case_scenes.draft(), case_scenes.draft())
+    run_on_cases(the.candidate, "410 piles are rotten.")
+    the.submitted()
+    opened(puppet, alma, "person.create")
+    retire_case(case=CaseVersion.objects.get(number=1), reason="Flaky.", actor=puppet)
+    assert made.versions.count() == 3
+    assert puppet.pk in involved(now(the))
+    assert not may_decide(now(the), alma)[0]
 
 
 def test_who_helped_an_engineer_after_the_work_was_done_may_approve(the: Scene) -> None:
