@@ -65,6 +65,22 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     return base
 
 
+@pytest.fixture(scope="module")
+def learnt(
+    bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], TrainingResult]:
+    """What a model of the family is after it learnt the task."""
+    root = tmp_path_factory.mktemp("learnt")
+    results: dict[str, TrainingResult] = {}
+
+    def of(family: str) -> TrainingResult:
+        if family not in results:
+            results[family] = fit(bases(family), root / family, RECIPE, train=TRAIN, validation=VALIDATION)
+        return results[family]
+
+    return of
+
+
 def fit(base: Path, work_dir: Path, recipe: Recipe = SHORT, **changes: Any) -> TrainingResult:
     family = check_model_directory(base).name
     arguments = {"train": TRAIN[:80], "validation": VALIDATION[:10], "prompt": prompt_for(family), **changes}
@@ -117,9 +133,9 @@ def same_weights(one: Path, other: Path) -> bool:
 
 @pytest.mark.parametrize("family", MAKERS)
 def test_every_family_learns_a_task_and_writes_it_after_saving_and_loading(
-    bases: Callable[[str], Path], tmp_path: Path, family: str
+    learnt: Callable[[str], TrainingResult], tmp_path: Path, family: str
 ) -> None:
-    result = fit(bases(family), tmp_path, RECIPE, train=TRAIN, validation=VALIDATION)
+    result = learnt(family)
     assert result.validation_loss < 0.25 < 3 < result.history[0]["validation_loss"]
     assert result.train_loss < 0.5
     assert check_model_directory(result.weights).name == family
@@ -271,16 +287,27 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(
     assert not same_weights(one.weights, other.weights)
 
 
+# Each run in a fork of a process that has imported everything and computed nothing: torch bears that.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+import peft, torch, transformers.models.bart.modeling_bart, transformers.models.llama.modeling_llama
+import transformers.models.t5.modeling_t5
 from models_app.ml import training
-from tests.ml.test_training import RESUME, TRAIN, VALIDATION, fit
+from tests.ml.test_training import RESUME, fit
 training.CHECKPOINT_SECONDS = 0.0
 def kill(progress):
     if progress.phase == "training" and progress.step == 8:
         os.kill(os.getpid(), signal.SIGKILL)
-fit(Path(sys.argv[1]), Path(sys.argv[2]), RESUME[sys.argv[3]], on_progress=kill)
+for kind, base, work in zip(*[iter(sys.argv[1:])] * 3, strict=True):
+    child = os.fork()
+    if not child:
+        try:
+            fit(Path(base), Path(work), RESUME[kind], on_progress=kill)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    print(kind, os.waitstatus_to_exitcode(status))
 """
 RESUME = {
     "full": SHORT.but(gradient_accumulation=2),
@@ -289,27 +316,42 @@ RESUME = {
 }
 
 
-@pytest.mark.parametrize(("family", "kind"), [("llama", "full"), ("t5", "lora"), ("bart", "adafactor")])
-def test_a_run_resumed_after_a_kill_equals_an_unbroken_one(
-    bases: Callable[[str], Path], tmp_path: Path, family: str, kind: str
-) -> None:
-    base = _with_dropout(bases(family), tmp_path / "base")
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(base), str(tmp_path / "killed"), kind],
+OF_RESUME = {"full": "llama", "lora": "t5", "adafactor": "bart"}
+
+
+@pytest.fixture(scope="module")
+def killed(bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """By kind a `base` and the directory `killed`, in which a run from it was killed in its eighth step."""
+    root = tmp_path_factory.mktemp("killed")
+    words = []
+    for kind, family in OF_RESUME.items():
+        (root / kind).mkdir()
+        base = _with_dropout(bases(family), root / kind / "base")
+        words += [kind, str(base), str(root / kind / "killed")]
+    said = subprocess.run(
+        [sys.executable, "-c", KILLED, *words],
         cwd=ROOT,
-        check=False,
-        timeout=120,
+        check=True,
+        timeout=240,
+        capture_output=True,
+        text=True,
     )
-    assert killed.returncode == -signal.SIGKILL
-    assert [path.name for path in (tmp_path / "killed").glob("checkpoint-*")] == ["checkpoint-0000007"]
+    assert said.stdout.split() == [word for kind in OF_RESUME for word in (kind, str(-signal.SIGKILL))]
+    return root
+
+
+@pytest.mark.parametrize("kind", OF_RESUME)
+def test_a_run_resumed_after_a_kill_equals_an_unbroken_one(killed: Path, tmp_path: Path, kind: str) -> None:
+    base, work = killed / kind / "base", killed / kind / "killed"
+    assert [path.name for path in work.glob("checkpoint-*")] == ["checkpoint-0000007"]
 
     steps: list[int] = []
-    resumed = fit(base, tmp_path / "killed", RESUME[kind], on_progress=_steps_into(steps))
+    resumed = fit(base, work, RESUME[kind], on_progress=_steps_into(steps))
     assert steps == [8, 9, 10, 11, 12]
     unbroken = fit(base, tmp_path / "unbroken", RESUME[kind])
     assert same_weights(resumed.weights, unbroken.weights)
     assert _without_times(resumed.history) == _without_times(unbroken.history)
-    assert not list((tmp_path / "killed").glob("checkpoint-*"))
+    assert not list(work.glob("checkpoint-*"))
 
 
 def _with_dropout(base: Path, target: Path) -> Path:
@@ -398,9 +440,9 @@ def test_validation_chooses_the_weights_and_patience_ends_the_run(
 
 
 def test_a_run_that_only_makes_it_worse_keeps_the_base_weights(
-    bases: Callable[[str], Path], tmp_path: Path
+    learnt: Callable[[str], TrainingResult], tmp_path: Path
 ) -> None:
-    good = fit(bases("gpt2"), tmp_path / "good", RECIPE, train=TRAIN, validation=VALIDATION)
+    good = learnt("gpt2")
     wrong = [Example(example.source, "west.") for example in TRAIN[:60]]
     result = fit(good.weights, tmp_path / "worse", SHORT, train=wrong, validation=VALIDATION)
     assert result.best_step == 0
@@ -408,9 +450,9 @@ def test_a_run_that_only_makes_it_worse_keeps_the_base_weights(
 
 
 def test_keep_last_keeps_the_weights_of_the_end_though_validation_liked_earlier_ones_better(
-    bases: Callable[[str], Path], tmp_path: Path
+    learnt: Callable[[str], TrainingResult], tmp_path: Path
 ) -> None:
-    good = fit(bases("gpt2"), tmp_path / "good", RECIPE, train=TRAIN, validation=VALIDATION)
+    good = learnt("gpt2")
     wrong = [Example(example.source, "west.") for example in TRAIN[:60]]
     result = fit(good.weights, tmp_path / "run", SHORT.but(keep="last"), train=wrong, validation=VALIDATION)
     assert result.best_step == result.steps
