@@ -197,6 +197,7 @@ def test_a_stolen_session_cannot_guess_the_password(cast: make.Cast, path: str, 
     assert User.objects.get(username="rita").check_password(make.PASSWORD)
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 def test_a_stolen_session_cannot_guess_the_password_at_the_approval() -> None:
     the = scene()

@@ -131,6 +131,7 @@ def same_weights(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", MAKERS)
 def test_every_family_learns_a_task_and_writes_it_after_saving_and_loading(
     learnt: Callable[[str], TrainingResult], tmp_path: Path, family: str
@@ -340,6 +341,7 @@ def killed(bases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactor
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", OF_RESUME)
 def test_a_run_resumed_after_a_kill_equals_an_unbroken_one(killed: Path, tmp_path: Path, kind: str) -> None:
     base, work = killed / kind / "base", killed / kind / "killed"

@@ -409,6 +409,7 @@ def test_the_first_of_two_approvals_is_shown(waiting: Scene) -> None:
     assert state(waiting) == "warming"
 
 
+@pytest.mark.slow
 def test_a_password_cannot_be_guessed_on_the_page(waiting: Scene) -> None:
     statuses = [decide(waiting, waiting.cast.approver, password="guess").status_code for _ in range(12)]
     assert statuses[:8] == [422] * 8

@@ -61,6 +61,7 @@ def test_one_that_hangs_holds_up_itself_alone(loopback: None, monkeypatch: pytes
     )
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_it_makes_room_where_other_jobs_wait(loopback: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "SLICE_SECONDS", 0.3)
