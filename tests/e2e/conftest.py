@@ -37,17 +37,33 @@ class Worker(threading.Thread):
         self.join(60)
 
 
+Watch = Callable[[Job], None] | None
+
+
+def _done_here(job: Job, watch: Watch) -> str:
+    jobs.run(job.pk, str(job.lease_token))
+    ended = Job.objects.get(pk=job.pk)
+    if watch is not None:
+        watch(ended)
+    return ended.state
+
+
 @pytest.fixture
 def without_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever takes a job does its work itself: the same work without a process of its own, whose start takes longer
     than most of what tests ask for. That jobs work in one is for `test_the_loop` and tests/foundation to show."""
+    monkeypatch.setattr(jobs, "_watch_over", _done_here)
 
-    def work(job: Job, watch: Callable[[Job], None] | None) -> str:
-        jobs.run(job.pk, str(job.lease_token))
-        ended = Job.objects.get(pk=job.pk)
-        if watch is not None:
-            watch(ended)
-        return ended.state
+
+@pytest.fixture
+def one_child_of_each_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first job of each kind has a process of its own, as all have with a queue; the others do without."""
+    in_a_child, seen = jobs._watch_over, set[str]()
+
+    def work(job: Job, watch: Watch) -> str:
+        first = job.kind not in seen
+        seen.add(job.kind)
+        return (in_a_child if first else _done_here)(job, watch)
 
     monkeypatch.setattr(jobs, "_watch_over", work)
 

@@ -99,6 +99,7 @@ def a_policy_for_few_documents() -> None:
     )
 
 
+@pytest.mark.usefixtures("one_child_of_each_kind")
 def test_four_people_walk_the_loop(
     enter: Enter,
     cast: make.Cast,
