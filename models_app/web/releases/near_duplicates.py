@@ -11,7 +11,7 @@ from models_app.models import LeakageFinding
 from models_app.texts.normalise import row_number
 from models_app.texts.overlaps import BLOCKS
 
-SHOWN = 4
+SHOWN = 3
 
 
 @dataclass(frozen=True)
