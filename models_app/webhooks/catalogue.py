@@ -68,7 +68,7 @@ CATALOGUE: tuple[Told, ...] = (
         "`to` says", ("release.judged",),
     ),
     Told("release.changes_requested", "an approver asked for changes", ("release.ask_for_changes",)),
-    Told("release.expired", "a release was not decided on, or not put live, in time", ("release.expire",)),
+    Told("release.expired", "a release was not decided on, or not changed, in time", ("release.expire",)),
     Told("release.emergency", "a release goes live in an emergency, without all that it needs", ("release.emergency",)),
     Told("release.incident_reviewed", "an emergency was looked at afterwards", ("release.incident_reviewed",)),
     Told("release.withdrawn", "a release was withdrawn", ("release.withdraw",)),

@@ -18,7 +18,7 @@ from models_app.models import AuditEvent, WebhookDelivery, WebhookEndpoint
 from models_app.texts.normalise import one_line
 from models_app.webhooks import signing
 from models_app.webhooks.catalogue import NAMES
-from models_app.webhooks.targets import NotThere, parse
+from models_app.webhooks.targets import NotThere, parse, refuse_at_once
 
 MOST = 50
 # After a new secret was made, deliveries are signed with the one before too, for so long.
@@ -139,7 +139,7 @@ def newest_event() -> int:
 
 
 def _checked(name: str, url: str, events: Sequence[str]) -> tuple[str, str]:
-    """Whether the address is public is looked at when something is sent: what a name says can change."""
+    """Whether a name's address is public is looked at when something is sent: what a name says can change."""
     name, url = one_line(name), url.strip()
     fields = {}
     if not 1 <= len(name) <= 100:
@@ -147,7 +147,7 @@ def _checked(name: str, url: str, events: Sequence[str]) -> tuple[str, str]:
             "Give the webhook a name of at most 100 characters, such as the program that is told."
         )
     try:
-        parse(url)
+        refuse_at_once(parse(url), settings.GALLEY_WEBHOOK_HOSTS)
     except NotThere as refused:
         fields["url"] = str(refused)
     unknown = [event for event in events if event not in NAMES]

@@ -81,6 +81,17 @@ def parse(url: str) -> Target:
     return Target(parts.scheme, parts.hostname.rstrip("."), port, path)
 
 
+def refuse_at_once(target: Target, inside: Inside) -> None:
+    """What no name has to be resolved for: where an address stands in the place of the name. Raises NotThere."""
+    try:
+        written = str(ip_address(target.host))
+    except (
+        ValueError
+    ):  # a name, or another way to write an address, which the system reads when it is resolved
+        return
+    look_at(target, [written], inside)
+
+
 def look_at(target: Target, addresses: Sequence[str], inside: Inside) -> list[str]:
     """The addresses to connect to, in order. Raises NotThere where one of them is not allowed: which one a connection
     would have taken is chance."""
@@ -91,9 +102,10 @@ def look_at(target: Target, addresses: Sequence[str], inside: Inside) -> list[st
         address = ip_address(written)
         ours = named or inside.has(address)
         if not ours and not _is_public(address):
+            which = "" if str(address) == target.host else f"{address}, which is "
             raise NotThere(
-                f"{target.host} is {address}, which is no public address. Where it is meant, the operator of Galley "
-                "names it in GALLEY_WEBHOOK_HOSTS."
+                f"{target.host} is {which}no public address. Where it is meant, the operator of Galley names it in "
+                "GALLEY_WEBHOOK_HOSTS."
             )
         if not ours and target.scheme != "https":
             raise NotThere(
