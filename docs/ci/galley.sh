@@ -31,10 +31,14 @@ call() {
     --header @<(printf 'Authorization: Token %s\n' "$GALLEY_TOKEN") --header "Content-Type: application/json" \
     "${@:2}" "${GALLEY_URL%/}/api/v1/$1") || status=$?
   if [ "$status" != 0 ]; then
+    [ -n "$answer" ] || fail "$1: no answer from $GALLEY_URL"
     fail "$1: $(jq -r '.error | "\(.code): \(.message)"' <<<"$answer" 2>/dev/null || echo "$answer")"
   fi
   printf '%s\n' "$answer"
 }
+
+# number WHAT [WORD]: WORD, where it is a number.
+number() { [[ ${2:-} =~ ^[0-9]+$ ]] || fail "this step takes the number of a $1, not '${2:-}'"; echo "$2"; }
 
 # start STEP PATH BODY: a POST that happens once, however often it is sent.
 start() { call "$2" --header "Idempotency-Key: $key-$1" --data "$3"; }
@@ -70,14 +74,16 @@ train() {
 }
 
 compose() {
-  local answer
-  answer=$(start compose releases/compose/ "$(jq -n --argjson model "$1" '{model_version: $model}')")
+  local answer model
+  model=$(number "model version" "${1:-}")
+  answer=$(start compose releases/compose/ "$(jq -n --argjson model "$model" '{model_version: $model}')")
   jq .id <<<"$answer"
 }
 
 compare() {
-  local answer number
-  answer=$(start compare comparisons/ "$(jq -n --argjson release "$1" '{candidate: $release}')")
+  local answer release number
+  release=$(number release "${1:-}")
+  answer=$(start compare comparisons/ "$(jq -n --argjson release "$release" '{candidate: $release}')")
   number=$(jq .id <<<"$answer")
   answer=$(done_or_fail "jobs/$number/")
   number=$(jq .result.comparison <<<"$answer")
@@ -87,14 +93,16 @@ compare() {
 }
 
 submit() {
-  local answer
-  answer=$(start submit releases/ "$(jq -n --argjson number "$1" --arg note "$2" '{comparison: $number, note: $note}')")
+  local answer comparison
+  comparison=$(number comparison "${1:-}")
+  answer=$(start submit releases/ "$(jq -n --argjson number "$comparison" --arg note "${2:-}" '{comparison: $number, note: $note}')")
   jq -r '"Release \(.id) is \(.state)."' <<<"$answer"
 }
 
 gates() {
-  local answer
-  answer=$(wait_for "releases/$1/gates/" '.verdict != null')
+  local answer release
+  release=$(number release "${1:-}")
+  answer=$(wait_for "releases/$release/gates/" '.verdict != null')
   printf '%s\n' "$answer" >gates.json
   jq -r '
     def xml: tostring | gsub("[\\x01-\\x08\\x0b\\x0c\\x0e-\\x1f]"; "") | @html;

@@ -232,6 +232,9 @@ def test_what_goes_wrong_ends_with_three_and_says_why(live_server: LiveServer, t
         (["train"], {"GALLEY_KEY": ""}, "set GALLEY_KEY"),
         (["approve", "14"], {}, "not 'approve'"),
         ([], {}, "not ''"),
+        (["compose", "model"], {}, "takes the number of a model version, not 'model'"),
+        (["gates"], {}, "takes the number of a release, not ''"),
+        (["submit", "1x", "Why"], {}, "takes the number of a comparison, not '1x'"),
     ):
         code, told = galley(*words, **env)
         assert (code, said in told) == (3, True), told
