@@ -223,7 +223,7 @@ GATES = (
       SELECT * FROM models_app_gatepolicy WHERE environment_id = of_environment ORDER BY number DESC LIMIT 1;
     $$;
     CREATE FUNCTION galley_same_finding(one models_app_gateresult, other models_app_gateresult)
-    RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    RETURNS boolean LANGUAGE sql STABLE AS $$
       -- as `gates.waivers.digest_of_result` has it
       SELECT (one.gate, one.name, one.verdict, one.need) = (other.gate, other.name, other.verdict, other.need)
          AND one.n IS NOT DISTINCT FROM other.n
