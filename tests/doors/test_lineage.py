@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from models_app.releases.hands import involved, training_lineage
 from models_app.training.recognising import Known, choose
 from models_app.training.registering import artefact_path, register_artefact, register_base, start_registering
 from tests import make
+from tests.kept import kept
 from tests.pages import markup
 from tests.releases import scene as scenes
 from tests.tiny_models import make_tiny_llama, make_tiny_t5
@@ -35,8 +37,27 @@ Change = Callable[[Path], None]
 
 
 @pytest.fixture
-def cast(db: None) -> make.Cast:
-    return make.cast()
+def cast(request: pytest.FixtureRequest, db: None) -> make.Cast:
+    if "trained" in request.fixturenames:
+        return with_what_mila_trained()
+    return with_a_base() if "base" in request.fixturenames else make.cast()
+
+
+@kept
+def with_a_base() -> make.Cast:
+    cast = make.cast()
+    with TemporaryDirectory() as directory:
+        model = make_tiny_llama(Path(directory) / "base", seed=1)
+        register_base(reference=str(model), name="base", actor=cast.administrator)
+    return cast
+
+
+@kept
+def with_what_mila_trained() -> make.Cast:
+    cast = with_a_base()
+    with TemporaryDirectory() as directory:
+        trained_from(ModelVersion.objects.get(name="base"), cast, Path(directory), seed=5)
+    return cast
 
 
 @pytest.fixture
@@ -46,16 +67,14 @@ def places(tmp_path: Path, settings: Any) -> Path:
 
 
 @pytest.fixture
-def base(cast: make.Cast, places: Path) -> ModelVersion:
-    return register_base(
-        reference=str(make_tiny_llama(places / "base", seed=1)), name="base", actor=cast.administrator
-    )
+def base(cast: make.Cast) -> ModelVersion:
+    return ModelVersion.objects.get(name="base")
 
 
 @pytest.fixture
-def trained(cast: make.Cast, base: ModelVersion, places: Path) -> ModelVersion:
+def trained(cast: make.Cast) -> ModelVersion:
     """What Mila trained from it on what Rita corrected: all weights have moved by some percent."""
-    return trained_from(base, cast, places, seed=5)
+    return ModelVersion.objects.get(name="tuned")
 
 
 def trained_from(base: ModelVersion, cast: make.Cast, places: Path, *, seed: int) -> ModelVersion:
