@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache as cache_of_results
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import quote, quote_from_bytes, urljoin, urlsplit
@@ -28,6 +29,7 @@ from django.test import Client
 from django.urls import Resolver404, resolve
 
 from models_app.models import PromptVersion
+from reviews.reports.overview import waiting as what_waits
 from script.demo_data import Demo, heartbeat
 from tests import make
 from tests.web.test_who_may import addresses
@@ -259,7 +261,10 @@ def test_no_value_of_any_field_of_any_page_is_an_error_of_ours(monkeypatch: pyte
     watch = Watch(monkeypatch)
     # What Django's client keeps of each template that an answer was made with, nobody looks at here.
     monkeypatch.setattr(Template, "_render", lambda template, context: template.nodelist.render(context))
-    for place in places([visitor(user) for user in (administrator, *people)], watch, errors):
+    everywhere = places([visitor(user) for user in (administrator, *people)], watch, errors)
+    # Whatever is sent from now on is taken back: what waits for a person is the same on every page.
+    monkeypatch.setattr("reviews.web.navigation.waiting", cache_of_results(what_waits))
+    for place in everywhere:
         for method in ("get", "post"):
             ask = getattr(place.visitor, method)
             names = place.asked if method == "get" else None
