@@ -24,8 +24,9 @@ QUEUES, PEOPLE = 50, 50
 GOLD_ANSWERS = 2000
 FILL = """
 INSERT INTO reviews_sourcedocument (title, text, domain, language, origin, licence, external_id, group_key,
-                                    content_hash, split, reference, words, created_at)
-SELECT 'Article ' || n, 'Text ' || n, 'news', 'en', 'bench', '', '', '', md5('agreement' || n), 'train', '', 2, now()
+                                    content_hash, split, reference, words, fields, created_at)
+SELECT 'Article ' || n, 'Text ' || n, 'news', 'en', 'bench', '', '', '', md5('agreement' || n), 'train', '', 2, '{}',
+       now()
   FROM generate_series(1, %(items)s) n;
 INSERT INTO reviews_summary (document_id, text, decoding, source, words, truncated, finish, created_at)
 SELECT id, 'Summary of it.', '{}', 'batch', 3, false, '', now() FROM reviews_sourcedocument WHERE origin = 'bench';

@@ -26,14 +26,14 @@ def fill(documents: int, examples: int) -> None:
         cursor.execute(
             """
             INSERT INTO reviews_sourcedocument (title, text, domain, language, origin, licence, external_id, group_key,
-                                                content_hash, split, reference, words, created_at)
+                                                content_hash, split, reference, words, fields, created_at)
             SELECT CASE WHEN n %% 3 = 0 THEN '' ELSE 'Report ' || n || ' of harbour ' || (n %% 977) END,
                    'The ' || (ARRAY['harbour', 'school', 'choir', 'market', 'clinic'])[1 + n %% 5] || ' of town ' ||
                    (n %% 4999) || ' said on day ' || n || '. ' || repeat('Words that stand for an article. ', 120),
                    (ARRAY['news', 'business', 'culture', 'sport', 'science', 'other'])[1 + n %% 6], '',
                    'file ' || (n %% 12) || '.jsonl', '', 'row-' || n, '', md5(n::text) || md5((-n)::text),
                    CASE WHEN n %% 10 < 7 THEN 'train' WHEN n %% 10 = 7 THEN 'validation' ELSE 'test' END,
-                   CASE WHEN n %% 4 = 0 THEN '' ELSE 'A reference summary of report ' || n || '.' END, 730, now()
+                   CASE WHEN n %% 4 = 0 THEN '' ELSE 'A reference summary of report ' || n || '.' END, 730, '{}', now()
               FROM generate_series(1, %s) n
             """,
             [documents],

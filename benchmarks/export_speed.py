@@ -32,10 +32,10 @@ RUNS = (
 
 DATA = """
 INSERT INTO reviews_sourcedocument (title, text, domain, language, origin, licence, external_id, group_key,
-       content_hash, split, reference, words, created_at)
+       content_hash, split, reference, words, fields, created_at)
 SELECT 'Report number ' || n, (SELECT string_agg(md5(n || '-' || w), ' ') FROM generate_series(1, %(chunks)s) w),
        'news', 'en', 'benchmark', 'CC0', 'report-' || n, '', encode(sha256(n::text::bytea), 'hex'),
-       CASE WHEN n %% 10 = 0 THEN 'test' ELSE 'train' END, '', %(words)s, now()
+       CASE WHEN n %% 10 = 0 THEN 'test' ELSE 'train' END, '', %(words)s, '{}', now()
   FROM generate_series(1, %(large)s) n;
 
 INSERT INTO reviews_summary (document_id, release_id, model_version_id, prompt_version_id, text, decoding, source,

@@ -214,8 +214,8 @@ def test_files_go_when_their_time_is_over(
 
 _FIVE_THOUSAND = (
     """INSERT INTO reviews_sourcedocument (title, text, domain, language, origin, licence, external_id, group_key,
-              content_hash, split, reference, words, created_at)
-       VALUES ('Long', %(text)s, 'news', '', 'test', '', '', '', 'long', 'train', '', 1200, now())""",
+              content_hash, split, reference, words, fields, created_at)
+       VALUES ('Long', %(text)s, 'news', '', 'test', '', '', '', 'long', 'train', '', 1200, '{}', now())""",
     """INSERT INTO reviews_summary (document_id, text, decoding, source, words, truncated, finish, created_at)
        SELECT id, 'Summary ' || n, '{}', 'batch', 2, false, '', now()
          FROM reviews_sourcedocument, generate_series(1, 5000) n WHERE content_hash = 'long'""",
