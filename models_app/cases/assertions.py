@@ -56,11 +56,11 @@ _LANGUAGES = {
 
 
 class Test(StrEnum):
-    """The three kinds of CheckList (Ribeiro and others, 2020)."""
+    """The three kinds of CheckList (Ribeiro and others, 2020), there MFT, INV and DIR."""
 
-    FUNCTIONALITY = "MFT"
-    INVARIANCE = "INV"
-    DIRECTION = "DIR"
+    FUNCTIONALITY = "functionality"
+    INVARIANCE = "invariance"
+    DIRECTION = "direction"
 
     __test__ = False  # not one of pytest's
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
-from models_app.cases.assertions import Outcome, assertion_of, changes_of
+from models_app.cases.assertions import Outcome, Test, assertion_of, changes_of
 from models_app.cases.running import article_of, judged_again, newest_versions, results_digest, signature
 from models_app.cases.writing import digest_of, digest_of_version
 from models_app.models import CaseResult, CaseRun, CaseSet, CaseSetVersion, CaseVersion, Release
@@ -77,8 +77,9 @@ def assertion_words(case: CaseVersion) -> list[str]:
 
 
 def kinds_of_test(case: CaseVersion) -> list[str]:
-    """MFT, INV, DIR: those that its assertions are of."""
-    return sorted({assertion_of(values).test.value for values in case.assertions}, reverse=True)
+    """Those that its assertions are of, in the order of `Test`."""
+    found = {assertion_of(values).test for values in case.assertions}
+    return [test.value for test in Test if test in found]
 
 
 # ---------------------------------------------------------------- runs and results

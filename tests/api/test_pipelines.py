@@ -204,8 +204,10 @@ def test_each_scope_and_role_is_needed(the: Scene) -> None:
 def test_no_address_of_the_api_decides(the: Scene) -> None:
     everything = Api(the.cast.administrator, *ApiToken.SCOPES)
     the.submitted()
-    for word in ("approve", "reject", "decide", "waive", "start", "rollback", "withdraw"):
+    for word in ("approve", "reject", "decide", "waive", "changes", "live"):
         assert everything.post(f"releases/{the.candidate.pk}/{word}/", {}).status_code == 404
+    for word, body in (("start", {}), ("rollback", {"reason": "No."})):  # of what nobody approved
+        assert everything.post(f"releases/{the.candidate.pk}/{word}/", body).status_code == 409, word
     names = [str(name) for name in get_resolver().reverse_dict if str(name).startswith("api_")]
     assert len(names) > 30
     assert not [name for name in names if "approv" in name or "waive" in name or "decid" in name]

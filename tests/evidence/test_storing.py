@@ -23,6 +23,7 @@ from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
 pytestmark = pytest.mark.django_db
+_of_the_parent: list[Any] = []
 
 
 @pytest.fixture
@@ -129,6 +130,11 @@ def test_a_writer_that_is_killed_leaves_nothing_half(the: Scene, step: str) -> N
 
 def _write_and_die(release: Release, step: str) -> None:
     """In a process of its own, which ends here."""
+    # Where Playwright's loop runs, Django has one connection in the loop and one beside it, and a fork is beside it:
+    # with the connection of the process that it came from, it would leave that one a transaction that never ends.
+    connection = connections["default"]
+    _of_the_parent.append(connection.connection)  # closed by nobody
+    connection.connection = None
     put = storing._put
 
     def put_or_die(path: Path, content: bytes) -> None:
