@@ -5,7 +5,7 @@ test that calls it makes them. Before the next test they are made once more, cop
 undone; from then on a call puts the copies back, which takes a twentieth of the time. The constraints look at the rows
 as at any others.
 
-They are made anew wherever a copy would be something else: beside rows that are there already, under other settings,
+They are made again wherever a copy would be something else: beside rows that are there already, under other settings,
 by another clock.
 """
 

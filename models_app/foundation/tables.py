@@ -27,7 +27,7 @@ class CreateTables(Operation):
         return type(self).__name__, [self.tables], {}
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        state.__dict__.pop("apps", None)  # the classes: made by whoever asks for them next
+        state.__dict__.pop("apps", None)  # the classes: made when they are asked for next
         for table in self.tables:
             table.state_forwards(app_label, state)
 

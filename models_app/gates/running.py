@@ -57,7 +57,7 @@ def start(*, release: Release, comparison: Comparison, actor: Any | None, delive
     if comparison.seed != SEED:
         raise Refused(
             f"Comparison {comparison.pk} was drawn with seed {comparison.seed}. Gates judge by seed {SEED} alone, so "
-            f"that nobody draws again until an interval suits. Compare anew: evaluate --candidate {release.pk}"
+            f"that nobody draws again until an interval suits. Compare once more: evaluate --candidate {release.pk}"
         )
     with transaction.atomic():
         Release.objects.select_for_update(no_key=True).get(pk=release.pk)

@@ -94,7 +94,7 @@ NEVER = [
         f"OLD.state = 'succeeded' AND ({changed('state', 'signature', 'means', 'finished_at')})",
     ),
     ("trainingrun", "succeeded_for_good", "OLD.state = 'succeeded' AND NEW.state <> 'succeeded'"),
-    # while it waits for a decision it is submitted anew or stays as it was
+    # while it waits for a decision it is submitted once more or stays as it was
     (
         "release", "decided_on",
         f"(OLD.state NOT IN ({ON_ITS_WAY}) OR OLD.state = 'awaiting approval' AND NEW.state <> 'evaluating') AND ("

@@ -258,7 +258,7 @@ def test_a_first_release_that_was_submitted_needs_its_approvals_when_it_goes_liv
 
 
 def test_what_was_live_in_another_environment_was_not_judged_here(the: Scene) -> None:
-    """Its first release needs no approval: whoever put model and prompt live there would have no hand in them here."""
+    """Its first release needs no approval: who put model and prompt live there would have no hand in them here."""
     staging = Environment.objects.create(name="staging")
     Route.objects.create(environment=staging, salt="x")
     writer, registrar = (make.user(name, "approver", "ml engineer") for name in ("writer", "registrar"))

@@ -184,7 +184,7 @@ def _article(example: EvaluationExample, old: str, new: str) -> SafeString:
     if end < len(source):
         cut = source.rfind(" ", start, end)
         end = cut if cut > start else end
-    pieces = [format_html("… ") if start else SafeString("")]
+    pieces = [SafeString("… ") if start else SafeString("")]
     at = start
     for begin, stop in marks:
         if begin >= at and stop <= end:
