@@ -7,8 +7,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
+from django.db import connection
 
 from models_app.foundation import jobs
 from models_app.models import Approval, Job, ModelVersion, PromptVersion, Release
@@ -177,9 +179,15 @@ def looked_at(batch: Imported) -> Imported:
 
 def carried_out(job: Job) -> Job:
     """The job done in this process, inside the test's transaction; the outcome is on the row."""
+    from reviews import jobs as handlers
+
     claimed = jobs.claim(job.pk)
     assert claimed is not None, f"job {job.pk} is {job.state}, not queued"
-    jobs.run(claimed.pk, str(claimed.lease_token))
+    with pytest.MonkeyPatch.context() as patch:
+        if connection.in_atomic_block:
+            # A job that takes longer tells how far it is through a connection of its own, which does not see this row.
+            patch.setattr(handlers, "TELL_SECONDS", 3600)
+        jobs.run(claimed.pk, str(claimed.lease_token))
     claimed.refresh_from_db()
     return claimed
 

@@ -149,9 +149,8 @@ def test_what_a_parquet_file_says_of_itself_is_looked_at_before_it_is_unpacked(t
 @pytest.mark.slow
 @pytest.mark.parametrize("bomb", bomb_files.TAKEN)
 def test_a_file_with_strange_rows_shows_and_imports_what_it_can(
-    cast: make.Cast, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch, bomb: Bomb
+    cast: make.Cast, tmp_path: Path, settings: Any, bomb: Bomb
 ) -> None:
-    monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)  # its thread sees nothing of a test's transaction
     content, name = content_of(bomb, tmp_path)
     batch = make.looked_at(submitted(cast, content, name))
     assert batch.status == "ready", batch.job
@@ -165,9 +164,8 @@ def test_a_file_with_strange_rows_shows_and_imports_what_it_can(
 
 
 def test_characters_that_no_text_can_have_hinder_no_row_of_either_import(
-    cast: make.Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cast: make.Cast, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)
     content, name = content_of(bomb_files.jsonl_nul_and_halves, tmp_path)
     batch = make.looked_at(submitted(cast, content, name))
     make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))

@@ -309,9 +309,8 @@ def imports_asked_for() -> QuerySet[Job]:
 
 
 def test_a_file_is_looked_at_mapped_imported_and_reported(
-    cast: make.Cast, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+    cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
-    monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)  # its thread sees nothing of a test's transaction
     client = signed_in(cast.ml_engineer)
     answer = upload(client, lines(3) + b'{"article": "short"}\n')
     submitted = ImportBatch.objects.get()

@@ -157,13 +157,6 @@ def test_who_may_not_import_can_do_none_of_it(cast: make.Cast, name: str) -> Non
 # ---------------------------------------------------------------- importing, with a job
 
 
-@pytest.fixture
-def telling_in_this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside a test's transaction another connection sees no job; the thread is tried with real ones below."""
-    monkeypatch.setattr("reviews.jobs.TELL_SECONDS", 3600)
-
-
-@pytest.mark.usefixtures("telling_in_this_thread")
 def test_a_batch_is_imported_with_a_report_and_its_file_goes(
     cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
@@ -190,7 +183,6 @@ def test_a_batch_is_imported_with_a_report_and_its_file_goes(
     assert list((HOME / "uploads").glob("*")) == []
 
 
-@pytest.mark.usefixtures("telling_in_this_thread")
 def test_a_job_that_comes_twice_imports_once(cast: make.Cast) -> None:
     batch = submitted(cast)
     job = make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
@@ -225,7 +217,6 @@ def test_a_number_of_rows_that_means_nothing_starts_nothing(cast: make.Cast, lim
     assert not imports_asked_for()
 
 
-@pytest.mark.usefixtures("telling_in_this_thread")
 def test_a_failed_import_leaves_nothing_and_can_be_tried_again(
     cast: make.Cast, django_capture_on_commit_callbacks: Any
 ) -> None:
@@ -244,7 +235,6 @@ def test_a_failed_import_leaves_nothing_and_can_be_tried_again(
     assert make.carried_out(again).result["imported"] == 1200
 
 
-@pytest.mark.usefixtures("telling_in_this_thread")
 def test_what_is_in_is_not_imported_again_nor_discarded(cast: make.Cast) -> None:
     batch = submitted(cast)
     make.carried_out(DOCUMENTS.start(row=batch, options=ImportOptions(), actor=cast.ml_engineer))
