@@ -3,6 +3,9 @@
 It has passed the gates and is as bound to the evidence as any release, and who takes it had no hand in it. What is
 left out is the waiting: for further approvers, and for the end of a freeze window. It opens an incident, which stays
 open until another person has reviewed it.
+
+Until then no other release of the environment takes this path, whoever asks: otherwise one approver, or several in
+turn, would put one release after another live that nobody else looked at.
 """
 
 from __future__ import annotations
@@ -11,14 +14,14 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from models_app.foundation import audit
 from models_app.foundation.errors import NotAllowed, Refused, StaleState
 from models_app.foundation.roles import allowed, require
 from models_app.foundation.statements import database_time
 from models_app.gates import policies
-from models_app.models import Approval, Incident, Release, Route
+from models_app.models import Approval, Deployment, Incident, Release, Route
 from models_app.people.proving import refuse_wrong
 from models_app.releases.accounts import Circle
 from models_app.releases.approving import (
@@ -69,6 +72,9 @@ def put_live_in_emergency(
 
 
 def _opened(release: Release, actor: User, reason: str) -> Incident:
+    before = to_review_first(release)
+    if before is not None:
+        raise Refused(_review_first(before), code="review_first")
     earlier = Incident.objects.filter(release=release, evidence_digest=release.evidence_digest).first()
     if earlier is not None and not Stand(release).is_emergency:
         raise Refused(
@@ -113,15 +119,36 @@ def missing(release: Release) -> list[str]:
     return found
 
 
-def may_declare(release: Release, user: Any, *, stand: Stand | None = None) -> bool:
-    """Whether the page offers the emergency path to this person: an ordinary approval of theirs would not do."""
+def may_declare(release: Release, user: Any, *, stand: Stand | None = None) -> tuple[bool, str]:
+    """(True, "") where the page offers the emergency path to this person: an ordinary approval of theirs would not do.
+    (False, why not), in words where it would be offered but for that."""
     stand = stand or Stand(release)
     if release.state not in STATES or not may_judge(release, user, stand=stand)[0]:
-        return False
+        return False, ""
     if not stand.policy.approvals.emergency:
-        return False
+        return False, ""
     short = stand.approvals + (not stand.has_decided(user)) < stand.needed
-    return short or stand.freeze is not None
+    if not short and stand.freeze is None:
+        return False, ""
+    before = to_review_first(release)
+    return (True, "") if before is None else (False, _review_first(before))
+
+
+def to_review_first(release: Release) -> Incident | None:
+    """The oldest unreviewed incident of another release of the environment, which has been live or may still get
+    there: one that ended on its way put nothing live."""
+    was_live = Exists(Deployment.objects.filter(release=OuterRef("release")))
+    before = open_incidents().filter(release__environment=release.environment_id).exclude(release=release)
+    return before.filter(~Q(release__state__in=Release.ENDED) | was_live).order_by("pk").first()
+
+
+def _review_first(before: Incident) -> str:
+    who, release, environment = before.opened_by.get_username(), before.release_id, before.release.environment
+    return (
+        f"{who} declared an emergency for release {release}, and nobody has reviewed that yet. Until another approver "
+        f"has, on the page of release {release}, no other release goes live in an emergency in {environment}. A "
+        "rollback needs no approval."
+    )
 
 
 # ---------------------------------------------------------------- the review afterwards
@@ -177,4 +204,4 @@ def review_incident(
 
 
 def open_incidents() -> QuerySet[Incident]:
-    return Incident.objects.filter(reviewed_by=None).select_related("release", "opened_by")
+    return Incident.objects.filter(reviewed_by=None).select_related("release__environment", "opened_by")

@@ -510,6 +510,15 @@ def reviews_of_nobody(the: Scene) -> list[str]:
     ]
 
 
+def second_emergencies(the: Scene) -> list[str]:
+    an_incident(the)
+    second = make.release(the.model)
+    return [
+        "INSERT INTO models_app_incident (release_id, opened_by_id, opened_at, reason, evidence_digest, skipped, "
+        f"review) VALUES ({second.pk}, {the.cast.another_approver.pk}, now(), 'It leaks.', 'y', '[]', '')"
+    ]
+
+
 def no_test_rows(the: Scene) -> list[str]:
     return [
         "INSERT INTO models_app_snapshotexample (snapshot_id, position, split, document_hash, origin, domain, title, "
@@ -721,7 +730,8 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
     ],
     "nobody decides on a release that they composed or requested": [(own_work, TRIGGER)],
     "an incident says why, and is reviewed once, with words, by another person than who opened it; nothing else of it "
-    "changes": [(reviewed_incidents, TRIGGER), (reviews_of_nobody, CONSTRAINT)],
+    "changes; until then no other release of the environment gets one, unless the first ended without having been "
+    "live": [(reviewed_incidents, TRIGGER), (reviews_of_nobody, CONSTRAINT), (second_emergencies, TRIGGER)],
     "versions of a policy are append-only; a gate run gets results while it goes on, ends with the verdict that they "
     "give, and keeps both": [(judged, TRIGGER)],
     "a waiver is of what gates found of its own release, never of integrity, leakage, personal data or safety, of what "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,9 +16,17 @@ from django.test import Client
 from models_app.foundation import audit
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState
 from models_app.models import Approval, AuditEvent, Incident, Release, Route, TrainingRun
+from models_app.models.releases import Environment
 from models_app.releases.approving import confirmation
-from models_app.releases.deploying import go_live
-from models_app.releases.emergency import may_declare, open_incidents, put_live_in_emergency, review_incident
+from models_app.releases.composing import compose_release
+from models_app.releases.deploying import give_up, go_live, roll_back
+from models_app.releases.emergency import (
+    may_declare,
+    open_incidents,
+    put_live_in_emergency,
+    review_incident,
+    to_review_first,
+)
 from tests import make
 from tests.doors.test_evidence import refusal
 from tests.pages import markup
@@ -62,8 +71,8 @@ def test_it_goes_live_with_one_approver_and_opens_an_incident(the: Scene) -> Non
 
 def test_whoever_approved_already_may_still_declare_an_emergency(the: Scene) -> None:
     the.approved_by(the.cast.approver)
-    assert may_declare(now(the), the.cast.approver)
-    assert not may_declare(now(the), the.cast.another_approver), "an approval of his is enough"
+    assert may_declare(now(the), the.cast.approver)[0]
+    assert may_declare(now(the), the.cast.another_approver) == (False, ""), "an approval of his is enough"
     declared(the)
     assert (now(the).state, Approval.objects.count()) == ("warming", 1)
 
@@ -102,7 +111,7 @@ def test_an_emergency_of_somebody_who_may_not_decide_any_more_lowers_no_bar(
 
 def test_where_nothing_is_missing_there_is_no_emergency(the: Scene) -> None:
     the.approvers_needed(1)
-    assert not may_declare(now(the), the.cast.approver)
+    assert may_declare(now(the), the.cast.approver) == (False, "")
     with pytest.raises(Refused) as refused:
         declared(the)
     assert refused.value.code == "no_emergency"
@@ -145,6 +154,150 @@ def test_two_emergencies_at_once_are_one(the: Scene) -> None:
     outcomes = at_once(lambda: declared(the), lambda: declared(the, the.cast.another_approver))
     assert outcomes == ["done", "stale"]
     assert (now(the).state, Incident.objects.count()) == ("warming", 1)
+
+
+# ---------------------------------------------------------------- one after another
+
+
+def another(the: Scene, **fields: Any) -> Scene:
+    """The next candidate, of other weights, compared with what is live now; it waits for two approvals."""
+    live = Route.objects.select_related("release").get(environment__name="production").release
+    assert live is not None
+    model = scenes.trained_model(the.model, the.snapshot, by=the.cast.ml_engineer)
+    composed = compose_release(
+        model_version=model, prompt_version=scenes.chat_prompt(), decoding={}, origin="retraining",
+        actor=the.cast.ml_engineer, **fields,
+    )  # fmt: skip
+    comparison = scenes.compared(composed, live, the.on, after=0.30, before=0.16)
+    scene = replace(the, live=live, candidate=composed, comparison=comparison, model=model)
+    scene.submitted()
+    assert now(scene).state == "awaiting approval"
+    return scene
+
+
+def put_live(the: Scene) -> Incident:
+    incident = declared(the)
+    go_live(release=now(the))
+    return incident
+
+
+@pytest.mark.parametrize("whose", ["approver", "another_approver"])
+def test_nobody_declares_another_emergency_before_the_first_is_reviewed(the: Scene, whose: str) -> None:
+    """One approver could put one release after another live, and two in turn could as well."""
+    incident, person = put_live(the), getattr(the.cast, whose)
+    second = another(the)
+    may, why = may_declare(now(second), person)
+    assert not may
+    assert (
+        f"ada declared an emergency for release {the.candidate.pk}, and nobody has reviewed that yet" in why
+    )
+    with pytest.raises(Refused) as refused:
+        declared(second, person)
+    assert (refused.value.code, refused.value.message) == ("review_first", why)
+    assert (now(second).state, Incident.objects.count()) == ("awaiting approval", 1)
+    assert not Approval.objects.filter(release=second.candidate).exists(), "no approval is left of the try"
+    review_incident(
+        incident=incident, actor=the.cast.another_approver, words="Right.", password=make.PASSWORD
+    )
+    declared(second, person)
+    assert now(second).state == "warming"
+
+
+def test_an_unreviewed_emergency_holds_up_no_ordinary_approvals(the: Scene) -> None:
+    put_live(the)
+    second = another(the)
+    second.approved_by(the.cast.approver)
+    assert second.approved_by(the.cast.another_approver).state == "warming"
+
+
+@pytest.mark.parametrize("end", ["rolled back", "demoted", "superseded"])
+def test_whatever_became_of_the_first_release_somebody_reviews_it(the: Scene, end: str) -> None:
+    put_live(the)
+    if end == "rolled back":
+        roll_back(environment=the.candidate.environment, actor=the.cast.operator, reason="Worse.")
+    elif end == "demoted":
+        the.cast.approver.groups.clear()
+    else:
+        scenes.made_live(make.release(the.model))
+    assert to_review_first(make.release(the.model)) == Incident.objects.get()
+
+
+def test_an_emergency_whose_release_never_got_live_is_in_nobodys_way(the: Scene) -> None:
+    """Its weights could not be loaded: the release that can, waits for the same approvers at the same hour."""
+    declared(the)
+    give_up(release=now(the), reason="It could not be loaded.")
+    declared(another(the))
+    assert open_incidents().count() == 2, "both are reviewed"
+
+
+def test_the_same_release_may_be_declared_again_on_other_evidence(the: Scene) -> None:
+    """It is the same emergency, and nothing else goes live by it."""
+    declared(the)
+    judged_on_other_evidence(the)
+    declared(the, the.cast.another_approver)
+    assert (now(the).state, Incident.objects.count()) == ("warming", 2)
+
+
+def judged_on_other_evidence(the: Scene) -> None:
+    the.cast.approver.groups.clear()
+    with pytest.raises(Refused):
+        go_live(release=now(the))
+    the.submitted(release=now(the), comparison=scenes.compared(now(the), the.live, scenes.evaluation_set(24)))
+
+
+def test_emergencies_of_another_environment_are_its_own(the: Scene) -> None:
+    put_live(the)
+    staging = Environment.objects.get_or_create(name="staging")[0]
+    elsewhere = make.release(the.model, environment=staging)
+    assert to_review_first(elsewhere) is None
+    assert to_review_first(make.release(the.model)) is not None
+
+
+def test_the_database_refuses_a_second_emergency_as_well(the: Scene) -> None:
+    put_live(the)
+    columns = "release_id, opened_by_id, opened_at, reason, evidence_digest, skipped, review"
+    second = another(the)
+
+    def opened(release: Release) -> str:
+        return (
+            f"INSERT INTO models_app_incident ({columns}) VALUES ({release.pk}, {the.cast.another_approver.pk}, "
+            "now(), 'x', 'other', '[]', '')"
+        )
+
+    assert refusal(opened(second.candidate)) == "23001"
+    assert refusal(opened(the.candidate)) == ""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_emergencies_of_two_releases_at_once_are_one(the: Scene) -> None:
+    """The one that comes second sees the first one's incident, although neither was there when both began."""
+    other = scenes.trained_model(the.model, the.snapshot, by=the.cast.ml_engineer)
+    composed = compose_release(
+        model_version=other, prompt_version=scenes.chat_prompt(), decoding={}, origin="retraining",
+        actor=the.cast.ml_engineer,
+    )  # fmt: skip
+    second = replace(the, candidate=composed, comparison=scenes.compared(composed, the.live, the.on))
+    second.submitted()
+    outcomes = at_once(lambda: declared(the), lambda: declared(second, the.cast.another_approver))
+    assert outcomes == ["done", "review_first"]
+    assert Incident.objects.count() == 1
+
+
+def test_the_page_says_what_is_to_be_reviewed_first(the: Scene) -> None:
+    put_live(the)
+    second = another(the)
+    page = " ".join(markup(signed_in(the.cast.approver).get(f"/releases/{second.candidate.pk}/")).split())
+    assert "Put live in an emergency" not in page
+    assert (
+        f"ada declared an emergency for release {the.candidate.pk}, and nobody has reviewed that yet" in page
+    )
+    answer = signed_in(the.cast.approver).post(
+        f"/releases/{second.candidate.pk}/decide/",
+        {"decision": "emergency", "reason": "It leaks.", "password": make.PASSWORD,
+         "evidence_digest": now(second).evidence_digest},
+    )  # fmt: skip
+    assert answer.status_code == 409
+    assert "nobody has reviewed that yet" in " ".join(markup(answer).split())
 
 
 # ---------------------------------------------------------------- the review

@@ -206,7 +206,7 @@ def declared(the: Scene, person: Any) -> Incident:
 
 def test_an_emergency_goes_through_a_freeze(the: Scene) -> None:
     frozen(the)
-    assert may_declare(now(the), the.cast.approver)
+    assert may_declare(now(the), the.cast.approver)[0]
     incident = declared(the, the.cast.approver)
     assert len(incident.skipped) == 1
     assert "Election night" in incident.skipped[0]
@@ -228,7 +228,7 @@ def test_what_was_approved_in_a_freeze_can_turn_out_not_to_wait(the: Scene) -> N
 def test_a_policy_may_allow_no_emergencies(the: Scene) -> None:
     scenes.small_policy(approvals={"approvers": 2, "emergency": False})
     the.submitted()
-    assert not may_declare(now(the), the.cast.approver)
+    assert may_declare(now(the), the.cast.approver) == (False, "")
     with pytest.raises(Refused, match="allows no emergencies"):
         declared(the, the.cast.approver)
     assert (now(the).state, Incident.objects.count()) == ("awaiting approval", 0)

@@ -171,11 +171,12 @@ def _deciding(release: Release, user: Any, stand: Stand, form: DecisionForm | No
     """Whether this reader may decide now, and by what form."""
     waiting = release.state == Release.State.AWAITING
     may, why = may_decide(release, user, stand=stand) if waiting else (False, "")
-    declares = may_declare(release, user, stand=stand)
+    declares, why_no_emergency = may_declare(release, user, stand=stand)
     return {
         "may": may,
         "why": why,
         "may_declare": declares,
+        "why_no_emergency": why_no_emergency,
         "problem": evidence_problem(release, stand=stand) if waiting else "",
         "form": form or (DecisionForm(release=release, user=user) if may or declares else None),
         "confirmation": confirmation(release),
