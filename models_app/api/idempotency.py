@@ -23,7 +23,7 @@ from models_app.foundation.errors import InvalidInput, Refused
 from models_app.foundation.fingerprints import fingerprint
 from models_app.models import IdempotencyKey
 
-HEADERS = ("X-Release", "X-Model-Version", "Location")
+HEADERS = ("X-Release", "X-Model-Version", "X-Kept-Answer", "Location")
 
 PARAMETER = OpenApiParameter(
     "Idempotency-Key",

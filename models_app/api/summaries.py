@@ -112,7 +112,8 @@ SUMMARY_EXAMPLE: dict[str, Any] = {
 }
 _ANSWER = OpenApiResponse(
     SummarySerializer,
-    "The summary. The headers `X-Release` and `X-Model-Version` say what wrote it.",
+    "The summary. The headers `X-Release` and `X-Model-Version` say what wrote it, `X-Kept-Answer: yes` that it had "
+    "been written before, for an equal text.",
     [OpenApiExample("summary", value=SUMMARY_EXAMPLE)],
 )
 _READ_AGAIN = OpenApiResponse(
@@ -158,6 +159,8 @@ def _answer(row: InferenceRequest, status: int) -> Response:
     answer = Response(data, status=status)
     answer["X-Release"] = str(row.release_id)
     answer["X-Model-Version"] = str(row.model_version_id)
+    if row.kept:
+        answer["X-Kept-Answer"] = "yes"
     return answer
 
 

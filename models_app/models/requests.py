@@ -11,6 +11,8 @@ from django.utils import timezone
 class InferenceRequest(models.Model):
     """One call of the API, whatever the outcome. Users and sessions are kept as keyed hashes only."""
 
+    kept = False  # no column: whether the slot had written the summary before, for an equal text
+
     class Outcome(models.TextChoices):
         OK = "ok"
         OVERLOADED = "overloaded"

@@ -39,6 +39,7 @@ class ServedSummary:
     kept_text_tokens: int
     total_text_tokens: int
     confidence: float | None
+    kept: bool = False  #: written before, for an equal text
 
 
 class _SlotGone(Exception):
@@ -184,4 +185,5 @@ def _served(
         kept_text_tokens=value["kept_text_tokens"],
         total_text_tokens=value["total_text_tokens"],
         confidence=value["confidence"],
+        kept=value["kept"],
     )

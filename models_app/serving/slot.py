@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import socketserver
 import stat
 import sys
@@ -18,6 +19,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -36,6 +38,13 @@ from models_app.serving.batching import Batcher, DeadlinePassed, Overloaded
 log = logging.getLogger("galley.slot")
 
 DRAIN_SECONDS = 4.0
+GONE_SECONDS = 0.25  # how often somebody who waits is looked for
+WARM_UP = "The harbour of Nordhaven opened on Monday. Ferries to both islands leave from there again."
+WARM_UP_WORDS = 8
+
+
+class CallerGone(Exception):
+    """Whoever asked has closed the connection."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class SlotSpec:
     device: str
     most_waiting: int
     parent: int
+    keep_bytes: int = 0  # of answers that are kept for equal requests
     quotes: bool = True  # whether the log may have an error's own words, which may quote a text
 
     @classmethod
@@ -80,7 +90,22 @@ class Slot:
             most_requests=engine.capacity.requests,
             most_tokens=engine.capacity.tokens,
             longest_tokens=self.decoding.max_input_tokens,
+            keep_bytes=spec.keep_bytes,
         )
+
+    def warm_up(self) -> None:
+        """A few words on each replica, so that no client waits for what the first summary takes besides itself, and a
+        model that cannot write never gets one. Raises what the engine raises."""
+
+        def write(number: int) -> None:
+            request = GenerationRequest(f"{number}. {WARM_UP}", max_words=WARM_UP_WORDS)
+            self.engine.generate([request], prompt=self.prompt, decoding=self.decoding)
+
+        from models_app.ml.engines import GenerationRequest
+
+        replicas = self.engine.capacity.replicas
+        with ThreadPoolExecutor(replicas) as threads:
+            list(threads.map(write, range(replicas)))
 
     def health(self) -> dict[str, Any]:
         return {
@@ -95,8 +120,11 @@ class Slot:
             **asdict(self.batcher.counters),
         }
 
-    def generate(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Raises Overloaded, DeadlinePassed, MLError and ValueError (the request does not suit the model)."""
+    def generate(self, asked: Mapping[str, Any], gone: Callable[[], bool]) -> dict[str, Any]:
+        """`gone`: whether nobody waits for the answer any more.
+
+        Raises Overloaded, DeadlinePassed, MLError and ValueError (the request does not suit the model), CallerGone.
+        """
         from models_app.ml.engines import GenerationRequest
 
         deadline = time.monotonic() + float(asked["timeout_ms"]) / 1000
@@ -105,8 +133,14 @@ class Slot:
             text=asked["text"], title=asked["title"], domain=asked["domain"], max_words=asked["max_words"]
         )
         ticket = self.batcher.submit(request, prompt=prompt, deadline=deadline)
+        while not ticket.done.wait(min(GONE_SECONDS, max(0.0, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
+                break
+            if gone():
+                self.batcher.abandon(ticket)
+                raise CallerGone
         generation = ticket.result()
-        return {**asdict(generation), "queue_ms": ticket.queue_ms}
+        return {**asdict(generation), "queue_ms": ticket.queue_ms, "kept": ticket.kept}
 
 
 # ---------------------------------------------------------------- the socket
@@ -130,8 +164,18 @@ class _Handler(socketserver.StreamRequestHandler):
             return False
         if message is None:
             return False
-        self.wfile.write(wire.answer(*self.server.answer(message)))
-        return message.keep_alive
+        with suppress(CallerGone):
+            self.wfile.write(wire.answer(*self.server.answer(message, self._is_gone)))
+            return message.keep_alive
+        return False
+
+    def _is_gone(self) -> bool:
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:  # it waits
+            return False
+        except OSError:
+            return True
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -147,19 +191,21 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         super().__init__(slot.spec.address, _Handler)
         path.chmod(0o600)
 
-    def answer(self, message: wire.Message) -> tuple[int, Any]:
+    def answer(self, message: wire.Message, gone: Callable[[], bool]) -> tuple[int, Any]:
         if message.start.startswith("GET /health "):
             return 200, self.slot.health()
         if not message.start.startswith("POST /generate "):
             return 404, _error("not_found", "There is GET /health and POST /generate.")
         try:
-            return 200, self.slot.generate(message.json())
+            return 200, self.slot.generate(message.json(), gone)
         except Overloaded as full:
             said = "Too many requests wait for the model. Try again in a moment."
             return 503, _error("overloaded", said, retry_after=full.retry_after)
         except DeadlinePassed:
             said = "The summary took longer than is allowed. Try again later."
             return 503, _error("timeout", said, retry_after=10)
+        except CallerGone:
+            raise
         except (MLError, ValueError) as error:
             return 422, _error("invalid", str(error), field="prompt")
         except Exception as error:
@@ -249,11 +295,12 @@ def main() -> int:
     began = time.monotonic()
     try:
         slot = Slot(spec, load(spec))
+        slot.warm_up()
     except MLError as error:
         say({"failed": error.message, "final": True})
         return 2
     except Exception as error:
-        log.exception("the engine could not be loaded")
+        log.exception("the engine could not be loaded, or could not write")
         say({"failed": f"{type(error).__name__}: {error}"[:1000], "final": False})
         return 2
     server = _Server(slot)

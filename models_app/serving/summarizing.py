@@ -104,7 +104,7 @@ def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> Inf
     row.outcome = InferenceRequest.Outcome.OK
     row.flags = _flags(text, served)
     log_request(row)
-    row.summary = served.text
+    row.summary, row.kept = served.text, served.kept
     metrics.summary_served(row)
     return row
 

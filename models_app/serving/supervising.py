@@ -47,6 +47,9 @@ WARMING_FAILURES = 3  # tries before a warming release has failed; a live one is
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 SOUND_SECONDS = 60.0  # up for so long, a slot's earlier failures are forgotten
+GROWN = (
+    1.1  # over the ceiling, a slot starts again where that helps: it takes so many times what it began with
+)
 # A release that is not wanted any more is served on for a moment: web processes hear of a switch within half a second.
 LINGER_SECONDS = 2.0
 STOP_SECONDS = DRAIN_SECONDS + 1.0
@@ -66,6 +69,7 @@ class Process:
     failures: int = 0
     start_at: float = 0.0
     heard_at: float = 0.0
+    began_with: int = 0  # bytes of memory
     unwanted_since: float | None = None
     kill_at: float | None = None
     said: bytes = field(default=b"", repr=False)
@@ -108,9 +112,17 @@ def slot_spec(release: Release, *, address: str) -> SlotSpec:
         threads=settings.GALLEY_SLOT_THREADS,
         device="cpu" if lead else settings.GALLEY_DEVICE,
         most_waiting=settings.GALLEY_SLOT_QUEUE,
+        keep_bytes=settings.GALLEY_SLOT_ANSWERS_MB << 20,
         parent=os.getpid(),
         quotes=settings.GALLEY_KEEP_REQUEST_TEXT,
     )
+
+
+def outgrown(taken: int, began_with: int) -> bool:
+    """Whether a slot takes more memory than it may, and less after a new start: a model that needs more than the
+    ceiling from the beginning is served all the same, since no start would make it smaller."""
+    ceiling = settings.GALLEY_SLOT_MEMORY_MB << 20
+    return bool(ceiling) and taken > max(ceiling, began_with * GROWN)
 
 
 class SlotSupervisor:
@@ -266,6 +278,7 @@ class SlotSupervisor:
 
     def _became_ready(self, process: Process, health: dict[str, Any]) -> None:
         process.ready, process.heard_at = True, time.monotonic()
+        process.began_with = health["rss_bytes"]
         now = timezone.now()
         self._record(
             process,
@@ -411,6 +424,17 @@ class SlotSupervisor:
                 Slot.objects.filter(release_id=process.release.pk).update(
                     heartbeat_at=timezone.now(), rss_bytes=health["rss_bytes"]
                 )
+                if process.kill_at is None and outgrown(health["rss_bytes"], process.began_with):
+                    self._start_again(process, health["rss_bytes"], now)
+
+    def _start_again(self, process: Process, taken: int, now: float) -> None:
+        """It answers what it was asked, and is loaded again in the memory that it leaves."""
+        assert process.child is not None  # nosec B101
+        log.warning("slot_outgrown", release=process.release.pk, rss_mb=taken >> 20)
+        process.ready, process.kill_at = False, now + STOP_SECONDS
+        process.child.terminate()
+        reason = f"It took {taken >> 20:,} MB, more than GALLEY_SLOT_MEMORY_MB allows, and is started again."
+        self._record(process, Slot.State.STARTING, reason=reason)
 
     # ---------------------------------------------------------------- being woken
 

@@ -66,12 +66,14 @@ def api(cast: make.Cast) -> Api:
     return Api(cast.operator, "summaries:write", "feedback:write")
 
 
-def serve(release: Release, address: Path, engine: Any = None, *, quotes: bool = True) -> Callable[[], None]:
+def serve(
+    release: Release, address: Path, engine: Any = None, *, quotes: bool = True, keep_bytes: int = 0
+) -> Callable[[], None]:
     """A slot in this process; returns what stops it."""
     spec = SlotSpec(
         release=release.pk, engine="lead", artefact="", digest="", stamp="", address=str(address),
         prompt={"kind": "prefix", "system": "", "template": "summarize: {text}"}, decoding=release.decoding,
-        threads=1, device="cpu", most_waiting=4, parent=os.getpid(), quotes=quotes,
+        threads=1, device="cpu", most_waiting=4, parent=os.getpid(), quotes=quotes, keep_bytes=keep_bytes,
     )  # fmt: skip
     server = _Server(ServedSlot(spec, engine or LeadEngine(3)))
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()

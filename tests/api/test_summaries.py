@@ -70,6 +70,20 @@ def test_every_call_is_logged_with_people_only_as_keyed_hashes(api: Api, live: R
     assert row.latency_ms is not None
 
 
+def test_an_answer_that_had_been_written_before_says_so(api: Api, live: Release, tmp_path: Path) -> None:
+    stop = serve(live, tmp_path / "keeping.sock", keep_bytes=100_000)
+    router.reread()
+    try:
+        first, again, other = ask(api), ask(api, key="again"), ask(api, max_words=30)
+        repeated = ask(api, key="again")
+    finally:
+        stop()
+    assert ["X-Kept-Answer" in answer for answer in (first, again, other)] == [False, True, False]
+    assert again["X-Kept-Answer"] == repeated["X-Kept-Answer"] == "yes"
+    assert again.json()["summary"] == first.json()["summary"]
+    assert again.json()["id"] != first.json()["id"], "each request has its own row"
+
+
 def test_how_sure_the_model_was_is_kept(api: Api, live: Release, tmp_path: Path) -> None:
     class Sure(LeadEngine):
         def generate(self, *args: Any, **kwargs: Any) -> list[Generation]:

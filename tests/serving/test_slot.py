@@ -47,11 +47,13 @@ class HeldEngine:
     def __init__(self) -> None:
         self.go = threading.Event()
         self.prompts: list[PromptSpec] = []
+        self.texts: list[str] = []
 
     def generate(
         self, requests: Sequence[GenerationRequest], *, prompt: PromptSpec, decoding: Decoding
     ) -> list[Generation]:
         self.prompts.append(prompt)
+        self.texts.append(requests[0].text)
         assert self.go.wait(10)
         if requests[0].title == "too long":
             raise PromptTooLong("The prompt without the article is too long.")
@@ -93,8 +95,9 @@ def ask(address: str, *, seconds: float = 5, **asked: Any) -> wire.Message:
 
 
 def in_background(address: str, count: int) -> None:
-    for _ in range(count):
-        threading.Thread(target=ask, args=(address,), kwargs={"seconds": 20}, daemon=True).start()
+    for number in range(count):
+        asked = {"seconds": 20, "text": f"{number}. {make.ARTICLE}"}
+        threading.Thread(target=ask, args=(address,), kwargs=asked, daemon=True).start()
 
 
 def health(address: str) -> dict[str, Any]:
@@ -150,6 +153,36 @@ def test_a_request_is_answered_at_its_deadline(served: str, engine: HeldEngine) 
     answer = ask(served, seconds=0.2)
     assert 0.2 <= time.monotonic() - began < 0.7
     assert (answer.status, answer.json()["error"]["code"]) == (503, "timeout")
+
+
+def test_a_caller_that_has_gone_is_not_computed_for(served: str, engine: HeldEngine) -> None:
+    in_background(served, 1)
+    until(lambda: health(served)["active"] == 1)
+    connection = wire.Connection(served, timeout=5)
+    body = {"text": "Nobody reads this.", "title": "", "domain": "", "max_words": None, "timeout_ms": 20_000}
+    with pytest.raises(TimeoutError):
+        connection.ask(wire.request("POST", "/generate", body), timeout=0.05)
+    assert health(served)["waiting"] == 1
+    connection.close()
+    until(lambda: health(served)["waiting"] == 0)
+    assert health(served)["abandoned"] == 1
+    engine.go.set()
+    assert ask(served, text="The next one.").status == 200
+    assert "Nobody reads this." not in engine.texts
+
+
+def test_kept_answers_are_marked(spec: SlotSpec, engine: HeldEngine) -> None:
+    engine.go.set()
+    server = _Server(Slot(replace(spec, keep_bytes=10_000), engine))
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        first, again, other = ask(spec.address), ask(spec.address), ask(spec.address, max_words=40)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert [answer.json()["kept"] for answer in (first, again, other)] == [False, True, False]
+    assert first.json()["text"] == again.json()["text"]
+    assert len(engine.texts) == 2
 
 
 def test_what_the_model_cannot_take_is_the_caller_s_mistake_and_a_fault_is_ours(
@@ -289,6 +322,27 @@ def test_another_model_in_the_directory_is_not_served(spec: SlotSpec, t5: Path, 
     child.wait(10)
 
 
+def test_a_prompt_that_leaves_no_room_for_a_text_is_found_before_the_first_client(
+    spec: SlotSpec, t5: Path, tmp_path: Path
+) -> None:
+    prompt = {"kind": "prefix", "system": "", "template": f"{'the council ' * 200}{{text}}"}
+    child = start(replace(of_artefact(spec, t5, "ctranslate2", tmp_path), prompt=prompt))
+    said = first_word(child)
+    assert child.wait(10) == 2
+    assert said["final"]
+    assert "takes 401 of the 64 tokens" in said["failed"]
+    assert not Path(spec.address).exists()
+
+
+def test_every_replica_has_written_before_the_slot_is_ready(spec: SlotSpec, engine: HeldEngine) -> None:
+    engine.capacity = Capacity(replicas=3, requests=1, tokens=1000)
+    engine.go.set()
+    slot = Slot(spec, engine)
+    slot.warm_up()
+    assert len(set(engine.texts)) == 3
+    assert slot.health()["served"] == 0, "nobody asked for those"
+
+
 def test_files_are_hashed_once_and_again_when_they_changed(
     t5: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -321,10 +375,11 @@ def test_a_slot_answers_what_it_was_asked_before_it_stops(spec: SlotSpec, t5: Pa
     assert first_word(child)["ready"]
     statuses: list[int] = []
     text = "the council closed the school on monday . " * 8
-    threads = [
-        threading.Thread(target=lambda: statuses.append(ask(spec.address, text=text).status))
-        for _ in range(30)
-    ]
+
+    def ask_one(number: int) -> None:
+        statuses.append(ask(spec.address, text=f"{text} {number}").status)
+
+    threads = [threading.Thread(target=ask_one, args=(number,)) for number in range(30)]
     for thread in threads:
         thread.start()
     until(lambda: health(spec.address)["served"] > 0)

@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,6 +20,7 @@ from models_app.releases.composing import compose_release
 from models_app.releases.deploying import install_first_release, roll_back
 from models_app.serving.client import generate
 from models_app.serving.readiness import readiness
+from models_app.serving.routing import router
 from tests import make
 from tests.releases import scene as scenes
 from tests.serving.conftest import Supervisor, not_running, slot, state, until
@@ -163,6 +165,27 @@ def test_after_kill_9_of_a_slot_it_is_started_again(serving: Supervisor) -> None
     until(lambda: slot(release).pid not in (pid, None) and slot(release).state == "ready")
     until(answers)
     assert state(release) == "live"
+
+
+def test_a_slot_that_outgrows_its_memory_starts_again_and_one_that_needs_it_does_not(
+    supervise: Callable[..., Supervisor],
+) -> None:
+    make.cast()
+    supervise(GALLEY_SLOT_ANSWERS_MB="500", GALLEY_SLOT_MEMORY_MB="1")
+    release = install_first_release(release=make.release(origin="initial"))
+    until(lambda: state(release) == "live")
+    router.reread()
+    first = slot(release)
+    until(lambda: slot(release).heartbeat_at != first.heartbeat_at)
+    assert slot(release).pid == first.pid, "it is over the ceiling, but as small as it gets"
+    with suppress(Unavailable):  # until it stops
+        for number in range(200):
+            generate(text=f"{number} {'word ' * 60_000}.")  # one sentence, so that all of it is the summary
+    until(lambda: slot(release).pid not in (first.pid, None) and slot(release).state == "ready")
+    row = slot(release)
+    assert row.failures == 0
+    assert (row.rss_bytes or 0) < 100 << 20
+    assert answers()
 
 
 def test_a_slot_that_is_gone_is_an_answer_at_once_not_a_hanging_request(serving: Supervisor) -> None:
