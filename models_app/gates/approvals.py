@@ -27,7 +27,16 @@ class Freeze:
 
     @property
     def words(self) -> str:
-        return f"until {self.until:%d %B %Y, %H:%M %Z}: {self.reason.strip().rstrip('.')}."
+        return f"until {self.until:%d %B %Y, %H:%M %Z}: {self._why}."
+
+    @property
+    def whole(self) -> str:
+        """With its beginning, too."""
+        return f"{self.since:%d %B %Y, %H:%M} to {self.until:%d %B %Y, %H:%M %Z}: {self._why}"
+
+    @property
+    def _why(self) -> str:
+        return self.reason.strip().rstrip(".")
 
 
 def freeze(value: Any) -> Freeze | None:
@@ -35,13 +44,28 @@ def freeze(value: Any) -> Freeze | None:
     ISO 8601 with their offset."""
     if not isinstance(value, Mapping) or set(value) != {"from", "to", "reason"}:
         return None
-    reason = value["reason"]
-    since, until = _moment(value["from"]), _moment(value["to"])
-    if since is None or until is None or since >= until:
+    since, until, reason = _moment(value["from"]), _moment(value["to"]), value["reason"]
+    if since is None or until is None or not isinstance(reason, str):
         return None
-    if not isinstance(reason, str) or not reason.strip() or len(reason) > LONGEST_REASON:
-        return None
-    return Freeze(since, until, reason)
+    found = Freeze(since, until, reason)
+    return None if wrong_with(found) else found
+
+
+def wrong_with(window: Freeze) -> dict[str, str]:
+    """By "from", "to" and "reason"."""
+    years = "Between the years 2000 and 2199."
+    wrong = {
+        name: years
+        for name, moment in (("from", window.since), ("to", window.until))
+        if not 2000 <= moment.year < 2200
+    }
+    if window.since >= window.until:
+        wrong.setdefault("to", "It ends after it begins.")
+    if not window.reason.strip():
+        wrong["reason"] = "Say why nothing goes live; releases that wait show it."
+    elif len(window.reason) > LONGEST_REASON:
+        wrong["reason"] = f"At most {LONGEST_REASON} characters."
+    return wrong
 
 
 def _moment(value: Any) -> datetime | None:
@@ -49,7 +73,7 @@ def _moment(value: Any) -> datetime | None:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
-    return moment if moment.utcoffset() is not None and 2000 <= moment.year < 2200 else None
+    return moment if moment.utcoffset() is not None else None
 
 
 @dataclass(frozen=True)

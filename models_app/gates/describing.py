@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from models_app.evaluation.metrics import METRICS
+from models_app.gates.approvals import freeze
 from models_app.gates.catalogue import BY_NAME
 from models_app.gates.policy import SECTIONS, Change, Policy
 from models_app.texts import needs
@@ -98,10 +99,14 @@ def in_words(value: Any) -> str:
         return "none"
     if isinstance(value, int | float):
         return number(value, None)
+    window = freeze(value)
+    if window is not None:
+        return window.whole
     if isinstance(value, Mapping):
         return ", ".join(f"{choice_label(key)} {in_words(one)}" for key, one in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(in_words(one) for one in value) or "none"
+        several = "; " if any(isinstance(one, Mapping) for one in value) else ", "
+        return several.join(in_words(one) for one in value) or "none"
     return choice_label(value) if value in METRICS or value in BY_NAME else str(value)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.gates import describing, policies
+from models_app.gates.approvals import MOST_FREEZES, Freezes
 from models_app.gates.describing import Setting
 from models_app.gates.policy import Policy, changes
 from models_app.gates.slices import fields_of_test_sets
@@ -22,7 +23,8 @@ from models_app.models import GatePolicy
 from models_app.models.releases import Environment
 from models_app.texts.needs import NumberFor, OneOf, SomeOf
 from models_app.texts.normalise import row_number
-from models_app.web.pages import capability, paginate
+from models_app.web import freeze_windows
+from models_app.web.pages import capability, is_fragment, paginate
 
 PER_PAGE = 20
 
@@ -122,12 +124,24 @@ class PolicyForm(forms.Form):
         help_text="Why the policy changes. The record keeps it.",
     )
 
-    def __init__(self, data: Any, *, held: GatePolicy, policy: Policy) -> None:
-        super().__init__(data, initial={"expected": held.number})
+    def __init__(self, sent: QueryDict | None, *, held: GatePolicy, policy: Policy) -> None:
+        """As it was sent. Where that asks for one freeze window more or less, what is half written is no mistake."""
+        changing = sent is not None and freeze_windows.is_changing_rows(sent)
+        super().__init__(None if changing else sent, initial={"expected": held.number})
         self.sections = describing.sections(policy)
+        self.policy = policy
         for setting in self._settings():
             for name, field in _controls(setting):
                 self.fields[name] = field
+        if changing:
+            self.initial = {
+                name: field.widget.value_from_datadict(sent, {}, name) for name, field in self.fields.items()
+            }
+        self.windows = (
+            freeze_windows.rows_of(policy.approvals.freezes)
+            if sent is None
+            else freeze_windows.rows_sent(sent)
+        )
 
     def _settings(self) -> list[Setting]:
         return [setting for section in self.sections for setting in section.settings]
@@ -154,11 +168,16 @@ class PolicyForm(forms.Form):
     def wrong(self) -> dict[str, list[str]]:
         return getattr(self, "_wrong", {})
 
-    def settings(self) -> dict[str, dict[str, Any]]:
-        """What was sent, as a policy has it. What is no number stays what it is, to be refused by its name."""
+    def settings(self) -> dict[str, dict[str, Any]] | None:
+        """What was sent, as a policy has it. What is no number stays what it is, to be refused by its name. None where
+        a freeze window is none."""
+        windows = freeze_windows.windows_of(self.windows, self.policy.approvals.freezes)
+        if windows is None:
+            return None
         found: dict[str, dict[str, Any]] = {}
         for setting in self._settings():
-            found.setdefault(setting.section, {})[setting.field] = _sent(self.data, setting)
+            value = windows if _is_windows(setting) else _sent(self.data, setting)
+            found.setdefault(setting.section, {})[setting.field] = value
         return found
 
     def put(self, fields: Mapping[str, str]) -> None:
@@ -166,14 +185,19 @@ class PolicyForm(forms.Form):
         wrong: dict[str, list[str]] = {}
         for name, message in fields.items():
             setting = next((one for one in self._settings() if one.name == name), None)
-            if setting is not None and isinstance(setting.need.rule, NumberFor):
+            if setting is not None and isinstance(setting.need.rule, NumberFor | Freezes):
                 wrong.setdefault(name, []).append(message)
             else:
                 self.add_error(name if name in self.fields else None, message)
         self._wrong = wrong
 
 
+def _is_windows(setting: Setting) -> bool:
+    return isinstance(setting.need.rule, Freezes)
+
+
 def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
+    """None of freeze windows, which have rows of fields."""
     need, name = setting.need, setting.name
     kind: Any = need.kind
     said: dict[str, Any] = {"label": setting.label, "help_text": setting.help, "required": False}
@@ -214,10 +238,9 @@ def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
             help_text=" ".join(filter(None, (setting.help, need.words))), widget=_number_input(),
         )  # fmt: skip
         return [(name, text)]
-    if kind is str:
-        return [(name, forms.CharField(**said, initial=setting.value))]
-    written = json.dumps(setting.value, indent=1, ensure_ascii=False)
-    return [(name, forms.CharField(**said, initial=written, widget=forms.Textarea(attrs={"rows": 4})))]
+    if _is_windows(setting):
+        return []
+    return [(name, forms.CharField(**said, initial=setting.value))]
 
 
 def _number_input() -> forms.TextInput:
@@ -242,7 +265,7 @@ def _sent(data: Any, setting: Setting) -> Any:
         return None
     if need.kind in (int, float):
         return _as_number(text)
-    return text if need.kind is str else _as_json(text)
+    return text
 
 
 def _as_number(text: str) -> Any:
@@ -254,14 +277,6 @@ def _as_number(text: str) -> Any:
     return text
 
 
-def _as_json(text: str) -> Any:
-    """A list; nothing is an empty one."""
-    try:
-        return json.loads(text) if text else []
-    except (ValueError, RecursionError):
-        return text
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 @capability("edit_policy")
 def edit(request: HttpRequest, environment: str) -> HttpResponse:
@@ -271,27 +286,31 @@ def edit(request: HttpRequest, environment: str) -> HttpResponse:
         now = policies.read(held)
     except Refused:
         now = Policy()  # the page says so; what is saved takes its place
-    form = PolicyForm(request.POST or None, held=held, policy=now)
-    status = 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                made = policies.change_policy(
-                    environment=found, settings=form.settings(), reason=form.cleaned_data["reason"],
-                    expected=form.cleaned_data["expected"], actor=request.user,
-                )  # fmt: skip
-            except InvalidInput as error:
-                form.put(error.fields)
-            except Refused as error:
-                form.add_error(None, error.message)
-                status = error.status
-            else:
-                messages.success(
-                    request, f"Policy {made.number} holds. What waits for approval has to be judged by it."
-                )
-                return redirect("policy", found.name)
-    context = {"environment": found, "form": form, "held": held, "readable": policies.is_readable(held)}
+    form = PolicyForm(request.POST if request.method == "POST" else None, held=held, policy=now)
+    context = {
+        "environment": found, "form": form, "held": held, "readable": policies.is_readable(held),
+        "windows": form.windows, "most_windows": MOST_FREEZES, "zone": timezone.get_current_timezone_name(),
+    }  # fmt: skip
+    if request.method != "POST" or freeze_windows.is_changing_rows(request.POST):
+        page = "_freezes.html" if is_fragment(request) else "policy_edit.html"
+        return render(request, f"models_app/releases/{page}", context)
+    status, settings = 422, form.settings()
+    if form.is_valid() and settings is not None:
+        try:
+            made = policies.change_policy(
+                environment=found, settings=settings, reason=form.cleaned_data["reason"],
+                expected=form.cleaned_data["expected"], actor=request.user,
+            )  # fmt: skip
+        except InvalidInput as error:
+            form.put(error.fields)
+        except Refused as error:
+            form.add_error(None, error.message)
+            status = error.status
+        else:
+            messages.success(
+                request, f"Policy {made.number} holds. What waits for approval has to be judged by it."
+            )
+            return redirect("policy", found.name)
     return render(request, "models_app/releases/policy_edit.html", context, status=status)
 
 

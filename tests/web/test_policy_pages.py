@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from models_app.gates import policies
 from models_app.gates.metrics import JUDGED
@@ -28,6 +29,7 @@ from tests.releases.scene import Scene, scene
 
 pytestmark = pytest.mark.django_db
 EDIT = "/policies/production/edit/"
+FREEZES = "approvals.freezes"
 
 
 def signed_in(user: Any) -> Client:
@@ -53,12 +55,27 @@ def sent(**changes: Any) -> dict[str, Any]:
         for field, value in values.items():
             name = f"{section}.{field}"
             if field == "freezes":
-                data[name] = json.dumps(value)
+                data |= windows(*[(one["from"][:16], one["to"][:16], one["reason"]) for one in value])
             elif isinstance(value, dict):
                 data |= {f"{name}.{key}": str(size) for key, size in value.items()}
             elif value is not False and value is not None:
                 data[name] = "on" if value is True else value
     return data | {name.replace("__", "."): value for name, value in changes.items()}
+
+
+def windows(*rows: tuple[str, str, str]) -> dict[str, Any]:
+    """Freeze windows as the form sends them: from, to and reason of each."""
+    found: dict[str, Any] = {f"{FREEZES}.row": [str(place) for place in range(len(rows))]}
+    for place, row in enumerate(rows):
+        found |= {
+            f"{FREEZES}.{place}-{name}": one
+            for name, one in zip(("since", "until", "reason"), row, strict=True)
+        }
+    return found
+
+
+def frozen() -> list[dict[str, str]]:
+    return policies.policy_of(production()).as_settings()["approvals"]["freezes"]
 
 
 def production() -> Environment:
@@ -115,7 +132,6 @@ def test_a_guard_is_taken_away_and_a_gate_allowed_to_be_waived_no_more(editor: U
         ("primary.metric", "x\x00", "is not one of the available choices"),
         ("guards.margins.rouge1", "inf", "A number from 0 to 100 each"),
         ("approvals.approvers", "0", "From 1 to 5."),
-        ("approvals.freezes", "[" * 20_000, "A list of {"),
         ("waivers.allowed", "integrity", "integrity is not one of the available choices"),
         ("slices.fields", "colour", "colour is not one of the available choices"),
         ("forgetting.test_set", "987654", "There is no test set 987654."),
@@ -135,6 +151,106 @@ def test_what_makes_no_sense_is_refused_at_its_field_and_nothing_is_saved(
     assert answer.status_code == 422
     assert said in words(answer)
     assert held() == 1
+
+
+# ---------------------------------------------------------------- freeze windows
+
+HOLIDAYS = ("2026-12-24T12:00", "2026-12-27T08:00", "Holidays.")
+
+
+def test_freeze_windows_are_typed_as_moments_and_a_reason(editor: User) -> None:
+    client = signed_in(editor)
+    assert client.post(EDIT, sent() | windows(HOLIDAYS)).status_code == 302
+    (window,) = policies.policy_of(production()).approvals.windows
+    assert window.since == datetime(2026, 12, 24, 12, tzinfo=timezone.get_current_timezone())
+    shown = "24 December 2026, 12:00 to 27 December 2026, 08:00 UTC: Holidays"
+    assert shown in words(client.get("/policies/production/"))
+    page = markup(client.get(EDIT))
+    for name, value in zip(("since", "until", "reason"), HOLIDAYS, strict=True):
+        assert re.search(rf'name="{FREEZES}.0-{name}" value="{value}"', page), name
+    assert client.post(EDIT, sent() | windows()).status_code == 302
+    assert frozen() == []
+
+
+def test_a_window_that_nobody_touched_stays_as_it_was_written(editor: User) -> None:
+    """With another offset, and seconds, that its fields do not show."""
+    settings = policies.policy_of(production()).as_settings()
+    written = {"from": "2026-12-24T12:00:30+01:00", "to": "2026-12-27T08:00:00+01:00", "reason": "Holidays."}
+    settings["approvals"]["freezes"] = [written]
+    policies.change_policy(
+        environment=production(), settings=settings, reason="Holidays.", expected=held(), actor=None
+    )
+    same = windows(("2026-12-24T11:00", "2026-12-27T07:00", "Holidays."))
+    assert "Nothing would change" in words(signed_in(editor).post(EDIT, sent() | same))
+    assert signed_in(editor).post(EDIT, sent(primary__margin="0.8") | same).status_code == 302
+    assert frozen() == [written]
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "said"),
+    [
+        (("", HOLIDAYS[1], "x"), "since", "This field is required."),
+        (("Christmas", HOLIDAYS[1], "x"), "since", "Enter a valid date/time."),
+        ((HOLIDAYS[0], HOLIDAYS[0], "x"), "until", "It ends after it begins."),
+        ((HOLIDAYS[1], HOLIDAYS[0], "x"), "until", "It ends after it begins."),
+        (("0026-12-24T12:00", HOLIDAYS[1], "x"), "since", "Between the years 2000 and 2199."),
+        ((HOLIDAYS[0], "9999-12-24T12:00", "x"), "until", "Between the years 2000 and 2199."),
+        ((HOLIDAYS[0], HOLIDAYS[1], " "), "reason", "This field is required."),
+        ((HOLIDAYS[0], HOLIDAYS[1], "x" * 301), "reason", "at most 300 characters"),
+    ],
+)
+def test_what_is_no_window_is_refused_at_its_field(
+    editor: User, row: tuple[str, str, str], field: str, said: str
+) -> None:
+    answer = signed_in(editor).post(EDIT, sent(primary__margin="0.8") | windows(HOLIDAYS, row))
+    assert (answer.status_code, held()) == (422, 1)
+    errors = re.search(
+        rf'<ul class="errorlist" id="id_{FREEZES}\.1-{field}_error">(.*?)</ul>', markup(answer), re.DOTALL
+    )
+    assert errors, "at its field"
+    assert said in errors[1]
+
+
+@pytest.mark.parametrize("fragment", [True, False], ids=["with script", "without script"])
+def test_rows_come_and_go_and_what_else_was_typed_stays(editor: User, fragment: bool) -> None:
+    client = signed_in(editor)
+    headers = {"HX-Request": "true"} if fragment else {}
+    half = sent(primary__margin="much", slices__fields=["language"]) | windows(HOLIDAYS, ("", "", "Half"))
+    data = {**half, "reason": ""}
+    more = markup(client.post(EDIT, {**data, f"{FREEZES}.add": "1"}, headers=headers))
+    assert len(re.findall(f'name="{FREEZES}.row"', more)) == 3
+    less = markup(client.post(EDIT, {**data, f"{FREEZES}.remove": "0"}, headers=headers))
+    assert re.findall(rf'name="{FREEZES}.row" value="(\d)"', less) == ["1"]
+    for page in (more, less):
+        assert 'value="Half"' in page
+        assert "errorlist" not in page, "what is half written is no mistake"
+        assert ("<html" in page) is not fragment
+        if not fragment:
+            assert 'value="much"' in page
+            assert re.search(r'name="slices.fields" value="language"[^>]* checked', page)
+            assert not re.search(r'name="slices.fields" value="domain"[^>]* checked', page)
+    assert held() == 1
+
+
+def test_there_are_at_most_so_many_windows_and_each_has_a_number(editor: User) -> None:
+    client = signed_in(editor)
+    many = windows(*[HOLIDAYS] * 50)
+    page = markup(
+        client.post(EDIT, {**sent(), **many, f"{FREEZES}.add": "1"}, headers={"HX-Request": "true"})
+    )
+    assert len(re.findall(f'name="{FREEZES}.row"', page)) == 50
+    assert "Add a freeze window" not in page
+    answer = client.post(EDIT, sent() | windows(*[HOLIDAYS] * 51))
+    assert (answer.status_code, held()) == (422, 1)
+    assert "at most 50" in words(answer)
+    assert client.post(EDIT, {**sent(), f"{FREEZES}.row": "../0"}).status_code == 422
+
+
+def test_the_enter_key_saves_and_removes_no_row(editor: User) -> None:
+    """A browser presses the first button of the form."""
+    page = markup(signed_in(editor).get(EDIT))
+    form = page[page.index(f'action="{EDIT}"') :]
+    assert re.search(r"<button[^>]*>\s*([^<]*?)\s*</button>", form)[1] == "Save policy"  # type: ignore[index]
 
 
 def test_slices_may_be_cut_by_fields_that_documents_of_test_sets_have(editor: User) -> None:
