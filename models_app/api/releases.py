@@ -28,6 +28,7 @@ from models_app.evidence.files import evidence_file
 from models_app.foundation.errors import InvalidInput, NotFound
 from models_app.models import Approval, Comparison, ModelVersion, PromptVersion, Release
 from models_app.models.releases import PRODUCTION, Environment, live_release
+from models_app.releases.approvers import too_few_left
 from models_app.releases.composing import (
     LONGEST_NOTE,
     LONGEST_REASON,
@@ -111,6 +112,9 @@ class EvidenceSerializer(serializers.Serializer):
     holds = serializers.BooleanField(help_text="whether a decision could be made on it now")
     problem = serializers.CharField(help_text="why it no longer holds")
     approvals_required = serializers.IntegerField()
+    too_few_approvers = serializers.CharField(
+        help_text="where fewer people may approve it than it needs, in words; empty where there are enough"
+    )
     decisions = DecisionSerializer(many=True)
     evidence = serializers.DictField()
     people = serializers.DictField(
@@ -357,7 +361,9 @@ class EvidenceView(views.ApiView):
         responses={200: EvidenceSerializer, 404: views.NOT_FOUND, **READ_ERRORS},
     )
     def get(self, request: Request, pk: int) -> Response:
-        return Response(EvidenceSerializer(queries.evidence_document(release_of(pk))).data)
+        release = release_of(pk)
+        document = {**queries.evidence_document(release), "too_few_approvers": too_few_left(release)}
+        return Response(EvidenceSerializer(document).data)
 
 
 class EvidenceFileView(views.ApiView):

@@ -9,7 +9,8 @@ judged in a job; `judging.py` moves it to what they came to: *blocked*, *needs e
 approver approves, rejects or asks for changes (`approving.py`), by the password or a code, and types the verdict where
 it is not an improvement. Too late is `expiring.py`; what is approved in a freeze window waits for its end
 (`freezes.py`). `emergency.py` puts what cannot wait live with one approver and opens an incident, which somebody else
-reviews. Whatever is submitted again, or whose policy is another one meanwhile, loses its approvals: they are bound to a
+reviews before the next. `approvers.py` says where a policy asks for more approvers than there are. Whatever is
+submitted again, or whose policy is another one meanwhile, loses its approvals: they are bound to a
 digest of the evidence, of which the gate run is a part. Moves are declared beside the table (`Release.MOVES`), and the
 database refuses all others, and each that lacks gates or approvals.
 

@@ -21,6 +21,7 @@ from models_app.gates.policy import Policy, changes
 from models_app.gates.slices import fields_of_test_sets
 from models_app.models import GatePolicy
 from models_app.models.releases import Environment
+from models_app.releases.approvers import too_few_for
 from models_app.texts.needs import NumberFor, OneOf, SomeOf
 from models_app.texts.normalise import row_number
 from models_app.web import freeze_windows
@@ -67,7 +68,10 @@ def _shown(request: HttpRequest, environment: Environment, number: int | None = 
     }
     if row is not None:
         try:
-            context["sections"] = describing.sections(policies.read(row))
+            read = policies.read(row)
+            context["sections"] = describing.sections(read)
+            if row.number == context["newest"]:
+                context["too_few"] = too_few_for(row, read)
         except Refused as refused:
             context["problem"] = refused.message
     context["versions"] = [(one, describing.changed(one.changes)) for one in context["page"]]

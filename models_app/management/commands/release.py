@@ -19,6 +19,7 @@ from models_app.management import arguments
 from models_app.management.verdicts import CODES, ERROR, VerdictCommand
 from models_app.models import Comparison, GateRun, ModelVersion, PromptVersion, Release
 from models_app.models.releases import PRODUCTION, Environment, live_release
+from models_app.releases.approvers import too_few_left
 from models_app.releases.composing import (
     compose_release,
     origin_beside,
@@ -158,8 +159,9 @@ class Command(VerdictCommand):
         for row in document["decisions"]:
             void = ", void" if row["voided_at"] else ""
             self.stdout.write(f"  {row['decision']} by {row['by']}{void}: {row['reason']}")
-        if document["problem"]:
-            self.stdout.write(f"  {document['problem']}")
+        for words in (document["problem"], too_few_left(release)):
+            if words:
+                self.stdout.write(f"  {words}")
 
     def _as_of(self, options: dict[str, Any]) -> None:
         try:
@@ -242,7 +244,7 @@ class Command(VerdictCommand):
         until = options["until"]
         verdict = wait_for(
             release=release, until=until, seconds=options["timeout"],
-            look=lambda now: self.stderr.write(f"release {now.pk}: {now.state}"),
+            look=lambda now: self._looked_at(now, until),
         )  # fmt: skip
         run = (
             GateRun.objects.filter(release=release)
@@ -263,6 +265,12 @@ class Command(VerdictCommand):
                 f"Release {release.pk}: {release.state}. It was waited for until it is {until}: {verdict}.{why}"
             )
         self.end(CODES[verdict])
+
+    def _looked_at(self, release: Release, until: str) -> None:
+        self.stderr.write(f"release {release.pk}: {release.state}")
+        too_few = "" if until == JUDGED else too_few_left(release)
+        if too_few:
+            self.stderr.write(f"release {release.pk}: {too_few}")
 
     def _hold(self, options: dict[str, Any]) -> None:
         raise Refused(NOTHING_TO_HOLD)

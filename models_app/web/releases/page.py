@@ -16,6 +16,7 @@ from models_app.evidence.envelope import fingerprint
 from models_app.evidence.keys import public_key
 from models_app.foundation.roles import allowed
 from models_app.models import Approval, Comparison, Incident, Release, Slot
+from models_app.releases.approvers import too_few_left
 from models_app.releases.approving import confirmation, may_decide
 from models_app.releases.emergency import may_declare, may_review
 from models_app.releases.standing import Stand, evidence_problem
@@ -178,6 +179,7 @@ def _deciding(release: Release, user: Any, stand: Stand, form: DecisionForm | No
         "may_declare": declares,
         "why_no_emergency": why_no_emergency,
         "problem": evidence_problem(release, stand=stand) if waiting else "",
+        "too_few": too_few_left(release, stand=stand),
         "form": form or (DecisionForm(release=release, user=user) if may or declares else None),
         "confirmation": confirmation(release),
         "freeze": stand.freeze if waiting or release.state == Release.State.APPROVED else None,
