@@ -265,7 +265,9 @@ class Count:
     up_to: int  # the last vote's id; 0 without any vote
     digest: str  # over all these votes, those that do not count included
     judges_left_out: tuple[int, ...] = ()  # who voted and had a hand in the candidate
-    judges: int = 0  # whose choices count; not among the facts, since the votes say it
+    judges: tuple[
+        int, ...
+    ] = ()  # whose choices count, the first one first; not among the facts: the votes say it
 
     def facts(self) -> dict[str, Any]:
         """As JSON, for evidence: which votes there are and how they are counted, nothing that follows from it. Another
@@ -329,7 +331,13 @@ def _counted(
         rows[-1].pk if rows else 0,
         digest.hexdigest() if rows else "",
         tuple(sorted({row.judge_id for row in rows if row.judge_id is not None and row.judge_id in hands})),
-        len({vote.judge_id for vote in counting}),
+        _in_order(rows, {vote.judge_id for vote in counting if vote.judge_id is not None}),
+    )
+
+
+def _in_order(rows: Sequence[HumanVote], judges: Collection[int]) -> tuple[int, ...]:
+    return tuple(
+        dict.fromkeys(row.judge_id for row in rows if row.judge_id in judges and row.judge_id is not None)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from models_app.gates.results import Result
 from models_app.models import Comparison, Release
@@ -13,21 +13,31 @@ if TYPE_CHECKING:
     from models_app.gates.policy import Policy
 
 
-def _unknown() -> Collection[int]:
+class Judges(Protocol):
+    """Who the people are that may have chosen between a release and what is live; `releases` knows them."""
+
+    @property
+    def no_judges(self) -> Collection[int]:
+        """Whose choices do not count, since they had a hand in the release."""
+
+    def one_person_s(self, accounts: Sequence[int], /) -> Mapping[int, str]:
+        """Of these, those that could be the account of the same person as one before, with why."""
+
+
+def _unknown() -> Judges:
     raise ValueError("nobody said whose votes on the release do not count")
 
 
 @dataclass(frozen=True)
 class Judged:
     """`progress` says in a few words where a gate is that takes longer than a second; it stops a job that somebody
-    cancelled, so a gate calls it every now and then and lets what it raises pass. `no_judges`: ids of the people whose
-    votes on the release do not count, since they had a hand in it; `releases` knows them."""
+    cancelled, so a gate calls it every now and then and lets what it raises pass."""
 
     release: Release
     comparison: Comparison
     policy: Policy
     progress: Callable[[str], None]
-    no_judges: Callable[[], Collection[int]] = _unknown
+    judges: Callable[[], Judges] = _unknown
 
 
 def always(policy: Policy) -> bool:

@@ -11,7 +11,6 @@ their sources.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -24,7 +23,7 @@ from models_app.evaluation.people import (
     net_interval,
 )
 from models_app.evaluation.statistics import EVERYTHING
-from models_app.gates.gate import Gate, Judged
+from models_app.gates.gate import Gate, Judged, Judges
 from models_app.gates.results import Result, Verdict
 from models_app.models import Comparison, ComparisonResult
 from models_app.texts.figures import number, signed
@@ -59,13 +58,15 @@ class PreferencePolicy:
 
 @dataclass(frozen=True)
 class Facts:
-    """`moved`: the primary metric's difference, in shown units; None where the comparison has none."""
+    """`moved`: the primary metric's difference, in shown units; None where the comparison has none. `judges` are
+    people; they may have had more `accounts`."""
 
     comparison: int
     metric: str
     moved: float | None
     tally: Tally
     judges: int
+    accounts: int
 
     @property
     def documents(self) -> int:
@@ -73,8 +74,9 @@ class Facts:
         return self.tally.documents
 
 
-def read(*, comparison: Comparison, primary: str, left_out: Collection[int]) -> Facts:
-    """By now. `left_out`: people whose votes do not count, since they had a hand in the release. 4 queries at most."""
+def read(*, comparison: Comparison, primary: str, judges: Judges) -> Facts:
+    """By now. Accounts that could be one person's are one judge, as they are one approver: what they chose counts by
+    document all the same. 4 queries at most, and what `judges` asks."""
     moved = (
         ComparisonResult.objects.filter(
             comparison=comparison, against="baseline", metric=primary, slice=EVERYTHING
@@ -85,17 +87,19 @@ def read(*, comparison: Comparison, primary: str, left_out: Collection[int]) -> 
     count = count_votes(
         candidate=comparison.candidate.release_id,
         baseline=comparison.baseline.release_id,
-        hands=left_out,
+        hands=judges.no_judges,
         evaluation_set=comparison.candidate.evaluation_set,
     )
-    return Facts(comparison.pk, primary, moved, count.tally, count.judges)
+    accounts = len(count.judges)
+    people = accounts - len(judges.one_person_s(count.judges))
+    return Facts(comparison.pk, primary, moved, count.tally, people, accounts)
 
 
 def facts_of(judged: Judged) -> Facts:
     return read(
         comparison=judged.comparison,
         primary=judged.policy.primary.metric,
-        left_out=judged.no_judges(),
+        judges=judged.judges(),
     )
 
 
@@ -162,7 +166,12 @@ def _missing(facts: Facts, section: PreferencePolicy) -> str:
     if facts.documents < section.documents:
         parts.append(f"{facts.documents:,} of {section.documents:,} documents are judged")
     if facts.judges < section.judges:
-        parts.append(f"{facts.judges:,} of {section.judges:,} people have judged")
+        more = (
+            f", of whose {facts.accounts:,} accounts some could be one person's,"
+            if facts.accounts > facts.judges
+            else ""
+        )
+        parts.append(f"{facts.judges:,} of {section.judges:,} people{more} have judged")
     if not parts:
         return ""
     return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -25,7 +25,7 @@ from models_app.foundation.transitions import move
 from models_app.foundation.unavailability import is_away
 from models_app.gates import policies, waivers
 from models_app.gates.catalogue import BY_NAME, GATES
-from models_app.gates.gate import Gate, Judged
+from models_app.gates.gate import Gate, Judged, Judges
 from models_app.gates.policy import Policy
 from models_app.gates.results import Result, Verdict, worst
 from models_app.models import Comparison, GatePolicy, GateResult, GateRun, Job, Release, Waiver
@@ -106,9 +106,9 @@ def again(job: Job) -> Job | None:
 # ---------------------------------------------------------------- the job
 
 
-def carry_out(context: JobContext, *, no_judges: Callable[[Release], Collection[int]]) -> dict[str, Any]:
+def carry_out(context: JobContext, *, judges: Callable[[Release], Judges]) -> dict[str, Any]:
     """The job: gate after gate, each kept as it ends. A run that another attempt has begun goes on with what is
-    missing; one that has ended stays as it is. `no_judges`: whose votes on a release do not count."""
+    missing; one that has ended stays as it is. `judges`: who may have chosen for a release."""
     run = GateRun.objects.select_related(
         "policy", "release__model_version__training_run__snapshot", "release__prompt_version__prompt",
         "release__environment", "comparison__candidate__evaluation_set", "comparison__baseline__release",
@@ -129,7 +129,7 @@ def carry_out(context: JobContext, *, no_judges: Callable[[Release], Collection[
             run.comparison,
             policy,
             _progress(context, gate, number),
-            lambda: no_judges(run.release),
+            lambda: judges(run.release),
         )
         _keep(run, _judged(gate, judged))
     return _finish(run)

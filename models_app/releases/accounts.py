@@ -143,16 +143,16 @@ class Circle:
             return set(own)
         return {*own, *opened_accounts(own, self._since_it_began)}
 
-    def one_person_s(self, approvers: Sequence[int]) -> dict[int, str]:
-        """Of people in the order in which they approved, those whose account and that of one before could be one
-        person's since the work on the release began, with why, in words: one of the two opened the other, or a third
-        person can sign in with both. By user id."""
-        if len(approvers) < 2 or not any(opened.account in approvers for _, opened in self._openings):
+    def one_person_s(self, people: Sequence[int]) -> dict[int, str]:
+        """Of people in the order in which they approved, or judged, those whose account and that of one before could be
+        one person's since the work on the release began, with why, in words: one of the two opened the other, or a
+        third person can sign in with both. By user id."""
+        if len(people) < 2 or not any(opened.account in people for _, opened in self._openings):
             return {}
         acts = [opened for _, opened in self._since_it_began]
         found: dict[int, str] = {}
-        for place, later in enumerate(approvers):
-            for earlier in approvers[:place]:
+        for place, later in enumerate(people):
+            for earlier in people[:place]:
                 words = "" if earlier in found else _could_be_one(earlier, later, acts)
                 if words:
                     found[later] = words

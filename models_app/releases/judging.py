@@ -6,7 +6,6 @@ and a release that is still evaluated: the regular work settles those, once a mi
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import structlog
@@ -31,16 +30,11 @@ CHANGED = (
 
 def carry_out(context: JobContext) -> dict[str, Any]:
     """The job."""
-    found = running.carry_out(context, no_judges=_no_judges)
+    found = running.carry_out(context, judges=Circle)
     release = Release.objects.get(gate_runs=context.payload["run"])
     settle(release)
     reconsider(release)  # a job that was tried again, of a release that the first try blocked
     return {**found, "release": release.pk, "state": release.state}
-
-
-def _no_judges(release: Release) -> Collection[int]:
-    """Gates do not know who had a hand in a release: they are told here."""
-    return Circle(release).no_judges
 
 
 def may_be_judged_again(release: Release) -> bool:

@@ -79,8 +79,8 @@ def rows_sent(sent: QueryDict) -> list[WindowRow]:
             form = WindowForm(prefix=form.prefix, initial=written)
         rows.append(WindowRow(int(place), form))
     if f"{NAME}.add" in sent and len(rows) < MOST_FREEZES:
-        place = max((row.place for row in rows), default=-1) + 1
-        rows.append(WindowRow(place, WindowForm(prefix=f"{NAME}.{place}")))
+        following = max((row.place for row in rows), default=-1) + 1
+        rows.append(WindowRow(following, WindowForm(prefix=f"{NAME}.{following}")))
     return rows
 
 

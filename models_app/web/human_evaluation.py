@@ -27,7 +27,5 @@ def asked_about(release: Release, comparison: Comparison | None, stand: Stand) -
     policy = stand.policy
     if policy.preference.ask == "never":
         return None
-    facts = preference.read(
-        comparison=comparison, primary=policy.primary.metric, left_out=stand.circle.no_judges
-    )
+    facts = preference.read(comparison=comparison, primary=policy.primary.metric, judges=stand.circle)
     return preference.progress_of(facts, policy.preference)

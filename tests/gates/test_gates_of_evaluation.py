@@ -18,9 +18,11 @@ from models_app.gates.preference import PreferencePolicy
 from models_app.gates.results import Result, Verdict
 from models_app.gates.slices import SlicesPolicy
 from models_app.models import EvaluationExample, EvaluationRun, EvaluationSet, ExampleScore, Release
+from models_app.releases.accounts import Circle
 from models_app.releases.composing import compose_release
 from tests import make
 from tests.database import without_guards
+from tests.doors.test_approvals import opened
 from tests.releases import scene as scenes
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +37,7 @@ def judged(the: scenes.Scene, **sections: Any) -> Judged:
     said: list[str] = []
     return Judged(
         release=the.candidate, comparison=the.comparison, policy=replace(Policy(), **sections), progress=said.append,
-        no_judges=lambda: {the.cast.ml_engineer.pk},
+        judges=lambda: Circle(the.candidate),
     )  # fmt: skip
 
 
@@ -223,6 +225,20 @@ def test_votes_of_people_with_a_hand_in_it_do_not_count(the: scenes.Scene) -> No
     assert row.verdict is Verdict.INCONCLUSIVE
     assert row.n == 0
     assert "0 of 2 people have judged" in row.words
+
+
+def test_two_accounts_of_one_person_are_one_judge(the: scenes.Scene) -> None:
+    """Ruben made the other account, by which he could choose again as somebody else."""
+    puppet = make.user("puppet", "reviewer")
+    opened(puppet, the.cast.another_reviewer, "person.create")
+    for judge, positions in ((puppet, range(60)), (the.cast.another_reviewer, range(60, 120))):
+        vote(the, judge, "candidate", positions)
+    row = asked(the)
+    assert row.verdict is Verdict.INCONCLUSIVE
+    assert row.n == 120, "what they chose counts by document all the same"
+    assert "1 of 2 people, of whose 2 accounts some could be one person's, have judged" in row.words
+    vote(the, make.user("another", "reviewer"), "candidate", range(2))
+    assert asked(the).verdict is Verdict.PASS
 
 
 def test_progress_is_that_of_a_release_about_which_people_are_asked(the: scenes.Scene) -> None:

@@ -20,10 +20,17 @@ from models_app.texts import needs
 POLICY = PreferencePolicy()
 
 
-def facts(won: int = 0, lost: int = 0, ties: int = 0, *, judges: int = 3, moved: float | None = 0.2) -> Facts:
-    return Facts(
-        12, "rouge2", moved, Tally(won=won, lost=lost, ties=ties), judges if won + lost + ties else 0
-    )
+def facts(
+    won: int = 0,
+    lost: int = 0,
+    ties: int = 0,
+    *,
+    judges: int = 3,
+    accounts: int = 0,
+    moved: float | None = 0.2,
+) -> Facts:
+    people = (judges, accounts or judges) if won + lost + ties else (0, 0)
+    return Facts(12, "rouge2", moved, Tally(won=won, lost=lost, ties=ties), *people)
 
 
 def judged(policy: PreferencePolicy = POLICY, **fields: object) -> tuple[Verdict, str]:
@@ -62,6 +69,12 @@ def test_so_many_documents_by_so_many_people_are_needed_even_where_after_is_pref
     assert verdict is Verdict.INCONCLUSIVE
     assert "1 of 2 people have judged" in words
     assert judged(won=90, lost=10)[0] is Verdict.PASS
+
+
+def test_accounts_of_one_person_are_one_of_the_people_who_judge() -> None:
+    verdict, words = judged(won=90, lost=10, judges=1, accounts=2)
+    assert verdict is Verdict.INCONCLUSIVE
+    assert "1 of 2 people, of whose 2 accounts some could be one person's, have judged" in words
 
 
 def test_a_preference_for_before_fails_at_once_however_few_have_judged() -> None:

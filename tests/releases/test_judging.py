@@ -23,6 +23,7 @@ from models_app.models import (
     Release,
     Route,
 )
+from models_app.releases.accounts import Circle
 from models_app.releases.composing import submit_release, withdraw_release
 from models_app.releases.deploying import go_live
 from models_app.releases.judging import settle, settle_ended
@@ -184,7 +185,7 @@ def test_a_job_that_died_between_the_gates_and_the_release_is_made_up_for(the: S
     assert run is not None
     job = jobs.claim(run.job_id)  # type: ignore[arg-type]
     assert job is not None
-    running.carry_out(jobs.JobContext(job), no_judges=lambda release: ())
+    running.carry_out(jobs.JobContext(job), judges=Circle)
     assert now(the).state == "evaluating"
     assert (settle_ended(), now(the).state) == (1, "awaiting approval")
 
@@ -331,7 +332,7 @@ def test_two_jobs_of_one_run_at_once_move_it_once(the: Scene) -> None:
     assert run is not None
     job = jobs.claim(run.job_id)  # type: ignore[arg-type]
     assert job is not None
-    running.carry_out(jobs.JobContext(job), no_judges=lambda release: ())
+    running.carry_out(jobs.JobContext(job), judges=Circle)
     assert at_once(lambda: settle(now(the)), lambda: settle(now(the)), settle_ended) == ["done"] * 3
     assert now(the).state == "awaiting approval"
     assert AuditEvent.objects.filter(action="release.judged").count() == 1
