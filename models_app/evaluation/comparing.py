@@ -42,6 +42,7 @@ COMPARED = (
 
 #: Of the comparisons that gates judge: one for all, so that nobody draws again until an interval suits.
 SEED = 7
+RESAMPLES = 10_000
 
 
 def compare_releases(
@@ -52,7 +53,7 @@ def compare_releases(
     actor: Any | None,
     terms: Terms | None = None,
     seed: int = SEED,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
 ) -> Comparison:
     """Compare after (`candidate`) with before (`baseline`) and, if given, with lead-3; the one there is where it was
     made before by the same terms. `gates.comparing` has the terms of an environment's policy; without any the metrics'

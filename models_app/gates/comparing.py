@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from models_app.evaluation.comparing import SEED, compare_releases, evaluations_of
+from models_app.evaluation.comparing import RESAMPLES, SEED, compare_releases, evaluations_of
+from models_app.evaluation.signature import signature_of
 from models_app.foundation.jobs import JobContext
 from models_app.gates.policies import policy_of
-from models_app.models import Comparison, EvaluationRun, EvaluationSet, GatePolicy
+from models_app.models import Comparison, EvaluationRun, EvaluationSet, GatePolicy, Release
 from models_app.models.releases import Environment
 
 
@@ -19,6 +20,27 @@ def usual_test_set(environment: Environment | int | None) -> EvaluationSet | Non
     return (rows if named is None else rows.filter(pk=named)).first()
 
 
+def compared_already(
+    *, candidate: Release, baseline: Release, evaluation_set: EvaluationSet
+) -> Comparison | None:
+    """The comparison of these two on these documents by the terms that hold now: asking again gives this one."""
+    return Comparison.objects.filter(
+        candidate__release=candidate, baseline__release=baseline, candidate__evaluation_set=evaluation_set,
+        signature=signature_of(evaluation_set), seed=SEED, resamples=RESAMPLES,
+        terms=policy_of(candidate.environment_id).terms.as_json(),
+    ).first()  # fmt: skip
+
+
+def other_test_set(comparison: Comparison) -> EvaluationSet | None:
+    """The newest on which its two releases were not compared."""
+    done = Comparison.objects.filter(
+        candidate__release=comparison.candidate.release_id, baseline__release=comparison.baseline.release_id
+    )
+    return (
+        EvaluationSet.objects.exclude(pk__in=done.values("candidate__evaluation_set")).order_by("-pk").first()
+    )
+
+
 def compare_by_policy(
     *,
     candidate: EvaluationRun,
@@ -26,7 +48,7 @@ def compare_by_policy(
     lead: EvaluationRun | None,
     actor: Any | None,
     seed: int = SEED,
-    resamples: int = 10_000,
+    resamples: int = RESAMPLES,
 ) -> Comparison:
     """`compare_releases` by the terms that hold now."""
     terms = policy_of(candidate.release.environment_id).terms

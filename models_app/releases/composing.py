@@ -313,8 +313,9 @@ def _refuse_state(release: Release, comparison: Comparison) -> None:
         )
     if release.state == Release.State.CHANGES and release.comparison_id == comparison.pk:
         raise Refused(
-            f"Changes were asked for on comparison {comparison.pk}. Submit release {release.pk} with another "
-            "comparison, or withdraw it and compose another release."
+            f"Changes were asked for on comparison {comparison.pk}. Compare release {release.pk} with what is live on "
+            "another test set and submit it with that comparison: the same documents give this one again. Where its "
+            "model, prompt or settings have to change, withdraw it and compose another release."
         )
 
 

@@ -14,6 +14,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 
+from models_app.cases.running import missing_runs
 from models_app.evaluation.comparing import COMPARED, ROUGE, start_comparison
 from models_app.evaluation.metrics import METRICS, Metric
 from models_app.evaluation.people import People, preferences
@@ -23,7 +24,7 @@ from models_app.evaluation.terms import SLICE_FLOOR
 from models_app.evaluation.wording import Fall, Figures, falls, figures_of, margins_in_words
 from models_app.foundation.errors import GalleyError
 from models_app.foundation.roles import allowed
-from models_app.gates.comparing import usual_test_set
+from models_app.gates.comparing import compared_already, usual_test_set
 from models_app.models import (
     Comparison,
     ComparisonResult,
@@ -119,13 +120,18 @@ def new_comparison(request: HttpRequest) -> HttpResponse:
     }
     form = CompareForm(request.POST or None, initial=initial)
     if request.method == "POST" and form.is_valid():
+        chosen = {name: form.cleaned_data[name] for name in ("candidate", "baseline", "evaluation_set")}
         try:
+            before = compared_already(**chosen)
+            if before is not None and not missing_runs(chosen["candidate"]):
+                messages.info(
+                    request,
+                    f"These two were compared on this test set before: it is comparison {before.pk}, and the same "
+                    "documents give the same figures. For another one choose another test set.",
+                )
+                return redirect("comparison", before.pk)
             start_comparison(
-                candidate=form.cleaned_data["candidate"],
-                baseline=form.cleaned_data["baseline"],
-                lead=lead_release() if form.cleaned_data["with_lead"] else None,
-                evaluation_set=form.cleaned_data["evaluation_set"],
-                actor=request.user,
+                **chosen, lead=lead_release() if form.cleaned_data["with_lead"] else None, actor=request.user
             )
         except GalleyError as error:
             form.add_error(None, error.message)

@@ -16,7 +16,8 @@ from django.utils import timezone
 from models_app.foundation import tries
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused, StaleState, TooManyTries
 from models_app.foundation.statements import database_time
-from models_app.models import Approval, AuditEvent, Release, ReleaseComment
+from models_app.gates.comparing import compare_by_policy
+from models_app.models import Approval, AuditEvent, Job, Release, ReleaseComment
 from models_app.releases.approving import ask_for_changes, confirmation, may_decide, reject
 from models_app.releases.commenting import LONGEST_COMMENT, comment_on_release
 from models_app.releases.composing import withdraw_release
@@ -81,7 +82,10 @@ def test_changes_are_asked_for_with_the_reason_and_nobody_decides_meanwhile(the:
 
 def test_it_is_submitted_again_with_another_comparison_and_then_decided_afresh(the: Scene) -> None:
     asked(the)
-    with pytest.raises(Refused, match="another comparison"):
+    with pytest.raises(
+        Refused,
+        match="on another test set and submit it with that comparison: the same documents give this one again",
+    ):
         the.submitted(release=now(the))
     assert now(the).state == "changes requested"
     the.submitted(release=now(the), comparison=another_comparison(the), note="On longer articles now.")
@@ -90,6 +94,40 @@ def test_it_is_submitted_again_with_another_comparison_and_then_decided_afresh(t
     assert may_decide(now(the), the.cast.approver)[0], "who asked decides on what came back"
     the.approved_by(the.cast.approver)
     assert now(the).state == "warming"
+
+
+def test_the_page_says_how_to_get_another_comparison_and_which_button_makes_it(the: Scene) -> None:
+    asked(the)
+    mila = Client()
+    mila.force_login(the.cast.ml_engineer)
+
+    def page() -> str:
+        return " ".join(markup(mila.get(f"/releases/{the.candidate.pk}/")).split())
+
+    assert "create another test set under" in page()
+    other = scenes.evaluation_set(24)
+    button = f"candidate={the.candidate.pk}&amp;baseline={the.live.pk}&amp;test_set={other.pk}"
+    assert button in page()
+    assert f"compare it with release {the.live.pk} on another test set, such as test set {other.pk}" in page()
+    newer = scenes.compared(now(the), the.live, other)
+    assert f"submit it again, with comparison {newer.pk}" in page()
+    assert "Submit again" in page()
+
+
+def test_asking_for_the_same_comparison_leads_to_it_and_says_why(the: Scene) -> None:
+    runs = (the.comparison.candidate, the.comparison.baseline)
+    before = compare_by_policy(candidate=runs[0], baseline=runs[1], lead=None, actor=None)
+    asked(the)
+    mila = Client()
+    mila.force_login(the.cast.ml_engineer)
+    answer = mila.post(
+        "/comparisons/new/",
+        {"candidate": the.candidate.pk, "baseline": the.live.pk, "evaluation_set": the.on.pk},
+        follow=True,
+    )
+    assert answer.redirect_chain[-1][0] == f"/comparisons/{before.pk}/"
+    assert f"it is comparison {before.pk}, and the same documents give the same figures" in markup(answer)
+    assert not Job.objects.filter(kind="compare").exists()
 
 
 def test_it_can_be_withdrawn_instead(the: Scene) -> None:

@@ -15,7 +15,8 @@ from models_app.evidence import storing
 from models_app.evidence.envelope import fingerprint
 from models_app.evidence.keys import public_key
 from models_app.foundation.roles import allowed
-from models_app.models import Approval, Comparison, Incident, Release, Slot
+from models_app.gates.comparing import other_test_set
+from models_app.models import Approval, Comparison, EvaluationSet, Incident, Release, Slot
 from models_app.releases.approvers import too_few_left
 from models_app.releases.approving import confirmation, may_decide
 from models_app.releases.emergency import may_declare, may_review
@@ -116,6 +117,7 @@ def page_context(
         "comparing": comparing,
         "newer": _newer(release, comparisons, live),
         "same": _same(release, live),
+        "other_set": _other_set(release),
         "others": [row for row in comparisons if comparison is None or row.pk != comparison.pk],
         **_changes(baseline, release),
         **evidence_context(release, comparison, stand.gates, at=at, hands=stand.circle.hands),
@@ -226,6 +228,13 @@ def _same(release: Release, live: Release | None) -> Comparison | None:
     if comparison is None or release.state not in JUDGED_AGAIN:
         return None
     return comparison if live is None or comparison.baseline.release_id == live.pk else None
+
+
+def _other_set(release: Release) -> EvaluationSet | None:
+    """On which another comparison can be made, where changes were asked for on the one that it was submitted with."""
+    if release.state != Release.State.CHANGES or release.comparison is None:
+        return None
+    return other_test_set(release.comparison)
 
 
 def _decided_at(decisions: list[queries.Decision]) -> datetime | None:
