@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from models_app.evaluation.comparing import SEED
+from models_app.evaluation.metrics import METRICS
 from models_app.foundation import audit, jobs
 from models_app.foundation.constraints import broke
 from models_app.foundation.errors import GalleyError, Refused
@@ -320,9 +322,9 @@ class Found:
         blocking = [one for one in in_the_way if one.row.verdict in (Verdict.FAIL, Verdict.ERROR)]
         waived = sum(one.waiver is not None for one in found)
         if blocking:
-            return Outcome("blocked", f"{_listed(blocking)} Blocked.", found)
+            return Outcome("blocked", _said(blocking), found)
         if in_the_way or not found:
-            words = f"{_listed(in_the_way)} More evidence or a waiver is needed."
+            words = f"{_said(in_the_way)} More evidence or a waiver is needed."
             return Outcome("needs evidence", words, found)
         passed = f"All {len(found)} results pass"
         words = f"{passed}, {waived} of them by a waiver." if waived else f"{passed}."
@@ -372,9 +374,29 @@ def _finding(
     return Finding(row, BY_NAME.get(row.gate), waiver, unwaivable)
 
 
-def _listed(found: Sequence[Finding]) -> str:
-    labels = list(dict.fromkeys(f"{one.label} ({one.row.verdict})" for one in found))
-    return f"{', '.join(labels)}." if labels else "Nothing was judged."
+#: How many results a release's reason says, and how much of each; its page and the report have all.
+_SAID, _LONGEST = 4, 240
+_CAME_TO = {
+    Verdict.FAIL: "failed",
+    Verdict.ERROR: "could not be judged",
+    Verdict.INCONCLUSIVE: "is inconclusive",
+}
+
+
+def _said(found: Sequence[Finding]) -> str:
+    """Which gate found what, in words."""
+    if not found:
+        return "Nothing was judged."
+    said = [_sentence(one) for one in found[:_SAID]]
+    more = len(found) - _SAID
+    return " ".join([*said, *([f"And {more} more."] if more > 0 else [])])
+
+
+def _sentence(finding: Finding) -> str:
+    row = finding.row
+    of_what = f" ({row.name})" if row.name and row.name not in METRICS else ""
+    words = textwrap.shorten(row.words, _LONGEST, placeholder=" …").rstrip(".")
+    return f"{finding.label}{of_what} {_CAME_TO[Verdict(row.verdict)]}: {words}."
 
 
 def newest(release: Release) -> GateRun | None:

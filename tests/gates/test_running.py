@@ -83,9 +83,31 @@ def test_a_worse_release_is_blocked_and_says_by_what() -> None:
     run = done(started(the))
     found = running.outcome(run)
     assert (run.verdict, found.state) == ("fail", "blocked")
-    assert "Primary metric (fail)" in found.words
+    assert found.words.startswith(
+        "Primary metric failed: ROUGE-2 fell by 6.00 points: worse. Guard metrics failed: "
+    )
     failing = {row.name for row in run.results.filter(verdict="fail")}
     assert {"rouge2", "rouge1"} <= failing
+
+
+def test_what_stands_in_the_way_is_said_gate_by_gate_and_not_without_end() -> None:
+    def finding(gate: str, name: str, verdict: str, words: str) -> running.Finding:
+        row = GateResult(gate=gate, name=name, verdict=verdict, words=words)
+        return running.Finding(row, catalogue.BY_NAME.get(gate), None, "")
+
+    found = [
+        finding("slices", "domain: news", "fail", "ROUGE-2 -3.0 [-5.0, -1.0]: worse."),
+        finding("integrity", "scores", "error", "The scores could not be read."),
+        finding("preference", "", "inconclusive", "Nobody has been asked yet" + " and so on" * 60),
+    ]
+    words = running._said(found)
+    assert words.startswith(
+        "Slices (domain: news) failed: ROUGE-2 -3.0 [-5.0, -1.0]: worse. Integrity (scores) could not be judged: The "
+        "scores could not be read. Human preference is inconclusive: Nobody has been asked yet and so on"
+    )
+    assert words.endswith(" ….")
+    assert running._said(found * 3).endswith("And 5 more.")
+    assert len(running._said(found * 300)) < 1500
 
 
 def test_the_same_is_judged_once_at_a_time(the: Scene) -> None:
