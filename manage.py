@@ -6,9 +6,11 @@ import sys
 
 
 def main() -> None:
-    from llmops_site import private
+    from llmops_site import env, private
 
     private.keep_new_files_private()
+    if sys.argv[1:2] == ["verify_evidence"]:
+        env.keep_no_key()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "llmops_site.settings")
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line

@@ -249,6 +249,8 @@ class Environment:
         if given:
             return given
         path: Path = self._values["GALLEY_HOME"] / "secret_key"
+        if not path.exists() and _keeps_no_key:
+            return secrets.token_urlsafe(50)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             beside = path.with_name(f".secret_key.{os.getpid()}")
@@ -274,6 +276,16 @@ class Environment:
         words["DATABASE_URL"] = _without_password(words["DATABASE_URL"])
         words["GALLEY_SECRET_KEY"] = hashlib.sha256(f"galley key {self.secret_key}".encode()).hexdigest()[:16]
         return words
+
+
+_keeps_no_key = False
+
+
+def keep_no_key() -> None:
+    """For a process that only reads, on a machine that need not be an installation: where there is no signing key it
+    has one of its own, which signs nothing."""
+    global _keeps_no_key
+    _keeps_no_key = True
 
 
 def _without_password(url: str) -> str:

@@ -5,11 +5,15 @@ People who act here have shown their password or code within the last quarter of
 
 from __future__ import annotations
 
+import time
+from functools import wraps
 from typing import Any
 
+from allauth.account.authentication import get_authentication_records
 from allauth.account.decorators import reauthentication_required
 from allauth.mfa.models import Authenticator
 from django import forms
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
@@ -113,9 +117,22 @@ def _shown_link(request: HttpRequest, made: tuple[PasswordLink, str] | None) -> 
 
 
 def recently_signed_in(view: View) -> View:
-    """Asks for the password or a code once more, unless it did so within the last quarter of an hour."""
+    """Asks for the password or a code once more, unless this person signed in with it, or gave it again, within the
+    last quarter of an hour."""
     guarded: View = reauthentication_required(view)
-    return guarded
+
+    @wraps(view)
+    def asked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return (view if _signed_in_just_now(request) else guarded)(request, *args, **kwargs)
+
+    return asked
+
+
+def _signed_in_just_now(request: HttpRequest) -> bool:
+    """allauth counts only what was asked for again, and would ask who signed in a minute ago."""
+    records = get_authentication_records(request, user_of(request))
+    latest = max((record.get("at") or 0 for record in records), default=0)
+    return bool(time.time() - latest < settings.ACCOUNT_REAUTHENTICATION_TIMEOUT)
 
 
 @require_safe

@@ -226,8 +226,9 @@ def test_it_keeps_it_by_the_command(cast: make.Cast, trained: ModelVersion, plac
     """Its job is a process of its own."""
     base = Path(settings.GALLEY_HOME) / "bases" / "fresh"
     shutil.copytree(artefact_path(trained) / "weights", base)
-    call_command("register_model", str(base))
-    assert ModelVersion.objects.latest("pk").parent == trained
+    call_command("register_model", str(base), "--user", "mila")
+    made = ModelVersion.objects.latest("pk")
+    assert (made.parent, made.created_by) == (trained, cast.ml_engineer), "she has a hand in what it leads to"
 
 
 def test_a_training_on_a_laundered_base_continues_its_lineage(

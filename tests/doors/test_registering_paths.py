@@ -106,3 +106,11 @@ def test_a_hub_name_is_no_directory_whatever_lies_where_galley_runs(
 def test_a_place_is_an_absolute_path(value: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="GALLEY_MODEL_DIRECTORIES"):
         read_environment({**os.environ, "GALLEY_MODEL_DIRECTORIES": value})
+
+
+def test_the_command_registers_for_nobody_who_may_not() -> None:
+    make.user("rita", "reviewer")
+    for name, said in (("rita", "Your role does not allow"), ("nobody", "no active user")):
+        with pytest.raises(CommandError, match=said):
+            call_command("register_model", "starter", "--user", name)
+    assert not Job.objects.exists()

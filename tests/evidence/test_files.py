@@ -181,6 +181,7 @@ def test_it_needs_no_database_and_no_data_directory(file: Path, tmp_path: Path) 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "whole" in done.stdout
+    assert not (tmp_path / "elsewhere").exists(), "a command that checks a file writes none"
 
 
 def test_what_a_file_says_cannot_steer_the_terminal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 
@@ -78,6 +79,17 @@ def test_who_has_not_shown_a_password_lately_is_asked_first(cast: make.Cast) -> 
     assert answer.status_code == 302
     assert "reauthenticate" in answer["Location"]
     assert not WebhookEndpoint.objects.exists()
+
+
+def test_who_signed_in_just_now_is_not_asked_again(cast: make.Cast) -> None:
+    client = Client()
+    client.post("/accounts/login/", {"login": "otto", "password": make.PASSWORD})
+    assert client.post("/webhooks/new/", FORM).status_code == 201
+    session = client.session
+    for record in session["account_authentication_methods"]:
+        record["at"] -= settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
+    session.save()
+    assert "reauthenticate" in client.post("/webhooks/new/", {**FORM, "name": "another"})["Location"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from models_app.foundation import jobs
 from models_app.foundation.errors import GalleyError
+from models_app.management import arguments
 from models_app.training.registering import start_registering
 
 
@@ -17,11 +18,15 @@ class Command(BaseCommand):
             "reference", help="starter, a directory, or a Hugging Face name such as google-t5/t5-small"
         )
         parser.add_argument("--name", default="", help="how pages call it")
+        arguments.add_user(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             job = start_registering(
-                reference=options["reference"], name=options["name"], actor=None, deliver=False
+                reference=options["reference"],
+                name=options["name"],
+                actor=arguments.actor(options["user"]),
+                deliver=False,
             )
             done = jobs.carry_out(job)
         except GalleyError as error:
