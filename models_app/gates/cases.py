@@ -38,7 +38,7 @@ class CasesPolicy:
         "required": "A release needs cases to pass",
     }
     HELP: ClassVar = {
-        "case_set": "By its name. Empty: every set that has cases.",
+        "case_set": "Without one, every set that has cases.",
         "share": "Of each set. A case marked “must pass” fails the release whatever the share.",
         "required": "Else a release passes where nobody has written cases, and the gate says so.",
     }

@@ -41,7 +41,7 @@ class ForgettingPolicy:
         "approvals_ago": "Beside the release that went live so many approvals ago",
     }
     HELP: ClassVar = {
-        "test_set": "Its number. Without one, forgetting is not judged.",
+        "test_set": "Without one, forgetting is not judged.",
         "loss": "In points, of this size or larger.",
         "approvals_ago": "The oldest, where there are fewer.",
     }

@@ -39,7 +39,7 @@ class PrimaryPolicy:
         "least_documents": "Fewest documents",
     }
     HELP: ClassVar = {
-        "test_set": "Its number. Without one, who submits a release chooses, and could choose what suits it.",
+        "test_set": "Without one, who submits a release chooses, and could choose what suits it.",
         "metric": "Its verdict is also that of comparisons that are made from now on.",
         "margin": "In the metric's own units: points for ROUGE.",
         "least_documents": "With fewer the result is inconclusive.",

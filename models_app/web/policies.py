@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django import forms
@@ -19,7 +19,7 @@ from models_app.gates.approvals import MOST_FREEZES, Freezes
 from models_app.gates.describing import Setting
 from models_app.gates.policy import Policy, changes
 from models_app.gates.slices import fields_of_test_sets
-from models_app.models import GatePolicy
+from models_app.models import CaseSet, EvaluationSet, GatePolicy
 from models_app.models.releases import Environment
 from models_app.releases.approvers import too_few_for
 from models_app.texts.needs import NumberFor, OneOf, SomeOf
@@ -236,6 +236,11 @@ def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
         return [(name, one)]
     if kind is bool:
         return [(name, forms.BooleanField(**said, initial=setting.value))]
+    if name in _ROWS:  # what is not there is the policy's to refuse, by name
+        chosen = forms.CharField(
+            **said, initial=setting.value, widget=forms.Select(choices=[("", "none"), *_ROWS[name]()])
+        )
+        return [(name, chosen)]
     if kind in (int, float):
         text = forms.CharField(
             label=setting.label, required=not need.optional, initial=_number_text(setting.value),
@@ -245,6 +250,23 @@ def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
     if _is_windows(setting):
         return []
     return [(name, forms.CharField(**said, initial=setting.value))]
+
+
+def _test_sets() -> list[tuple[int, str]]:
+    rows = EvaluationSet.objects.order_by("-pk")
+    return [(row.pk, f"{row} · {row.name} ({row.rows:,} documents)") for row in rows]
+
+
+def _case_sets() -> list[tuple[str, str]]:
+    return [(name, name) for name in CaseSet.objects.order_by("name").values_list("name", flat=True)]
+
+
+#: Settings that name a row of these, by number or name.
+_ROWS: Mapping[str, Callable[[], Sequence[tuple[Any, str]]]] = {
+    "primary.test_set": _test_sets,
+    "forgetting.test_set": _test_sets,
+    "cases.case_set": _case_sets,
+}
 
 
 def _number_input() -> forms.TextInput:

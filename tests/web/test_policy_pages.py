@@ -153,6 +153,17 @@ def test_what_makes_no_sense_is_refused_at_its_field_and_nothing_is_saved(
     assert held() == 1
 
 
+def test_sets_are_chosen_by_their_names(editor: User) -> None:
+    client = signed_in(editor)
+    make.document(split="test")
+    made = freeze_test_set(actor=None)
+    page = markup(client.get(EDIT))
+    for name in ("primary.test_set", "forgetting.test_set"):
+        (choices,) = re.findall(rf'<select name="{name}".*?</select>', page, re.DOTALL)
+        assert f'value="{made.pk}"' in choices
+        assert made.name in choices
+
+
 # ---------------------------------------------------------------- freeze windows
 
 HOLIDAYS = ("2026-12-24T12:00", "2026-12-27T08:00", "Holidays.")
