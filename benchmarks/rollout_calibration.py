@@ -18,10 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-from models_app.rollouts.deciding import CONCURRENT  # noqa: E402
-from models_app.rollouts.looks import ALPHA, Interval, concurrent_p, look, planned  # noqa: E402
+from models_app.rollouts.deciding import CONCURRENT
+from models_app.rollouts.looks import ALPHA, Interval, concurrent_p, look, planned
 
 WEIGHT = 0.1
 DAY_BEFORE = 10_000  # requests of the live release
@@ -49,9 +49,9 @@ def stopped_at(canary: dict[str, float], live: dict[str, float], most: int, rng:
             counts = same_time[name]
             for place, count in enumerate((new, ours, beside, theirs)):
                 counts[place] += count
-            if ours and look(intervals[name], alpha=ALPHA[name])[-1].crossed:
-                if concurrent_p(Interval(*counts)) < CONCURRENT:
-                    return requests
+            crossed = ours and look(intervals[name], alpha=ALPHA[name])[-1].crossed
+            if crossed and concurrent_p(Interval(*counts)) < CONCURRENT:
+                return requests
         before, used = requests, used + min(DAY_BEFORE - used, BESIDE * new)
     return 0
 

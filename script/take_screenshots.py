@@ -111,6 +111,7 @@ PAGES = {
     "policy-changes": ("ada", "/policies/production/changes/"),
     "policy-edit": ("admin", "/policies/production/edit/"),
     "deployments": ("otto", "/deployments/"),
+    "rollout": ("otto", "/rollouts/{rollout}/"),
     "monitoring": ("otto", "/monitoring/?window=30d"),
     "jobs": ("otto", "/jobs/"),
     "job": ("otto", "/jobs/{job}/"),
@@ -145,6 +146,7 @@ def places() -> dict[str, int]:
         LeakageCheck,
         PromptVersion,
         Release,
+        Rollout,
         TrainingRun,
         WebhookEndpoint,
     )
@@ -201,6 +203,7 @@ def places() -> dict[str, int]:
         "leakage": LeakageCheck.objects.latest("pk").pk,
         "case_set": CaseSet.objects.get().pk,
         "case_run": CaseRun.objects.filter(release__state="awaiting approval").latest("pk").pk,
+        "rollout": Rollout.objects.latest("pk").pk,
         "release": Release.objects.get(state="awaiting approval").pk,
         "release_live": Release.objects.get(state="live").pk,
         "release_blocked": Release.objects.get(state="blocked").pk,

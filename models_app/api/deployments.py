@@ -96,8 +96,9 @@ class StartView(views.ApiView):
     @extend_schema(
         operation_id="releases_start",
         summary="Start an approved release",
-        description="The last approval starts it by itself; this is for one that came back from warming up. It goes "
-        "live once its model answers. One that is warming up or live already is answered as it is.",
+        description="The last approval starts it by itself; this is for one that came back from warming up. It rolls "
+        "out or goes live once its model answers. One that is warming up, rolling out or live already is answered as "
+        "it is.",
         tags=["releases"],
         parameters=[idempotency.PARAMETER],
         request=StartSerializer,
@@ -111,7 +112,7 @@ class StartView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         StartSerializer(data=request.data).is_valid(raise_exception=True)
         release = release_of(pk)
-        if release.state not in (Release.State.WARMING, Release.State.LIVE):
+        if release.state not in (Release.State.WARMING, *Release.ROLLING_OUT, Release.State.LIVE):
             start_deployment(release=release, actor=request.user)
         return Response(ReleaseSerializer(release_of(pk)).data)
 

@@ -23,7 +23,7 @@ from models_app.training.registering import files_are_missing, store
 NAME = "README.md"
 ACTION = "release.card"
 #: Decided on, or live without a decision as the first of an environment.
-CARRIED = (Release.State.APPROVED, Release.State.WARMING, Release.State.LIVE)
+CARRIED = (Release.State.APPROVED, Release.State.WARMING, *Release.ROLLING_OUT, Release.State.LIVE)
 
 
 def place(release: Release) -> Path:

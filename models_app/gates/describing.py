@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from models_app.evaluation.metrics import METRICS
+from models_app.gates import rollout
 from models_app.gates.approvals import freeze
 from models_app.gates.catalogue import BY_NAME
 from models_app.gates.policy import SECTIONS, Change, Policy
@@ -102,6 +103,8 @@ def in_words(value: Any) -> str:
     window = freeze(value)
     if window is not None:
         return window.whole
+    if rollout.is_step(value):
+        return rollout.in_words(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{choice_label(key)} {in_words(one)}" for key, one in value.items()) or "none"
     if isinstance(value, list | tuple):

@@ -22,6 +22,7 @@ from models_app.gates.leakage import LeakagePolicy
 from models_app.gates.metrics import GuardsPolicy, PrimaryPolicy
 from models_app.gates.personal_data import PersonalDataPolicy
 from models_app.gates.preference import PreferencePolicy
+from models_app.gates.rollout import RolloutPolicy
 from models_app.gates.safety import SafetyPolicy
 from models_app.gates.slices import SlicesPolicy
 from models_app.gates.speed import SpeedPolicy
@@ -46,6 +47,7 @@ class Policy:
     speed: SpeedPolicy = field(default_factory=SpeedPolicy)
     preference: PreferencePolicy = field(default_factory=PreferencePolicy)
     approvals: ApprovalsPolicy = field(default_factory=ApprovalsPolicy)
+    rollout: RolloutPolicy = field(default_factory=RolloutPolicy)
     waivers: WaiversPolicy = field(default_factory=WaiversPolicy)
 
     @property

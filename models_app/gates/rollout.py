@@ -9,14 +9,26 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from models_app.texts.needs import Between
 
-MOST_STEPS = 10
+MOST_STEPS = 5
 MOST_REQUESTS = 1_000_000
 MOST_MINUTES = 7 * 24 * 60
 
 
+#: What a step says, and how a form asks for it.
+PARTS = {
+    "weight": "percent of the requests",
+    "requests": "requests to it, at least",
+    "minutes": "minutes, at least",
+}
+
+
+def in_words(step: Mapping[str, int]) -> str:
+    return f"{step['weight']} % for {step['requests']:,} requests and {step['minutes']:,} minutes"
+
+
 def is_step(value: Any) -> bool:
     """{"weight": percent of 1 to 99, "requests": at least so many of the canary, "minutes": at least so long}"""
-    if not isinstance(value, Mapping) or set(value) != {"weight", "requests", "minutes"}:
+    if not isinstance(value, Mapping) or set(value) != set(PARTS):
         return False
     most = {"weight": 99, "requests": MOST_REQUESTS, "minutes": MOST_MINUTES}
     least = {"weight": 1, "requests": 1, "minutes": 0}
@@ -43,9 +55,8 @@ class Steps:
 
     def words(self, kind: str) -> str:
         return (
-            'A list of {"weight": 10, "requests": 200, "minutes": 30}: weights from 1 to 99 percent, each above the '
-            f"one before, at least one request; at most {MOST_STEPS} of them. Without a step all requests go to the "
-            "release at once."
+            f"At most {MOST_STEPS} steps of whole numbers: 1 to 99 percent, each more than the one before, at least "
+            "one request, and minutes. Without a step a release has all requests at once."
         )
 
 
@@ -62,6 +73,7 @@ class RolloutPolicy:
         "fuse_rollbacks": "Rollbacks in a day after which nothing starts",
     }
     HELP: ClassVar = {
+        "steps": "Empty rows are no steps. Without a step a release has all requests at once.",
         "quiet_below": "Of the last seven days. Where hardly anybody asks, no share of it would ever tell anything.",
         "latency_ratio": "At the 95th percentile; held where its whole interval is above.",
     }

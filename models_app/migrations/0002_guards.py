@@ -18,6 +18,7 @@ APPEND_ONLY = [
     "evaluationexample",
     "examplescore",
     "fingerprintset",
+    "fuselift",
     "gatepolicy",
     "gateresult",
     "humanvote",
@@ -26,6 +27,7 @@ APPEND_ONLY = [
     "promptversion",
     "publicoccurrence",
     "releasecomment",
+    "rolloutlook",
     "snapshotexample",
     "textfingerprint",
     "webhookattempt",
@@ -45,6 +47,7 @@ KEPT = [
     "incident",
     "modelversion",
     "release",
+    "rollout",
     "trainingrun",
     "waiver",
     "webhookdelivery",
@@ -70,6 +73,7 @@ FIXED = {
         "model_version_id", "prompt_version_id", "decoding", "digest", "environment_id", "origin",
         "created_by_id", "created_at",
     ],
+    "rollout": ["id", "environment_id", "release_id", "beside_id", "policy_id", "began_at"],
     "serviceaccount": ["owner_id"],
     "trainingrun": [
         "snapshot_id", "base", "base_model_id", "prompt_version_id", "recipe", "recipe_digest", "seed",
@@ -105,6 +109,7 @@ NEVER = [
     ),
     # what was live may be live again, by a rollback
     ("release", "was_live", "NEW.state = 'superseded' AND OLD.state NOT IN ('live', 'superseded')"),
+    ("rollout", "ended_for_good", "OLD.ended_at IS NOT NULL"),
     ("modelversion", "fingerprinted_once", f"OLD.weights_digest <> '' AND ({changed('weights_digest')})"),
     ("prompt", "kind_fixed", changed("id", "kind")),
     # a token that is revoked stays so, and none lasts longer than it was made for
@@ -340,7 +345,10 @@ MOVES = (
         ('changes requested', 'evaluating'), ('changes requested', 'expired'), ('changes requested', 'withdrawn'),
         ('approved', 'warming'), ('approved', 'awaiting approval'), ('approved', 'withdrawn'),
         ('warming', 'live'), ('warming', 'failed'), ('warming', 'rolled back'), ('warming', 'awaiting approval'),
-        ('warming', 'approved'),
+        ('warming', 'approved'), ('warming', 'canary'),
+        ('canary', 'held'), ('canary', 'baking'), ('canary', 'rolled back'), ('canary', 'awaiting approval'),
+        ('held', 'canary'), ('held', 'baking'), ('held', 'rolled back'), ('held', 'awaiting approval'),
+        ('baking', 'live'), ('baking', 'held'), ('baking', 'rolled back'), ('baking', 'awaiting approval'),
         ('live', 'superseded'), ('live', 'rolled back'),
         ('superseded', 'live'), ('superseded', 'rolled back')
       ) THEN
@@ -358,7 +366,7 @@ MOVES = (
       IF first_of_all THEN
         RETURN NEW;
       END IF;
-      IF (NEW.state = 'live' OR (OLD.state, NEW.state) IN
+      IF (NEW.state IN ('canary', 'baking', 'live') OR (OLD.state, NEW.state) IN
            (('evaluating', 'awaiting approval'), ('awaiting approval', 'approved')))
          AND NOT galley_gates_pass(NEW.id, NEW.comparison_id, NEW.environment_id) THEN
         RAISE EXCEPTION 'a release that no gates let pass does not become %', NEW.state
@@ -368,7 +376,7 @@ MOVES = (
         RAISE EXCEPTION 'a release that was to be decided by % is not approved', OLD.decide_by
           USING ERRCODE = 'restrict_violation';
       END IF;
-      IF NEW.state IN ('approved', 'warming', 'live') THEN
+      IF NEW.state IN ('approved', 'warming', 'canary', 'baking', 'live') THEN
         SELECT count(DISTINCT approver_id) INTO given FROM models_app_approval
          WHERE release_id = NEW.id AND decision = 'approved' AND voided_at IS NULL
            AND evidence_digest = NEW.evidence_digest;
@@ -380,7 +388,7 @@ MOVES = (
           RAISE EXCEPTION 'a release that is % with % approvals does not become %', OLD.state, given, NEW.state
             USING ERRCODE = 'restrict_violation';
         END IF;
-        IF NEW.state = 'live' AND NOT emergency AND galley_frozen(NEW.environment_id) THEN
+        IF (NEW.state = 'live' OR OLD.state = 'warming' AND NEW.state = 'canary') AND NOT emergency AND galley_frozen(NEW.environment_id) THEN
           RAISE EXCEPTION 'nothing goes live in a freeze window' USING ERRCODE = 'restrict_violation';
         END IF;
       END IF;
@@ -464,6 +472,25 @@ CASE_RESULTS = (
     """,
     "DROP FUNCTION galley_refuse_results_of_the_past() CASCADE;",
 )
+# A share of the requests goes to what was approved and is rolling out, to nothing else.
+CANARIES = (
+    """
+    CREATE FUNCTION galley_refuse_canary() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM 1 FROM models_app_release
+        WHERE id = NEW.canary_id AND state IN ('canary', 'held', 'baking') AND environment_id = NEW.environment_id;
+      IF NOT FOUND THEN
+        RAISE EXCEPTION 'a canary is a release that is rolling out in its environment, not release %', NEW.canary_id
+          USING ERRCODE = 'restrict_violation';
+      END IF;
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER models_app_route_to_canary BEFORE INSERT OR UPDATE OF canary_id, canary_weight, environment_id
+      ON models_app_route
+      FOR EACH ROW WHEN (NEW.canary_id IS NOT NULL) EXECUTE FUNCTION galley_refuse_canary();
+    """,
+    "DROP FUNCTION galley_refuse_canary() CASCADE;",
+)
 # A token of a service account acts in its owner's name, in no other's.
 OWNER = (
     """
@@ -512,6 +539,7 @@ GUARDS = [
     OWN_WORK,
     AS_THE_POLICY_SAYS,
     ROUTES,
+    CANARIES,
     CASE_RESULTS,
     OWNER,
     ONE_SIGNATURE,

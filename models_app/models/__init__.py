@@ -40,6 +40,7 @@ from models_app.models.releases import (
     Slot,
 )
 from models_app.models.requests import ClientFeedback, IdempotencyKey, InferenceRequest
+from models_app.models.rollouts import FuseLift, Rollout, RolloutLook
 from models_app.models.training import TrainingMetric, TrainingRun
 from models_app.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
@@ -66,6 +67,7 @@ __all__ = [
     "EvaluationSet",
     "ExampleScore",
     "FingerprintSet",
+    "FuseLift",
     "GatePolicy",
     "GateResult",
     "GateRun",
@@ -83,6 +85,8 @@ __all__ = [
     "PublicOccurrence",
     "Release",
     "ReleaseComment",
+    "Rollout",
+    "RolloutLook",
     "Route",
     "ServiceAccount",
     "ServiceInterval",

@@ -44,6 +44,9 @@ class Release(models.Model):
         WITHDRAWN = "withdrawn"
         APPROVED = "approved"
         WARMING = "warming"
+        CANARY = "canary"
+        HELD = "held"
+        BAKING = "baking"
         LIVE = "live"
         FAILED = "failed"
         SUPERSEDED = "superseded"
@@ -66,7 +69,10 @@ class Release(models.Model):
         "changes requested": ("evaluating", "expired", "withdrawn"),
         # back to approval where what it was approved on no longer holds; approved, where a freeze has begun
         "approved": ("warming", "awaiting approval", "withdrawn"),
-        "warming": ("live", "failed", "rolled back", "awaiting approval", "approved"),
+        "warming": ("canary", "live", "failed", "rolled back", "awaiting approval", "approved"),
+        "canary": ("held", "baking", "rolled back", "awaiting approval"),
+        "held": ("canary", "baking", "rolled back", "awaiting approval"),
+        "baking": ("live", "held", "rolled back", "awaiting approval"),
         "live": ("superseded", "rolled back"),
         "superseded": ("live", "rolled back"),
     }
@@ -80,7 +86,9 @@ class Release(models.Model):
         "changes requested",
     )
     #: Neither ended nor ever live: one of the same content at a time.
-    ON_ITS_WAY = (*SUBMITTABLE, "approved", "warming")
+    ON_ITS_WAY = (*SUBMITTABLE, "approved", "warming", "canary", "held", "baking")
+    #: A share of the traffic comes to it, or all of it for a while, and it can lose it again by itself.
+    ROLLING_OUT = ("canary", "held", "baking")
     ENDED = ("rejected", "expired", "withdrawn", "failed", "rolled back")
 
     class Origin(models.TextChoices):
@@ -139,6 +147,9 @@ class Release(models.Model):
                         "changes requested",
                         "approved",
                         "warming",
+                        "canary",
+                        "held",
+                        "baking",
                     ]
                 ),
                 name="release_one_open_per_content",
@@ -274,9 +285,19 @@ class Route(models.Model):
     environment = models.OneToOneField(Environment, on_delete=models.PROTECT, related_name="route")
     release = models.ForeignKey(Release, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     previous = models.ForeignKey(Release, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    canary = models.ForeignKey(Release, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    canary_weight = models.PositiveSmallIntegerField(default=0, help_text="percent of the requests")
     epoch = models.PositiveBigIntegerField(default=0)
     salt = models.CharField(max_length=64)
     updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(canary=None, canary_weight=0) | Q(canary__isnull=False, canary_weight__lte=100),
+                name="route_canary_has_weight",
+            ),
+        ]
 
 
 def live_releases() -> QuerySet[Release]:

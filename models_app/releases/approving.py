@@ -19,13 +19,12 @@ from models_app.foundation.transitions import move
 from models_app.models import Approval, Release, Route
 from models_app.people.proving import refuse_wrong
 from models_app.releases.composing import LONGEST_REASON, void_approvals
-from models_app.releases.deploying import send_back, start_deployment
+from models_app.releases.deploying import kept_from_starting, send_back, start_deployment
 from models_app.releases.expiring import decide_by, expire
 from models_app.releases.standing import (
     Stand,
     approvals,
     evidence_problem,
-    freeze_for,
     listed,
     needed_approvals,
     why_not,
@@ -134,7 +133,7 @@ def approve_if_enough(release: Release, actor: User, reason: str) -> None:
     if count >= needed:
         move(release, to="approved", actor=actor, action="release.approved", data={"approvals": count})
         Release.objects.filter(pk=release.pk).update(reason="")  # why it was sent back, where it was
-        if freeze_for(release) is None:  # else the regular work starts it when that is over
+        if kept_from_starting(release) is None:  # else the regular work starts it when that is over
             start_deployment(release=release, actor=None)
 
 

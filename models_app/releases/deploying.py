@@ -11,17 +11,18 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
-from models_app.models import Approval, Deployment, Release, Route
+from models_app.models import Approval, Deployment, Release, Rollout, Route
 from models_app.models.releases import Environment
 from models_app.releases.composing import LONGEST_REASON, void_approvals
+from models_app.releases.fuse import fuse_of
 from models_app.releases.obstacles import at_most, wait_at_most
-from models_app.releases.standing import freeze_for, needs_approvals, obstacle_to_going_live
+from models_app.releases.standing import Stand, freeze_for, needs_approvals, obstacle_to_going_live
 from models_app.training.registering import artefact_path
 
 CHANNEL = "galley_serving"
@@ -49,13 +50,13 @@ def start_deployment(*, release: Release, actor: Any | None) -> Release:
             raise StaleState(
                 f"Release {release.pk} is {release.state}; only what is approved can be started."
             )
-        freeze = freeze_for(release)
-        if freeze is not None:
+        kept = kept_from_starting(release)
+        if kept is not None:
             raise Refused(
-                f"Nothing goes live in {release.environment} {freeze.words} Release {release.pk} stays approved and "
-                "starts by itself afterwards.",
-                code="frozen",
+                f"{kept.message} Release {release.pk} stays approved and starts by itself afterwards.",
+                code=kept.code,
             )
+        end_rolling_out(release.environment, actor, f"Release {release.pk} was deployed in an emergency.")
         _end_warming(
             release.environment, actor, f"Release {release.pk} was deployed before this one was ready."
         )
@@ -63,9 +64,27 @@ def start_deployment(*, release: Release, actor: Any | None) -> Release:
     return release
 
 
+def kept_from_starting(release: Release, stand: Stand | None = None) -> Refused | None:
+    """A freeze window, the fuse, or another release that is rolling out; None where it may start. An emergency is kept
+    by none of them."""
+    stand = stand or Stand(release)
+    if stand.freeze is not None:
+        return Refused(f"Nothing goes live in {release.environment} {stand.freeze.words}", code="frozen")
+    if stand.is_emergency:
+        return None
+    fuse = fuse_of(release.environment)
+    if fuse.blown:
+        return Refused(f"Nothing starts in {release.environment}: {fuse.words}", code="fuse")
+    other = rolling_out(release.environment).first()
+    if other is not None:
+        return Refused(f"Release {other.pk} is rolling out in {release.environment}.", code="rolling_out")
+    return None
+
+
 def start_approved() -> int:
-    """Regular work: starts what was approved in a freeze window that is over, in the order of the decisions; what does
-    not stand any more waits for approval again. Returns how many started."""
+    """Regular work: starts what was approved in a freeze window that is over, or while another release was rolling
+    out, in the order of the decisions; what does not stand any more waits for approval again. Returns how many
+    started."""
     waiting = Release.objects.filter(state=Release.State.APPROVED).select_related("environment")
     last = {release.pk: approved_at(release) for release in waiting}
     started = 0
@@ -73,7 +92,7 @@ def start_approved() -> int:
         with transaction.atomic():
             _lock_route(release.environment)
             release.refresh_from_db(fields=["state"])
-            if release.state != Release.State.APPROVED or freeze_for(release) is not None:
+            if release.state != Release.State.APPROVED or kept_from_starting(release) is not None:
                 continue
             problem, changed = obstacle_to_going_live(release)
             if problem:
@@ -120,6 +139,39 @@ def _end_warming(environment: Environment, actor: Any | None, reason: str) -> No
         _move_with_reason(other, to="rolled back", actor=actor, action="deployment.stop", reason=reason)
 
 
+def rolling_out(environment: Environment) -> QuerySet[Release]:
+    return Release.objects.filter(environment=environment, state__in=Release.ROLLING_OUT)
+
+
+def end_rolling_out(
+    environment: Environment,
+    actor: Any | None,
+    reason: str,
+    *,
+    outcome: str = Rollout.Outcome.ENDED,
+    action: str = "rollout.stop",
+) -> None:
+    """All requests go to what is live, by who holds the route; nothing where no release is rolling out."""
+    for release in rolling_out(environment):
+        weigh(environment, None, 0)
+        _move_with_reason(release, to="rolled back", actor=actor, action=action, reason=reason)
+        close_rollout(release, outcome=outcome, reason=reason)
+
+
+def weigh(environment: Environment, canary: Release | None, weight: int) -> None:
+    """The share of the requests that goes to the canary, in percent, by who holds the route."""
+    Route.objects.filter(environment=environment).update(
+        canary=canary, canary_weight=weight, epoch=F("epoch") + 1, updated_at=timezone.now()
+    )
+    announce()
+
+
+def close_rollout(release: Release, *, outcome: str, reason: str) -> None:
+    Rollout.objects.filter(release=release, ended_at=None).update(
+        ended_at=timezone.now(), outcome=outcome, reason=reason
+    )
+
+
 def _move_with_reason(release: Release, *, to: str, actor: Any | None, action: str, reason: str) -> None:
     move(release, to=to, actor=actor, action=action, reason=reason)
     Release.objects.filter(pk=release.pk).update(reason=reason)
@@ -136,22 +188,29 @@ def go_live(*, release: Release, actor: Any | None = None) -> Deployment:
     with transaction.atomic():
         _lock_route(release.environment)
         release.refresh_from_db()
-        problem, changed, freeze = "", False, None
-        if release.state == Release.State.WARMING:
-            problem, changed = obstacle_to_going_live(release)
-            freeze = freeze_for(release) if needs_approvals(release) else None
-        if problem:
-            send_back(release, problem, evidence_changed=changed)
-        elif freeze is not None:
-            problem = f"Nothing goes live in {release.environment} {freeze.words}"
-            _move_with_reason(release, to="approved", actor=None, action="deployment.frozen", reason=problem)
-            announce()
-        else:
-            deployment = put_live(release=release, actor=actor)
+        refused = not_cleared(release)
+        if refused is None:
+            return put_live(release=release, actor=actor)
+    raise refused
+
+
+def not_cleared(release: Release) -> Refused | None:
+    """Before a warming release gets its first request, by who holds the route: why it gets none, as its state says
+    afterwards; None where it may. What is returned is to be raised once that state is committed."""
+    if release.state != Release.State.WARMING:
+        return None
+    problem, changed = obstacle_to_going_live(release)
+    freeze = freeze_for(release) if needs_approvals(release) else None
     if problem:
-        code = "frozen" if freeze is not None and release.state == Release.State.APPROVED else "not_approved"
-        raise Refused(f"Release {release.pk} does not go live. {problem}", code=code)
-    return deployment
+        send_back(release, problem, evidence_changed=changed)
+    elif freeze is not None:
+        problem = f"Nothing goes live in {release.environment} {freeze.words}"
+        _move_with_reason(release, to="approved", actor=None, action="deployment.frozen", reason=problem)
+        announce()
+    else:
+        return None
+    code = "frozen" if freeze is not None and release.state == Release.State.APPROVED else "not_approved"
+    return Refused(f"Release {release.pk} does not go live. {problem}", code=code)
 
 
 def send_back(release: Release, problem: str, *, evidence_changed: bool) -> None:
@@ -175,7 +234,8 @@ def put_live(*, release: Release, actor: Any | None = None) -> Deployment:
                 before, to="superseded", actor=actor, action="deployment.superseded", data={"by": release.pk}
             )
         _close(release.environment, now, actor, f"Release {release.pk} went live.")
-        move(release, to="live", expected="warming", actor=actor, action="deployment.live")
+        expected = "baking" if release.state == Release.State.BAKING else "warming"
+        move(release, to="live", expected=expected, actor=actor, action="deployment.live")
         started_by = actor or _decided_by(release)
         return _switch(route, release, previous=before, at=now, started_by=started_by)
 
@@ -228,6 +288,7 @@ def roll_back(
             raise StaleState(f"Release {route.release.pk} is live meanwhile, not {expected}. Look again.")
         current, target = route.release, _target(route, to)
         now = timezone.now()
+        end_rolling_out(environment, actor, f"Release {current.pk}, which it was beside, was rolled back.")
         _end_warming(environment, actor, f"Release {current.pk}, which was live, was rolled back.")
         _withdraw_the_same(target, actor)
         _move_with_reason(
@@ -291,7 +352,7 @@ def _withdraw_the_same(target: Release, actor: Any | None) -> None:
     same = Release.objects.select_for_update().filter(
         environment=target.environment_id,
         digest=target.digest,
-        state__in=set(Release.ON_ITS_WAY) - {Release.State.WARMING},
+        state__in=set(Release.ON_ITS_WAY) - {Release.State.WARMING, *Release.ROLLING_OUT},
     )
     for other in same.order_by("pk"):
         _move_with_reason(

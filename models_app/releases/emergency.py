@@ -33,7 +33,8 @@ from models_app.releases.approving import (
     record_decision,
 )
 from models_app.releases.composing import LONGEST_REASON
-from models_app.releases.deploying import start_deployment
+from models_app.releases.deploying import kept_from_starting, rolling_out, start_deployment
+from models_app.releases.fuse import fuse_of
 from models_app.releases.hands import involved
 from models_app.releases.standing import Stand, approvals, freeze_for, listed, needed_approvals, why_not
 from models_app.texts.normalise import normalise
@@ -116,6 +117,12 @@ def missing(release: Release) -> list[str]:
     freeze = freeze_for(release)
     if freeze is not None:
         found.append(f"in a freeze {freeze.words}")
+    fuse = fuse_of(release.environment)
+    if fuse.blown:
+        found.append(f"after {fuse.used:,} rollback{'s' * (fuse.used != 1)} in a day")
+    other = rolling_out(release.environment).first()
+    if other is not None:
+        found.append(f"while {other} rolls out")
     return found
 
 
@@ -128,7 +135,8 @@ def may_declare(release: Release, user: Any, *, stand: Stand | None = None) -> t
     if not stand.policy.approvals.emergency:
         return False, ""
     short = stand.approvals + (not stand.has_decided(user)) < stand.needed
-    if not short and stand.freeze is None:
+    kept = release.state == Release.State.APPROVED and kept_from_starting(release, stand) is not None
+    if not short and stand.freeze is None and not kept:
         return False, ""
     before = to_review_first(release)
     return (True, "") if before is None else (False, _review_first(before))

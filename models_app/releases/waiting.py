@@ -14,8 +14,8 @@ from models_app.models import Release
 #: How far: what each means, and the states that it has reached then.
 JUDGED, APPROVED, LIVE = "judged", "approved", "live"
 REACHED: Mapping[str, tuple[str, ...]] = {
-    JUDGED: ("awaiting approval", "approved", "warming", "live", "superseded"),
-    APPROVED: ("approved", "warming", "live", "superseded"),
+    JUDGED: ("awaiting approval", "approved", "warming", *Release.ROLLING_OUT, "live", "superseded"),
+    APPROVED: ("approved", "warming", *Release.ROLLING_OUT, "live", "superseded"),
     LIVE: ("live",),
 }
 #: From these nothing comes any more by itself; what was live and is not is no success of who waits for that.

@@ -116,7 +116,7 @@ def _held(facts: Facts, limits: Limits, crossed: Sequence[Measured]) -> tuple[st
     if facts.paused:
         found.append("It is paused.")
     found += [
-        f"{one.name.capitalize()} of the canary crossed the boundary, and the live release has as many at the same time."
+        f"{one.name.capitalize()} of the canary crossed the boundary; the live release has as many at the same time."
         for one in crossed
     ]
     if facts.latency is not None and facts.latency.low > limits.latency_ratio:

@@ -81,7 +81,9 @@ def allowed(canary_requests: int, alpha: float) -> float:
 
 def look(intervals: Sequence[Interval], *, alpha: float) -> list[Look]:
     """Every look so far, the last one included; after one that crossed there is none."""
-    paths: NDArray[np.float64] = np.array([1.0])  # probability of each count of canary events, not crossed yet
+    paths: NDArray[np.float64] = np.array(
+        [1.0]
+    )  # probability of each count of canary events, not crossed yet
     spent, looks = 0.0, []
     canary_requests = canary_events = live_requests = live_events = 0
     for interval in intervals:
@@ -97,9 +99,7 @@ def look(intervals: Sequence[Interval], *, alpha: float) -> list[Look]:
         if boundary is not None:
             spent += float(tails[boundary])
             paths = paths[:boundary]
-        looks.append(
-            Look(canary_requests, canary_events, live_requests, live_events, boundary, p, spent)
-        )
+        looks.append(Look(canary_requests, canary_events, live_requests, live_events, boundary, p, spent))
         if looks[-1].crossed:
             break
     return looks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from models_app.foundation.errors import InvalidInput, Unavailable
 from models_app.ml.prompting import PromptSpec
 from models_app.models import PromptVersion, Slot
 from models_app.serving import wire
-from models_app.serving.routing import Target, router
+from models_app.serving.routing import CANARY, Arm, Target, router
 
 CONNECT_SECONDS = 2.0
 # The first try, a second after a switch or a closed connection, a third when both came together.
@@ -39,7 +40,28 @@ class ServedSummary:
     kept_text_tokens: int
     total_text_tokens: int
     confidence: float | None
+    arm: str = "live"  # or "canary"
     kept: bool = False  #: written before, for an equal text
+
+
+class Asked:
+    """Which release a request goes to: the canary where its bucket is below the canary's share and the canary answers.
+    `arm` is the one that was asked last, also after an error; None before the first."""
+
+    def __init__(self, bucket: int | None = None) -> None:
+        """Without a bucket it is the live release."""
+        self._bucket = bucket
+        self.arm: Arm | None = None
+
+    def choose(self, target: Target) -> Arm:
+        self.arm = target.live if self._bucket is None else target.arm(self._bucket)
+        if self.arm.name == CANARY and not self.arm.ready:
+            self.arm = target.live
+        return self.arm
+
+    def canary_failed(self) -> None:
+        """A request that finds the canary's process gone goes to the live release: no client pays for a trial."""
+        self._bucket = None
 
 
 class _SlotGone(Exception):
@@ -54,8 +76,10 @@ def generate(
     max_words: int | None = None,
     prompt: PromptSpec | PromptVersion | None = None,
     timeout: float | None = None,
+    asked: Asked | None = None,
 ) -> ServedSummary:
-    """A summary from the live slot; with `prompt`, from its model with that prompt instead of the release's.
+    """A summary from the live slot, or from the canary's where `asked` says so; with `prompt`, from its model with that
+    prompt instead of the release's.
 
     A request that meets a slot which was just switched away is sent to its successor. Raises Unavailable (code
     'overloaded', 'timeout', 'error' or 'unavailable', with the seconds after which to try again), and InvalidInput
@@ -67,31 +91,36 @@ def generate(
     body: dict[str, Any] = {"text": text, "title": title, "domain": domain, "max_words": max_words}
     if spec is not None:
         body["prompt"] = spec.to_dict()
+    asked = asked or Asked()
     target = router.current()
-    if target.slot_state != Slot.State.READY:
+    if not target.live.ready:
         target = router.reread()
     for attempt in range(1, TRIES + 1):
+        arm = asked.choose(target)
         try:
-            answered = _ask(_address(target), body, deadline)
+            answered = _ask(_address(arm), body, deadline, others=target.addresses)
         except _SlotGone as gone:
+            if arm.name == CANARY:
+                asked.canary_failed()
+                continue
             fresh = router.reread()
-            moved = fresh.address != target.address or fresh.epoch != target.epoch
+            moved = fresh.live.address != arm.address or fresh.epoch != target.epoch
             if attempt == TRIES or (attempt > 1 and not moved):
                 raise Unavailable(
                     "The model's process has just stopped; it is started again.", retry_after=2
                 ) from gone
             target = fresh
         else:
-            return _served(answered, target, prompt, spec, (time.monotonic() - began) * 1000)
+            return _served(answered, arm, prompt, spec, (time.monotonic() - began) * 1000)
     raise AssertionError("unreachable")
 
 
-def _address(target: Target) -> str:
-    if target.release_id is None:
+def _address(arm: Arm) -> str:
+    if arm.release_id is None:
         raise Unavailable("No release is live yet.", retry_after=10)
-    if target.slot_state == Slot.State.READY:
-        return target.address
-    if target.slot_state == Slot.State.FAILED:
+    if arm.ready:
+        return arm.address
+    if arm.slot_state == Slot.State.FAILED:
         raise Unavailable("The live model cannot be loaded; the deployments page says why.", retry_after=30)
     raise Unavailable("The live model is being loaded.", retry_after=2)
 
@@ -101,7 +130,7 @@ def _address(target: Target) -> str:
 _open = threading.local()
 
 
-def _ask(address: str, body: dict[str, Any], deadline: float) -> Any:
+def _ask(address: str, body: dict[str, Any], deadline: float, *, others: Collection[str]) -> Any:
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         raise _too_late()
@@ -120,7 +149,7 @@ def _ask(address: str, body: dict[str, Any], deadline: float) -> Any:
     except (OSError, wire.BadMessage) as error:
         _close(connection)
         raise _SlotGone(str(error)) from error
-    _close_others(kept)
+    _close_all_but(others, kept)
     if answered.keep_alive:
         kept[address] = connection
     else:
@@ -133,9 +162,9 @@ def _close(connection: wire.Connection | None) -> None:
         connection.close()
 
 
-def _close_others(kept: dict[str, wire.Connection]) -> None:
+def _close_all_but(asked: Collection[str], kept: dict[str, wire.Connection]) -> None:
     """Connections to slots that are not asked any more, so that they can stop."""
-    for address in list(kept):
+    for address in set(kept) - set(asked):
         kept.pop(address).close()
 
 
@@ -162,19 +191,20 @@ def _understood(answered: wire.Message) -> Any:
 
 def _served(
     value: dict[str, Any],
-    target: Target,
+    arm: Arm,
     prompt: PromptSpec | PromptVersion | None,
     spec: PromptSpec | None,
     latency_ms: float,
 ) -> ServedSummary:
-    assert target.release_id is not None and target.model_version_id is not None  # noqa: PT018  # nosec B101
-    prompt_version_id = target.prompt_version_id
+    assert arm.release_id is not None and arm.model_version_id is not None  # noqa: PT018  # nosec B101
+    prompt_version_id = arm.prompt_version_id
     if spec is not None:
         prompt_version_id = prompt.pk if isinstance(prompt, PromptVersion) else None
     return ServedSummary(
         text=value["text"],
-        release_id=target.release_id,
-        model_version_id=target.model_version_id,
+        arm=arm.name,
+        release_id=arm.release_id,
+        model_version_id=arm.model_version_id,
         prompt_version_id=prompt_version_id,
         latency_ms=latency_ms,
         queue_ms=value["queue_ms"],

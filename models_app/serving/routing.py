@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 
@@ -15,20 +17,54 @@ from models_app.models.releases import PRODUCTION
 
 # A switch reaches every web process within this time; until then the slot of the release before still answers.
 FRESH_SECONDS = 0.5
+BUCKETS = 10_000
+LIVE, CANARY = "live", "canary"
 
 
 @dataclass(frozen=True)
-class Target:
-    """The live release of the environment and where its slot listens; no release where nothing is live."""
+class Arm:
+    """A release that requests go to, and where its slot listens; no release where nothing is live."""
 
-    epoch: int
-    salt: str
+    name: str  # "live" or "canary"
     release_id: int | None
     model_version_id: int | None
     prompt_version_id: int | None
     max_words: int
     slot_state: str
     address: str
+
+    @property
+    def ready(self) -> bool:
+        return self.slot_state == Slot.State.READY
+
+
+@dataclass(frozen=True)
+class Target:
+    """An environment's live release, and the canary with its share of the requests."""
+
+    epoch: int
+    salt: str
+    live: Arm
+    canary: Arm | None = None
+    weight: int = 0  # percent
+
+    @property
+    def addresses(self) -> list[str]:
+        return [arm.address for arm in (self.live, self.canary) if arm is not None]
+
+    def arm(self, bucket: int) -> Arm:
+        """Buckets below the weight go to the canary: who is there at 10 % is there at 50 %."""
+        if self.canary is not None and bucket < self.weight * (BUCKETS // 100):
+            return self.canary
+        return self.live
+
+    def bucket(self, *, user: str, session: str) -> int:
+        """The same for a user, or for a session where no user is named, as long as the salt stays; any, where neither
+        is."""
+        if not user and not session:
+            return secrets.randbelow(BUCKETS)
+        kind, value = ("user", user) if user else ("session", session)
+        return int(person_hash(f"bucket of {kind}", value, salt=self.salt), 16) % BUCKETS
 
 
 class Router:
@@ -69,21 +105,43 @@ class Router:
 def read_target(environment: str = PRODUCTION) -> Target:
     row = (
         Route.objects.filter(environment__name=environment)
-        .values_list(
-            "epoch", "salt", "release_id", "release__model_version_id", "release__prompt_version_id",
-            "release__decoding", "release__slot__state", "release__slot__address",
-        )
+        .values_list("epoch", "salt", "canary_weight", *_fields("release"), *_fields("canary"))
         .get()
-    )  # fmt: skip
-    epoch, salt, release_id, model_id, prompt_id, decoding, state, address = row
+    )
+    epoch, salt, weight, *both = row
+    live, canary = both[: len(_ARM)], both[len(_ARM) :]
     return Target(
         epoch=epoch,
         salt=salt,
+        live=_arm(LIVE, *live),
+        canary=_arm(CANARY, *canary) if canary[0] is not None else None,
+        weight=weight,
+    )
+
+
+_ARM = ("id", "model_version_id", "prompt_version_id", "decoding", "slot__state", "slot__address")
+
+
+def _fields(release: str) -> list[str]:
+    return [f"{release}__{field}" for field in _ARM]
+
+
+def _arm(
+    name: str,
+    release_id: int | None,
+    model_version_id: int | None,
+    prompt_version_id: int | None,
+    decoding: dict[str, Any] | None,
+    slot_state: str | None,
+    address: str | None,
+) -> Arm:
+    return Arm(
+        name=name,
         release_id=release_id,
-        model_version_id=model_id,
-        prompt_version_id=prompt_id,
+        model_version_id=model_version_id,
+        prompt_version_id=prompt_version_id,
         max_words=int((decoding or {}).get("max_words", 60)),
-        slot_state=state or Slot.State.STOPPED,
+        slot_state=slot_state or Slot.State.STOPPED,
         address=address or "",
     )
 

@@ -17,7 +17,8 @@ DEEPEST = 20  # of the earlier releases, how many are looked at for one that can
 
 @dataclass(frozen=True)
 class SlotView:
-    """A release that should have a slot, and how that stands. `role`: live, warming up, or kept for rolling back."""
+    """A release that should have a slot, and how that stands. `role`: live, canary, warming up, or kept for rolling
+    back."""
 
     release: Release
     role: str
@@ -114,6 +115,8 @@ def _slots(route: Route, live: Deployment | None, previous: Release | None) -> l
     roles: dict[int, str] = {}
     if live is not None:
         roles[live.release_id] = "live"
+    if route.canary_id is not None:
+        roles[route.canary_id] = f"canary, {route.canary_weight} %"
     warming = Release.objects.filter(environment=route.environment_id, state=Release.State.WARMING)
     for pk in warming.order_by("pk").values_list("pk", flat=True):
         roles[pk] = "warming up"

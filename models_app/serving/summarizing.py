@@ -12,7 +12,7 @@ from models_app.models import InferenceRequest
 from models_app.monitoring import metrics
 from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
-from models_app.serving.routing import Target, person_hash, router
+from models_app.serving.routing import Arm, person_hash, router
 from models_app.serving.statements import log_request
 from models_app.texts.measures import unsupported_numbers
 from models_app.texts.normalise import normalise, one_line
@@ -60,13 +60,16 @@ def summarize(
         input_words=len(text.split()),
         max_words=max_words,
     )
+    asked = serving.Asked(target.bucket(user=user, session=session))
     try:
-        served = serving.generate(text=text, title=one_line(title), domain=row.domain, max_words=max_words)
+        served = serving.generate(
+            text=text, title=one_line(title), domain=row.domain, max_words=max_words, asked=asked
+        )
     except GalleyError as error:
-        _log_failure(row, target, error)
+        _log_failure(row, asked.arm or target.live, error)
         raise
     except Exception as error:
-        _log_failure(row, target, error)
+        _log_failure(row, asked.arm or target.live, error)
         if settings.GALLEY_KEEP_REQUEST_TEXT:
             raise
         raise Unquoted(f"{type(error).__name__}; its words are not logged").with_traceback(
@@ -91,6 +94,7 @@ def _checked(text: str) -> str:
 
 
 def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> InferenceRequest:
+    row.arm = served.arm
     row.release_id = served.release_id
     row.model_version_id = served.model_version_id
     row.prompt_version_id = served.prompt_version_id
@@ -124,10 +128,11 @@ def _flags(text: str, served: ServedSummary) -> list[str]:
     return [name for name, present in found.items() if present]
 
 
-def _log_failure(row: InferenceRequest, target: Target, error: Exception) -> None:
-    row.release_id = target.release_id
-    row.model_version_id = target.model_version_id
-    row.prompt_version_id = target.prompt_version_id
+def _log_failure(row: InferenceRequest, arm: Arm, error: Exception) -> None:
+    row.arm = arm.name
+    row.release_id = arm.release_id
+    row.model_version_id = arm.model_version_id
+    row.prompt_version_id = arm.prompt_version_id
     code = error.code if isinstance(error, Unavailable) else "error"
     row.outcome = OUTCOMES.get(code, InferenceRequest.Outcome.ERROR)
     row.error = _said(error)[:300]

@@ -31,7 +31,8 @@ from models_app.engines import prompt_spec
 from models_app.foundation.errors import GalleyError, Refused
 from models_app.foundation.jobs import die_with_parent
 from models_app.models import Release, Route, Slot
-from models_app.releases.deploying import CHANNEL, give_up, go_live
+from models_app.releases.deploying import CHANNEL, give_up
+from models_app.rollouts import stepping as rollouts
 from models_app.serving import wire
 from models_app.serving.slot import DRAIN_SECONDS, SlotSpec
 from models_app.training.registering import artefact_path
@@ -40,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 2.0
+ROLLOUT_SECONDS = 2.0
 HEALTH_TIMEOUT_SECONDS = 1.0
 SILENT_SECONDS = 30.0  # a slot whose health cannot be read for so long is replaced
 LOADING_SECONDS = 900.0
@@ -83,6 +85,7 @@ def wanted_releases() -> list[Release]:
     """In the order in which they are loaded: live, warming up, the ones before."""
     routes = list(Route.objects.select_related("release", "previous"))
     live = [route.release_id for route in routes if route.release_id]
+    canaries = [route.canary_id for route in routes if route.canary_id]
     warming = list(
         Release.objects.filter(state=Release.State.WARMING).order_by("pk").values_list("pk", flat=True)
     )
@@ -91,7 +94,7 @@ def wanted_releases() -> list[Release]:
         for route in routes
         if route.previous is not None and route.previous.state == Release.State.SUPERSEDED
     ]
-    order = list(dict.fromkeys([*live, *warming, *before]))
+    order = list(dict.fromkeys([*live, *canaries, *warming, *before]))
     rows = Release.objects.select_related("model_version", "prompt_version__prompt").in_bulk(order)
     return [rows[pk] for pk in order if pk is not None]
 
@@ -136,6 +139,7 @@ class SlotSupervisor:
         self._stopping = False
         self._look_at = 0.0
         self._heartbeat_at = 0.0
+        self._rollouts_at = 0.0
         self._unsaved: dict[int, dict[str, Any]] = {}
         self._listening: Any = None
         self._database_fd: int | None = None
@@ -174,6 +178,9 @@ class SlotSupervisor:
         # the router must find a ready slot's address before the route names its release
         self._save_rows()
         self._settle_warming()
+        if now >= self._rollouts_at:
+            self._rollouts_at = now + ROLLOUT_SECONDS
+            self._look_at_rollouts()
 
     def _until_next(self) -> float:
         now = time.monotonic()
@@ -301,7 +308,7 @@ class SlotSupervisor:
                 continue
             try:
                 if process.ready:
-                    go_live(release=process.release)
+                    rollouts.begin(release=process.release)
                 else:
                     give_up(
                         release=process.release, reason=f"Its model could not be loaded. {process.reason}"
@@ -311,6 +318,14 @@ class SlotSupervisor:
                 log.warning("release_not_moved", release=process.release.pk, reason=error.message)
                 process.release.refresh_from_db(fields=["state"])
             self._look_at = 0.0
+
+    def _look_at_rollouts(self) -> None:
+        """Canaries go on, wait, or are stopped by what was counted."""
+        for rollout in rollouts.open_rollouts():
+            try:
+                rollouts.turn(rollout=rollout)
+            except GalleyError as error:
+                log.warning("rollout_not_moved", rollout=rollout.pk, reason=error.message)
 
     # ---------------------------------------------------------------- ends, planned and not
 

@@ -32,7 +32,19 @@ register.filter(signed)
 # The colour of a word that says how something ended or how good it is; other words have none.
 TONES = {
     **dict.fromkeys(("approved", "good", "imported", "improved", "live", "succeeded"), "ok"),
-    **dict.fromkeys(("cancelled", "changes requested", "fair", "inconclusive", "needs evidence"), "maybe"),
+    **dict.fromkeys(
+        (
+            "baking",
+            "canary",
+            "cancelled",
+            "changes requested",
+            "fair",
+            "held",
+            "inconclusive",
+            "needs evidence",
+        ),
+        "maybe",
+    ),
     **dict.fromkeys(("blocked", "expired", "failed", "poor", "rejected", "rolled back", "worse"), "bad"),
     "not worse": "info",
 }

@@ -18,6 +18,7 @@ from models_app.gates import describing, policies
 from models_app.gates.approvals import MOST_FREEZES, Freezes
 from models_app.gates.describing import Setting
 from models_app.gates.policy import Policy, changes
+from models_app.gates.rollout import MOST_STEPS, PARTS, Steps
 from models_app.gates.slices import fields_of_test_sets
 from models_app.models import CaseSet, EvaluationSet, GatePolicy
 from models_app.models.releases import Environment
@@ -189,7 +190,7 @@ class PolicyForm(forms.Form):
         wrong: dict[str, list[str]] = {}
         for name, message in fields.items():
             setting = next((one for one in self._settings() if one.name == name), None)
-            if setting is not None and isinstance(setting.need.rule, NumberFor | Freezes):
+            if setting is not None and isinstance(setting.need.rule, NumberFor | Freezes | Steps):
                 wrong.setdefault(name, []).append(message)
             else:
                 self.add_error(name if name in self.fields else None, message)
@@ -215,6 +216,18 @@ def _controls(setting: Setting) -> list[tuple[str, forms.Field]]:
                 ),
             )
             for key, label in describing.choices(need)
+        ]  # fmt: skip
+    if isinstance(need.rule, Steps):
+        return [
+            (
+                f"{name}.{row}.{part}",
+                forms.CharField(
+                    label=f"Step {row}", required=False, help_text=label, widget=_number_input(),
+                    initial=setting.value[row - 1][part] if row <= len(setting.value) else "",
+                ),
+            )
+            for row in range(1, MOST_STEPS + 1)
+            for part, label in PARTS.items()
         ]  # fmt: skip
     if isinstance(need.rule, SomeOf):
         choices = describing.choices(need)
@@ -282,6 +295,12 @@ def _sent(data: Any, setting: Setting) -> Any:
     if isinstance(need.rule, NumberFor):
         sent = {key: data.get(f"{name}.{key}", "").strip() for key in need.rule.choices}
         return {key: _as_number(text) for key, text in sent.items() if text}
+    if isinstance(need.rule, Steps):
+        rows = [
+            {part: data.get(f"{name}.{row}.{part}", "").strip() for part in PARTS}
+            for row in range(1, MOST_STEPS + 1)
+        ]
+        return [{part: _as_number(text) for part, text in row.items()} for row in rows if any(row.values())]
     if isinstance(need.rule, SomeOf):
         return data.getlist(name)
     if need.kind is bool and not need.optional:

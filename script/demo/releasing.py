@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 from unittest import mock
+
+import django.utils.timezone
 
 from models_app.cases.assertions import Answers, Assertion, AtMostWords, Lacks, to_json
 from models_app.cases.writing import Draft, add_case, create_case_set
 from models_app.evaluation import running
+from models_app.gates import policies
 from models_app.gates import running as gates
 from models_app.gates.comparing import compare_by_policy
 from models_app.models import (
@@ -17,11 +21,15 @@ from models_app.models import (
     ModelVersion,
     PromptVersion,
     Release,
+    Rollout,
+    RolloutLook,
 )
 from models_app.models.releases import Environment
 from models_app.releases.approving import approve, confirmation, reject
 from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.releases.deploying import roll_back
+from models_app.rollouts import looks
+from models_app.rollouts.looks import ALPHA, Interval, planned
 from reviews.loop.sample_workspace import STARTER_DECODING
 from reviews.models import SourceDocument
 from script.demo.clock import at, later
@@ -91,6 +99,29 @@ class Releasing(Newsroom):
             password=PASSWORD, **said,
         )  # fmt: skip
 
+    def rolled_out(self, release: Release, beside: Release) -> None:
+        """As if more people had asked: a tenth of the requests for an hour, looked at ten times. Counts are made up,
+        boundaries are not."""
+        now = django.utils.timezone.now()
+        rollout = Rollout.objects.create(
+            environment=release.environment, release=release, beside=beside, step=3,
+            policy=policies.holding(release.environment), began_at=now - dt.timedelta(hours=2),
+            step_began_at=now - dt.timedelta(minutes=30), ended_at=now, outcome=Rollout.Outcome.LIVE,
+        )  # fmt: skip
+        for measure, every in (("errors", 90), ("complaints", 50), ("wishes", 32)):
+            intervals: list[Interval] = []
+            for number, canary in enumerate(planned(200), 1):
+                events = sum(one.canary_events for one in intervals)
+                more = canary // every - events
+                intervals.append(Interval(20, more, 1000, 1000 // every))
+                look = looks.look(intervals, alpha=ALPHA[measure])[-1]
+                RolloutLook.objects.create(
+                    rollout=rollout, measure=measure, number=number, canary_requests=canary,
+                    canary_events=look.canary_events, live_requests=look.live_requests, live_events=look.live_events,
+                    concurrent_requests=9 * canary, concurrent_events=9 * canary // every, boundary=look.boundary,
+                    p=look.p, spent=look.spent, concurrent_p=0.5, at=now - dt.timedelta(minutes=110 - 4 * number),
+                )  # fmt: skip
+
     def cases(self) -> None:
         """What every release has to do right, made from test documents; the made-up texts do."""
         the = create_case_set(name="Acceptance", actor=self.mila)
@@ -133,6 +164,7 @@ class Releasing(Newsroom):
             "The gain is clear of zero, and I read the ten worst losses: none invents anything.",
         )
         self.live(release, seconds=14)
+        self.rolled_out(release, base)
         at(4, 9)
         longer = self.composed(tuned, base.prompt_version, "decoding", "Room for more words.", max_words=75)
         comparison = self.compared(longer, tuned_of, release, tuned_of, like=release)

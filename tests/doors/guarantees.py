@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from models_app.foundation import jobs
 from models_app.foundation.tokens import create_token
+from models_app.gates import policies
 from models_app.gates.clean_comparisons import clean_comparison
 from models_app.gates.leakage_checks import check
 from models_app.gates.public_sets import declare_training, load_fingerprints, occurrences
@@ -24,10 +25,13 @@ from models_app.models import (
     CaseResult,
     CaseRun,
     CaseVersion,
+    FuseLift,
     GateResult,
     HumanVote,
     Incident,
     Release,
+    Rollout,
+    RolloutLook,
     SnapshotExample,
     TrainingMetric,
     TrainingRun,
@@ -478,6 +482,51 @@ def own_work(the: Scene) -> list[str]:
     ]
 
 
+def a_rollout(the: Scene, **fields: Any) -> Rollout:
+    environment = the.live.environment
+    policy = policies.holding(environment)
+    return Rollout.objects.create(
+        environment=environment, release=the.candidate, beside=the.live, policy=policy, **fields
+    )
+
+
+def shares(the: Scene) -> list[str]:
+    ended = a_rollout(the, ended_at=timezone.now(), outcome=Rollout.Outcome.STOPPED, reason="Errors.")
+    RolloutLook.objects.create(
+        rollout=ended, measure="errors", number=1, canary_requests=20, canary_events=9, live_requests=900,
+        live_events=3, concurrent_requests=180, concurrent_events=1, boundary=4, p=0.0, spent=0.0, concurrent_p=0.0,
+    )  # fmt: skip
+    FuseLift.objects.create(
+        environment=the.live.environment, lifted_by=the.cast.approver, reason="It was the network."
+    )
+    return [
+        f"UPDATE models_app_route SET canary_id = {the.candidate.pk}, canary_weight = 10",
+        *kept("models_app_rollout"),
+        *changes(
+            "models_app_rollout",
+            "release_id",
+            "beside_id",
+            "policy_id",
+            "began_at",
+            "step",
+            "outcome",
+            "reason",
+        ),
+        "UPDATE models_app_rollout SET ended_at = NULL, outcome = ''",
+        *kept("models_app_rolloutlook"),
+        *changes("models_app_rolloutlook", "canary_events", "live_events", "boundary", "p"),
+        *kept("models_app_fuselift"),
+        *changes("models_app_fuselift", "at", "reason", "lifted_by_id"),
+        "TRUNCATE models_app_rollout, models_app_rolloutlook",
+        "TRUNCATE models_app_fuselift",
+    ]
+
+
+def two_rollouts(the: Scene) -> list[str]:
+    a_rollout(the)
+    return [again("models_app_rollout")]
+
+
 def an_incident(the: Scene) -> Incident:
     return Incident.objects.create(
         release=the.candidate, opened_by=the.cast.approver, reason="It leaks.", evidence_digest="x"
@@ -728,6 +777,9 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
         (no_gates, TRIGGER),
         (in_a_freeze, TRIGGER),
     ],
+    "a share of the requests goes to a release that rolls out in its environment, to no other; a rollout keeps what "
+    "it is of, ends once and is never deleted; looks at it and lifts of the fuse are append-only; one rollout at a "
+    "time an environment": [(shares, TRIGGER), (two_rollouts, CONSTRAINT)],
     "nobody decides on a release that they composed or requested": [(own_work, TRIGGER)],
     "an incident says why, and is reviewed once, with words, by another person than who opened it; nothing else of it "
     "changes; until then no other release of the environment gets one, unless the first ended without having been "

@@ -127,7 +127,7 @@ def told(cast: make.Cast) -> dict[str, int | None]:
         "live_release": live.pk if live else None,
         "live_releases": everywhere[0] if everywhere else None,
         "live_deployment": deployment.release_id if deployment else None,
-        "the router": Router().reread().release_id,
+        "the router": Router().reread().live.release_id,
         "the deployments page": state.live.release_id if state.live else None,
         "the API": answer.json()["release"] if answer.status_code == 200 else None,
         "the documents page": page.pk if page else None,

@@ -20,7 +20,7 @@ def test_every_state_is_told_and_only_what_moves_by_itself_is_waited_for(until: 
     assert on_its_way == {
         "judged": {"evaluating"},
         "approved": {"evaluating", "awaiting approval"},
-        "live": {"evaluating", "awaiting approval", "approved", "warming"},
+        "live": {"evaluating", "awaiting approval", "approved", "warming", *Release.ROLLING_OUT},
     }[until]  # fmt: skip
     for state in (
         "blocked",

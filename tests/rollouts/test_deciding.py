@@ -63,7 +63,7 @@ def test_a_ratio_that_may_be_within_the_limit_holds_nothing() -> None:
 
 
 def test_no_data_holds_and_then_ends_it() -> None:
-    nothing = {"requests": 0, "quiet_minutes": 600.0}
+    nothing: dict[str, Any] = {"requests": 0, "quiet_minutes": 600.0}
     assert act(**nothing, held_hours=23.9) == Act.HOLD
     assert act(**nothing, held_hours=24) == Act.STOP
 

@@ -56,6 +56,9 @@ def sent(**changes: Any) -> dict[str, Any]:
             name = f"{section}.{field}"
             if field == "freezes":
                 data |= windows(*[(one["from"][:16], one["to"][:16], one["reason"]) for one in value])
+            elif field == "steps":
+                for row, step in enumerate(value, 1):
+                    data |= {f"{name}.{row}.{part}": str(size) for part, size in step.items()}
             elif isinstance(value, dict):
                 data |= {f"{name}.{key}": str(size) for key, size in value.items()}
             elif value is not False and value is not None:
@@ -398,3 +401,23 @@ def test_the_policy_that_comes_with_galley_is_nobodys(waiting: Scene) -> None:
     assert policies.holding(production()).made_by is None
     assert not any("edited the policy that judges it" in did for did in involved(waiting.candidate).values())
     assert Policy().approvals.approvers >= 1
+
+
+def test_the_steps_of_a_rollout_are_rows_of_which_empty_ones_are_none(editor: User) -> None:
+    client = signed_in(editor)
+    more = {"rollout.steps.4.weight": "80", "rollout.steps.4.requests": "900", "rollout.steps.4.minutes": "0"}
+    assert client.post(EDIT, sent() | more).status_code == 302
+    assert policies.policy_of(production()).rollout.steps[-1] == {"weight": 80, "requests": 900, "minutes": 0}
+    assert "80 % for 900 requests and 0 minutes" in words(client.get("/policies/production/"))
+    none = {name: "" for name in sent() if name.startswith("rollout.steps.")}
+    assert client.post(EDIT, sent() | none).status_code == 302
+    assert list(policies.policy_of(production()).rollout.steps) == []
+
+
+@pytest.mark.parametrize("step", ["20 900 -", "120 5 5", "90 0 5", "91.5 5 5", "5 5 5"])
+def test_a_step_that_is_none_is_refused_at_its_rows(editor: User, step: str) -> None:
+    parts = zip(("weight", "requests", "minutes"), step.replace("-", "").split(" "), strict=True)
+    answer = signed_in(editor).post(EDIT, sent() | {f"rollout.steps.3.{part}": size for part, size in parts})
+    assert answer.status_code == 422
+    assert "each more than the one before" in words(answer)
+    assert len(policies.policy_of(production()).rollout.steps) == 2

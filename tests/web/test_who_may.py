@@ -70,8 +70,11 @@ PAGES = {
     "submit_release": "comparison_submit release_new release_withdraw release_gates_run waiver_ask",
     "approve_release": "release_decide incident_review waiver_agree",
     "edit_policy": "policy_edit",
-    "view_monitoring": "monitoring deployments jobs job job_cancel",
-    "deploy": "deployment_roll_back deployment_stop deployment_end_session",
+    "view_monitoring": "monitoring deployments rollout jobs job job_cancel",
+    "deploy": (
+        "deployment_roll_back deployment_stop deployment_end_session rollout_pause rollout_resume rollout_advance "
+        "rollout_roll_back"
+    ),
     "manage_jobs": "job_retry",
     "view_audit": "audit audit_verify audit_csv audit_jsonl",
     "own_tokens|manage_tokens": "tokens",

@@ -278,7 +278,7 @@ class Command(VerdictCommand):
     def _start(self, options: dict[str, Any]) -> None:
         release = self._release(options["release"])
         actor = arguments.actor(options["user"])
-        if release.state in (Release.State.WARMING, Release.State.LIVE):
+        if release.state in (Release.State.WARMING, *Release.ROLLING_OUT, Release.State.LIVE):
             require(actor, "deploy")  # its last approval started it
             self.stdout.write(f"Release {release.pk} is {release.state} already.")
             return

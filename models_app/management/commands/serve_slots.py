@@ -9,7 +9,9 @@ from models_app.serving.supervising import SlotSupervisor
 
 
 class Command(BaseCommand):
-    help = "Serve the live release, the one before it and those that are warming up, one process each, until Ctrl-C."
+    help = (
+        "Serve what is live, what was before, and what warms up or rolls out, one process each, until Ctrl-C."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

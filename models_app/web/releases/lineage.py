@@ -179,6 +179,8 @@ def _live(release: Release) -> Step:
         return Step("Live", "waits to be started", "now", url)
     if state == Release.State.WARMING:
         return Step("Live", "its model is loading", "now", url)
+    if state in Release.ROLLING_OUT:
+        return Step("Live", "on hold" if state == Release.State.HELD else "rolling out", "now", url)
     if state in (Release.State.FAILED, Release.State.ROLLED_BACK):
         return Step("Live", state, "bad", url)
     if state in (Release.State.LIVE, Release.State.SUPERSEDED):

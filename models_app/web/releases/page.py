@@ -16,9 +16,10 @@ from models_app.evidence.envelope import fingerprint
 from models_app.evidence.keys import public_key
 from models_app.foundation.roles import allowed
 from models_app.gates.comparing import other_test_set
-from models_app.models import Approval, Comparison, EvaluationSet, Incident, Release, Slot
+from models_app.models import Approval, Comparison, EvaluationSet, Incident, Release, Rollout, Slot
 from models_app.releases.approvers import too_few_left
 from models_app.releases.approving import confirmation, may_decide
+from models_app.releases.deploying import kept_from_starting
 from models_app.releases.emergency import may_declare, may_review
 from models_app.releases.standing import Stand, evidence_problem
 from models_app.web.human_evaluation import asked_about
@@ -41,6 +42,9 @@ HEADINGS = {
     "withdrawn": "was withdrawn",
     "approved": "is approved",
     "warming": "is warming up",
+    "canary": "is rolling out",
+    "held": "is on hold",
+    "baking": "has all requests on trial",
     "live": "is live",
     "failed": "could not be loaded",
     "superseded": "was superseded",
@@ -61,6 +65,8 @@ OPEN = (
 )
 #: What has been live, by now or before.
 SERVED = (Release.State.LIVE, Release.State.SUPERSEDED, Release.State.ROLLED_BACK)
+#: What counts approvals still: once it has been live, what let it go live is history.
+JUDGED = (Release.State.AWAITING, Release.State.APPROVED, Release.State.WARMING, *Release.ROLLING_OUT)
 
 
 def release_for_page(pk: int) -> Release:
@@ -136,8 +142,10 @@ def page_context(
         "slot": Slot.objects.filter(release=release).first()
         if release.state == Release.State.WARMING
         else None,
+        "rollout": _newest_rollout(release),
         "evidence_key": (key := public_key()),
         "evidence_fingerprint": fingerprint(key),
+        "carried": release.state in storing.CARRIED,
         "card": storing.told(release) if release.state in (*storing.CARRIED, *SERVED) else None,
         "open": release.state in OPEN,
         "moving": release.state in MOVING or (comparing is not None and not waiting),
@@ -159,8 +167,7 @@ def _changes(baseline: Release | None, release: Release) -> dict[str, Any]:
 def _decisions(release: Release, stand: Stand) -> dict[str, Any]:
     """What was decided, and how many approvals hold of those it needs."""
     decisions = queries.decisions_told(release, stand=stand)
-    # once it has been live, what let it go live is history
-    judged = release.state in (Release.State.AWAITING, Release.State.APPROVED, Release.State.WARMING)
+    judged = release.state in JUDGED
     held = sum(
         told.row.decision == Approval.Decision.APPROVED
         and told.row.voided_at is None
@@ -184,8 +191,16 @@ def _deciding(release: Release, user: Any, stand: Stand, form: DecisionForm | No
         "too_few": too_few_left(release, stand=stand),
         "form": form or (DecisionForm(release=release, user=user) if may or declares else None),
         "confirmation": confirmation(release),
-        "freeze": stand.freeze if waiting or release.state == Release.State.APPROVED else None,
+        "freeze": stand.freeze if waiting else None,
+        "kept": kept_from_starting(release, stand) if release.state == Release.State.APPROVED else None,
     }
+
+
+def _newest_rollout(release: Release) -> Rollout | None:
+    sent_back = release.state == Release.State.AWAITING and release.reason
+    if not sent_back and release.state not in (*Release.ROLLING_OUT, *SERVED):
+        return None
+    return Rollout.objects.filter(release=release).first()
 
 
 def _incidents(
