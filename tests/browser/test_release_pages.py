@@ -105,7 +105,7 @@ def test_approving_without_script(enter: Enter, the: Scene) -> None:
     page.goto(f"/releases/{the.candidate.pk}/")
     fill_decision(page, password="wrong")
     page.get_by_role("button", name="Approve").click()
-    expect(page.get_by_text("This is not your password.")).to_be_visible()
+    expect(page.get_by_text("This is not your password.")).to_be_in_viewport()
     assert page.get_by_label("Reason").input_value() == "Clear gain on ROUGE-2."
     assert state(the) == "awaiting approval"
     fill_decision(page)

@@ -326,7 +326,7 @@ def test_a_waiting_release_is_withdrawn_with_a_reason(waiting: Scene) -> None:
 
 def test_approving_on_the_page_starts_the_deployment(waiting: Scene) -> None:
     answer = decide(waiting, waiting.cast.approver)
-    assert (answer.status_code, answer["Location"]) == (302, f"/releases/{waiting.candidate.pk}/")
+    assert (answer.status_code, answer["Location"]) == (302, f"/releases/{waiting.candidate.pk}/#main")
     assert state(waiting) == "warming"
     shown = page(waiting.cast.approver, f"/releases/{waiting.candidate.pk}/")
     assert "is warming up" in shown

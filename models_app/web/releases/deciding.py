@@ -41,12 +41,14 @@ def decide(request: HttpRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         problem = _decided_by(request, release, form, act)
         if problem is None:
-            return redirect("release", pk)
+            # its top, which says what became of it: a browser would go on to the place of the form
+            return redirect(f"{reverse('release', args=[pk])}#main")
     return _refused(request, problem, page_context(request, release_for_page(pk), decision=form))
 
 
 def _refused(request: HttpRequest, problem: GalleyError | None, context: dict[str, Any]) -> HttpResponse:
-    """The page with the form as it was filled in. `problem`: None where the form itself says what is wrong."""
+    """The long page, whose address ends at the form, as it was filled in. `problem`: None where the form itself says
+    what is wrong."""
     status = 422 if problem is None else problem.status
     answer = render(request, "models_app/releases/release.html", context, status=status)
     if isinstance(problem, TooManyTries):
@@ -111,7 +113,7 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
             problem = error
         else:
             messages.success(request, f"Incident {pk} is reviewed.")
-            return redirect("release", incident.release_id)
+            return redirect(f"{reverse('release', args=[incident.release_id])}#main")
     release = release_for_page(incident.release_id)
     return _refused(request, problem, page_context(request, release, review=(incident.pk, form)))
 
