@@ -108,6 +108,18 @@ def test_the_page_shows_whose_approval_does_not_count_and_why(two_needed: Scene)
     assert "0 of 2" in listed
 
 
+def test_an_approver_who_is_renamed_stays_the_one_who_approved(two_needed: Scene) -> None:
+    """Neither does the approval go, nor does it count as somebody else's beside a new one of theirs."""
+    the = two_needed
+    the.approved_by(the.cast.approver)
+    User.objects.filter(pk=the.cast.approver.pk).update(username="adele")
+    renamed = User.objects.get(username="adele")
+    assert [standing.counts for standing in Stand(now(the)).standings] == [True]
+    with pytest.raises(NotAllowed, match="You have decided already"):
+        the.approved_by(renamed)
+    assert the.approved_by(the.cast.another_approver).state == "warming"
+
+
 @pytest.mark.parametrize("how", LOST)
 def test_a_release_does_not_go_live_on_an_approval_that_no_longer_counts(the: Scene, how: str) -> None:
     the.approved_by(the.cast.approver)

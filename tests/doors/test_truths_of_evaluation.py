@@ -271,3 +271,13 @@ def test_every_door_says_what_fell_within_its_margin(capsys: pytest.CaptureFixtu
     assert fell in evidence["comparison"]["sentence"]
     assert {row["margin"] for row in evidence["comparison"]["results"] if row["metric"] == "rouge1"} == {1.0}
     assert fell in markup(signed_in(the.cast.approver).get(f"/releases/{the.candidate.pk}/"))
+
+
+def test_evaluations_on_different_documents_are_not_compared_by_anybody() -> None:
+    """As many documents of the same kind would give figures, of which nobody sees that they say nothing."""
+    the = scene()
+    elsewhere = scenes.evaluated(the.live, scenes.evaluation_set(40), level=0.10)
+    for compare in (compare_releases, compare_by_policy):
+        with pytest.raises(Refused, match="only the same documents can be compared"):
+            compare(candidate=the.comparison.candidate, baseline=elsewhere, lead=None, actor=None)
+    assert Comparison.objects.count() == 1
