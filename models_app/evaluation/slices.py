@@ -15,13 +15,12 @@ from dataclasses import dataclass
 
 from models_app.evaluation.metrics import Metric
 from models_app.evaluation.statistics import (
-    EVERYTHING,
     RESAMPLES,
     Floats,
     Gap,
     Mask,
     MetricComparison,
-    compare,
+    compare_slices,
     gaps,
     slices_by_label,
     slices_by_length,
@@ -81,11 +80,10 @@ def _labels(values: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Report:
-    """One metric on all slices. `slices` and `gaps` are in the order of the fields, the whole is not among them."""
+    """One metric on all slices. `slices` and `gaps` are in the order of the fields."""
 
     metric: str
     floor: int
-    whole: MetricComparison
     slices: tuple[MetricComparison, ...]
     gaps: tuple[Gap, ...]
 
@@ -123,16 +121,16 @@ def judge_slices(
     if metric.better != "higher":
         raise ValueError(f"slices are judged by a metric of which more is better, not by {metric.key}")
     flat = {name: mask for groups in slices.values() for name, mask in groups.items()}
-    rows = compare(
+    rows = compare_slices(
         before[:, None],
         after[:, None],
         [metric],
-        slices=flat,
+        flat,
         slice_floor=floor,
         seed=seed,
         resamples=resamples,
     )
-    judged = {row.slice for row in rows if row.slice != EVERYTHING and row.low is not None}
+    judged = {row.slice for row in rows if row.low is not None}
     changes = (after - before) * metric.scale
     found = [
         gap
@@ -141,4 +139,4 @@ def judge_slices(
             changes, {name: mask for name, mask in groups.items() if name in judged}, among=len(judged)
         )
     ]
-    return Report(metric.key, floor, rows[0], tuple(rows[1:]), tuple(found))
+    return Report(metric.key, floor, tuple(rows), tuple(found))
