@@ -147,8 +147,9 @@ class FirstRows:
     kept: frozenset[str]
     #: Without the columns that the database computes.
     columns: dict[str, str]
-    #: Have triggers of ours.
-    guarded: frozenset[str]
+    #: Have triggers of ours for rows that come, and for rows that go.
+    guarded_against_insert: frozenset[str]
+    guarded_against_delete: frozenset[str]
     #: With keys that are looked at with each statement, not at the end: what refers goes first and comes back last.
     referring: frozenset[str]
 
@@ -173,14 +174,22 @@ class FirstRows:
             )
             columns = dict(cursor.fetchall())
             cursor.execute(
-                "SELECT DISTINCT relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal"
+                "SELECT relname, bool_or(tgtype & 4 > 0), bool_or(tgtype & 8 > 0) "
+                "FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE NOT tgisinternal GROUP BY relname"
             )
-            guarded = frozenset(table for (table,) in cursor.fetchall())
+            guards = cursor.fetchall()
             cursor.execute(
                 "SELECT DISTINCT relname FROM pg_constraint JOIN pg_class ON pg_class.oid = conrelid "
                 "WHERE contype = 'f' AND NOT condeferrable"
             )
-            return cls(tables, frozenset(kept), columns, guarded, frozenset(t for (t,) in cursor.fetchall()))
+            return cls(
+                tables,
+                frozenset(kept),
+                columns,
+                guarded_against_insert=frozenset(table for table, insert, _ in guards if insert),
+                guarded_against_delete=frozenset(table for table, _, delete in guards if delete),
+                referring=frozenset(table for (table,) in cursor.fetchall()),
+            )
 
     @cached_property
     def _find_changed(self) -> str:
@@ -199,20 +208,28 @@ class FirstRows:
             (table for (table,) in cursor.fetchall()), key=lambda table: table not in self.referring
         )
 
-    def put_back(self, tables: list[str], copies: dict[str, str] | None = None) -> str:
-        """Statements that leave in `tables` what is in their copies, by table; else in the first rows."""
-        guarded = [table for table in tables if table in self.guarded]
-        if copies is None:
-            copies = {table: f'first_rows."{table}"' for table in self.kept}
+    def first_rows_in(self, tables: list[str]) -> str:
+        """Statements that leave in `tables` the first rows alone."""
+        return self._put_back(tables, tables, {table: f'first_rows."{table}"' for table in self.kept})
+
+    def copies_in(self, tables: list[str], copies: dict[str, str]) -> str:
+        """Statements that leave in `tables` what is in their copies, by table, where the first rows alone are."""
+        return self._put_back(tables, [table for table in tables if table in self.kept], copies)
+
+    def _put_back(self, tables: list[str], full: list[str], copies: dict[str, str]) -> str:
+        """Only where a trigger would speak up is it switched off: that costs more than to put a table's rows back."""
+        come = [table for table in reversed(tables) if table in copies]
+        guarded = sorted(
+            (self.guarded_against_delete & set(full)) | (self.guarded_against_insert & set(come))
+        )
         return ";".join(
             [
                 "SET CONSTRAINTS ALL DEFERRED",  # tables are emptied in any order
                 *(f'ALTER TABLE "{table}" DISABLE TRIGGER USER' for table in guarded),
-                *(f'DELETE FROM "{table}"' for table in tables),
+                *(f'DELETE FROM "{table}"' for table in full),
                 *(
                     f'INSERT INTO "{table}" ({columns}) SELECT {columns} FROM {copies[table]}'
-                    for table in reversed(tables)
-                    if table in copies
+                    for table in come
                     for columns in [self.columns[table]]
                 ),
                 # A table's triggers cannot be enabled while a deferred check of its rows waits.
@@ -228,7 +245,7 @@ class FirstRows:
             here = operations.connection
             with transaction.atomic(using=here.alias), here.cursor() as cursor:
                 cursor.execute(lock)
-                cursor.execute(self.put_back(self.changed(cursor)))
+                cursor.execute(self.first_rows_in(self.changed(cursor)))
 
         # On the class: where Playwright's event loop runs, Django opens a connection of its own.
         type(connection.ops).execute_sql_flush = flush  # type: ignore[method-assign, assignment]

@@ -115,7 +115,7 @@ def _copied(call: Call, beside: Path) -> Copy:
     for place in _of_their_own(_paths(home) - before, home):
         files[place] = beside / str(number) / place.relative_to(home)
         _copy(place, files[place])
-    return Copy(value, first_rows[0].put_back(tables, copies), files)
+    return Copy(value, first_rows[0].copies_in(tables, copies), files)
 
 
 def _of_their_own(new: set[Path], home: Path) -> list[Path]:
