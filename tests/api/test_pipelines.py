@@ -28,9 +28,14 @@ SCOPES = ("training:write", "evaluations:write", "releases:read", "releases:subm
 
 
 @pytest.fixture
-def the() -> Scene:
+def the(request: pytest.FixtureRequest) -> Scene:
     cache.clear()
-    return scene()
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
+
+
+@pytest.fixture
+def waiting() -> None:
+    """Where a test asks for it, its scene is one that was judged and waits for approval."""
 
 
 @pytest.fixture
@@ -201,9 +206,9 @@ def test_each_scope_and_role_is_needed(the: Scene) -> None:
     assert error(pipeline.post("training-runs/", {})) == (403, "permission_denied")
 
 
+@pytest.mark.usefixtures("waiting")
 def test_no_address_of_the_api_decides(the: Scene) -> None:
     everything = Api(the.cast.administrator, *ApiToken.SCOPES)
-    the.submitted()
     for word in ("approve", "reject", "decide", "waive", "changes", "live"):
         assert everything.post(f"releases/{the.candidate.pk}/{word}/", {}).status_code == 404
     for word, body in (("start", {}), ("rollback", {"reason": "No."})):  # of what nobody approved

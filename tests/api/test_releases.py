@@ -17,9 +17,14 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def the() -> Scene:
+def the(request: pytest.FixtureRequest) -> Scene:
     cache.clear()
-    return scene()
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
+
+
+@pytest.fixture
+def waiting() -> None:
+    """Where a test asks for it, its scene is one that was judged and waits for approval."""
 
 
 @pytest.fixture
@@ -45,8 +50,8 @@ def test_releases_are_listed_newest_first_in_pages(the: Scene, reading: Api) -> 
     assert error(reading.get("releases/?page=99")) == (404, "not_found")
 
 
+@pytest.mark.usefixtures("waiting")
 def test_one_release_in_full(the: Scene, reading: Api) -> None:
-    the.submitted()
     body = reading.get(f"releases/{the.candidate.pk}/").json()
     assert (body["state"], body["verdict"], body["comparison"], body["requested_by"]) == (
         "awaiting approval",
@@ -58,8 +63,8 @@ def test_one_release_in_full(the: Scene, reading: Api) -> None:
     assert error(reading.get("releases/999999/")) == (404, "not_found")
 
 
+@pytest.mark.usefixtures("waiting")
 def test_the_evidence_can_be_checked_against_its_digest(the: Scene, reading: Api) -> None:
-    the.submitted()
     body = reading.get(f"releases/{the.candidate.pk}/evidence/").json()
     assert body["holds"] is True
     assert canonical_digest(body["evidence"]) == body["evidence_digest"]
@@ -71,8 +76,8 @@ def test_the_evidence_can_be_checked_against_its_digest(the: Scene, reading: Api
     assert body["holds"] is False, "it is decided"
 
 
+@pytest.mark.usefixtures("waiting")
 def test_evidence_that_no_longer_holds_says_why(the: Scene, reading: Api) -> None:
-    the.submitted()
     newer = scenes.made_live(
         compose_release(
             model_version=the.live.model_version, prompt_version=scenes.chat_prompt(), decoding={"beams": 4},
@@ -157,9 +162,9 @@ def test_a_token_may_do_no_more_than_its_user(the: Scene, submitting: Api) -> No
     assert state(the) == "draft"
 
 
+@pytest.mark.usefixtures("waiting")
 def test_no_token_decides_whatever_its_scopes_and_its_user(the: Scene) -> None:
     """Not even an approver's: there is no call, and reading calls accept nothing else."""
-    the.submitted()
     token = Api(the.cast.administrator, "releases:read", "releases:submit")
     path = f"releases/{the.candidate.pk}/"
     for word in ("approve/", "reject/", "decide/", "approvals/", "evidence/approve/"):

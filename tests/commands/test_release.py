@@ -18,8 +18,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def the() -> Scene:
-    return scene()
+def the(request: pytest.FixtureRequest) -> Scene:
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
+
+
+@pytest.fixture
+def waiting() -> None:
+    """Where a test asks for it, its scene is one that was judged and waits for approval."""
 
 
 @pytest.fixture
@@ -36,8 +41,8 @@ def state(the: Scene) -> str:
     return Release.objects.values_list("state", flat=True).get(pk=the.candidate.pk)
 
 
+@pytest.mark.usefixtures("waiting")
 def test_list_and_show(the: Scene, said: Any) -> None:
-    the.submitted()
     lines = said("list").splitlines()
     assert lines[0].split()[:3] == [str(the.candidate.pk), "awaiting", "approval"]
     assert "improved" in lines[0]
@@ -91,9 +96,9 @@ def test_submitting_needs_a_comparison_with_what_is_live_and_a_user_who_may(the:
     assert state(the) == "draft"
 
 
+@pytest.mark.usefixtures("waiting")
 @pytest.mark.parametrize("word", ["approve", "reject"])
 def test_no_command_decides(the: Scene, said: Any, word: str) -> None:
-    the.submitted()
     for words in ([word], [word, the.candidate.pk]):
         with pytest.raises(CommandError, match="by a person, on its page"):
             said(*words)

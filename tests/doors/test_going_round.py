@@ -18,6 +18,7 @@ from models_app.releases.deploying import go_live
 from tests import make
 from tests.api.conftest import Api
 from tests.doors.test_evidence import refusal
+from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
 pytestmark = pytest.mark.django_db
@@ -25,9 +26,21 @@ DECISIONS = ("approve", "reject", "changes", "emergency")
 
 
 @pytest.fixture
-def the() -> Scene:
+def the(request: pytest.FixtureRequest) -> Scene:
     cache.clear()
-    return scene()
+    if "two_needed" in request.fixturenames:
+        return scenes.waiting(approvers=2)
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
+
+
+@pytest.fixture
+def waiting() -> None:
+    """Where a test asks for it, its scene is one that was judged and waits for approval."""
+
+
+@pytest.fixture
+def two_needed() -> None:
+    """And this: it waits for two approvals."""
 
 
 def now(the: Scene) -> Release:
@@ -57,12 +70,11 @@ def test_a_release_that_is_evaluated_or_blocked_is_not_decided_by_its_page(the: 
         assert (now(the).state, Approval.objects.count(), Incident.objects.count()) == (state, 0, 0)
 
 
+@pytest.mark.usefixtures("two_needed")
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_a_requester_with_every_role_decides_nothing_on_it(the: Scene, decision: str) -> None:
     mila = the.cast.ml_engineer
     mila.groups.set(Group.objects.all())
-    the.approvers_needed(2)
-    the.submitted()
     assert decide(the, mila, decision).status_code == 403
     assert (now(the).state, Approval.objects.count(), Incident.objects.count()) == ("awaiting approval", 0, 0)
 
@@ -90,9 +102,8 @@ def test_whoever_edited_the_policy_declares_no_emergency_and_reviews_none(the: S
     assert Incident.objects.get().reviewed_by is None
 
 
+@pytest.mark.usefixtures("two_needed")
 def test_no_token_and_no_command_declares_comments_or_reviews(the: Scene) -> None:
-    the.approvers_needed(2)
-    the.submitted()
     token = Api(the.cast.administrator, "releases:read", "releases:submit")
     for word in ("approve", "reject", "changes", "emergency", "decide", "comment", "incidents"):
         assert token.post(f"releases/{the.candidate.pk}/{word}/", {"reason": "So."}).status_code == 404
@@ -109,13 +120,10 @@ def test_no_token_and_no_command_declares_comments_or_reviews(the: Scene) -> Non
     assert not ReleaseComment.objects.exists()
 
 
+@pytest.mark.usefixtures("two_needed")
 def test_an_approval_given_before_it_was_evaluated_again_counts_nothing(the: Scene) -> None:
-    the.approvers_needed(2)
-    the.submitted()
     the.approved_by(the.cast.approver)
     seen = now(the).evidence_digest
-    from tests.releases import scene as scenes
-
     other = scenes.compared(now(the), the.live, scenes.evaluation_set(24))
     the.submitted(release=now(the), comparison=other)
     assert decide(the, the.cast.another_approver, "approve", evidence_digest=seen).status_code == 409
@@ -124,8 +132,8 @@ def test_an_approval_given_before_it_was_evaluated_again_counts_nothing(the: Sce
     assert refusal("UPDATE models_app_approval SET voided_at = NULL, void_reason = ''") == "23001"
 
 
+@pytest.mark.usefixtures("waiting")
 def test_a_forged_route_and_a_forged_state_put_nothing_live(the: Scene) -> None:
-    the.submitted()
     pk = the.candidate.pk
     to = f"UPDATE models_app_release SET state = '{{}}' WHERE id = {pk}"
     for statements in (

@@ -49,8 +49,13 @@ NEW = "another-long-password"
 
 
 @pytest.fixture
-def the() -> Scene:
-    return scene()
+def the(request: pytest.FixtureRequest) -> Scene:
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
+
+
+@pytest.fixture
+def waiting() -> None:
+    """Where a test asks for it, its scene is one that was judged and waits for approval."""
 
 
 def now(the: Scene) -> Release:
@@ -120,9 +125,9 @@ def test_who_asked_for_a_waiver_by_an_account_of_their_own_does_not_agree_to_it_
     assert may_agree(waiver, the.cast.approver)[0]
 
 
+@pytest.mark.usefixtures("waiting")
 def test_who_tried_a_training_again_by_an_account_of_their_own_does_not_approve(the: Scene) -> None:
     alma, puppet = make.user("both", "administrator", "approver"), make.user("puppet", "operator")
-    the.submitted()
     opened(puppet, alma, "person.create")
     job = Job.objects.create(kind="train", subject=f"trainingrun:{the.model.training_run_id}", state="failed")
     with transaction.atomic():
@@ -143,9 +148,9 @@ def test_who_made_cases_easier_by_an_account_of_their_own_does_not_approve(the: 
     assert not may_decide(now(the), alma)[0]
 
 
+@pytest.mark.usefixtures("waiting")
 def test_who_helped_an_engineer_after_the_work_was_done_may_approve(the: Scene) -> None:
     alma = make.user("both", "administrator", "approver")
-    the.submitted()
     make_password_link(person=the.cast.ml_engineer, actor=alma)
     assert may_decide(now(the), alma)[0]
 

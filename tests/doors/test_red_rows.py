@@ -96,8 +96,7 @@ def test_each_table_itself_refuses_to_be_emptied() -> None:
 @pytest.mark.parametrize("with_other", [False, True])
 def test_what_was_approved_is_not_submitted_again_while_it_warms_up(with_other: bool) -> None:
     """Neither with what it was decided on nor with something else: it ended in a fault of the database's."""
-    the = scene()
-    the.submitted()
+    the = scenes.waiting()
     the.approved_by(the.cast.approver)
     comparison = the.comparison
     if with_other:

@@ -10,6 +10,7 @@ from models_app.models.releases import Environment
 from tests import make
 from tests.database import without_guards
 from tests.doors.test_evidence import refusal
+from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
 
 pytestmark = pytest.mark.django_db
@@ -27,8 +28,13 @@ NEED_MORE = {
 
 
 @pytest.fixture
-def the(db: None) -> Scene:
-    return scene()
+def the(db: None, request: pytest.FixtureRequest) -> Scene:
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
+
+
+@pytest.fixture
+def waiting() -> None:
+    """Where a test asks for it, its scene is one that was judged and waits for approval."""
 
 
 def to(state: str, release: Release) -> str:
@@ -83,10 +89,10 @@ def test_a_release_is_inserted_as_a_draft_alone(the: Scene, state: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("waiting")
 def test_approvals_that_were_voided_or_are_of_other_evidence_warm_nothing_up_and_put_nothing_live(
     the: Scene,
 ) -> None:
-    the.submitted()
     the.approved_by(the.cast.approver)
     release = Release.objects.get(pk=the.candidate.pk)
     assert release.state == "warming"

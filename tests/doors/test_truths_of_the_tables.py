@@ -13,15 +13,14 @@ from django.utils import timezone
 
 from models_app.models import ServiceInterval
 from tests.pages import markup
-from tests.releases.scene import Scene, made_live, scene
+from tests.releases.scene import Scene, made_live, waiting
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def went_live() -> Scene:
-    the = scene()
-    the.submitted()
+    the = waiting()
     the.approved_by(the.cast.approver)
     made_live(the.candidate)
     return the

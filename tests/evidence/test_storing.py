@@ -20,7 +20,7 @@ from models_app.releases.composing import compose_release
 from models_app.training.registering import store
 from tests.pages import markup
 from tests.releases import scene as scenes
-from tests.releases.scene import Scene, scene
+from tests.releases.scene import Scene
 
 pytestmark = pytest.mark.django_db
 _of_the_parent: list[Any] = []
@@ -28,8 +28,7 @@ _of_the_parent: list[Any] = []
 
 @pytest.fixture
 def the() -> Scene:
-    made = scene()
-    made.submitted()
+    made = scenes.waiting()
     storing.write_missing()  # of what is live
     return made
 

@@ -26,8 +26,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def the() -> Scene:
-    return scene()
+def the(request: pytest.FixtureRequest) -> Scene:
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
+
+
+@pytest.fixture
+def waiting() -> None:
+    """Where a test asks for it, its scene is one that was judged and waits for approval."""
 
 
 def composed(the: Scene, **fields: object) -> Release:
@@ -134,8 +139,9 @@ def test_a_tuned_model_reads_at_inference_what_it_read_in_training(the: Scene) -
     assert usual_decoding(the.live.model_version, the.live)["max_input_tokens"] == 512
 
 
+@pytest.mark.usefixtures("waiting")
 def test_a_draft_is_handed_to_the_approvers_with_its_evidence(the: Scene) -> None:
-    release = the.submitted()
+    release = the.candidate
     assert (release.state, release.requested_by, release.comparison) == (
         "awaiting approval",
         the.cast.ml_engineer,
@@ -154,8 +160,8 @@ def test_a_draft_is_handed_to_the_approvers_with_its_evidence(the: Scene) -> Non
     )
 
 
+@pytest.mark.usefixtures("waiting")
 def test_submitting_twice_is_once(the: Scene) -> None:
-    the.submitted()
     again = the.submitted(release=Release.objects.get(pk=the.candidate.pk), actor=the.cast.administrator)
     assert again.requested_by == the.cast.ml_engineer
     assert AuditEvent.objects.filter(action="release.submit").count() == 1

@@ -39,8 +39,13 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def the() -> Scene:
-    return scene()
+def the(request: pytest.FixtureRequest) -> Scene:
+    return scenes.waiting() if "waiting" in request.fixturenames else scene()
+
+
+@pytest.fixture
+def waiting() -> None:
+    """Where a test asks for it, its scene is one that was judged and waits for approval."""
 
 
 def now(the: Scene) -> Release:
@@ -81,8 +86,9 @@ def test_a_release_that_is_submitted_is_evaluated_and_nobody_decides_yet(the: Sc
     assert Approval.objects.count() == 0
 
 
+@pytest.mark.usefixtures("waiting")
 def test_what_passes_its_gates_waits_for_approval(the: Scene) -> None:
-    release = the.submitted()
+    release = the.candidate
     assert release.state == "awaiting approval"
     assert release.decide_by is not None
     run = running.newest(release)
@@ -245,8 +251,8 @@ def test_a_policy_that_is_changed_while_it_waits_makes_approvals_void(the: Scene
     assert now(the).state == "warming"
 
 
+@pytest.mark.usefixtures("waiting")
 def test_a_policy_that_is_changed_after_the_approval_lets_nothing_go_live(the: Scene) -> None:
-    the.submitted()
     the.approved_by(the.cast.approver)
     policy_changed(guards={"least_documents": 11})
     with pytest.raises(Refused, match="changed the policy"):
@@ -263,8 +269,8 @@ def test_what_is_rewritten_while_the_gates_are_judged_is_found(the: Scene) -> No
     assert now(the).state == "blocked"
 
 
+@pytest.mark.usefixtures("waiting")
 def test_results_of_gates_that_are_rewritten_are_found_at_the_approval(the: Scene) -> None:
-    the.submitted()
     with without_guards(GateResult):
         GateResult.objects.filter(gate="primary").update(estimate=99.0)
     with pytest.raises(Refused, match="not what they were"):
@@ -292,15 +298,15 @@ def test_no_statement_changes_how_many_approvals_an_environment_asks_for() -> No
     assert refusal("UPDATE models_app_environment SET approvals_required = 3") == "23001"
 
 
+@pytest.mark.usefixtures("waiting")
 def test_evidence_of_what_waits_does_not_change_by_itself(the: Scene) -> None:
-    the.submitted()
     with pytest.raises(DatabaseError), transaction.atomic():
         Release.objects.filter(pk=the.candidate.pk).update(evidence={})
 
 
+@pytest.mark.usefixtures("waiting")
 @pytest.mark.django_db(transaction=True)
 def test_approving_while_the_policy_is_changed_is_decided_by_one_of_the_two(the: Scene) -> None:
-    the.submitted()
     outcomes = at_once(
         lambda: the.approved_by(the.cast.approver),
         lambda: policy_changed(guards={"least_documents": 11}),
@@ -315,9 +321,9 @@ def test_approving_while_the_policy_is_changed_is_decided_by_one_of_the_two(the:
     assert Route.objects.get().release == the.live
 
 
+@pytest.mark.usefixtures("waiting")
 @pytest.mark.django_db(transaction=True)
 def test_approving_while_it_is_submitted_again_is_decided_by_one_of_the_two(the: Scene) -> None:
-    the.submitted()
     other = scenes.compared(now(the), the.live, scenes.evaluation_set(24))
     outcomes = at_once(lambda: the.approved_by(the.cast.approver), lambda: submit(the, comparison=other))
     assert outcomes in (["done", "refused"], ["done", "stale"])
@@ -359,8 +365,8 @@ def test_the_page_says_how_far_it_is(the: Scene) -> None:
     assert 'value="approve"' in page
 
 
+@pytest.mark.usefixtures("waiting")
 def test_who_may_not_submit_does_not_submit_again(the: Scene) -> None:
-    the.submitted()
     for person in (the.cast.approver, the.cast.operator, the.cast.reviewer):
         with pytest.raises(NotAllowed):
             submit(the, actor=person)

@@ -42,8 +42,7 @@ def test_what_was_superseded_was_judged_and_approved_and_is_not_live() -> None:
 
 @pytest.mark.django_db
 def test_a_release_that_passes_is_told_at_once_and_the_time_of_another_ends() -> None:
-    the = scene()
-    the.submitted()
+    the = scenes.waiting()
     seen: list[str] = []
     look = lambda release: seen.append(release.state)  # noqa: E731
     assert wait_for(release=the.candidate, until="judged", seconds=0, look=look) == Verdict.PASS

@@ -25,7 +25,8 @@ from models_app.releases.hands import involved
 from reviews.examples.references import freeze_test_set
 from tests import make
 from tests.pages import markup
-from tests.releases.scene import Scene, scene
+from tests.releases import scene as scenes
+from tests.releases.scene import Scene
 
 pytestmark = pytest.mark.django_db
 EDIT = "/policies/production/edit/"
@@ -354,9 +355,7 @@ def test_a_long_history_takes_no_more_queries(editor: User) -> None:
 
 @pytest.fixture
 def waiting() -> Scene:
-    the = scene()
-    the.submitted()
-    return the
+    return scenes.waiting()
 
 
 def edits(person: User, margin: str) -> None:
