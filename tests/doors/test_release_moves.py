@@ -23,6 +23,11 @@ NEED_MORE = {
     ("approved", "warming"),
     ("warming", "approved"),
     ("warming", "live"),
+    ("warming", "canary"),
+    ("held", "canary"),
+    ("canary", "baking"),
+    ("held", "baking"),
+    ("baking", "live"),
     ("superseded", "live"),
 }
 
