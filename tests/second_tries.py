@@ -1,7 +1,7 @@
 """A browser test that fails is tried once more; nothing else is. What passed only then is named where a run ends.
 
 A browser on a busy machine now and then misses a click or a frame. The second try keeps that from hiding what else a
-run found; the name keeps it from being forgotten.
+run found; the name and what the first try said keep it from being forgotten.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from pytest_timeout import Settings
 
+#: Of what the first try said, which ends in what is wrong and where.
+LONGEST = 1500
 TIME_LIMIT = pytest.StashKey[Settings]()
 
 
@@ -41,7 +43,10 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         session.config, "workerinput"
     ):  # a worker's reports are its controller's to tell
         return
-    tried_again = {report.nodeid for report in terminal.stats.get("rerun", [])}
+    tried_again = {report.nodeid: report for report in terminal.stats.get("rerun", [])}
     passed = {report.nodeid for report in terminal.stats.get("passed", [])}
-    for name in sorted(tried_again & passed):
-        terminal.write_line(f"flaky: {name} passed only at its second try", red=True, bold=True)
+    for name in sorted(tried_again.keys() & passed):
+        said = " ".join(tried_again[name].longreprtext.split())[-LONGEST:]
+        terminal.write_line(
+            f"flaky: {name} passed only at its second try; the first ended in: {said}", red=True, bold=True
+        )

@@ -93,6 +93,7 @@ def test_only_a_browser_test_is_tried_again_and_named_when_it_passes_then(
     assert "3 failed, 2 passed" in lines[-2]
     assert "3 rerun" in lines[-2]
     assert lines[-1].startswith("flaky: ")
-    assert lines[-1].endswith("test_tries.py::test_wavers passed only at its second try")
+    assert "test_tries.py::test_wavers passed only at its second try; the first ended in: " in lines[-1]
+    assert "Failed: the first try" in lines[-1], "what the first try failed with"
     failed = {line.partition(" - ")[0].rpartition("::")[2] for line in lines if line.startswith("FAILED ")}
     assert failed == {"test_is_broken", "test_drives_no_browser", "test_hangs_at_the_second_try"}
