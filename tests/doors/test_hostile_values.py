@@ -243,7 +243,8 @@ def queries(names: list[str], usual: dict[str, str]) -> Iterator[str]:
 
 
 def _encoded(values: dict[str, bytes]) -> str:
-    return "&".join(f"{quote(name)}={quote_from_bytes(value)}" for name, value in values.items())
+    """Brackets as they are: taking 20,000 of them out of their code costs more than most views."""
+    return "&".join(f"{quote(name)}={quote_from_bytes(value, safe='[')}" for name, value in values.items())
 
 
 @pytest.fixture
