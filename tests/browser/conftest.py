@@ -16,7 +16,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from reviews.models import QueueItem, ReviewQueue
@@ -24,10 +24,14 @@ from tests import make
 from tests.browser.desk import DRAFT
 
 Enter = Callable[..., Page]
+Look = tuple[int, int, str, bool]  # width, height, theme, whether scripts run
+IdlePages = dict[Look, list[Page]]
 # A busy machine is no failure; what has to come sooner is waited for with a timeout of its own.
 expect.set_options(timeout=30_000)
 # Half a megabyte: the browser compiles a file that it keeps once, and what is handed to it with each page each time.
 AXE_ADDRESS = "/static/axe.min.js"
+# Where a page waits for the next test: of the same site, so that the browser goes on with the same process.
+NOTHING = "/static/nothing.html"
 # A page has half a dozen colours, which axe reads twenty thousand times from their names: a third of all its work.
 KEPT_COLOURS = """{
     const color = axe.commons.color.Color.prototype, read = color.parseString, known = new Map();
@@ -61,6 +65,8 @@ def kept_static_files() -> Iterator[None]:
     def kept(handler: StaticFilesHandlerMixin, request: HttpRequest) -> HttpResponseBase:
         if request.path == AXE_ADDRESS:
             answer: HttpResponseBase = HttpResponse(AXE_SCRIPT + KEPT_COLOURS, content_type="text/javascript")
+        elif request.path == NOTHING:
+            answer = HttpResponse("<!doctype html><title>Nothing</title>")
         else:
             answer = serve(handler, request)
         answer["Cache-Control"] = "max-age=3600"
@@ -80,42 +86,78 @@ def items(queue: ReviewQueue) -> list[QueueItem]:
     return [make.queue_item(of=make.summary(make.document(), DRAFT), in_queue=queue) for _ in range(3)]
 
 
+@pytest.fixture(scope="session")
+def idle_pages() -> IdlePages:
+    return {}
+
+
 @pytest.fixture
-def enter(browser: Browser, live_server: LiveServer, cast: make.Cast) -> Iterator[Enter]:
+def enter(
+    browser: Browser, live_server: LiveServer, cast: make.Cast, idle_pages: IdlePages
+) -> Iterator[Enter]:
     """`enter("rita")`: a page of somebody signed in, in a context of its own; `enter("")`: of nobody.
 
     Afterwards no script may have failed and the content security policy may have refused nothing.
     """
     before = set(threading.enumerate())
-    contexts: list[BrowserContext] = []
+    entered: list[tuple[Look, Page]] = []
     complaints: list[str] = []
+
+    def failed(error: Error) -> None:
+        complaints.append(str(error))
+
+    def said(message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text:
+            complaints.append(message.text)
 
     def enter(
         name: str, *, width: int = 1440, height: int = 900, theme: str = "light", script: bool = True
     ) -> Page:
-        context = browser.new_context(
-            base_url=live_server.url,
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if theme == "dark" else "light",
-            java_script_enabled=script,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(45_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda said: complaints.append(said.text) if "Content Security Policy" in said.text else None,
-        )
+        wanted = (width, height, theme, script)
+        if idle := idle_pages.get(wanted):
+            page = idle.pop()
+        else:
+            context = browser.new_context(
+                base_url=live_server.url,
+                viewport={"width": width, "height": height},
+                color_scheme="dark" if theme == "dark" else "light",
+                java_script_enabled=script,
+            )
+            page = context.new_page()
+            page.set_default_timeout(45_000)
+        entered.append((wanted, page))
+        page.on("pageerror", failed)
+        page.on("console", said)
         if name:
-            _sign_in(context, name, live_server.url)
+            _sign_in(page.context, name, live_server.url)
         return page
 
     yield enter
-    for context in contexts:
-        context.close()
+    for wanted, page in entered:
+        page.remove_listener("pageerror", failed)
+        page.remove_listener("console", said)
+        if _as_new(page):
+            idle_pages.setdefault(wanted, []).append(page)
+        else:
+            page.context.close()
     _wait_for_requests(before)
     assert complaints == []
+
+
+def _as_new(page: Page) -> bool:
+    """Leaves it as one of a new context, which costs the browser half a second until its first page is there; or says
+    that it cannot be: what a test changed for good, or listens to, goes with its context."""
+    context, own = page.context, vars(page)["_impl_obj"]
+    if page.is_closed() or own.event_names() or context.pages != [page]:
+        return False
+    context.set_offline(False)
+    context.clear_permissions()
+    page.unroute_all()
+    page.goto(NOTHING)
+    if not page.evaluate("localStorage.clear(), sessionStorage.clear(), !('__pwClock' in window)"):
+        return False
+    context.clear_cookies()
+    return True
 
 
 def _sign_in(context: BrowserContext, name: str, url: str) -> None:
@@ -167,6 +209,9 @@ def look(page: Page, theme: str, size: tuple[int, int]) -> None:
     """The same page as it is in this theme on a screen of this size."""
     page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
     page.set_viewport_size({"width": size[0], "height": size[1]})
+    # On a busy machine it is told before it has happened: what moves then is not there yet to be waited for.
+    while page.evaluate("innerWidth") != size[0]:
+        page.wait_for_timeout(10)
 
 
 def faultless(page: Page, path: str, *looks: tuple[str, tuple[int, int]]) -> None:
