@@ -41,6 +41,7 @@ from models_app.models.releases import (
 )
 from models_app.models.requests import ClientFeedback, IdempotencyKey, InferenceRequest
 from models_app.models.rollouts import FuseLift, Rollout, RolloutLook
+from models_app.models.rollups import RequestRollup, RollupProgress
 from models_app.models.training import TrainingMetric, TrainingRun
 from models_app.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
@@ -85,8 +86,10 @@ __all__ = [
     "PublicOccurrence",
     "Release",
     "ReleaseComment",
+    "RequestRollup",
     "Rollout",
     "RolloutLook",
+    "RollupProgress",
     "Route",
     "ServiceAccount",
     "ServiceInterval",

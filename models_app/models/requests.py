@@ -5,6 +5,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 
@@ -57,10 +58,16 @@ class InferenceRequest(models.Model):
     error = models.CharField(max_length=300, blank=True)
     flags = models.JSONField(default=list, help_text="e.g. truncated, unsupported_number")
     created_at = models.DateTimeField(default=timezone.now)
+    logged_at = models.DateTimeField(
+        db_default=Now(),
+        editable=False,
+        help_text="later where the database was away: `monitoring.rollups` goes by it",
+    )
 
     class Meta:
         ordering = ["-created_at"]
         indexes = [
+            models.Index(fields=["logged_at"], name="request_logged"),
             models.Index(fields=["-created_at"], name="request_created"),
             models.Index(fields=["release", "-created_at"], name="request_release_created"),
         ]

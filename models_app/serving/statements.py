@@ -6,7 +6,7 @@ from django.db import connection
 
 from models_app.models import InferenceRequest
 
-_FIELDS = InferenceRequest._meta.concrete_fields
+_FIELDS = [field for field in InferenceRequest._meta.concrete_fields if not field.has_db_default()]
 # In one message to the database, and without waiting for its disk. Where the database's machine loses power, the log
 # may lack its last half second; readers see the row at once.
 _INSERT = f"""

@@ -20,7 +20,8 @@ from models_app.evaluation.statistics import STORED, MetricComparison, from_stor
 from models_app.evaluation.terms import PRIMARY
 from models_app.evaluation.wording import margins_in_words, verdict_in_words
 from models_app.models import ComparisonResult, ExampleScore, TrainingMetric
-from models_app.monitoring.traffic import MeanAndDeviation, Window
+from models_app.monitoring.sums import MeanAndDeviation
+from models_app.monitoring.traffic import Window
 from models_app.texts.figures import signed
 from models_app.training.outcomes import kept_in_words
 from reviews.loop.run import LoopResult

@@ -138,6 +138,7 @@ REGULAR_WORK = {
     "anchor the audit trail": ("models_app.webhooks.anchoring.anchor_later", 60),
     "count progress": ("reviews.reports.progress.count_ahead", COUNTED_MINUTES),
     "fill queues": ("reviews.filling.rule_runs.fill_later", 5),
+    "sum up requests": ("models_app.monitoring.rollups.roll_up_new", 1),
     "settle judged releases": ("models_app.releases.judging.settle_ended", 1),
     "start approved releases": ("models_app.releases.deploying.start_approved", 1),
     "write model cards": ("models_app.evidence.storing.write_missing", 1),
@@ -152,8 +153,8 @@ REGULAR_WORK = {
 
 def schedule_regular_work() -> None:
     """Ask the queue to look for abandoned jobs, for assignments of people who left, for what rules want in queues, for
-    what webhooks are to tell, for figures that take long to count, for releases, files and notifications whose time is
-    over, and for model cards that are not beside their weights yet."""
+    what webhooks are to tell, for requests to be summed up, for figures that take long to count, for releases, files
+    and notifications whose time is over, and for model cards that are not beside their weights yet."""
     for name, (function, minutes) in REGULAR_WORK.items():
         Schedule.objects.update_or_create(
             name=name,

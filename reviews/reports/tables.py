@@ -22,9 +22,9 @@ from models_app.evaluation.wording import figures_of
 from models_app.foundation.amounts import duration
 from models_app.models import Comparison, ComparisonResult, Deployment
 from models_app.monitoring.availability import NOTE, Availability, availability
+from models_app.monitoring.sums import MeanAndDeviation
 from models_app.monitoring.traffic import (
     ClientVoice,
-    MeanAndDeviation,
     ReleasePeriod,
     Traffic,
     Window,
@@ -295,8 +295,8 @@ def service_table(window: Window, found: Traffic, up: Availability) -> Table:
 def use_table(window: Window, found: Traffic, reviewers: ReviewerVoice) -> Table:
     rows = [
         ("Requests", f"{found.requests:,}"),
-        ("Users", f"{found.users:,}"),
-        ("Sessions", f"{found.sessions:,}"),
+        ("Users", found.users_said),
+        ("Sessions", found.sessions_said),
         ("Input length in words, mean ± sd", spread(found.input_words)),
         ("Summary length in words, mean ± sd", spread(found.summary_words)),
         *((f"Domain: {name}", _share(n, found.requests)) for name, n in found.domains.items()),
