@@ -129,9 +129,9 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 
-def caches(web_workers: int, api_rate: str) -> dict[str, Any]:
-    """One web process keeps throttles in its own memory; several share them through the database."""
-    window = {"second": 1, "minute": 60, "hour": 3600, "day": 24 * 3600}[api_rate.partition("/")[2]]
+def caches(web_workers: int) -> dict[str, Any]:
+    """One web process keeps allauth's limits in its own memory; several share them through the database. The API's are
+    counted by `foundation/rates.py`."""
     return {
         "default": {
             **(
@@ -141,13 +141,11 @@ def caches(web_workers: int, api_rate: str) -> dict[str, Any]:
             ),
             # Beyond this number any key may go, and with it what was counted under it.
             "OPTIONS": {"MAX_ENTRIES": 100_000},
-            # In the database, whatever is counted on is kept for so long again.
-            "TIMEOUT": max(300, window + 60),
         }
     }
 
 
-CACHES = caches(ENV.web_workers, ENV.api_rate)
+CACHES = caches(ENV.web_workers)
 
 # Queues and how many jobs each carries out at a time.
 GALLEY_QUEUES = {"default": ENV.queue_workers, "training": 1}

@@ -39,6 +39,8 @@ from models_app.foundation.job_kinds import JobKind  # noqa: E402
 DATABASES["default"]["CONN_MAX_AGE"] = 0
 DATABASES["default"]["TEST"] = {"NAME": f"test_galley_{SUFFIX}"}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Tests of one second ask more often than a program of a minute; those of the limit set it.
+REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"] = {"token": "1000000/minute"}
 # No manifest: nothing is collected before a test.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 # Work for the tests of jobs themselves; a child process finds it by these settings too.
