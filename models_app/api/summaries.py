@@ -26,27 +26,38 @@ ARTICLE = (
 )
 _TIME = serializers.DateTimeField()
 NOT_KEPT = "not_kept"
+#: Characters of the fields beside the text.
+LONGEST = {"title": 300, "domain": 40, "user": 200, "session": 200}
+FEWEST_WORDS, MOST_WORDS = 5, 500
 
 
 class SummaryRequestSerializer(serializers.Serializer):
     text = Text(max_length=LONGEST_TEXT, help_text="the article; HTML is taken as text")
-    title = Text(max_length=300, required=False, default="", allow_blank=True)
+    title = Text(max_length=LONGEST["title"], required=False, default="", allow_blank=True)
     domain = Text(
-        max_length=40, required=False, default="", allow_blank=True, help_text="such as news or business"
+        max_length=LONGEST["domain"],
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="such as news or business",
     )
     user = Text(
-        max_length=200,
+        max_length=LONGEST["user"],
         required=False,
         default="",
         allow_blank=True,
         help_text="who asks in your program; kept as a keyed hash only",
     )
     session = Text(
-        max_length=200, required=False, default="", allow_blank=True, help_text="kept as a keyed hash only"
+        max_length=LONGEST["session"],
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="kept as a keyed hash only",
     )
     max_words = serializers.IntegerField(
-        min_value=5,
-        max_value=500,
+        min_value=FEWEST_WORDS,
+        max_value=MOST_WORDS,
         required=False,
         allow_null=True,
         default=None,
@@ -140,10 +151,10 @@ _UNAVAILABLE = views.failure(
 )
 
 
-def _answer(row: InferenceRequest, status: int) -> Response:
+def data_of(row: InferenceRequest) -> dict[str, Any]:
     """In the shape of SummarySerializer, written out: building one for each request costs more than all else here."""
     missing = not row.summary and bool(row.summary_hash)
-    data = {
+    return {
         "id": str(row.pk),
         "summary": None if missing else row.summary,
         "summary_missing": NOT_KEPT if missing else None,
@@ -156,12 +167,15 @@ def _answer(row: InferenceRequest, status: int) -> Response:
         "flags": row.flags,
         "created_at": _TIME.to_representation(row.created_at),
     }
-    answer = Response(data, status=status)
-    answer["X-Release"] = str(row.release_id)
-    answer["X-Model-Version"] = str(row.model_version_id)
-    if row.kept:
-        answer["X-Kept-Answer"] = "yes"
-    return answer
+
+
+def headers_of(row: InferenceRequest) -> dict[str, str]:
+    kept = {"X-Kept-Answer": "yes"} if row.kept else {}
+    return {"X-Release": str(row.release_id), "X-Model-Version": str(row.model_version_id), **kept}
+
+
+def _answer(row: InferenceRequest, status: int) -> Response:
+    return Response(data_of(row), status=status, headers=headers_of(row))
 
 
 def _own(request: Request, pk: uuid.UUID) -> InferenceRequest:
@@ -216,7 +230,7 @@ class SummariesView(views.ApiView):
         asked = SummaryRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         token = token_of(request)
-        row = summarize(**asked.validated_data, client=token.user, token_key=token.token_key)
+        row = summarize(**asked.validated_data, client_id=token.user_id, token_key=token.token_key)
         return _answer(row, 201)
 
 

@@ -121,7 +121,7 @@ def _mistakes(user: User, name: str, scopes: Sequence[str], days: int) -> dict[s
 
 
 def revoke_token(*, token: ApiToken, actor: User | None) -> None:
-    """For good, and within a second everywhere. The row stays, since requests refer to it."""
+    """For good, everywhere within a second, for summaries within two. The row stays, since requests refer to it."""
     if token.user != actor:  # one's own may always be revoked
         require(actor, "manage_tokens")
     with transaction.atomic():

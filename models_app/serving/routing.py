@@ -8,7 +8,7 @@ import secrets
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 
@@ -67,16 +67,28 @@ class Target:
         return int(person_hash(f"bucket of {kind}", value, salt=self.salt), 16) % BUCKETS
 
 
+class Kept(Protocol):
+    """Who reads the route for this process by itself; both are None where the database is to be asked after all."""
+
+    def target(self) -> Target | None: ...
+
+    def renewed_target(self) -> Target | None: ...
+
+
 class Router:
-    """One for each process; `current` asks the database at most twice a second."""
+    """One for each process; `current` asks the database at most twice a second, and not at all where the process keeps
+    the route by itself (`keeping.py`)."""
 
     def __init__(self, environment: str = PRODUCTION) -> None:
         self.environment = environment
+        self.kept: Kept | None = None
         self._lock = threading.Lock()
         self._target: Target | None = None
         self._read_at = float("-inf")
 
     def current(self) -> Target:
+        if self.kept is not None and (kept := self.kept.target()) is not None:
+            return kept
         target = self._target
         if target is not None and time.monotonic() - self._read_at < FRESH_SECONDS:
             return target
@@ -92,6 +104,8 @@ class Router:
 
     def reread(self) -> Target:
         """After a failure: what the database says now."""
+        if self.kept is not None and (kept := self.kept.renewed_target()) is not None:
+            return kept
         with self._lock:
             return self._read()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 
 from models_app.foundation.errors import GalleyError, InvalidInput, Unavailable
@@ -12,8 +10,8 @@ from models_app.models import InferenceRequest
 from models_app.monitoring import metrics
 from models_app.serving import client as serving
 from models_app.serving.client import ServedSummary
+from models_app.serving.request_log import request_log
 from models_app.serving.routing import Arm, person_hash, router
-from models_app.serving.statements import log_request
 from models_app.texts.measures import unsupported_numbers
 from models_app.texts.normalise import normalise, one_line
 
@@ -37,7 +35,7 @@ def summarize(
     user: str = "",
     session: str = "",
     max_words: int | None = None,
-    client: Any | None,
+    client_id: int | None,
     token_key: str = "",
 ) -> InferenceRequest:
     """The logged request with its summary. Users and sessions are kept as keyed hashes, and so are the texts where the
@@ -47,9 +45,10 @@ def summarize(
     what `serving.client.generate` raises, logged.
     """
     text = _checked(text)
+    request_log.make_sure_of_room()
     target = router.current()
     row = InferenceRequest(
-        client=client,
+        client_id=client_id,
         token_key=token_key,
         user_hash=person_hash("user", user, salt=target.salt),
         session_hash=person_hash("session", session, salt=target.salt),
@@ -107,7 +106,7 @@ def _log_success(row: InferenceRequest, text: str, served: ServedSummary) -> Inf
     row.confidence = served.confidence
     row.outcome = InferenceRequest.Outcome.OK
     row.flags = _flags(text, served)
-    log_request(row)
+    request_log.add(row)
     row.summary, row.kept = served.text, served.kept
     metrics.summary_served(row)
     return row
@@ -136,7 +135,7 @@ def _log_failure(row: InferenceRequest, arm: Arm, error: Exception) -> None:
     code = error.code if isinstance(error, Unavailable) else "error"
     row.outcome = OUTCOMES.get(code, InferenceRequest.Outcome.ERROR)
     row.error = _said(error)[:300]
-    log_request(row)
+    request_log.add(row)
     metrics.summary_failed(row)
 
 

@@ -42,7 +42,6 @@ log = structlog.get_logger(__name__)
 LOOK_SECONDS = 1.0
 HEARTBEAT_SECONDS = 2.0
 ROLLOUT_SECONDS = 2.0
-HEALTH_TIMEOUT_SECONDS = 1.0
 SILENT_SECONDS = 30.0  # a slot whose health cannot be read for so long is replaced
 LOADING_SECONDS = 900.0
 WARMING_FAILURES = 3  # tries before a warming release has failed; a live one is tried for ever
@@ -434,7 +433,7 @@ class SlotSupervisor:
 
     def _heartbeat(self, now: float) -> None:
         for process in self.processes.values():
-            if process.ready and (health := _health(process.address)) is not None:
+            if process.ready and (health := wire.health(process.address)) is not None:
                 process.heard_at = now
                 Slot.objects.filter(release_id=process.release.pk).update(
                     heartbeat_at=timezone.now(), rss_bytes=health["rss_bytes"]
@@ -520,16 +519,3 @@ class SlotSupervisor:
 
 def _open_lock(path: Path) -> IO[bytes]:
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
-
-
-def _health(address: str) -> dict[str, Any] | None:
-    """What the slot says of itself; None where it does not answer."""
-    try:
-        asked = wire.Connection(address, timeout=HEALTH_TIMEOUT_SECONDS)
-    except OSError:
-        return None
-    with contextlib.closing(asked):
-        try:
-            return asked.ask(wire.request("GET", "/health"), timeout=HEALTH_TIMEOUT_SECONDS).json()
-        except (OSError, wire.BadMessage):
-            return None

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import socket
+from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, BinaryIO
 LONGEST_SOCKET_PATH = 107
 LARGEST_BODY = 16 * 1024 * 1024
 LONGEST_LINE = 8192
+HEALTH_TIMEOUT_SECONDS = 1.0
 MOST_HEADERS = 50
 
 
@@ -109,6 +111,19 @@ class Connection:
     def close(self) -> None:
         self._stream.close()
         self._socket.close()
+
+
+def health(address: str) -> dict[str, Any] | None:
+    """What the slot says of itself; None where it does not answer."""
+    try:
+        asked = Connection(address, timeout=HEALTH_TIMEOUT_SECONDS)
+    except OSError:
+        return None
+    with closing(asked):
+        try:
+            return asked.ask(request("GET", "/health"), timeout=HEALTH_TIMEOUT_SECONDS).json()
+        except (OSError, BadMessage):
+            return None
 
 
 def socket_directory(home: Path) -> Path:

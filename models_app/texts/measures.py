@@ -157,12 +157,13 @@ def missing_numbers(source: str, summary: str) -> list[Number]:
     £5m and 5 million are the same; signs, currencies, percent signs and ordinal endings don't count. "one" in a
     summary is taken for a pronoun.
     """
-    known = {value for number in find_numbers(source) for value in number.values}
-    return [
-        number
-        for number in find_numbers(summary)
-        if number.text.lower() != "one" and known.isdisjoint(number.values)
-    ]
+    missing = [number for number in find_numbers(summary) if number.text.lower() != "one"]
+    for match in _NUMBER.finditer(source) if missing else ():
+        values = _values(match)
+        missing = [number for number in missing if set(values).isdisjoint(number.values)]
+        if not missing:  # sources are long, and most numbers of a summary stand at their beginning
+            break
+    return missing
 
 
 def unsupported_numbers(source: str, summary: str) -> list[str]:

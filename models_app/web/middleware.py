@@ -41,17 +41,27 @@ class HealthMiddleware:
         return self.get_response(request)
 
     def _ready(self) -> HttpResponse:
-        from models_app.serving.readiness import readiness
+        from models_app.serving.outage import outage
+        from models_app.serving.readiness import readiness, readiness_without_database
 
         try:
+            if outage.lasts:
+                return self._without_database(*readiness_without_database())
             with within(READY_SECONDS):
                 ready, detail = readiness()
             state = "ready" if ready else "loading"
         except (DatabaseError, InterfaceError) as error:
-            ready, state, detail = False, "unavailable", "The database does not answer."
-            if not is_away(error) and not took_too_long(error):
-                log.error("whether summaries can be served could not be asked", exc_info=error)
-                detail = "The database refused what was asked of it; the log of this process says more."
+            if is_away(error) or took_too_long(error):
+                return self._without_database(*readiness_without_database())
+            log.error("whether summaries can be served could not be asked", exc_info=error)
+            ready, state = False, "unavailable"
+            detail = "The database refused what was asked of it; the log of this process says more."
+        return self._said(ready, state, detail)
+
+    def _without_database(self, ready: bool, detail: str) -> HttpResponse:
+        return self._said(ready, "degraded" if ready else "unavailable", detail)
+
+    def _said(self, ready: bool, state: str, detail: str) -> HttpResponse:
         answer = JsonResponse({"status": state, "detail": detail}, status=200 if ready else 503)
         if not ready:
             answer["Retry-After"] = "2"

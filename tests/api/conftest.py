@@ -24,6 +24,7 @@ from reviews.exports import requests
 from reviews.exports.request import Request as ExportRequest
 from reviews.improvement.requests import open_request
 from tests import make
+from tests.api.plainly import FrontClient
 from tests.releases import scene as scenes
 
 
@@ -43,7 +44,8 @@ class Api:
         return Client().delete(f"/api/v1/{path}", headers=self._headers())
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
-        return Client().post(
+        client = FrontClient() if path == "summaries/" else Client()
+        return client.post(
             f"/api/v1/{path}", body, content_type="application/json", headers={**self._headers(), **headers}
         )
 

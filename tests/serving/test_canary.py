@@ -35,7 +35,7 @@ def canary(serving: Supervisor) -> Release:
 
 
 def asked(times: int, **who: Any) -> Counter[tuple[str, int | None]]:
-    rows = [summarize(text=make.ARTICLE, client=None, **who) for _ in range(times)]
+    rows = [summarize(text=make.ARTICLE, client_id=None, **who) for _ in range(times)]
     return Counter((row.arm, row.release_id) for row in rows)
 
 
