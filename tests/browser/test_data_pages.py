@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from models_app.foundation import jobs
 from models_app.models import DatasetSnapshot, Job, Route
 from reviews.examples.proposals import propose_from_review
 from reviews.examples.references import freeze_test_set
@@ -66,7 +65,7 @@ def test_a_file_is_uploaded_looked_at_mapped_and_imported(
     expect(page.get_by_role("heading", name="news week 47.jsonl")).to_be_visible()
     expect(page.get_by_role("heading", name="Looking at the first rows")).to_be_visible()
     no_violation(page)
-    jobs.carry_out(Job.objects.get())
+    make.carried_out(Job.objects.get())
     expect(page.get_by_text("No column is known to hold the article's text")).to_be_visible()
     page.get_by_label("Article").select_option("inhalt")
     expect(page.get_by_text("1 of 5 would be refused")).to_be_visible()
@@ -74,7 +73,7 @@ def test_a_file_is_uploaded_looked_at_mapped_and_imported(
     page.get_by_label("Licence").last.fill("CC0-1.0")
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("waiting for the queue")).to_be_visible()
-    jobs.carry_out(Job.objects.exclude(payload__has_key="look").get())
+    make.carried_out(Job.objects.exclude(payload__has_key="look").get())
     expect(page.get_by_text("4 of 5 rows came in as new documents")).to_be_visible(timeout=20_000)
     expect(page.get_by_role("cell", name=re.compile("2 words; an article has at least 20"))).to_be_visible()
     no_violation(page)
@@ -112,13 +111,13 @@ def test_without_script_a_file_comes_in_too(enter: Enter, cast: make.Cast, tmp_p
     page.get_by_label("File", exact=True).set_input_files(rows_file(tmp_path, 2))
     page.get_by_role("button", name="Preview").first.click()
     expect(page.get_by_role("heading", name="Looking at the first rows")).to_be_visible()
-    jobs.carry_out(Job.objects.get())
+    make.carried_out(Job.objects.get())
     page.reload()
     page.get_by_label("Reference summary").select_option("")
     page.get_by_role("button", name="Show the rows again").click()
     expect(page.get_by_text("1 of 3 would be refused")).to_be_visible()
     page.get_by_role("button", name="Import", exact=True).click()
-    jobs.carry_out(Job.objects.exclude(payload__has_key="look").get())
+    make.carried_out(Job.objects.exclude(payload__has_key="look").get())
     page.reload()
     expect(page.get_by_text("2 of 3 rows came in as new documents")).to_be_visible()
     assert set(SourceDocument.objects.values_list("reference", flat=True)) == {""}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from models_app.foundation import jobs
 from models_app.models import Job, Release
 from reviews.examples.decisions import decline_example
 from tests import make
@@ -42,7 +41,7 @@ def test_each_edit_is_followed_to_the_live_model_s_text(
         asked = page.locator(f"#live-{accepted.pk}")
         asked.get_by_role("button", name="What does the live model write").click()
         expect(asked).to_contain_text("is writing this article")
-        jobs.carry_out(Job.objects.get(kind="generate_summaries"))
+        make.carried_out(Job.objects.get(kind="generate_summaries"))
         expect(asked).to_contain_text("The harbour authority of Nordhaven")
         expect(asked.locator("del").first).to_be_visible()
         assert MINE.split()[-1] in asked.inner_text()

@@ -49,7 +49,7 @@ def test_a_file_is_asked_for_watched_fetched_and_removed(enter: Enter, cast: mak
     files = page.locator("#export-list")
     expect(files).to_contain_text("waits for the queue")
     no_violation(page)
-    jobs.carry_out(Job.objects.get(kind="export"))
+    make.carried_out(Job.objects.get(kind="export"))
     expect(files).to_contain_text("ready")
     with downloaded(page).open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
@@ -114,7 +114,7 @@ def test_ratings_from_elsewhere_are_mapped_and_brought_in(
     page.get_by_label("Names of raters").fill("a=anna\nb=bernd")
     page.get_by_role("button", name="Import", exact=True).click()
     expect(page.get_by_text("waiting for the queue")).to_be_visible()
-    jobs.carry_out(Job.objects.get(kind="import_ratings", state="queued"))
+    make.carried_out(Job.objects.get(kind="import_ratings", state="queued"))
     expect(page.get_by_text("2 of 3 rows came in")).to_be_visible()
     expect(page.get_by_role("region", name="Table of refused rows").get_by_role("row")).to_have_count(2)
     no_violation(page)

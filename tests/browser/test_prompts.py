@@ -18,6 +18,7 @@ from tests import make
 from tests.api.conftest import serve
 from tests.browser.conftest import Enter, no_violation
 from tests.e2e.conftest import Worker
+from tests.e2e.conftest import without_children as without_children
 from tests.e2e.conftest import worker as worker
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
@@ -54,6 +55,7 @@ def suggestion(the: Scene) -> PromptSuggestion:
     )  # fmt: skip
 
 
+@pytest.mark.usefixtures("without_children")
 def test_a_suggestion_is_held_against_what_failed_and_kept(
     enter: Enter, the: Scene, suggestion: PromptSuggestion, slot: None, worker: Worker
 ) -> None:

@@ -20,6 +20,7 @@ from tests import make
 from tests.api.conftest import serve
 from tests.browser.conftest import DESKTOP, PHONE, Enter, faultless, no_violation
 from tests.e2e.conftest import Worker
+from tests.e2e.conftest import without_children as without_children
 from tests.e2e.conftest import worker as worker
 from tests.releases import scene as scenes
 from tests.releases.scene import Scene, scene
@@ -284,6 +285,7 @@ def test_variables_are_checked_while_one_types(enter: Enter, the: Scene) -> None
     expect(page.locator("#prompt-check")).to_contain_text("Unknown variable")
 
 
+@pytest.mark.usefixtures("without_children")
 @pytest.mark.parametrize("script", [True, False])
 def test_the_playground_asks_the_model_and_keeps_what_works(
     enter: Enter, the: Scene, slot: None, worker: Worker, script: bool
