@@ -121,10 +121,12 @@ def browser_type_launch_args() -> dict[str, Any]:
     """
     without_windows = Path("/usr/lib/chromium/chromium-headless-shell")
     installed = str(without_windows) if without_windows.exists() else "/usr/bin/chromium"
+    # A page of the same kind comes a moment later: what was compiled for this one is kept for it.
+    keep_compiled = "--js-flags=--no-flush-bytecode"
     quiet = "disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
     return {
         "executable_path": os.environ.get("GALLEY_TEST_CHROMIUM", installed),
-        "args": ["--no-sandbox", *(f"--{flag}" for flag in quiet.split())],
+        "args": ["--no-sandbox", keep_compiled, *(f"--{flag}" for flag in quiet.split())],
     }
 
 

@@ -43,6 +43,22 @@ KEPT_COLOURS = """{
         return Object.assign(this, known.get(name));
     };
 }"""
+# What older browsers have no private fields for, axe keeps beside each of its colours in maps that do not hold them: a
+# seventh of the time that it looks at contrast. Here each keeps its own.
+OWN_FIELDS = """(() => {
+    class WeakMap {
+        key = Symbol();
+        get = (one) => one?.[this.key];
+        has = (one) => one != null && this.key in one;
+        set = (one, value) => ((one[this.key] = value), this);
+        delete = (one) => this.has(one) && delete one[this.key];
+    }
+    class WeakSet extends WeakMap {
+        add = (one) => this.set(one, true);
+    }
+    %s
+})();"""
+AXE = OWN_FIELDS % (AXE_SCRIPT + KEPT_COLOURS)
 # What it would fetch ahead is for rules about audio and video, and all style sheets a second time for one rule that it
 # does not run unless it is asked to.
 RUN_AXE = """async () => {
@@ -64,7 +80,7 @@ def kept_static_files() -> Iterator[None]:
 
     def kept(handler: StaticFilesHandlerMixin, request: HttpRequest) -> HttpResponseBase:
         if request.path == AXE_ADDRESS:
-            answer: HttpResponseBase = HttpResponse(AXE_SCRIPT + KEPT_COLOURS, content_type="text/javascript")
+            answer: HttpResponseBase = HttpResponse(AXE, content_type="text/javascript")
         elif request.path == NOTHING:
             answer = HttpResponse("<!doctype html><title>Nothing</title>")
         else:
