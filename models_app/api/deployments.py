@@ -14,9 +14,12 @@ from models_app.api import idempotency, views
 from models_app.api.fields import refuse_unknown
 from models_app.api.jobs import LARGEST
 from models_app.api.releases import EXAMPLE, READ_ERRORS, ReleaseSerializer, release_of
+from models_app.foundation.errors import InvalidInput
 from models_app.models import Release
 from models_app.releases.composing import LONGEST_REASON, withdraw_release
 from models_app.releases.deploying import roll_back, start_deployment
+from models_app.rollouts import stepping
+from models_app.rollouts.telling import open_rollout_of
 
 
 class WithdrawSerializer(serializers.Serializer):
@@ -122,9 +125,9 @@ class RollbackView(views.ApiView):
 
     @extend_schema(
         operation_id="releases_rollback",
-        summary="Take the live release away for good and make an earlier one live again",
-        description="The number in the address is that of the release that is live: asking twice goes back once. No "
-        "gate and no approval is needed for what was live before.",
+        summary="Take a release away for good: the live one, or one that rolls out",
+        description="Of the live release, an earlier one is live again; of one that rolls out, all requests go to what "
+        "is live. Asking twice goes back once. No gate and no approval is needed for what was live before.",
         tags=["releases"],
         parameters=[idempotency.PARAMETER],
         request=RollbackSerializer,
@@ -142,8 +145,20 @@ class RollbackView(views.ApiView):
     def post(self, request: Request, pk: int) -> Response:
         given = RollbackSerializer(data=request.data)
         given.is_valid(raise_exception=True)
+        release = release_of(pk)
+        if release.state in Release.ROLLING_OUT:
+            if given.validated_data.get("to") is not None:
+                raise InvalidInput(
+                    "What is live stays live.",
+                    fields={"to": "Only the live release is rolled back to another."},
+                )
+            rollout = open_rollout_of(release)
+            stepping.roll_back(rollout=rollout, actor=request.user, reason=given.validated_data["reason"])
+            answer = Response(ReleaseSerializer(release_of(rollout.beside_id)).data)
+            answer["X-Release"] = str(rollout.beside_id)
+            return answer
         deployment = roll_back(
-            environment=release_of(pk).environment, actor=request.user, expected=pk, **given.validated_data
+            environment=release.environment, actor=request.user, expected=pk, **given.validated_data
         )
         answer = Response(ReleaseSerializer(release_of(deployment.release_id)).data)
         answer["X-Release"] = str(deployment.release_id)

@@ -16,6 +16,7 @@ from models_app.api.releases import (
     ReleasesView,
     ReleaseView,
 )
+from models_app.api.rollouts import AdvanceView, HoldView, ResumeView, RolloutView
 from models_app.api.summaries import SummariesView, SummaryFeedbackView, SummaryView
 from models_app.api.training import TrainingRunsView, TrainingRunView
 
@@ -33,6 +34,10 @@ urlpatterns = [
     path("releases/<int:pk>/withdraw/", WithdrawView.as_view(), name="api_release_withdraw"),
     path("releases/<int:pk>/start/", StartView.as_view(), name="api_release_start"),
     path("releases/<int:pk>/rollback/", RollbackView.as_view(), name="api_release_rollback"),
+    path("releases/<int:pk>/rollout/", RolloutView.as_view(), name="api_release_rollout"),
+    path("releases/<int:pk>/hold/", HoldView.as_view(), name="api_release_hold"),
+    path("releases/<int:pk>/resume/", ResumeView.as_view(), name="api_release_resume"),
+    path("releases/<int:pk>/advance/", AdvanceView.as_view(), name="api_release_advance"),
     path("training-runs/", TrainingRunsView.as_view(), name="api_training_runs"),
     path("training-runs/<int:pk>/", TrainingRunView.as_view(), name="api_training_run"),
     path("evaluations/", EvaluationsView.as_view(), name="api_evaluations"),

@@ -47,7 +47,8 @@ class Ratio:
 @dataclass(frozen=True)
 class Facts:
     """Of the step that runs. `hard_stop`: words for what is not a matter of counting, such as a model that died again
-    and again. `quiet_minutes`: since the canary's last request; `held_hours`: since it was first held."""
+    and again. `quiet_minutes`: since the canary's last request; `held_hours`: for want of something to decide on, not
+    by a person or a freeze window; `frozen`: words for such a window."""
 
     requests: int
     minutes: float
@@ -57,6 +58,12 @@ class Facts:
     quiet_minutes: float
     held_hours: float
     paused: bool
+    frozen: str = ""
+
+    @property
+    def kept_waiting(self) -> bool:
+        """By a person or a freeze window, for as long as they like."""
+        return self.paused or bool(self.frozen)
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def decide(step: Step, facts: Facts, limits: Limits, *, asked_to_advance: bool =
     against = tuple(_crossed(one) for one in crossed if one.against_concurrent < CONCURRENT)
     if against:
         return Decision(Act.STOP, against)
-    if facts.held_hours >= limits.hold_hours:
+    if facts.held_hours >= limits.hold_hours and not facts.kept_waiting:
         hours = f"{limits.hold_hours:,} hour{'s' if limits.hold_hours != 1 else ''}"
         return Decision(Act.STOP, (f"It was held for {hours} without enough to decide on.",))
     held = _held(facts, limits, crossed)
@@ -115,6 +122,8 @@ def _held(facts: Facts, limits: Limits, crossed: Sequence[Measured]) -> tuple[st
     found = []
     if facts.paused:
         found.append("It is paused.")
+    if facts.frozen:
+        found.append(facts.frozen)
     found += [
         f"{one.name.capitalize()} of the canary crossed the boundary; the live release has as many at the same time."
         for one in crossed

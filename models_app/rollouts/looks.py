@@ -13,18 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 from scipy.stats import hypergeom
 
 # Canary requests by which all of alpha may be spent: what is broken has to be seen early.
 EARLY = 200
-EXPONENT = 1.5
-EVERY = 20
-# How often an equal canary may be stopped for each measure, at most: 1.5 % in all. Errors have most of it, since they
+EXPONENT = 2.0
+EVERY = 5
+# Of the live release's requests of the day before, how many stand beside each one of the canary.
+BESIDE = 100
+# How often an equal canary may be stopped for each measure, at most: 1.45 % in all. Errors have most of it, since they
 # are what a broken release shows first.
-ALPHA = {"errors": 0.0125, "complaints": 0.00125, "wishes": 0.00125}
+ALPHA = {"errors": 0.012, "complaints": 0.00125, "wishes": 0.00125}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Look:
 
 
 def planned(most: int) -> list[int]:
-    """The canary requests at which it is looked, up to `most`: every 20 up to 200, then at each doubling."""
+    """The canary requests at which it is looked, up to `most`: every 5 up to 200, then at each doubling."""
     looks = list(range(EVERY, min(EARLY, most) + 1, EVERY))
     later = 2 * EARLY
     while later <= most:
@@ -79,30 +83,47 @@ def allowed(canary_requests: int, alpha: float) -> float:
     return alpha * min(1.0, (canary_requests / EARLY) ** EXPONENT)
 
 
+def beside_each(canary_requests: int, earlier_requests: int, earlier_events: int) -> tuple[int, int]:
+    """Of the live release's requests before the rollout, how many stand beside so many of the canary, and how many of
+    these were events: by and by, so that each interval has its part of them."""
+    used = min(earlier_requests, BESIDE * canary_requests)
+    return used, round(earlier_events * used / earlier_requests) if earlier_requests else 0
+
+
 def look(intervals: Sequence[Interval], *, alpha: float) -> list[Look]:
     """Every look so far, the last one included; after one that crossed there is none."""
-    paths: NDArray[np.float64] = np.array(
-        [1.0]
-    )  # probability of each count of canary events, not crossed yet
-    spent, looks = 0.0, []
-    canary_requests = canary_events = live_requests = live_events = 0
+    looking, looks = Looking(alpha), []
     for interval in intervals:
-        canary_requests += interval.canary_requests
-        canary_events += interval.canary_events
-        live_requests += interval.live_requests
-        live_events += interval.live_events
-        paths = np.convolve(paths, _canary_share(interval))
-        tails = np.cumsum(paths[::-1])[::-1]
-        may = np.nonzero(tails <= allowed(canary_requests, alpha) - spent)[0]
-        boundary = int(may[0]) if len(may) else None
-        p = float(tails[canary_events]) if canary_events < len(tails) else 0.0
-        if boundary is not None:
-            spent += float(tails[boundary])
-            paths = paths[:boundary]
-        looks.append(Look(canary_requests, canary_events, live_requests, live_events, boundary, p, spent))
+        looks.append(looking.at(interval))
         if looks[-1].crossed:
             break
     return looks
+
+
+class Looking:
+    """One look after another, up to the one that crosses."""
+
+    def __init__(self, alpha: float) -> None:
+        self._alpha = alpha
+        self._spent = 0.0
+        self._counts = (0, 0, 0, 0)
+        # the probability of each count of canary events, of paths that have not crossed yet
+        self._paths: NDArray[np.float64] = np.array([1.0])
+
+    def at(self, interval: Interval) -> Look:
+        before = self._counts
+        requests, events = before[0] + interval.canary_requests, before[1] + interval.canary_events
+        live_requests, live_events = before[2] + interval.live_requests, before[3] + interval.live_events
+        self._counts = requests, events, live_requests, live_events
+        self._paths = np.convolve(self._paths, _canary_share(interval))
+        tails = np.cumsum(self._paths[::-1])[::-1]
+        may = np.nonzero(tails <= allowed(requests, self._alpha) - self._spent)[0]
+        boundary = int(may[0]) if len(may) else None
+        p = float(tails[events]) if events < len(tails) else 0.0
+        if boundary is not None:
+            self._spent += float(tails[boundary])
+            self._paths = self._paths[:boundary]
+        return Look(requests, events, live_requests, live_events, boundary, p, self._spent)
 
 
 def concurrent_p(counts: Interval) -> float:
@@ -113,8 +134,18 @@ def concurrent_p(counts: Interval) -> float:
 
 
 def _canary_share(interval: Interval) -> NDArray[np.float64]:
-    requests = interval.canary_requests + interval.live_requests
+    """The hypergeometric probability of each count of canary events; a tenth of the time that scipy's own takes."""
+    canary, live = interval.canary_requests, interval.live_requests
     events = interval.canary_events + interval.live_events
-    counts = np.arange(min(events, interval.canary_requests) + 1)
-    share: NDArray[np.float64] = hypergeom.pmf(counts, requests, events, interval.canary_requests)
+    counts = np.arange(min(events, canary) + 1)
+    least = max(0, events - live)
+    share = np.zeros(len(counts))
+    k = counts[least:]
+    share[least:] = np.exp(
+        _log_choose(canary, k) + _log_choose(live, events - k) - _log_choose(canary + live, events)
+    )
     return share
+
+
+def _log_choose(n: int, k: NDArray[np.int64] | int) -> Any:
+    return gammaln(n + 1) - gammaln(np.add(k, 1)) - gammaln(np.subtract(n, k) + 1)

@@ -20,14 +20,13 @@ from models_app.gates import policies
 from models_app.gates.rollout import RolloutPolicy
 from models_app.models import Release, Rollout, RolloutLook, Route, Slot
 from models_app.releases import deploying
+from models_app.releases.freezes import freeze_of
 from models_app.releases.standing import Stand, obstacle_to_going_live
 from models_app.rollouts import counting
 from models_app.rollouts.deciding import Act, Decision, Facts, Limits, Measured, Step, decide
-from models_app.rollouts.looks import ALPHA, Interval, concurrent_p, look, planned
+from models_app.rollouts.looks import ALPHA, Interval, beside_each, concurrent_p, look, planned
 
 ALL = 100
-# Of the live release's requests of the day before, how many stand beside each new one of the canary.
-BESIDE = 50
 MOST_LOOKED_AT = 1_000_000
 # A slot that died so often while it had traffic is broken.
 MOST_DEATHS = 2
@@ -146,7 +145,13 @@ def _facts(rollout: Rollout) -> Facts:
         quiet_minutes=_minutes(now, newest),
         held_hours=_minutes(now, rollout.held_since) / 60 if rollout.held_since else 0.0,
         paused=rollout.paused_at is not None,
+        frozen=_frozen(rollout),
     )
+
+
+def _frozen(rollout: Rollout) -> str:
+    freeze = freeze_of(rollout.environment_id)
+    return "" if freeze is None else f"It gets no more {freeze.words}"
 
 
 def _minutes(now: datetime, since: datetime) -> float:
@@ -205,10 +210,8 @@ def _look_at(
 ) -> None:
     before = list(rollout.looks.filter(measure=name).order_by("number"))
     used, used_events = 0, 0
-    if name in earlier.events and earlier.requests:
-        # by and by, so that each interval has its part of them
-        used = min(earlier.requests, BESIDE * canary.requests)
-        used_events = round(earlier.events[name] * used / earlier.requests)
+    if name in earlier.events:
+        used, used_events = beside_each(canary.requests, earlier.requests, earlier.events[name])
     row = RolloutLook(
         rollout=rollout, measure=name, number=len(before) + 1,
         canary_requests=canary.requests, canary_events=canary.events[name],
@@ -239,20 +242,21 @@ def _do(route: Route, seen: Seen, by: Any | None) -> None:
     if decision.act == Act.STOP:
         deploying.end_rolling_out(rollout.environment, None, reason, outcome=Rollout.Outcome.STOPPED)
     elif decision.act == Act.HOLD:
-        _hold(rollout, reason)
+        _hold(rollout, reason, kept_waiting=seen.facts.kept_waiting)
     else:
         _release_hold(rollout, seen.section)
         if decision.act == Act.ADVANCE:
             _advance(route, seen, by)
 
 
-def _hold(rollout: Rollout, reason: str) -> None:
+def _hold(rollout: Rollout, reason: str, *, kept_waiting: bool) -> None:
+    """`held_since` is counted from where it waits for something to decide on: a pause and a freeze may last."""
     release = rollout.release
     if release.state != Release.State.HELD:
         move(release, to="held", actor=None, action="rollout.hold", reason=reason)
-        Rollout.objects.filter(pk=rollout.pk).update(held_since=timezone.now(), held_reason=reason)
-    elif rollout.held_reason != reason:
-        Rollout.objects.filter(pk=rollout.pk).update(held_reason=reason)
+    since = None if kept_waiting else rollout.held_since or timezone.now()
+    if (since, reason) != (rollout.held_since, rollout.held_reason):
+        Rollout.objects.filter(pk=rollout.pk).update(held_since=since, held_reason=reason)
 
 
 def _release_hold(rollout: Rollout, section: RolloutPolicy) -> None:
@@ -315,7 +319,7 @@ def pause(*, rollout: Rollout, actor: Any | None, reason: str) -> None:
             paused_by=actor, paused_at=timezone.now(), paused_reason=reason
         )
         audit.record(actor=actor, action="rollout.pause", subject=rollout.release, reason=reason)
-        _hold(rollout, "It is paused.")
+        _hold(rollout, "It is paused.", kept_waiting=True)
 
 
 def resume(*, rollout: Rollout, actor: Any | None) -> None:

@@ -344,7 +344,9 @@ class SlotSupervisor:
             elif asked:  # wanted again meanwhile
                 process.start_at = 0.0
             else:
-                if was_ready and time.monotonic() - process.started_at > SOUND_SECONDS:
+                sound = was_ready and time.monotonic() - process.started_at > SOUND_SECONDS
+                # of a canary each death counts: one that dies every few minutes is stopped, too
+                if sound and process.release.state not in Release.ROLLING_OUT:
                     process.failures = 0
                 how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
                 self._failed(process, process.reason or f"Its process ended unexpectedly ({how}).")

@@ -14,13 +14,17 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import InvalidInput, Unavailable
-from models_app.models import Deployment, Release
+from models_app.models import Deployment, Release, Rollout
 from models_app.models.releases import PRODUCTION, Environment
 from models_app.releases.deploying import as_of, roll_back, stop_warming
+from models_app.releases.fuse import fuse_of
 from models_app.releases.obstacles import end_holder
+from models_app.rollouts.stepping import Seen, see
 from models_app.serving.state import serving_state
 from models_app.texts.normalise import row_number
 from models_app.web.pages import capability, page_or_fragment, paginate
+
+PAST = 5  # rollouts that are shown
 
 
 @require_safe
@@ -33,11 +37,23 @@ def deployments(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "state": state,
         "page": paginate(request, history, 25),
+        "rollout": _rollout(state.environment),
+        "past": Rollout.objects.filter(environment=state.environment, ended_at__isnull=False)
+        .select_related("release", "beside")
+        .order_by("-ended_at")[:PAST],
+        "fuse": fuse_of(state.environment),
         **_asked_for(request, state.environment),
     }
     return page_or_fragment(
         request, "models_app/serving/deployments.html", "models_app/serving/_deployments.html", context
     )
+
+
+def _rollout(environment: Environment) -> Seen | None:
+    """The one that goes on."""
+    rows = Rollout.objects.select_related("environment", "policy", "release", "beside")
+    found = rows.filter(environment=environment, ended_at=None).first()
+    return None if found is None else see(found)
 
 
 def _asked_for(request: HttpRequest, environment: Environment) -> dict[str, Any]:

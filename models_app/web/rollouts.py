@@ -15,6 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from models_app.foundation.errors import InvalidInput, Refused
 from models_app.models import Release, Rollout, RolloutLook
+from models_app.models.releases import Environment
+from models_app.releases import fuse
 from models_app.rollouts import stepping
 from models_app.rollouts.deciding import Act, Step
 from models_app.rollouts.looks import ALPHA
@@ -96,6 +98,7 @@ def _context(row: Rollout) -> dict[str, Any]:
         "bar": charts.stacked_shares(shares, title="Who answers how much of the requests, in percent"),
         "stages": _stages(row, seen),
         "measures": _measures(row),
+        "fuse": fuse.fuse_of(row.environment),
         "baking": row.release.state == Release.State.BAKING,
         "can_advance": act in (Act.WAIT, Act.ADVANCE) and not over,
     }
@@ -183,7 +186,23 @@ def roll_back(request: HttpRequest, pk: int) -> HttpResponse:
     return _acted(request, pk, act, "Rolled back: all requests go to what is live.")
 
 
+@require_POST
+@capability("approve_release")
+def lift_fuse(request: HttpRequest, environment: str) -> HttpResponse:
+    found = get_object_or_404(Environment, name=environment)
+    try:
+        fuse.lift(environment=found, actor=request.user, reason=request.POST.get("reason", ""))
+    except InvalidInput as error:
+        messages.error(request, " ".join(error.fields.values()) or error.message)
+    except Refused as error:
+        messages.error(request, error.message)
+    else:
+        messages.success(request, f"Releases start in {found} again.")
+    return redirect("deployments")
+
+
 urlpatterns = [
+    path("fuse/<str:environment>/lift/", lift_fuse, name="fuse_lift"),
     path("<int:pk>/", rollout, name="rollout"),
     path("<int:pk>/pause/", pause, name="rollout_pause"),
     path("<int:pk>/resume/", resume, name="rollout_resume"),

@@ -29,7 +29,7 @@ from models_app.releases.approving import approve, confirmation, reject
 from models_app.releases.composing import compose_release, lead_release, submit_release
 from models_app.releases.deploying import roll_back
 from models_app.rollouts import looks
-from models_app.rollouts.looks import ALPHA, Interval, planned
+from models_app.rollouts.looks import ALPHA, EVERY, Interval, planned
 from reviews.loop.sample_workspace import STARTER_DECODING
 from reviews.models import SourceDocument
 from script.demo.clock import at, later
@@ -100,7 +100,7 @@ class Releasing(Newsroom):
         )  # fmt: skip
 
     def rolled_out(self, release: Release, beside: Release) -> None:
-        """As if more people had asked: a tenth of the requests for an hour, looked at ten times. Counts are made up,
+        """As if more people had asked: a tenth of the requests for an hour, looked at forty times. Counts are made up,
         boundaries are not."""
         now = django.utils.timezone.now()
         rollout = Rollout.objects.create(
@@ -112,14 +112,14 @@ class Releasing(Newsroom):
             intervals: list[Interval] = []
             for number, canary in enumerate(planned(200), 1):
                 events = sum(one.canary_events for one in intervals)
-                more = canary // every - events
-                intervals.append(Interval(20, more, 1000, 1000 // every))
+                more, others = canary // every - events, 50 * EVERY
+                intervals.append(Interval(EVERY, more, others, others // every))
                 look = looks.look(intervals, alpha=ALPHA[measure])[-1]
                 RolloutLook.objects.create(
                     rollout=rollout, measure=measure, number=number, canary_requests=canary,
                     canary_events=look.canary_events, live_requests=look.live_requests, live_events=look.live_events,
                     concurrent_requests=9 * canary, concurrent_events=9 * canary // every, boundary=look.boundary,
-                    p=look.p, spent=look.spent, concurrent_p=0.5, at=now - dt.timedelta(minutes=110 - 4 * number),
+                    p=look.p, spent=look.spent, concurrent_p=0.5, at=now - dt.timedelta(minutes=110 - number),
                 )  # fmt: skip
 
     def cases(self) -> None:

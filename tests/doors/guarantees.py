@@ -777,9 +777,11 @@ ATTEMPTS: Mapping[str, Sequence[tuple[Callable[[Scene], list[str]], tuple[str, .
         (no_gates, TRIGGER),
         (in_a_freeze, TRIGGER),
     ],
-    "a share of the requests goes to a release that rolls out in its environment, to no other; a rollout keeps what "
-    "it is of, ends once and is never deleted; looks at it and lifts of the fuse are append-only; one rollout at a "
-    "time an environment": [(shares, TRIGGER), (two_rollouts, CONSTRAINT)],
+    "requests go to a canary only while it rolls out in its environment; rollouts keep what they are of, end once, and "
+    "stay; looks and lifts of the fuse are append-only; one rollout at a time an environment": [
+        (shares, TRIGGER),
+        (two_rollouts, CONSTRAINT),
+    ],
     "nobody decides on a release that they composed or requested": [(own_work, TRIGGER)],
     "an incident says why, and is reviewed once, with words, by another person than who opened it; nothing else of it "
     "changes; until then no other release of the environment gets one, unless the first ended without having been "

@@ -1,59 +1,23 @@
 from __future__ import annotations
 
-import uuid
-from datetime import timedelta
-from typing import Any
-
 import pytest
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from models_app.foundation.errors import NotAllowed, Refused, StaleState
-from models_app.models import AuditEvent, Deployment, InferenceRequest, Release, Rollout, Route
+from models_app.models import AuditEvent, Deployment, InferenceRequest, Release, Route
 from models_app.rollouts import stepping
 from models_app.rollouts.deciding import Act
 from models_app.serving.routing import BUCKETS, read_target
 from tests import make
-from tests.releases import scene
+from tests.rollouts import scene
+from tests.rollouts.scene import begun, minutes_pass, requests, route
 
 pytestmark = pytest.mark.django_db
-
-STEPS = [{"weight": 10, "requests": 40, "minutes": 5}, {"weight": 50, "requests": 40, "minutes": 5}]
 
 
 @pytest.fixture
 def warming() -> Release:
-    """Approved, and its model answers; what is live has answered 700 requests this week."""
-    the = scene.scene()
-    scene.small_policy(rollout={"steps": STEPS, "bake_minutes": 5, "quiet_below": 50})
-    requests(the.live, 700, at=timezone.now() - timedelta(hours=3))
-    return scene.approved(the.candidate)
-
-
-def requests(release: Release, count: int, *, errors: int = 0, at: Any = None, arm: str = "live") -> None:
-    InferenceRequest.objects.bulk_create(
-        InferenceRequest(
-            id=uuid.uuid4(), release=release, arm=arm, text_hash="0" * 64, latency_ms=100 + number % 50,
-            outcome="error" if number < errors else "ok", created_at=at or timezone.now(),
-        )
-        for number in range(count)
-    )  # fmt: skip
-
-
-def route() -> Route:
-    return Route.objects.select_related("release", "canary").get(environment__name="production")
-
-
-def minutes_pass(rollout: Rollout, minutes: int = 6) -> None:
-    """As if it had begun earlier; the database keeps when it began, so the step's time is moved."""
-    Rollout.objects.filter(pk=rollout.pk).update(step_began_at=timezone.now() - timedelta(minutes=minutes))
-    rollout.refresh_from_db()
-
-
-def begun(release: Release) -> Rollout:
-    rollout = stepping.begin(release=release)
-    assert rollout is not None
-    return rollout
+    return scene.warming()
 
 
 def test_it_begins_with_a_share_beside_what_is_live(warming: Release) -> None:

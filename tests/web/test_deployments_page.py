@@ -164,5 +164,5 @@ def test_the_page_asks_a_fixed_number_of_questions(
     for _ in range(30):
         live()
     client = signed_in(cast.operator)
-    with django_assert_max_num_queries(22):
+    with django_assert_max_num_queries(24):
         client.get("/deployments/")

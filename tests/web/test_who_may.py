@@ -68,7 +68,7 @@ PAGES = {
     ),
     "train": "model_register training_new training_resume",
     "submit_release": "comparison_submit release_new release_withdraw release_gates_run waiver_ask",
-    "approve_release": "release_decide incident_review waiver_agree",
+    "approve_release": "release_decide incident_review waiver_agree fuse_lift",
     "edit_policy": "policy_edit",
     "view_monitoring": "monitoring deployments rollout jobs job job_cancel",
     "deploy": (
@@ -122,10 +122,13 @@ API = {
     "releases:read": (
         "GET api_live_release, GET api_releases, GET api_release, GET api_release_evidence, GET api_release_gates, "
         "GET api_release_evidence_file, GET api_training_run, GET api_evaluation, GET api_comparison, GET api_job, "
-        "GET api_release_card"
+        "GET api_release_card, GET api_release_rollout"
     ),
     "releases:submit": "POST api_releases, POST api_compose_release, POST api_release_withdraw",
-    "releases:deploy": "POST api_release_start, POST api_release_rollback",
+    "releases:deploy": (
+        "POST api_release_start, POST api_release_rollback, POST api_release_hold, POST api_release_resume, "
+        "POST api_release_advance"
+    ),
 }
 
 

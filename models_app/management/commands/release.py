@@ -11,14 +11,15 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from models_app import queries
-from models_app.foundation.errors import GalleyError, Refused
+from models_app.foundation.errors import GalleyError, Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.gates import reporting, running
 from models_app.gates.results import Verdict
 from models_app.management import arguments
 from models_app.management.verdicts import CODES, ERROR, VerdictCommand
-from models_app.models import Comparison, GateRun, ModelVersion, PromptVersion, Release
+from models_app.models import Comparison, GateRun, ModelVersion, PromptVersion, Release, Rollout
 from models_app.models.releases import PRODUCTION, Environment, live_release
+from models_app.releases import fuse
 from models_app.releases.approvers import too_few_left
 from models_app.releases.composing import (
     compose_release,
@@ -30,22 +31,19 @@ from models_app.releases.composing import (
 )
 from models_app.releases.deploying import as_of, install_first_release, roll_back, start_deployment
 from models_app.releases.waiting import JUDGED, REACHED, wait_for
+from models_app.rollouts import stepping
+from models_app.rollouts.telling import document, open_rollout_of, rollout_of
 
 NOT_HERE = (
     "A release is approved or rejected by a person, on its page, who is asked for the password again. No command and "
     "no API token can do it."
 )
-NOTHING_TO_HOLD = (
-    "A release goes live in one step, as soon as its model answers: there is no share of the traffic that could be "
-    "held. Before its approval, withdraw it; while it warms up, stop it on the Deployments page; once it is live, go "
-    "back: release rollback --reason … . Where nothing is to go live for a time, add a freeze window to the policy."
-)
 
 
 class Command(VerdictCommand):
     help = (
-        "Releases: list, show, compose, submit, wait, withdraw, start, roll back, and what was live at a moment. Ends "
-        "with 0 where it was done or waiting came to a pass, 1 fail, 2 inconclusive, 3 error."
+        "Releases: list, show, compose, submit, wait, withdraw, start, hold, advance, roll back, and what was live at "
+        "a moment. Ends with 0 where it was done or waiting came to a pass, 1 fail, 2 inconclusive, 3 error."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -112,10 +110,34 @@ class Command(VerdictCommand):
             "--to", type=int, metavar="RELEASE", help="further back, or although its files are missing"
         )
         back.add_argument("--environment", default=PRODUCTION)
+        back.add_argument(
+            "--canary", action="store_true", help="the release that rolls out; what is live stays live"
+        )
         then = act("as-of", "What was live at a moment.")
         then.add_argument("moment", help="such as 2026-11-24T09:30")
         then.add_argument("--environment", default=PRODUCTION)
-        act("hold", "Not possible: " + NOTHING_TO_HOLD).add_argument("release", nargs="*")
+        rollout = act("rollout", "How the rollout of a release stands, or ended.")
+        rollout.add_argument("release", type=int)
+        rollout.add_argument("--format", choices=["text", "json"], default="text")
+        hold = act("hold", "Hold a rollout: it keeps its share of the requests and gets no more.", user=False)
+        hold.add_argument("release", type=int)
+        hold.add_argument("--reason", required=True)
+        act("resume", "Let a rollout go on that somebody holds.", user=False).add_argument(
+            "release", type=int
+        )
+        advance = act(
+            "advance",
+            "Give a release its next share, where everything holds that the policy asks for.",
+            user=False,
+        )
+        advance.add_argument("release", type=int)
+        lift = act(
+            "lift-fuse",
+            "Let releases start again after too many rollbacks in a day; by an approver.",
+            user=True,
+        )
+        lift.add_argument("--reason", required=True)
+        lift.add_argument("--environment", default=PRODUCTION)
         for name in ("approve", "reject"):
             act(name, "Not from the command line: " + NOT_HERE).add_argument("release", nargs="*")
 
@@ -183,6 +205,29 @@ class Command(VerdictCommand):
             f"{moment:%Y-%m-%d %H:%M:%S %Z}: release {release.pk}, {release.model_version.name} with "
             f"{release.prompt_version}, live from {since} to {until}."
         )
+
+    def _rollout(self, options: dict[str, Any]) -> None:
+        if options["format"] == "json":
+            told = document(rollout_of(self._release(options["release"])))
+            self.stdout.write(json.dumps(told, indent=2, default=str))
+            return
+        self._tell_rollout(options["release"])
+
+    def _tell_rollout(self, release: int) -> None:
+        told = document(rollout_of(self._release(release)))
+        self.stdout.write(
+            f"Release {release}: {told['state']}, {told['weight']} % of the requests, step {told['step']} of "
+            f"{told['steps']}, beside release {told['beside']}"
+        )
+        for reason in told["reasons"]:
+            self.stdout.write(f"  {reason}")
+        for look in told["looks"]:
+            stops = "no count stops it" if look["stops_at"] is None else f"{look['stops_at']:,} stop it"
+            self.stdout.write(
+                f"  {look['measure']:<11} {look['canary_events']:,} of {look['canary_requests']:,}, live "
+                f"{look['live_events']:,} of {look['live_requests']:,}; {stops}"
+            )
+        self.stdout.write(f"  fuse: {told['fuse_used']} of {told['fuse_allowed']} rollbacks in a day")
 
     # ---------------------------------------------------------------- changing
 
@@ -273,7 +318,24 @@ class Command(VerdictCommand):
             self.stderr.write(f"release {release.pk}: {too_few}")
 
     def _hold(self, options: dict[str, Any]) -> None:
-        raise Refused(NOTHING_TO_HOLD)
+        rollout = open_rollout_of(self._release(options["release"]))
+        stepping.pause(rollout=rollout, actor=arguments.actor(options["user"]), reason=options["reason"])
+        self._tell_rollout(options["release"])
+
+    def _resume(self, options: dict[str, Any]) -> None:
+        rollout = open_rollout_of(self._release(options["release"]))
+        stepping.resume(rollout=rollout, actor=arguments.actor(options["user"]))
+        self._tell_rollout(options["release"])
+
+    def _advance(self, options: dict[str, Any]) -> None:
+        rollout = open_rollout_of(self._release(options["release"]))
+        stepping.advance(rollout=rollout, actor=arguments.actor(options["user"]))
+        self._tell_rollout(options["release"])
+
+    def _lift_fuse(self, options: dict[str, Any]) -> None:
+        environment = self._environment(options["environment"])
+        fuse.lift(environment=environment, actor=arguments.actor(options["user"]), reason=options["reason"])
+        self.stdout.write(f"Releases start in {environment} again.")
 
     def _start(self, options: dict[str, Any]) -> None:
         release = self._release(options["release"])
@@ -290,6 +352,9 @@ class Command(VerdictCommand):
         self.stdout.write(f"Release {release.pk} is {release.state}; it goes live when its model answers.")
 
     def _rollback(self, options: dict[str, Any]) -> None:
+        if options["canary"]:
+            self._roll_back_canary(options)
+            return
         deployment = roll_back(
             environment=self._environment(options["environment"]),
             actor=arguments.actor(options["user"]),
@@ -297,6 +362,20 @@ class Command(VerdictCommand):
             to=options["to"],
         )
         self.stdout.write(f"Release {deployment.release_id} is live again.")
+
+    def _roll_back_canary(self, options: dict[str, Any]) -> None:
+        if options["to"] is not None:
+            raise CommandError(
+                "--canary leaves live what is live; --to is for rolling the live release back."
+            )
+        environment = self._environment(options["environment"])
+        rollout = Rollout.objects.filter(environment=environment, ended_at=None).first()
+        if rollout is None:
+            raise StaleState(f"No release is rolling out in {environment}.")
+        stepping.roll_back(rollout=rollout, actor=arguments.actor(options["user"]), reason=options["reason"])
+        self.stdout.write(
+            f"Release {rollout.release_id} is rolled back; release {rollout.beside_id} has all requests."
+        )
 
     def _approve(self, options: dict[str, Any]) -> None:
         raise CommandError(NOT_HERE)
