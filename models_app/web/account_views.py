@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
 from allauth.mfa.totp.views import ActivateTOTPView, DeactivateTOTPView
 from django.db import transaction
@@ -24,6 +25,9 @@ class ActivateTOTP(ActivateTOTPView):
         with transaction.atomic():
             answer: HttpResponse = super().form_valid(form)
             record_own(person=user_of(self.request), action="person.second_factor_on")
+            # good once: without this the code that switches it on signs in, or decides, as well
+            app = Authenticator.objects.get(user=user_of(self.request), type=Authenticator.Type.TOTP)
+            app.wrap().validate_code(form.cleaned_data["code"])
         return answer
 
 

@@ -96,6 +96,18 @@ def test_wrong_codes_are_looked_at_eight_times_and_then_not_even_the_right_one(r
 
 
 @pytest.mark.django_db
+def test_the_code_that_switches_it_on_is_good_for_nothing_else(cast: make.Cast) -> None:
+    client = Client()
+    client.force_login(cast.reviewer)
+    client.post("/accounts/reauthenticate/", {"password": make.PASSWORD})
+    client.get("/accounts/2fa/totp/activate/")
+    secret = client.session[totp.SECRET_SESSION_KEY]
+    code = totp.format_hotp_value(totp.hotp_value(secret, next(totp.yield_hotp_counters_from_time())))
+    assert client.post("/accounts/2fa/totp/activate/", {"code": code}).status_code == 302
+    assert statuses(at_the_code(), AT_SIGN_IN, {"code": code}, 1) == {200: 1}
+
+
+@pytest.mark.django_db
 def test_the_owner_comes_in_from_another_address_meanwhile(rita: User) -> None:
     statuses(at_the_code("10.0.0.66"), AT_SIGN_IN, {"code": wrong_code()}, 20)
     statuses(Client(REMOTE_ADDR="10.0.0.66"), "/accounts/login/", {"login": "rita", "password": "no"}, 20)
