@@ -25,6 +25,7 @@ THOROUGH = [
     "bandit -q --confidence-level medium -c pyproject.toml -r llmops_site reviews models_app",
     "mypy",
 ]
+COMPILING = "python -m pytest --collect-only -q"
 Run = Callable[..., tuple[subprocess.CompletedProcess[str], list[str]]]
 
 
@@ -93,8 +94,10 @@ def test_one_file_of_tests_runs_without_anything_else(run: Run) -> None:
 def test_all_tests_run_after_the_quick_checks_and_beside_the_thorough_ones(run: Run) -> None:
     done, called = run("test")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert called[: len(QUICK)] == QUICK
     tests = "python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --durations=40"
+    assert called.index(COMPILING) < called.index(tests), "each worker would compile every test file"
+    called.remove(COMPILING)
+    assert called[: len(QUICK)] == QUICK
     assert sorted(called[len(QUICK) :]) == sorted([*THOROUGH, tests])
 
 
@@ -103,7 +106,9 @@ def test_all_tests_run_after_the_quick_checks_and_beside_the_thorough_ones(run: 
 def test_all_tests_fail_with_any_check(run: Run, tool: str) -> None:
     done, called = run("test", broken=tool)
     assert done.returncode == 1
-    assert any(line.startswith("python") for line in called) is (tool != "ruff"), "nothing runs on bad style"
+    assert any(line.startswith("python -m pytest -q") for line in called) is (tool != "ruff"), (
+        "nothing runs on bad style"
+    )
 
 
 def test_the_shell_is_djangos_on_the_running_installation(run: Run) -> None:
