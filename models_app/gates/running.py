@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import structlog
 from django.db import IntegrityError, transaction
+from django.db.models import Prefetch, QuerySet
 from django.utils import timezone
 
 from models_app.evaluation.comparing import SEED
@@ -111,17 +112,14 @@ def again(job: Job) -> Job | None:
 def carry_out(context: JobContext, *, judges: Callable[[Release], Judges]) -> dict[str, Any]:
     """The job: gate after gate, each kept as it ends. A run that another attempt has begun goes on with what is
     missing; one that has ended stays as it is. `judges`: who may have chosen for a release."""
-    run = GateRun.objects.select_related(
-        "policy", "release__model_version__training_run__snapshot", "release__prompt_version__prompt",
-        "release__environment", "comparison__candidate__evaluation_set", "comparison__baseline__release",
-        "comparison__lead",
-    ).get(pk=context.payload["run"])  # fmt: skip
+    run = _to_be_judged().get(pk=context.payload["run"])
     if run.state == GateRun.State.QUEUED:
         move(run, to="running", actor=None, action="gates.running")
     if run.state != GateRun.State.RUNNING:
         return {"run": run.pk, "state": run.state, "verdict": run.verdict}
     policy = policies.read(run.policy)
-    done = set(run.results.values_list("gate", flat=True))
+    kept = list(run.results.values_list("gate", flat=True))
+    done, position = set(kept), len(kept)
     wanted = [gate for gate in GATES if gate.applies(policy) and gate.name not in done]
     for number, gate in enumerate(wanted):
         context.phase(gate.label[:50], total=len(wanted))
@@ -133,8 +131,21 @@ def carry_out(context: JobContext, *, judges: Callable[[Release], Judges]) -> di
             _progress(context, gate, number),
             lambda: judges(run.release),
         )
-        _keep(run, _judged(gate, judged))
+        found = _judged(gate, judged)
+        _keep(run, found, first=position)
+        position += len(found)
     return _finish(run)
+
+
+def _to_be_judged() -> QuerySet[GateRun]:
+    """Three queries: a join of all these tables takes PostgreSQL ten times as long to plan as to carry out."""
+    releases = Release.objects.select_related(
+        "model_version__training_run__snapshot", "prompt_version__prompt", "environment"
+    )
+    comparisons = Comparison.objects.select_related("candidate__evaluation_set", "baseline__release", "lead")
+    return GateRun.objects.select_related("policy").prefetch_related(
+        Prefetch("release", releases), Prefetch("comparison", comparisons)
+    )
 
 
 def _progress(context: JobContext, gate: Gate, number: int) -> Callable[[str], None]:
@@ -176,14 +187,13 @@ def _error(gate: Gate, words: str) -> Result:
     return Result(gate.name, "", Verdict.ERROR, words, "an answer", "none")
 
 
-def _keep(run: GateRun, results: Sequence[Result]) -> None:
-    """All rows of a gate, or none."""
+def _keep(run: GateRun, results: Sequence[Result], *, first: int) -> None:
+    """All rows of a gate, or none, from the position `first` on."""
     try:
         with transaction.atomic():
             now = GateRun.objects.select_for_update(no_key=True).get(pk=run.pk)
             if now.state != GateRun.State.RUNNING:
                 raise LeaseLost(f"gate run {run.pk} is {now.state} meanwhile")
-            first = run.results.count()
             GateResult.objects.bulk_create(
                 GateResult(run=run, position=first + place, **result.as_json())
                 for place, result in enumerate(results)
