@@ -1,11 +1,14 @@
 """What a summary request costs besides the model: HTTP, token, throttle, checks, route, slot, log, answer.
 
-    python benchmarks/web_share.py [--seconds 10] [--clients 16] [--workers 1] [--web COMMAND]
+    python benchmarks/web_share.py [--seconds 10] [--clients 16] [--workers 1] [--rounds 3] [--web COMMAND]
 
 A real web process and a real slot with leading sentences in it, which take about a tenth of a millisecond; the text has
 400 words. One client first, then many, each with a connection of its own, each asking as soon as it is answered. The
 clients are one more Python process on the same machine: on two cores they take from what they measure. CPU time of the
 web process for each request is given too; it hardly depends on what else the machine does.
+
+Both ways are asked in turns in the same run: the plain one (`models_app/api/plain.py`), and through Django, to which a
+request with an `Accept` header that weighs goes on.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from contextlib import contextmanager
 import installation
 import psutil
 
+WAYS = {"through Django": "*/*;q=1", "plain": "*/*"}
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -35,13 +40,13 @@ def free_port() -> int:
 class Client:
     """One kept-alive connection that sends the same request again and again."""
 
-    def __init__(self, port: int, token: str, body: bytes) -> None:
+    def __init__(self, port: int, token: str, body: bytes, accept: str) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.stream = self.socket.makefile("rb")
         head = (
             f"POST /api/v1/summaries/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: Token {token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+            f"Accept: {accept}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self.message = head.encode() + body
 
@@ -60,10 +65,12 @@ class Client:
         return (time.perf_counter() - began) * 1000
 
 
-def load(port: int, token: str, body: bytes, *, clients: int, seconds: float) -> tuple[list[float], float]:
+def load(
+    port: int, token: str, body: bytes, *, clients: int, seconds: float, accept: str = "*/*"
+) -> tuple[list[float], float]:
     """(milliseconds of each request, requests per second)"""
     times: list[list[float]] = [[] for _ in range(clients)]
-    connections = [Client(port, token, body) for _ in range(clients)]
+    connections = [Client(port, token, body, accept) for _ in range(clients)]
     for connection in connections:
         connection.ask()
     end = time.perf_counter() + seconds
@@ -166,6 +173,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--workers", type=int, default=1, help="web processes")
+    parser.add_argument("--rounds", type=int, default=3, help="each of both ways in turns")
     parser.add_argument("--web", default="", help="command of another server; {port} stands for the port")
     options = parser.parse_args()
     words = (
@@ -177,16 +185,30 @@ def main() -> None:
         token = prepare()
         with processes(options.workers, options.web) as (port, web):
             wait_until_ready(port)
-            load(port, token, body, clients=1, seconds=1)
+            for accept in WAYS.values():
+                load(port, token, body, clients=1, seconds=1, accept=accept)
             for clients in (1, options.clients):
-                before = cpu_seconds(web)
-                times, rate = load(port, token, body, clients=clients, seconds=options.seconds)
-                cpu = (cpu_seconds(web) - before) * 1000 / (len(times) + clients)
-                at = statistics.quantiles(times, n=100)
+                ratios: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
+                for _ in range(options.rounds):
+                    for way, accept in WAYS.items():
+                        before = cpu_seconds(web)
+                        times, rate = load(
+                            port, token, body, clients=clients, seconds=options.seconds, accept=accept
+                        )
+                        cpu = (cpu_seconds(web) - before) * 1000 / (len(times) + clients)
+                        ratios[way].append((rate, cpu))
+                        at = statistics.quantiles(times, n=100)
+                        print(
+                            f"{clients:>3} clients, {way:>14}: {rate:7.0f} requests/s   "
+                            f"p50 {at[49]:6.2f} ms   p95 {at[94]:6.2f} ms   p99 {at[98]:6.2f} ms   "
+                            f"web process {cpu:.2f} ms CPU each   ({len(times)} requests)"
+                        )
+                django, plain = (
+                    [statistics.median(values) for values in zip(*ratios[way], strict=True)] for way in WAYS
+                )
                 print(
-                    f"{clients:>3} clients: {rate:7.0f} requests/s   "
-                    f"p50 {at[49]:6.2f} ms   p95 {at[94]:6.2f} ms   p99 {at[98]:6.2f} ms   "
-                    f"web process {cpu:.2f} ms CPU each   ({len(times)} requests)"
+                    f"{clients:>3} clients: plain {plain[0] / django[0]:.2f} times the requests, "
+                    f"{plain[1] / django[1]:.2f} of the web process's CPU (medians)"
                 )
             print(f"web process: {memory(web):.0f} MB")
 

@@ -111,7 +111,7 @@ class PlainSummaries:
             return _failed(environ, error)
         finally:
             structlog.contextvars.clear_contextvars()
-        if degraded:
+        if degraded := self._keeper.degraded():  # it may have begun meanwhile
             headers["X-Galley-Degraded"] = degraded
         body = _json(data)
         headers |= {"X-Request-ID": request_id, "Content-Length": str(len(body))}

@@ -12,6 +12,7 @@ import select
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django.db.models import Q
 from django.utils import timezone
 
+from models_app.foundation import turns
 from models_app.foundation.postgresql.base import within
 from models_app.foundation.unavailability import is_away
 from models_app.models.access import ApiToken
@@ -113,9 +115,9 @@ class Keeper:
 
     def renewed_target(self) -> Target | None:
         """Read after this was asked; what is known, where the database is away."""
-        with self._changed:
+        with turns.requests.aside(), self._changed:
             wanted = self._begun + 1
-            os.write(self._poke, b".")
+            self._wake()
             self._changed.wait_for(lambda: self._ended >= wanted or self._outage.lasts, LOOK_SECONDS)
             read = self._ended >= wanted
         return self.target() if read or self._outage.lasts else None
@@ -137,10 +139,14 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="keeping", daemon=True)
         self._thread.start()
 
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # it has been woken often enough
+            os.write(self._poke, b".")
+
     def stop(self) -> None:
         """For a process that goes on; one that ends needs none."""
         self._stopping = True
-        os.write(self._poke, b".")
+        self._wake()
         for thread in (self._thread, self._writer):
             if thread is not None:
                 thread.join()
@@ -200,9 +206,12 @@ class Keeper:
 
     def _wait(self, listening: Any) -> None:
         """For a notification, somebody who asks, or the time."""
-        watched = [self._poked] if listening is None else [self._poked, listening.fileno()]
-        ready, _, _ = select.select(watched, [], [], LOOK_SECONDS)
-        if self._poked in ready:
+        watched = (
+            select.poll()
+        )  # select() knows no numbers from 1024 on, which a process with many clients has
+        for number in [self._poked] if listening is None else [self._poked, listening.fileno()]:
+            watched.register(number, select.POLLIN)
+        if self._poked in dict(watched.poll(LOOK_SECONDS * 1000)):
             os.read(self._poked, 4096)
 
     # ---------------------------------------------------------------- what waited

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -138,6 +140,28 @@ def test_when_a_token_was_used_or_a_slot_heard_of_wakes_nobody(
 def test_who_finds_a_slot_gone_has_the_route_read_again(keeper: Keeper) -> None:
     Slot.objects.update(address="/elsewhere.sock")
     assert router.reread().live.address == "/elsewhere.sock"
+
+
+def test_a_process_with_a_thousand_open_files_is_told_too(
+    keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next connection to the database has a number that select() does not know."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 3000), max(hard, 3000)))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND query LIKE '%models_app_apitoken%'"
+        )
+    until(lambda: keeper._known is not None and keeper.known() is not None)
+    monkeypatch.setattr(keeping, "LOOK_SECONDS", 60.0)
+    Route.objects.update(salt="another")
+    until(lambda: (known := keeper._known) is not None and known.target.salt == "another")
+    Route.objects.update(salt="a third")
+    until(lambda: (known := keeper._known) is not None and known.target.salt == "a third")
+    for file in files:
+        os.close(file)
 
 
 # ---------------------------------------------------------------- without it
