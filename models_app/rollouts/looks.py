@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
-from scipy.stats import hypergeom
 
 # Canary requests by which all of alpha may be spent: what is broken has to be seen early.
 EARLY = 200
@@ -128,6 +126,8 @@ class Looking:
 
 def concurrent_p(counts: Interval) -> float:
     """Fisher's exact test, one-sided: as many events of the canary, were both equal."""
+    from scipy.stats import hypergeom  # web processes load this module and look at nothing
+
     requests = counts.canary_requests + counts.live_requests
     events = counts.canary_events + counts.live_events
     return float(hypergeom.sf(counts.canary_events - 1, requests, events, counts.canary_requests))
@@ -148,4 +148,6 @@ def _canary_share(interval: Interval) -> NDArray[np.float64]:
 
 
 def _log_choose(n: int, k: NDArray[np.int64] | int) -> Any:
+    from scipy.special import gammaln
+
     return gammaln(n + 1) - gammaln(np.add(k, 1)) - gammaln(np.subtract(n, k) + 1)
