@@ -111,7 +111,7 @@ PAGES = {
     "policy-changes": ("ada", "/policies/production/changes/"),
     "policy-edit": ("admin", "/policies/production/edit/"),
     "deployments": ("otto", "/deployments/"),
-    "rollout": ("otto", "/rollouts/{rollout}/"),
+    "rollout": ("otto", "/deployments/rollouts/{rollout}/"),
     "monitoring": ("otto", "/monitoring/?window=30d"),
     "jobs": ("otto", "/jobs/"),
     "job": ("otto", "/jobs/{job}/"),

@@ -453,8 +453,8 @@ def _mark_below(x: float, y: float) -> SafeString:
     return tag("path", d=f"M{x:.1f} {y:.1f}l4 6h-8z", class_="nine")
 
 
-def stacked_shares(shares: Sequence[Share], *, title: str) -> SafeString:
-    """One bar cut into parts, with a legend that gives each part's count and percentage in that order."""
+def stacked_shares(shares: Sequence[Share], *, title: str, counts: bool = True) -> SafeString:
+    """One bar cut into parts, with a legend that gives each part's count, unless they are none, and percentage."""
     total = sum(share.n for share in shares)
     if not total:
         return tag("p", "None yet", class_="soft small")
@@ -492,7 +492,7 @@ def stacked_shares(shares: Sequence[Share], *, title: str) -> SafeString:
                 viewBox="0 0 10 10",
                 aria_hidden="true",
             ),
-            f"{share.label} {share.n:,} · {share.n / total * 100:.0f} %",
+            f"{share.label}{f' {share.n:,}' if counts else ''} · {share.n / total * 100:.0f} %",
         )
         for share in shares
     )

@@ -43,7 +43,8 @@ class MeasureView:
 
     name: str
     last: RolloutLook | None
-    chart: SafeString
+    chart: SafeString  # nothing where none was counted
+    stops_at: int | None = None
 
     @property
     def canary_share(self) -> str:
@@ -85,7 +86,8 @@ def _context(row: Rollout) -> dict[str, Any]:
     over = row.ended_at is not None
     act = seen.decision.act
     weight = 0 if over else seen.step.weight
-    shares = [charts.Share(f"Release {row.beside_id}, live", 100 - weight, "info")]
+    live = row.release_id if row.outcome == Rollout.Outcome.LIVE else row.beside_id
+    shares = [charts.Share(f"Release {live}, live", 100 - weight, "info")]
     if weight:
         shares.append(charts.Share(f"Release {row.release_id}, canary", weight, "maybe"))
     return {
@@ -95,7 +97,7 @@ def _context(row: Rollout) -> dict[str, Any]:
         "weight": weight,
         "word": row.get_outcome_display().capitalize() if over else WORDS[act],
         "tone": ("ok" if row.outcome == Rollout.Outcome.LIVE else "bad") if over else TONES[act],
-        "bar": charts.stacked_shares(shares, title="Who answers how much of the requests, in percent"),
+        "bar": charts.stacked_shares(shares, title="Who answers how much of the requests", counts=False),
         "stages": _stages(row, seen),
         "measures": _measures(row),
         "fuse": fuse.fuse_of(row.environment),
@@ -122,11 +124,10 @@ def _measures(row: Rollout) -> list[MeasureView]:
 
 
 def _measure(name: str, looks: list[RolloutLook]) -> MeasureView:
+    if not any(look.canary_events or look.boundary for look in looks):
+        return MeasureView(name, looks[-1] if looks else None, SafeString(""))
     seen = charts.Series("Counted", [(look.canary_requests, look.canary_events) for look in looks])
-    stops = charts.Series(
-        "Would stop it",
-        [(look.canary_requests, look.boundary) for look in looks if look.boundary is not None],
-    )
+    stops = charts.Series("Would stop it", _boundaries(looks))
     chart = charts.line_chart(
         [seen, stops],
         title=f"{name} of the canary at each look, and how many would stop it",
@@ -134,7 +135,19 @@ def _measure(name: str, looks: list[RolloutLook]) -> MeasureView:
         width=420,
         height=200,
     )
-    return MeasureView(name, looks[-1] if looks else None, chart)
+    boundaries = [boundary for _, boundary in _boundaries(looks)]
+    return MeasureView(name, looks[-1], chart, int(boundaries[-1]) if boundaries else None)
+
+
+def _boundaries(looks: list[RolloutLook]) -> list[tuple[float, float]]:
+    """At a look between which and the one before nothing happened none can stop it: as many as before would."""
+    found: list[tuple[float, float]] = []
+    for look in looks:
+        if look.boundary is not None:
+            found.append((look.canary_requests, look.boundary))
+        elif found:
+            found.append((look.canary_requests, found[-1][1]))
+    return found
 
 
 def _acted(request: HttpRequest, pk: int, act: Any, said: str) -> HttpResponse:

@@ -18,7 +18,7 @@ urlpatterns = [
     path("releases/", include("models_app.web.gates")),
     path("policies/", include("models_app.web.policies")),
     path("deployments/", include("models_app.web.deployments")),
-    path("rollouts/", include("models_app.web.rollouts")),
+    path("deployments/rollouts/", include("models_app.web.rollouts")),
     path("jobs/", include("models_app.web.jobs")),
     path("audit/", include("models_app.web.audit")),
     path("people/", include("models_app.web.people")),
