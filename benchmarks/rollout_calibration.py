@@ -64,18 +64,21 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=10_000)
     rollouts = parser.parse_args().rollouts
     rng = np.random.default_rng(7)
-    for rates in EQUAL:
-        ends = [stopped_at(rates, rates, 1600, rng) for _ in range(rollouts)]
-        print(f"equal, {rates}: stopped {sum(map(bool, ends)) / rollouts:.2%} (at most 1.5 %)", flush=True)
     worse = EQUAL[0] | {"errors": 0.05}
     ends = [stopped_at(worse, EQUAL[0], 200, rng) for _ in range(rollouts)]
-    print(f"errors 1 → 5 %: stopped within 200 {sum(map(bool, ends)) / rollouts:.2%} (at least 90 %)")
+    print(
+        f"errors 1 → 5 %: stopped within 200 {sum(map(bool, ends)) / rollouts:.2%} (at least 90 %)",
+        flush=True,
+    )
     by = Counter(ends)
     reached, total = [], 0
     for requests in planned(200):
         total += by[requests]
         reached.append(f"{requests}: {total / rollouts:.0%}")
-    print("  by canary requests: " + ", ".join(reached))
+    print("  by canary requests: " + ", ".join(reached), flush=True)
+    for rates in EQUAL:
+        ends = [stopped_at(rates, rates, 1600, rng) for _ in range(rollouts)]
+        print(f"equal, {rates}: stopped {sum(map(bool, ends)) / rollouts:.2%} (at most 1.5 %)", flush=True)
 
 
 if __name__ == "__main__":
