@@ -62,6 +62,15 @@ class Answer:
         self._parts.append(FilePart(os.dup(file.fileno()), offset, left))
         return left
 
+    def client_is_gone(self) -> bool:
+        """Whether it has closed the connection, or its half of it: it sends no more and is taken to read no more."""
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:  # it waits
+            return False
+        except OSError:
+            return True
+
     def flush(self) -> bool:
         """Sends what the connection takes; true when nothing is left. Raises ConnectionError, the client being gone."""
         while self._parts:

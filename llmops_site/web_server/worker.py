@@ -276,6 +276,7 @@ class WholeRequestWorker(Worker):
         try:
             response, environ = wsgi.create(request, out, connection.peer, connection.server, self.cfg)
             environ["wsgi.multithread"] = True
+            environ["galley.client_is_gone"] = out.client_is_gone
             if not self.alive:
                 response.force_close()
             result = self.wsgi(environ, response.start_response)

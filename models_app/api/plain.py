@@ -105,7 +105,9 @@ class PlainSummaries:
             request_id=request_id, ip=_address(environ), user_id=token.user_id if token else None
         )
         try:
-            status, data, headers = self._decide(asked, digest, token, away=bool(degraded))
+            status, data, headers = self._decide(
+                asked, digest, token, away=bool(degraded), gone=environ.get("galley.client_is_gone")
+            )
             log.log(_level_of(status), "request_finished", code=status, request=f"POST {self._path}")
         except Exception as error:
             return _failed(environ, error)
@@ -123,7 +125,13 @@ class PlainSummaries:
         return Answer(status, [*self._headers, *headers.items()], body)
 
     def _decide(
-        self, asked: dict[str, Any], digest: str, token: KnownToken | None, *, away: bool
+        self,
+        asked: dict[str, Any],
+        digest: str,
+        token: KnownToken | None,
+        *,
+        away: bool,
+        gone: Callable[[], bool] | None,
     ) -> tuple[int, Any, dict[str, str]]:
         """(status, data, headers). Raises what no client can do anything about."""
         try:
@@ -136,7 +144,7 @@ class PlainSummaries:
                 raise Throttled(throttle.wait())
             if not away:
                 self._note_use(digest, token)
-            row = summarize(**asked, client_id=token.user_id, token_key=token.key)
+            row = summarize(**asked, client_id=token.user_id, token_key=token.key, gone=gone)
         except Exception as error:
             refusal = errors.handle(error, {})
             if refusal is None:

@@ -20,6 +20,7 @@ class InferenceRequest(models.Model):
         UNAVAILABLE = "unavailable"
         TIMEOUT = "timeout"
         ERROR = "error"
+        ABANDONED = "abandoned"  # the client closed the connection before it was answered
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     release = models.ForeignKey("models_app.Release", null=True, on_delete=models.PROTECT, related_name="+")

@@ -46,7 +46,7 @@ class Window:
 class Traffic:
     requests: int
     answered: int
-    answered_share: float | None  # 0–1, of the requests that were logged; availability.py counts time
+    answered_share: float | None  # 0–1, of those whose client waited; availability.py counts time
     per_minute: float
     busiest_minute: int
     latency_p50: float | None  # ms, answered requests
@@ -121,7 +121,9 @@ def traffic(window: Window, release: Release | None = None, *, log: Log | None =
     return Traffic(
         requests=sums.requests,
         answered=sums.answered,
-        answered_share=sums.answered / sums.requests if sums.requests else None,
+        answered_share=sums.answered / waited
+        if (waited := sums.requests - sums.outcomes["abandoned"])
+        else None,
         per_minute=sums.requests / (window.seconds / 60) if window.seconds else 0.0,
         busiest_minute=sums.busiest,
         latency_p50=p50,

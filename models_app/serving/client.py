@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +77,15 @@ def generate(
     prompt: PromptSpec | PromptVersion | None = None,
     timeout: float | None = None,
     asked: Asked | None = None,
+    gone: Callable[[], bool] | None = None,
 ) -> ServedSummary:
     """A summary from the live slot, or from the canary's where `asked` says so; with `prompt`, from its model with that
     prompt instead of the release's.
 
     A request that meets a slot which was just switched away is sent to its successor. Raises Unavailable (code
     'overloaded', 'timeout', 'error' or 'unavailable', with the seconds after which to try again), and InvalidInput
-    where the prompt or the lengths do not suit the model. `timeout` in seconds, GALLEY_REQUEST_SECONDS unless given.
+    where the prompt or the lengths do not suit the model. `timeout` in seconds, GALLEY_REQUEST_SECONDS unless
+    given. Where `gone` says that nobody waits any more, the slot is told, and Unavailable has the code 'abandoned'.
     """
     began = time.monotonic()
     deadline = began + (timeout or settings.GALLEY_REQUEST_SECONDS)
@@ -98,8 +100,8 @@ def generate(
     for attempt in range(1, TRIES + 1):
         arm = asked.choose(target)
         try:
-            answered = _ask(_address(arm), body, deadline, others=target.addresses)
-        except _SlotGone as gone:
+            answered = _ask(_address(arm), body, deadline, others=target.addresses, gone=gone)
+        except _SlotGone as lost:
             if arm.name == CANARY:
                 asked.canary_failed()
                 continue
@@ -108,7 +110,7 @@ def generate(
             if attempt == TRIES or (attempt > 1 and not moved):
                 raise Unavailable(
                     "The model's process has just stopped; it is started again.", retry_after=2
-                ) from gone
+                ) from lost
             target = fresh
         else:
             return _served(answered, arm, prompt, spec, (time.monotonic() - began) * 1000)
@@ -130,7 +132,14 @@ def _address(arm: Arm) -> str:
 _open = threading.local()
 
 
-def _ask(address: str, body: dict[str, Any], deadline: float, *, others: Collection[str]) -> Any:
+def _ask(
+    address: str,
+    body: dict[str, Any],
+    deadline: float,
+    *,
+    others: Collection[str],
+    gone: Callable[[], bool] | None,
+) -> Any:
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         raise _too_late()
@@ -142,7 +151,10 @@ def _ask(address: str, body: dict[str, Any], deadline: float, *, others: Collect
             connection = wire.Connection(address, timeout=min(CONNECT_SECONDS, remaining))
         # the slot answers at the deadline at the latest; a little more, so that its words arrive
         with turns.requests.aside():
-            answered = connection.ask(message, timeout=remaining + 0.5)
+            answered = connection.ask(message, timeout=remaining + 0.5, gone=gone)
+    except wire.AskerGone:
+        _close(connection)
+        raise Unavailable("The client has closed the connection.", code="abandoned") from None
     except TimeoutError as late:
         _close(connection)
         raise _too_late() from late

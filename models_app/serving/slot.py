@@ -38,13 +38,8 @@ from models_app.serving.batching import Batcher, DeadlinePassed, Overloaded
 log = logging.getLogger("galley.slot")
 
 DRAIN_SECONDS = 4.0
-GONE_SECONDS = 0.25  # how often somebody who waits is looked for
 WARM_UP = "The harbour of Nordhaven opened on Monday. Ferries to both islands leave from there again."
 WARM_UP_WORDS = 8
-
-
-class CallerGone(Exception):
-    """Whoever asked has closed the connection."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +118,7 @@ class Slot:
     def generate(self, asked: Mapping[str, Any], gone: Callable[[], bool]) -> dict[str, Any]:
         """`gone`: whether nobody waits for the answer any more.
 
-        Raises Overloaded, DeadlinePassed, MLError and ValueError (the request does not suit the model), CallerGone.
+        Raises Overloaded, DeadlinePassed, MLError and ValueError (the request does not suit the model), wire.AskerGone.
         """
         from models_app.ml.engines import GenerationRequest
 
@@ -133,12 +128,12 @@ class Slot:
             text=asked["text"], title=asked["title"], domain=asked["domain"], max_words=asked["max_words"]
         )
         ticket = self.batcher.submit(request, prompt=prompt, deadline=deadline)
-        while not ticket.done.wait(min(GONE_SECONDS, max(0.0, deadline - time.monotonic()))):
+        while not ticket.done.wait(min(wire.GONE_SECONDS, max(0.0, deadline - time.monotonic()))):
             if time.monotonic() >= deadline:
                 break
             if gone():
                 self.batcher.abandon(ticket)
-                raise CallerGone
+                raise wire.AskerGone
         generation = ticket.result()
         return {**asdict(generation), "queue_ms": ticket.queue_ms, "kept": ticket.kept}
 
@@ -164,7 +159,7 @@ class _Handler(socketserver.StreamRequestHandler):
             return False
         if message is None:
             return False
-        with suppress(CallerGone):
+        with suppress(wire.AskerGone):
             self.wfile.write(wire.answer(*self.server.answer(message, self._is_gone)))
             return message.keep_alive
         return False
@@ -204,7 +199,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         except DeadlinePassed:
             said = "The summary took longer than is allowed. Try again later."
             return 503, _error("timeout", said, retry_after=10)
-        except CallerGone:
+        except wire.AskerGone:
             raise
         except (MLError, ValueError) as error:
             return 422, _error("invalid", str(error), field="prompt")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.conf import settings
 
 from models_app.foundation.errors import GalleyError, InvalidInput, Unavailable
@@ -24,6 +26,7 @@ OUTCOMES = {
     "overloaded": InferenceRequest.Outcome.OVERLOADED,
     "unavailable": InferenceRequest.Outcome.UNAVAILABLE,
     "timeout": InferenceRequest.Outcome.TIMEOUT,
+    "abandoned": InferenceRequest.Outcome.ABANDONED,
 }
 
 
@@ -37,12 +40,14 @@ def summarize(
     max_words: int | None = None,
     client_id: int | None,
     token_key: str = "",
+    gone: Callable[[], bool] | None = None,
 ) -> InferenceRequest:
     """The logged request with its summary. Users and sessions are kept as keyed hashes, and so are the texts where the
     setting says that they are not to be kept; the returned row has its summary even then.
 
     Raises InvalidInput (nothing is asked of the model, nothing logged) where the text is too short or too long, and
-    what `serving.client.generate` raises, logged.
+    what `serving.client.generate` raises, logged. `gone` says whether the client has closed the connection; then the
+    model is not asked, or not any more.
     """
     text = _checked(text)
     request_log.make_sure_of_room()
@@ -62,7 +67,7 @@ def summarize(
     asked = serving.Asked(target.bucket(user=user, session=session))
     try:
         served = serving.generate(
-            text=text, title=one_line(title), domain=row.domain, max_words=max_words, asked=asked
+            text=text, title=one_line(title), domain=row.domain, max_words=max_words, asked=asked, gone=gone
         )
     except GalleyError as error:
         _log_failure(row, asked.arm or target.live, error)

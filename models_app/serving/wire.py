@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import socket
+import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,6 +24,7 @@ LARGEST_BODY = 16 * 1024 * 1024
 LONGEST_LINE = 8192
 HEALTH_TIMEOUT_SECONDS = 1.0
 MOST_HEADERS = 50
+GONE_SECONDS = 0.25  # how often somebody who waits is looked for
 
 
 class BadMessage(Exception):
@@ -86,6 +90,10 @@ def _message(start: str, value: Any) -> bytes:
     return f"{start}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
+class AskerGone(Exception):
+    """Whoever the answer is for does not wait for it any more."""
+
+
 class Connection:
     """A client's open connection to one slot, for one thread at a time."""
 
@@ -99,14 +107,29 @@ class Connection:
             raise
         self._stream = self._socket.makefile("rb")
 
-    def ask(self, message: bytes, *, timeout: float) -> Message:
-        """Send a request, wait for its answer. Raises TimeoutError, OSError, BadMessage; then close it."""
+    def ask(self, message: bytes, *, timeout: float, gone: Callable[[], bool] | None = None) -> Message:
+        """Send a request, wait for its answer; `gone` is asked a few times a second whether somebody still waits.
+
+        Raises TimeoutError, OSError, BadMessage, AskerGone; then close it: the slot does not compute for nobody.
+        """
         self._socket.settimeout(timeout)
         self._socket.sendall(message)
+        if gone is not None:
+            self._wait(timeout, gone)
         answered = read_message(self._stream)
         if answered is None:
             raise ConnectionResetError("the slot closed the connection")
         return answered
+
+    def _wait(self, timeout: float, gone: Callable[[], bool]) -> None:
+        poll = select.poll()  # as many files may be open as there are; select() knows a thousand
+        poll.register(self._socket, select.POLLIN)
+        until = time.monotonic() + timeout
+        while not poll.poll(GONE_SECONDS * 1000):
+            if gone():
+                raise AskerGone
+            if time.monotonic() >= until:
+                raise TimeoutError
 
     def close(self) -> None:
         self._stream.close()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
+import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +19,15 @@ from django.utils import timezone
 from models_app.api.authentication import TokenThrottle
 from models_app.api.summaries import SummaryRequestSerializer
 from models_app.foundation.tokens import revoke_token
+from models_app.ml.engines import Capacity, Generation, LeadEngine
 from models_app.models import ApiToken, InferenceRequest, Release, Slot
+from models_app.monitoring.traffic import Window, traffic
 from models_app.serving.keeping import Keeper, Known, read
 from models_app.serving.outage import Outage
 from models_app.serving.routing import router
+from models_app.serving.wire import Connection, health, request
 from tests import make
-from tests.api.conftest import Api
+from tests.api.conftest import Api, serve
 from tests.api.plainly import FrontClient
 
 pytestmark = pytest.mark.django_db
@@ -116,6 +122,64 @@ def test_both_ways_say_the_same_of_a_body(api: Api, live: Release, what: str) ->
         )
     )
     assert rows[1:] == rows[:-1], "both are logged alike, or not at all"
+
+
+class Held(LeadEngine):
+    """Computes when told to."""
+
+    capacity = Capacity(replicas=1, requests=1, tokens=1)
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.go = threading.Event()
+        self.texts: list[str] = []
+
+    def generate(self, requests: Any, **options: Any) -> list[Generation]:
+        self.texts.append(requests[0].text)
+        assert self.go.wait(30)
+        return super().generate(requests, **options)
+
+
+def test_nothing_is_computed_for_a_client_that_has_gone(api: Api, live: Release, tmp_path: Path) -> None:
+    engine = Held()
+    stop = serve(live, tmp_path / "held.sock", engine)
+    router.reread()
+    address = str(tmp_path / "held.sock")
+    first = threading.Thread(target=_ask_slot, args=(address,))
+    first.start()
+    try:
+        while not engine.texts:
+            time.sleep(0.01)
+        began = time.monotonic()
+        environ: dict[str, Any] = {"galley.client_is_gone": lambda: time.monotonic() - began > 0.3}
+        answer = FrontClient().post(
+            PATH, {"text": ARTICLE}, "application/json", headers={"Authorization": f"Token {api.token}"},
+            **environ,
+        )  # fmt: skip
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "abandoned")
+        while (said := health(address)) is None or said["abandoned"] != 1:
+            assert time.monotonic() - began < 30
+            time.sleep(0.01)
+    finally:
+        engine.go.set()
+        first.join(30)
+        stop()
+    assert len(engine.texts) == 1, "only what was being computed"
+    row = InferenceRequest.objects.get()
+    assert (row.outcome, row.release_id, row.error) == (
+        "abandoned",
+        live.pk,
+        "The client has closed the connection.",
+    )
+    now = timezone.now()
+    assert traffic(Window(now - timedelta(hours=1), now)).answered_share is None
+
+
+def _ask_slot(address: str) -> None:
+    connection = Connection(address, timeout=5)
+    body = {"text": "Another one.", "title": "", "domain": "", "max_words": None, "timeout_ms": 30_000}
+    connection.ask(request("POST", "/generate", body), timeout=30)
+    connection.close()
 
 
 ODD: dict[str, dict[str, Any]] = {

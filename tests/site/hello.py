@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 LARGE = 30 * 1024**2
@@ -14,6 +16,10 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     if environ["PATH_INFO"] == "/streamed":
         start_response("200 OK", [("Content-Length", str(LARGE))])
         return (bytes(64 * 1024) for _ in range(LARGE // (64 * 1024)))
+    if environ["PATH_INFO"] == "/patient":  # until its client has gone
+        while not environ["galley.client_is_gone"]():
+            time.sleep(0.01)
+        Path(environ["QUERY_STRING"]).write_text("gone")
     if environ["PATH_INFO"] == "/file":
         file = tempfile.TemporaryFile()  # noqa: SIM115  the server closes it
         file.write(b"f" * LARGE)

@@ -83,6 +83,19 @@ def test_they_do_not_hold_up_an_orderly_end(web: Web) -> None:
         assert web.program.wait(60) == 0
 
 
+def test_an_application_that_takes_long_hears_that_its_client_has_gone(web: Web, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with socket.create_connection(web.address) as client:
+        client.sendall(f"GET /patient?{said} HTTP/1.1\r\n".encode() + HEAD + b"\r\n")
+        time.sleep(0.3)
+        assert not said.exists(), "it waits"
+    until = time.monotonic() + 30
+    while not said.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert hello(web) == b"hello", "the one thread is free again"
+
+
 def test_two_requests_at_once_are_answered_one_after_the_other(web: Web) -> None:
     with socket.create_connection(web.address, timeout=60) as client:
         client.sendall((b"GET / HTTP/1.1\r\n" + HEAD + b"\r\n") * 2)
