@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,41 @@ def scene() -> scenes.Scene:
     return replace(the, on=on, comparison=scenes.compared(the.candidate, the.live, on))
 
 
+@dataclass(frozen=True)
+class Begun:
+    the: scenes.Scene
+    queue: ReviewQueue
+    pairs: list[QueueItem]
+
+
+@kept
+def paired() -> Begun:
+    """Pairs of all test documents wait for judges."""
+    the = scene()
+    queue = pairwise_queue(actor=the.cast.ml_engineer)
+    return Begun(the, queue, put_in(the.comparison, queue, the.cast.ml_engineer))
+
+
+@kept
+def liked() -> Begun:
+    """Of 16 of them the newer one was preferred by who may judge them."""
+    begun = paired()
+    for item in begun.pairs[:16]:
+        prefer("after", item, begun.the.cast.another_reviewer)
+    return begun
+
+
 @pytest.fixture
-def the(db: None) -> scenes.Scene:
-    return scene()
+def begun(db: None, request: pytest.FixtureRequest) -> Begun:
+    return liked() if "sixteen_for_it" in request.fixturenames else paired()
+
+
+@pytest.fixture
+def the(db: None, request: pytest.FixtureRequest) -> scenes.Scene:
+    if "pairs" not in request.fixturenames:
+        return scene()
+    begun: Begun = request.getfixturevalue("begun")
+    return begun.the
 
 
 @pytest.fixture
@@ -67,9 +99,13 @@ def queue(the: scenes.Scene) -> ReviewQueue:
 
 
 @pytest.fixture
-def pairs(the: scenes.Scene, queue: ReviewQueue) -> list[QueueItem]:
-    """Pairs of all test documents."""
-    return put_in(the.comparison, queue, the.cast.ml_engineer)
+def pairs(begun: Begun) -> list[QueueItem]:
+    return begun.pairs
+
+
+@pytest.fixture
+def sixteen_for_it(begun: Begun) -> list[QueueItem]:
+    return begun.pairs[:16]
 
 
 def put_in(comparison: Comparison, queue: ReviewQueue, actor: Any) -> list[QueueItem]:
@@ -116,11 +152,10 @@ def said(the: scenes.Scene) -> Any:
 # ---------------------------------------------------------------- evidence
 
 
+@pytest.mark.usefixtures("sixteen_for_it")
 def test_what_people_had_said_when_a_release_was_submitted_is_part_of_its_evidence(
     the: scenes.Scene, judge: User, pairs: list[QueueItem]
 ) -> None:
-    for item in pairs[:16]:
-        prefer("after", item, judge)
     release = the.submitted()
     people = release.evidence["people"]
     assert (people["documents"], people["candidate_preferred"], people["identical"]) == (20, 16, 4)
@@ -150,12 +185,11 @@ def test_later_votes_neither_change_the_evidence_nor_void_what_was_decided_on_it
     assert approved.evidence["people"]["candidate_preferred"] == 5
 
 
+@pytest.mark.usefixtures("sixteen_for_it")
 def test_other_words_and_figures_for_the_same_votes_make_nothing_void(
     the: scenes.Scene, judge: User, pairs: list[QueueItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after an upgrade that says it in another way, or whose libraries round otherwise."""
-    for item in pairs[:16]:
-        prefer("after", item, judge)
     release = the.submitted()
     assert all(isinstance(value, int | str | list) for value in release.evidence["people"].values())
     then = said_when_submitted(release)
@@ -478,12 +512,11 @@ def test_a_claim_asks_no_more_statements_where_more_releases_wait_for_judges(
     assert counts[1] <= counts[0], "at first permissions are read"
 
 
+@pytest.mark.usefixtures("sixteen_for_it")
 def test_an_account_that_an_advocate_opened_while_the_work_went_on_is_offered_no_pair_and_its_votes_are_left_out(
     the: scenes.Scene, judge: User, queue: ReviewQueue, pairs: list[QueueItem]
 ) -> None:
     """Nobody votes for their own release under another name."""
-    for item in pairs[:16]:
-        prefer("after", item, judge)
     with transaction.atomic():
         audit.record(actor=the.cast.ml_engineer, action="person.create", subject=f"user:{judge.pk}", data={})
     assert claim_next(queue=queue, reviewer=judge, kind="pairwise") is None
@@ -492,11 +525,10 @@ def test_an_account_that_an_advocate_opened_while_the_work_went_on_is_offered_no
     assert (people["candidate_preferred"], people["judges_left_out"]) == (0, [judge.pk])
 
 
+@pytest.mark.usefixtures("sixteen_for_it")
 def test_a_judge_who_comes_to_have_a_hand_later_makes_nothing_void(
     the: scenes.Scene, judge: User, pairs: list[QueueItem]
 ) -> None:
-    for item in pairs[:16]:
-        prefer("after", item, judge)
     release = the.submitted()
     EvaluationRun.objects.create(
         release=release, evaluation_set=scenes.evaluation_set(1), signature="s", requested_by=judge
