@@ -34,11 +34,12 @@ function isPoll(element) {
   return /\bevery\b/.test(element.getAttribute("hx-trigger") || "");
 }
 
-/** Somebody answers a dialog or types inside: replacing the fragment would take it from under their hands. */
+/** Somebody answers a dialog, types inside or has begun a text: replacing the fragment would take it from them. */
 function inUse(element) {
   const focused = document.activeElement;
   const typing = focused && element.contains(focused) && focused.matches("input, select, textarea");
-  return Boolean(typing || element.querySelector(":popover-open, dialog[open]"));
+  const begun = [...element.querySelectorAll("textarea")].some((field) => field.value !== field.defaultValue);
+  return Boolean(typing || begun || element.querySelector(":popover-open, dialog[open]"));
 }
 
 document.addEventListener("htmx:beforeRequest", (event) => {

@@ -413,6 +413,9 @@ def test_the_pages_offer_it_show_it_and_let_another_person_review_it(the: Scene)
         answer = anton.post(review, wrong)
         assert (answer.status_code, said in markup(answer)) == (422, True), wrong
     assert open_incidents().count() == 1
+    assert now(the).state == "warming"
+    assert "every 2s" in markup(anton.get(path))
+    assert "every 2s" not in markup(answer), "else what came back with its mistakes is gone two seconds later"
     assert anton.post(review, {"reason": "Right.", "password": make.PASSWORD}).status_code == 302
     assert "in an emergency" not in markup(anton.get("/"))
     assert "Right." in markup(ada.get(path)), "it stays on the release's page"

@@ -219,6 +219,19 @@ def test_a_visible_tab_goes_on_asking(frame_page: Page) -> None:
     eventually(frame_page, lambda: Answers.asked["/poll"] >= 4)
 
 
+def test_a_text_that_was_begun_stays_although_nobody_types_now(frame_page: Page) -> None:
+    frame_page.evaluate("document.querySelector('#poller').innerHTML = '<textarea class=begun></textarea>'")
+    frame_page.locator("textarea.begun").fill("Right: it")
+    frame_page.locator("#place").click()
+    frame_page.wait_for_timeout(200)
+    Answers.asked.clear()
+    frame_page.wait_for_timeout(700)
+    assert Answers.asked["/poll"] == 0
+    frame_page.locator("textarea.begun").fill("")
+    frame_page.locator("#place").click()
+    eventually(frame_page, lambda: Answers.asked["/poll"] >= 2)
+
+
 def test_a_key_opens_what_names_it_but_not_while_somebody_types(frame_page: Page) -> None:
     frame_page.get_by_role("button", name="Roll back").click()
     frame_page.keyboard.press("Escape")

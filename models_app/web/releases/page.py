@@ -150,7 +150,9 @@ def page_context(
         "carried": release.state in storing.CARRIED,
         "card": storing.told(release) if release.state in (*storing.CARRIED, *SERVED) else None,
         "open": release.state in OPEN,
-        "moving": release.state in MOVING or (comparing is not None and not waiting),
+        # where a form came back with what is wrong, nothing takes it away again
+        "moving": (decision or comment or review) is None
+        and (release.state in MOVING or (comparing is not None and not waiting)),
         "is_baseline": release.origin == Release.Origin.BASELINE,
         "ended": release.state in Release.ENDED,
         "may_withdraw": release.state in Release.SUBMITTABLE and allowed(user, "submit_release"),
