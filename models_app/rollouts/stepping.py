@@ -132,9 +132,8 @@ def _step(section: RolloutPolicy, number: int) -> Step:
 def _facts(rollout: Rollout) -> Facts:
     now = timezone.now()
     newest = counting.newest_request(rollout.release_id, since=rollout.began_at) or rollout.began_at
-    in_step = counting.counts(rollout.release_id, since=rollout.step_began_at)
     return Facts(
-        requests=in_step.requests,
+        requests=counting.requests(rollout.release_id, since=rollout.step_began_at),
         minutes=_minutes(now, rollout.step_began_at),
         measured=measured(rollout),
         latency=counting.latency_ratio(
@@ -194,11 +193,12 @@ def _take_looks(rollout: Rollout) -> None:
     than we looked, those in between are left out: none is caught up with, since they would all see the same counts."""
     if rollout.step > 0 and rollout.release.state == Release.State.BAKING:
         return  # nothing is live beside it any more
-    canary = counting.counts(rollout.release_id, since=rollout.began_at)
+    requests = counting.requests(rollout.release_id, since=rollout.began_at)
     taken = rollout.looks.order_by("-canary_requests").values_list("canary_requests", flat=True).first() or 0
-    due = [at for at in planned(MOST_LOOKED_AT) if taken < at <= canary.requests]
+    due = [at for at in planned(MOST_LOOKED_AT) if taken < at <= requests]
     if not due:
         return
+    canary = counting.counts(rollout.release_id, since=rollout.began_at)
     beside = counting.counts(rollout.beside_id, since=rollout.began_at)
     earlier = counting.day_before(rollout)
     for name in ALPHA:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from models_app.foundation.errors import InvalidInput, NotAllowed, Refused
-from models_app.models import AuditEvent, FuseLift, Release, Rollout, Slot
+from models_app.models import Approval, AuditEvent, FuseLift, Incident, Release, Rollout, Slot
 from models_app.models.releases import Environment
 from models_app.releases import deploying, fuse
+from models_app.releases.composing import withdraw_release
 from models_app.releases.deploying import kept_from_starting, start_approved
 from models_app.rollouts import stepping
 from models_app.rollouts.deciding import Act
@@ -132,3 +134,27 @@ def test_a_clock_that_jumps_back_lets_it_wait_and_nothing_else(rollout: Rollout)
     Rollout.objects.update(step_began_at=timezone.now() + timedelta(hours=3))
     assert stepping.turn(rollout=rollout).act == Act.WAIT
     assert route().canary_weight == 10
+
+
+def test_what_is_declared_an_emergency_ends_the_rollout_and_counts_as_no_rollback(rollout: Rollout) -> None:
+    urgent = make.release(state="approved")
+    agnes = make.user("agnes", "approver")
+    bound: dict[str, Any] = {
+        "release": urgent,
+        "reason": "It leaks.",
+        "evidence_digest": urgent.evidence_digest,
+    }
+    Incident.objects.create(**bound, opened_by=agnes)
+    Approval.objects.create(**bound, approver=agnes, decision="approved")
+    assert kept_from_starting(urgent) is None
+    deploying.start_deployment(release=urgent, actor=None)
+    assert (state(urgent), state(rollout.release), route().canary) == ("warming", "rolled back", None)
+    ended = Rollout.objects.get()
+    assert (ended.outcome, "in an emergency" in ended.reason) == ("ended", True)
+    assert fuse.fuse_of(production()).used == 0
+
+
+def test_what_rolls_out_is_rolled_back_and_not_withdrawn(rollout: Rollout) -> None:
+    with pytest.raises(Refused, match="cannot become withdrawn"):
+        withdraw_release(release=rollout.release, actor=None, reason="Never mind.")
+    assert (state(rollout.release), route().canary_weight) == ("canary", 10)
