@@ -366,6 +366,13 @@ class Acts(RuleBasedStateMachine):
         return may and person.pk != held.made_by_id and person.username not in ("mila", "rita")
 
     @invariant()
+    def one_release_at_a_time_takes_the_emergency_path_unreviewed(self) -> None:
+        waiting = Incident.objects.filter(reviewed_by=None).exclude(
+            release__state__in=Release.ENDED, release__deployments=None
+        )
+        assert waiting.values("release").distinct().count() <= 1
+
+    @invariant()
     def one_interval_is_open(self) -> None:
         assert Deployment.objects.filter(environment=self.environment, live_to=None).count() == 1
 
