@@ -13,6 +13,8 @@ from models_app.foundation import jobs
 from models_app.models import Job
 from tests.browser.conftest import cast as cast
 from tests.browser.conftest import enter as enter
+from tests.browser.conftest import idle_pages as idle_pages
+from tests.browser.conftest import kept_static_files as kept_static_files
 from tests.serving.conftest import supervise as supervise
 
 
