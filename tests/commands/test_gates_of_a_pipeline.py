@@ -214,10 +214,9 @@ def test_a_draft_is_not_waited_for_and_nothing_is_held(capsys: pytest.CaptureFix
     assert code("release", "wait", the.candidate.pk, "--format", "junit") == 3, "there is no file to write"
     assert code("release", "wait", 999_999) == 3
     assert code("release", "wait", the.candidate.pk, "--timeout", "nan") == 3
-    for words in (["hold"], ["hold", the.candidate.pk]):
-        with pytest.raises(CommandError, match="in one step") as refused:
-            call_command("release", *map(str, words))
-        assert refused.value.returncode == 3
+    with pytest.raises(CommandError, match="rolling out") as refused:
+        call_command("release", "hold", str(the.candidate.pk), "--reason", "Odd.")
+    assert refused.value.returncode == 3
     assert Approval.objects.count() == 0
 
 
