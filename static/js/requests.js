@@ -34,11 +34,14 @@ function isPoll(element) {
   return /\bevery\b/.test(element.getAttribute("hx-trigger") || "");
 }
 
-/** Somebody answers a dialog, types inside or has begun a text: replacing the fragment would take it from them. */
+/** Somebody answers a dialog, types inside or has begun a text: replacing the fragment would take it from them. What was
+ * begun in a dialog that was cancelled since is given up. */
 function inUse(element) {
   const focused = document.activeElement;
   const typing = focused && element.contains(focused) && focused.matches("input, select, textarea");
-  const begun = [...element.querySelectorAll("textarea")].some((field) => field.value !== field.defaultValue);
+  const begun = [...element.querySelectorAll("textarea")].some(
+    (field) => field.value !== field.defaultValue && !field.closest("dialog:not([open]), [popover]:not(:popover-open)"),
+  );
   return Boolean(typing || begun || element.querySelector(":popover-open, dialog[open]"));
 }
 
