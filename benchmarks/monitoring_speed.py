@@ -27,7 +27,7 @@ SELECT gen_random_uuid(), CASE WHEN random() < 0.9 THEN %(one)s ELSE %(two)s END
   exp(6 + random() * 2), 1, (ARRAY['ok', 'overloaded', 'timeout'])[1 + floor(random() * random() * 3)::int], '',
   CASE WHEN random() < 0.05 THEN '["truncated"]' ELSE '[]' END::jsonb, moment, moment
 FROM generate_series(1, %(count)s) number, LATERAL (
-  SELECT %(start)s::timestamptz + (%(seconds)s * number / %(count)s) * interval '1 second' AS moment) at
+  SELECT %(start)s::timestamptz + (%(seconds)s::float * number / %(count)s) * interval '1 second' AS moment) at
 """
 FEEDBACK = """
 INSERT INTO models_app_clientfeedback (request_id, stars, comment, edited_summary, edited, wants, sentiment, category,

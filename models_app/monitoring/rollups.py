@@ -18,7 +18,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, F, FloatField, IntegerField, Max, Min, Q, QuerySet, Sum, Value
-from django.db.models.functions import Cast, Floor, Greatest, Ln, TruncMinute
+from django.db.models.functions import Cast, Floor, Greatest, Ln, Power, TruncMinute
 from django.utils import timezone
 
 from models_app.models import InferenceRequest, RequestRollup, RollupProgress
@@ -41,6 +41,11 @@ Group = tuple[Any, ...]
 # ---------------------------------------------------------------- from the log
 
 
+def _square(name: str) -> Power:
+    """As a fraction: of a text of 46,341 words PostgreSQL's integers do not hold it."""
+    return Power(Cast(name, FloatField()), 2)
+
+
 def summed(rows: QuerySet[InferenceRequest], *keys: str) -> dict[Group, Sums]:
     """Of each group of `keys` (fields, or `minute`). Seven queries."""
     rows = rows.order_by().annotate(
@@ -59,9 +64,9 @@ def summed(rows: QuerySet[InferenceRequest], *keys: str) -> dict[Group, Sums]:
         answered=Count("pk", filter=ok),
         latency=Sum("latency_ms", filter=ok),
         input_sum=Sum("input_words", filter=ok),
-        input_squares=Sum(F("input_words") * F("input_words"), filter=ok, output_field=FloatField()),
+        input_squares=Sum(_square("input_words"), filter=ok),
         summary_sum=Sum("summary_words", filter=ok),
-        summary_squares=Sum(F("summary_words") * F("summary_words"), filter=ok, output_field=FloatField()),
+        summary_squares=Sum(_square("summary_words"), filter=ok),
     )
     for row in counted:
         found[tuple(row[key] for key in keys)] = Sums(

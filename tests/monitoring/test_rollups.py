@@ -195,6 +195,15 @@ def test_hours_and_days_are_what_their_minutes_add_up_to(releases: list[Release 
     }
 
 
+def test_the_longest_text_that_is_taken_is_summed_up_too(releases: list[Release | None]) -> None:
+    requests(1, random.Random(1), [releases[0]], logged_at=ago(minutes=5))
+    InferenceRequest.objects.update(outcome="ok", latency_ms=5, input_words=1_000_000, summary_words=50_000)
+    assert traffic(Window(NOW - timedelta(days=4), NOW)).input_words.mean == 1_000_000
+    roll_up_new()
+    found = RequestRollup.objects.get(span="day", release=None)
+    assert (found.input_squares, found.summary_squares) == (10**12, 25 * 10**8)
+
+
 def test_summing_up_again_changes_nothing(releases: list[Release | None]) -> None:
     requests(50, random.Random(5), releases, logged_at=ago(minutes=5))
     assert roll_up_new() > 0
