@@ -165,15 +165,29 @@ def _window(window: Window) -> str:
 # ---------------------------------------------------------------- the tables
 
 
-def tables(window: Window) -> list[Table]:
+@dataclass(frozen=True)
+class Figures:
+    """What was counted of a window, once for all that shows it."""
+
+    service: Traffic
+    up: Availability
+    clients: ClientVoice
+    reviewers: ReviewerVoice
+
+    @classmethod
+    def of(cls, window: Window) -> Figures:
+        return cls(traffic(window), availability(window), voice(window), reviewer_voice(window))
+
+
+def tables(window: Window, figures: Figures | None = None) -> list[Table]:
     """All five, for the window; the first is about the newest comparison that was submitted or made. The fifth comes in
     two parts."""
-    service, voices, reviewers = traffic(window), voice(window), reviewer_voice(window)
+    found = figures or Figures.of(window)
     return [
         rouge_table(newest_comparison(window.end)),
-        service_table(window, service, availability(window)),
-        use_table(window, service, reviewers),
-        voices_table(window, voices, reviewers),
+        service_table(window, found.service, found.up),
+        use_table(window, found.service, found.reviewers),
+        voices_table(window, found.clients, found.reviewers),
         loop_table(newest_change(window.end), window.end),
         releases_table(window.end),
     ]

@@ -10,12 +10,11 @@ from django.urls import path
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from models_app.monitoring.availability import availability
-from models_app.monitoring.traffic import Window, series, traffic, voice
+from models_app.monitoring.traffic import Window, series
 from models_app.serving.readiness import readiness
 from models_app.web import charts
 from models_app.web.pages import capability, is_fragment
-from reviews.reports.tables import reviewer_voice, tables
+from reviews.reports.tables import Figures, tables
 
 WINDOWS = {
     "1h": timedelta(hours=1),
@@ -41,12 +40,8 @@ def _hours(at: datetime, window: Window) -> float:
 @capability("view_monitoring")
 def monitoring(request: HttpRequest) -> HttpResponse:
     key, window = _window(request)
-    seen, clients, reviewers, over_time = (
-        traffic(window),
-        voice(window),
-        reviewer_voice(window),
-        series(window),
-    )
+    figures, over_time = Figures.of(window), series(window)
+    clients, reviewers = figures.clients, figures.reviewers
     unit = 24 if over_time.step == "day" else 1
     latency = charts.line_chart(
         [
@@ -80,8 +75,8 @@ def monitoring(request: HttpRequest) -> HttpResponse:
         "windows": [(name, LABELS[name]) for name in WINDOWS],
         "key": key,
         "label": LABELS[key],
-        "traffic": seen,
-        "up": availability(window),
+        "traffic": figures.service,
+        "up": figures.up,
         "clients": clients,
         "commented": sum(clients.sentiments.get(name, 0) for name in moods),
         "reviewers": reviewers,
@@ -98,7 +93,7 @@ def monitoring(request: HttpRequest) -> HttpResponse:
             ],
             title="Sentiment of clients' comments",
         ),
-        "tables": tables(window),
+        "tables": tables(window, figures),
         "ready": ready,
         "readiness": sentence,
     }
