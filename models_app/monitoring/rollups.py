@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from math import log
@@ -269,15 +269,12 @@ class Log:
         return rows.filter(release=release) if release is not None else rows
 
 
-@dataclass
 class Bucketed:
-    """Sums by the start of each bucket, and the parts of minutes that both the log and a rollup have."""
+    """Sums by the start of each bucket."""
 
-    starts: list[datetime]
-    parts: list[list[Sums]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.parts = [[] for _ in self.starts]
+    def __init__(self, starts: Sequence[datetime]) -> None:
+        self.starts = starts
+        self.parts: list[list[Sums]] = [[] for _ in starts]
 
     def add(self, at: datetime, sums: Sums) -> None:
         self.parts[max(0, bisect_right(self.starts, at) - 1)].append(sums)
@@ -295,9 +292,18 @@ def sums_in(
     start: datetime, end: datetime, release: Any = None, *, log: Log, starts: Sequence[datetime] = ()
 ) -> list[Sums]:
     """What the requests of the minutes from `start` to `end` add up to, for each bucket that begins at one of `starts`
-    (whole minutes within; one bucket unless given). Nine queries."""
+    (whole minutes within; one bucket unless given). Ten queries."""
     start, end = whole_minutes(start, end)
     bounds = [start, *(at for at in starts if start < at < end), end]
+    found = _read(bounds, release, log)
+    # The queue may have summed up while we read: what we took from the log is in the rollups, too, then.
+    while (now := Log.as_it_is()).summed_until != log.summed_until:
+        log = now
+        found = _read(bounds, release, log)
+    return found
+
+
+def _read(bounds: Sequence[datetime], release: Any, log: Log) -> list[Sums]:
     found = Bucketed(bounds[:-1])
     if log.summed_until is not None:
         wanted = Q(pk__in=[])
@@ -306,7 +312,7 @@ def sums_in(
                 wanted |= Q(span=span, at__gte=first, at__lt=last)
         for row in RequestRollup.objects.filter(wanted, release=release).iterator():
             found.add(row.at, Sums.of_row(row))
-    fresh = summed(log.rows(start, end, release), "minute")
+    fresh = summed(log.rows(bounds[0], bounds[-1], release), "minute")
     # of minutes of which a rollup has the rest
     rolled = RequestRollup.objects.filter(
         span=Span.MINUTE, release=release, at__in=[minute for (minute,) in fresh]

@@ -299,3 +299,15 @@ def test_figures_are_the_same_before_and_after_summing_up(releases: list[Release
     assert found.latency_p95 == pytest.approx(exact.latency_p95, rel=0.03)
     assert found.latency_mean == pytest.approx(exact.latency_mean)
     assert found.input_words.deviation == pytest.approx(exact.input_words.deviation)
+
+
+def test_a_page_that_reads_while_the_queue_sums_up_counts_each_request_once(
+    releases: list[Release | None],
+) -> None:
+    rows = requests(10, random.Random(3), releases, logged_at=ago(minutes=20))
+    roll_up_at(ago(minutes=10))
+    rows += requests(30, random.Random(4), releases, logged_at=ago(minutes=5))
+    log = Log.as_it_is()
+    assert roll_up_new() > 0
+    (found,) = sums_in(NOW - timedelta(days=4), NOW + timedelta(minutes=1), log=log)
+    assert found.requests == len(rows)
