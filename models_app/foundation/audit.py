@@ -20,12 +20,27 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from models_app import doors
+from models_app.foundation.errors import InvalidInput
 from models_app.foundation.roles import allowed
 from models_app.foundation.statements import GENESIS, append_event
 from models_app.models.audit import AuditEvent
 
 #: Characters of a reason that somebody gives for an act.
 LONGEST_REASON = 2000
+
+
+def said_why(given: str) -> str:
+    """What a person wrote as the reason of an act that asks for one. Raises InvalidInput where it is no reason."""
+    reason = given.strip()
+    if not reason:
+        raise InvalidInput("Give a reason.", fields={"reason": "Write why; the record keeps it."})
+    if len(reason) > LONGEST_REASON:
+        raise InvalidInput(
+            "The reason is too long.", fields={"reason": f"Write at most {LONGEST_REASON:,} characters."}
+        )
+    return reason
+
+
 _GIVEN = ("at", "actor_id", "actor_name", "action", "subject", "from_state", "to_state", "reason",
           "door", "door_which")  # fmt: skip
 

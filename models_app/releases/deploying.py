@@ -14,12 +14,13 @@ from django.db import connection, transaction
 from django.db.models import F, Max, QuerySet
 from django.utils import timezone
 
-from models_app.foundation.errors import InvalidInput, Refused, StaleState
+from models_app.foundation import audit
+from models_app.foundation.errors import Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
 from models_app.models import Approval, Deployment, Release, Rollout, Route
 from models_app.models.releases import Environment
-from models_app.releases.composing import LONGEST_REASON, void_approvals
+from models_app.releases.composing import void_approvals
 from models_app.releases.fuse import fuse_of
 from models_app.releases.obstacles import at_most, wait_at_most
 from models_app.releases.standing import Stand, freeze_for, needs_approvals, obstacle_to_going_live
@@ -251,7 +252,7 @@ def give_up(*, release: Release, reason: str) -> None:
 def stop_warming(*, release: Release, actor: Any | None, reason: str) -> None:
     """End a deployment that has not gone live yet."""
     require(actor, "deploy")
-    reason = _reason(reason)
+    reason = audit.said_why(reason)
     with transaction.atomic():
         _lock_route(release.environment)
         if release.state != Release.State.WARMING:
@@ -278,7 +279,7 @@ def roll_back(
     keeps it waiting (`obstacles.holders` names it).
     """
     require(actor, "deploy")
-    reason = _reason(reason)
+    reason = audit.said_why(reason)
     with at_most(LOCK_SECONDS), transaction.atomic():
         wait_at_most(LOCK_SECONDS)
         route = _lock_route(environment)
@@ -369,17 +370,6 @@ def _roll_back_between(target: Release, actor: Any | None, reason: str) -> None:
             release, to="rolled back", actor=actor, action="deployment.roll_back",
             reason=f"Passed over by the rollback to release {target.pk}: {reason}",
         )  # fmt: skip
-
-
-def _reason(given: str) -> str:
-    reason = given.strip()
-    if not reason:
-        raise InvalidInput("Give a reason.", fields={"reason": "Write why; the record keeps it."})
-    if len(reason) > LONGEST_REASON:
-        raise InvalidInput(
-            "The reason is too long.", fields={"reason": f"Write at most {LONGEST_REASON:,} characters."}
-        )
-    return reason
 
 
 def _before(release: Release) -> Release | None:

@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, Refused
+from models_app.foundation.errors import Refused
 from models_app.foundation.roles import require
 from models_app.foundation.statements import database_time
 from models_app.gates import policies
@@ -21,7 +21,6 @@ from models_app.models import Deployment, FuseLift, Rollout, Route
 from models_app.models.releases import Environment
 
 DAY = timedelta(days=1)
-LONGEST_REASON = 2000
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,7 @@ def rollbacks(environment: Environment, *, since: datetime) -> int:
 def lift(*, environment: Environment, actor: Any, reason: str) -> FuseLift:
     """By somebody who approves releases. Raises Refused where it is whole."""
     require(actor, "approve_release")
-    reason = reason.strip()
-    if not reason:
-        raise InvalidInput("Give a reason.", fields={"reason": "Write why; the record keeps it."})
-    if len(reason) > LONGEST_REASON:
-        raise InvalidInput(
-            "The reason is too long.", fields={"reason": f"Write at most {LONGEST_REASON:,} characters."}
-        )
+    reason = audit.said_why(reason)
     with transaction.atomic():
         Route.objects.select_for_update().get(environment=environment)
         fuse = fuse_of(environment)

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from models_app.foundation import audit
-from models_app.foundation.errors import InvalidInput, Refused, StaleState
+from models_app.foundation.errors import Refused, StaleState
 from models_app.foundation.roles import require
 from models_app.foundation.transitions import move
 from models_app.gates import policies
@@ -30,7 +30,6 @@ ALL = 100
 MOST_LOOKED_AT = 1_000_000
 # A slot that died so often while it had traffic is broken.
 MOST_DEATHS = 2
-LONGEST_REASON = 2000
 
 
 def begin(*, release: Release) -> Rollout | None:
@@ -309,7 +308,7 @@ def _send_back(route: Route, rollout: Rollout, problem: str, evidence_changed: b
 def pause(*, rollout: Rollout, actor: Any | None, reason: str) -> None:
     """It keeps its share and gets no more until somebody resumes it; what stops it goes on stopping it."""
     require(actor, "deploy")
-    reason = _reason(reason)
+    reason = audit.said_why(reason)
     with transaction.atomic():
         Route.objects.select_for_update().get(environment=rollout.environment_id)
         rollout = _still_open(rollout)
@@ -347,7 +346,7 @@ def advance(*, rollout: Rollout, actor: Any | None) -> Decision:
 def roll_back(*, rollout: Rollout, actor: Any | None, reason: str) -> None:
     """All requests go to what is live, at once, and the release is ended: one operator, no gate."""
     require(actor, "deploy")
-    reason = _reason(reason)
+    reason = audit.said_why(reason)
     with transaction.atomic():
         Route.objects.select_for_update().get(environment=rollout.environment_id)
         rollout = _still_open(rollout)
@@ -358,14 +357,3 @@ def roll_back(*, rollout: Rollout, actor: Any | None, reason: str) -> None:
             outcome=Rollout.Outcome.ROLLED_BACK,
             action="rollout.roll_back",
         )
-
-
-def _reason(given: str) -> str:
-    reason = given.strip()
-    if not reason:
-        raise InvalidInput("Give a reason.", fields={"reason": "Write why; the record keeps it."})
-    if len(reason) > LONGEST_REASON:
-        raise InvalidInput(
-            "The reason is too long.", fields={"reason": f"Write at most {LONGEST_REASON:,} characters."}
-        )
-    return reason
